@@ -1,0 +1,3 @@
+//! `generate`: text from a Llama model.
+
+fn main() {}

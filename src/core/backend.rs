@@ -1,0 +1,147 @@
+//! The operations that a transformer needs from whatever computes it.
+
+use super::{Buffer, DType, HostTensor, KvLayer, KvLayout, Result, Tensor};
+
+/// A weight that a backend has brought into the layout that its kernels want.
+pub trait PreparedWeight: Send + Sync {
+    /// The format in which it is computed with.
+    fn dtype(&self) -> DType;
+    /// Output features of a linear layer, entries of an embedding; 1 for a vector.
+    fn rows(&self) -> usize;
+    /// Input features of a linear layer, width of an embedding, length of a vector.
+    fn cols(&self) -> usize;
+    /// Memory that it takes, in bytes (a mapped file's pages included).
+    fn size_bytes(&self) -> usize;
+}
+
+/// One of several linear layers that read the same input: `out = x . weight^T + bias`.
+pub struct LinearPart<'a, B: Backend + ?Sized> {
+    /// Matrix of `[out features, in features]`.
+    pub weight: &'a B::Weight,
+    /// Vector of `out features`.
+    pub bias: Option<&'a B::Weight>,
+    /// Receives `[rows, out features]`.
+    pub out: &'a mut Tensor<B::Buffer>,
+}
+
+/// What computes: a CPU, a GPU, or the slow and obviously right reference.
+///
+/// All activations are f32 matrices with one row a token ([`Tensor`]); operations work on the rows in use
+/// and set the rows of their outputs. A call may return before the work is done; [`Self::download`] waits.
+/// Every operation checks its operands' shapes and answers [`super::CoreError::Mismatch`] where they disagree.
+///
+/// A method belongs here only if every backend needs it; a fused form would be an optional method whose
+/// default is made of the required ones.
+pub trait Backend: Send + Sync {
+    /// Memory for activations and caches.
+    type Buffer: Buffer;
+    /// A prepared weight.
+    type Weight: PreparedWeight;
+
+    /// Short name as in `--backend`: `cpu`, `reference`.
+    fn name(&self) -> &'static str;
+
+    /// One line for people: instruction set, threads, device.
+    fn describe(&self) -> String;
+
+    /// Memory for `len` elements, zeroed.
+    ///
+    /// # Errors
+    /// [`super::CoreError::OutOfMemory`], or [`super::CoreError::Unsupported`] for a type that it cannot hold.
+    fn alloc(&self, dtype: DType, len: usize) -> Result<Self::Buffer>;
+
+    /// Copies `values` to the start of row `row` of an f32 tensor; they may run on over the following rows.
+    fn upload(&self, values: &[f32], dst: &mut Tensor<Self::Buffer>, row: usize) -> Result<()>;
+
+    /// Copies `dst.len()` values from the start of row `row` of an f32 tensor, after all earlier work on it.
+    fn download(&self, src: &Tensor<Self::Buffer>, row: usize, dst: &mut [f32]) -> Result<()>;
+
+    /// Brings a stored tensor into the backend's own layout, converting it to `format`. Vectors (norm gains,
+    /// biases) are asked for as [`DType::F32`].
+    fn prepare(&self, tensor: &HostTensor, format: DType) -> Result<Self::Weight>;
+
+    /// Row `ids[i]` of an embedding matrix becomes row `i` of `out`.
+    fn embed(&self, table: &Self::Weight, ids: &[u32], out: &mut Tensor<Self::Buffer>) -> Result<()>;
+
+    /// `out = x / sqrt(mean(x^2) + eps) * gain`, row by row (Zhang and Sennrich 2019, arXiv 1910.07467).
+    fn rms_norm(
+        &self,
+        x: &Tensor<Self::Buffer>,
+        gain: &Self::Weight,
+        eps: f32,
+        out: &mut Tensor<Self::Buffer>,
+    ) -> Result<()>;
+
+    /// Several linear layers over one input, so that it is read (and quantized) once.
+    fn linear(&self, x: &Tensor<Self::Buffer>, parts: &mut [LinearPart<'_, Self>]) -> Result<()>;
+
+    /// Rotary embedding in place, in the half-split form of Hugging Face: within a head, element `i` and
+    /// `i + head_dim/2` turn by the angle of row `r` and pair `i` (Su et al. 2021, arXiv 2104.09864).
+    /// `angles` has a row a token: `head_dim/2` cosines, then `head_dim/2` sines.
+    fn rope(&self, x: &mut Tensor<Self::Buffer>, angles: &Tensor<Self::Buffer>) -> Result<()>;
+
+    /// Stores the rows of `k` and `v` (`[rows, kv_heads * head_dim]`) at slots `at..at + rows` of a layer's
+    /// cache, converted to its type.
+    fn kv_append(
+        &self,
+        k: &Tensor<Self::Buffer>,
+        v: &Tensor<Self::Buffer>,
+        cache: &mut KvLayer<Self::Buffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()>;
+
+    /// Copies the slots in `keep`, in that order and packed together from slot 0, into a cache buffer of
+    /// another capacity. Growing keeps `0..len`; an eviction keeps what its plan says.
+    fn kv_repack(
+        &self,
+        src: &Self::Buffer,
+        from: &KvLayout,
+        keep: &[std::ops::Range<usize>],
+        dst: &mut Self::Buffer,
+        to: &KvLayout,
+    ) -> Result<()>;
+
+    /// Causal grouped-query attention: row `r` of `q` (`[rows, heads * head_dim]`) sees slots `0..=at + r`.
+    /// `out = softmax(q . k^T / sqrt(head_dim)) . v`, head `h` reading the cache's head
+    /// `h / (heads / kv_heads)` (Ainslie et al. 2023, arXiv 2305.13245).
+    fn attention(
+        &self,
+        q: &Tensor<Self::Buffer>,
+        cache: &KvLayer<Self::Buffer>,
+        layout: &KvLayout,
+        at: usize,
+        out: &mut Tensor<Self::Buffer>,
+    ) -> Result<()>;
+
+    /// `out = silu(gate) * up` (Shazeer 2020, arXiv 2002.05202), element by element.
+    fn swiglu(
+        &self,
+        gate: &Tensor<Self::Buffer>,
+        up: &Tensor<Self::Buffer>,
+        out: &mut Tensor<Self::Buffer>,
+    ) -> Result<()>;
+
+    /// `acc += x`, element by element.
+    fn add(&self, x: &Tensor<Self::Buffer>, acc: &mut Tensor<Self::Buffer>) -> Result<()>;
+
+    /// Copies rows `from..from + count` of `src` to the start of `dst`.
+    fn copy_rows(
+        &self,
+        src: &Tensor<Self::Buffer>,
+        from: usize,
+        count: usize,
+        dst: &mut Tensor<Self::Buffer>,
+    ) -> Result<()>;
+
+    /// An f32 tensor of `capacity` rows.
+    ///
+    /// # Errors
+    /// As [`Self::alloc`].
+    fn tensor(&self, capacity: usize, cols: usize) -> Result<Tensor<Self::Buffer>> {
+        let len = capacity
+            .checked_mul(cols)
+            .ok_or(super::CoreError::OutOfMemory { what: "a tensor", bytes: usize::MAX })?;
+        Tensor::new(self.alloc(DType::F32, len)?, capacity, cols)
+    }
+}

@@ -1,0 +1,137 @@
+//! Element types of stored tensors.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Number of elements in a quantized block of any format (ggml's `QK4_0`, `QK4_1`, `QK8_0`).
+pub const BLOCK_LEN: usize = 32;
+
+/// How the elements of a tensor are stored.
+///
+/// The quantized formats are blocks of [`BLOCK_LEN`] elements laid out byte for byte as in ggml
+/// (`ggml-common.h`: `block_q4_0`, `block_q4_1`, `block_q8_0`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DType {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary16.
+    F16,
+    /// bfloat16: the upper half of a binary32.
+    BF16,
+    /// 4 bits an element, one f16 scale a block: 18 bytes for 32 elements.
+    Q4_0,
+    /// 4 bits an element, f16 scale and minimum a block: 20 bytes for 32 elements.
+    Q4_1,
+    /// 8 bits an element, one f16 scale a block: 34 bytes for 32 elements.
+    Q8_0,
+    /// Unsigned bytes.
+    U8,
+    /// 32-bit integers, used for token ids.
+    I32,
+}
+
+impl DType {
+    /// Every type, in the order in which help texts list them.
+    pub const ALL: [DType; 8] = [
+        DType::F32,
+        DType::F16,
+        DType::BF16,
+        DType::Q8_0,
+        DType::Q4_0,
+        DType::Q4_1,
+        DType::U8,
+        DType::I32,
+    ];
+
+    /// Elements that are stored together: 32 for the block formats, 1 for the others.
+    pub const fn block_len(self) -> usize {
+        if self.is_quantized() { BLOCK_LEN } else { 1 }
+    }
+
+    /// Bytes of one block ([`Self::block_len`] elements).
+    pub const fn block_bytes(self) -> usize {
+        match self {
+            DType::F32 | DType::I32 => 4,
+            DType::F16 | DType::BF16 => 2,
+            DType::U8 => 1,
+            DType::Q4_0 => 18,
+            DType::Q4_1 => 20,
+            DType::Q8_0 => 34,
+        }
+    }
+
+    /// Bytes that `len` consecutive elements take; a last block that is not full counts whole.
+    /// `None` if the number does not fit in a `usize`.
+    pub const fn bytes_for(self, len: usize) -> Option<usize> {
+        len.div_ceil(self.block_len()).checked_mul(self.block_bytes())
+    }
+
+    /// Whether this is one of the block formats.
+    pub const fn is_quantized(self) -> bool {
+        matches!(self, DType::Q4_0 | DType::Q4_1 | DType::Q8_0)
+    }
+
+    /// Whether this is a floating point format.
+    pub const fn is_float(self) -> bool {
+        matches!(self, DType::F32 | DType::F16 | DType::BF16)
+    }
+
+    /// The name used in flags and messages: `f32`, `q4_0`, ...
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::Q4_0 => "q4_0",
+            DType::Q4_1 => "q4_1",
+            DType::Q8_0 => "q8_0",
+            DType::U8 => "u8",
+            DType::I32 => "i32",
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is no [`DType`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown element type '{0}'; known are f32, f16, bf16, q8_0, q4_0, q4_1, u8, i32")]
+pub struct UnknownDType(pub String);
+
+impl FromStr for DType {
+    type Err = UnknownDType;
+
+    /// Reads a name in any letter case, as flags (`q4_0`) and safetensors headers (`BF16`) spell it.
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        DType::ALL
+            .into_iter()
+            .find(|d| d.name().eq_ignore_ascii_case(s))
+            .ok_or_else(|| UnknownDType(s.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_counts_round_up_to_whole_blocks_and_never_overflow() {
+        assert_eq!(DType::Q4_0.bytes_for(64), Some(36));
+        assert_eq!(DType::Q4_1.bytes_for(33), Some(40));
+        assert_eq!(DType::Q8_0.bytes_for(0), Some(0));
+        assert_eq!(DType::F32.bytes_for(3), Some(12));
+        assert_eq!(DType::F32.bytes_for(usize::MAX), None);
+    }
+
+    #[test]
+    fn names_read_back() {
+        for d in DType::ALL {
+            assert_eq!(d.name().to_uppercase().parse::<DType>(), Ok(d));
+        }
+        assert!("q5_k".parse::<DType>().is_err());
+    }
+}

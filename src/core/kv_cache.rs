@@ -1,0 +1,183 @@
+//! Keys and values of the tokens seen so far.
+
+use std::ops::Range;
+
+use super::{Backend, Buffer, CoreError, DType, Result};
+
+/// How one layer's keys (and likewise its values) lie in their buffer: head-major,
+/// `[kv_heads][capacity][head_dim]`, so that a head's keys are contiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvLayout {
+    /// Type of the stored elements.
+    pub dtype: DType,
+    /// Heads that are stored.
+    pub kv_heads: usize,
+    /// Elements of a head.
+    pub head_dim: usize,
+    /// Slots (tokens) that there is room for.
+    pub capacity: usize,
+}
+
+impl KvLayout {
+    /// Elements of a buffer of this layout; `None` if they do not fit in a `usize`.
+    pub fn elements(&self) -> Option<usize> {
+        self.kv_heads.checked_mul(self.capacity)?.checked_mul(self.head_dim)
+    }
+
+    /// Index of the first element of `slot` of `head`.
+    pub fn offset(&self, head: usize, slot: usize) -> usize {
+        (head * self.capacity + slot) * self.head_dim
+    }
+
+    /// Bytes of one token's key and value in one layer.
+    pub fn bytes_per_token(&self) -> usize {
+        2 * self.kv_heads * self.dtype.bytes_for(self.head_dim).unwrap_or(usize::MAX / 4)
+    }
+}
+
+/// One layer's keys and values.
+#[derive(Debug)]
+pub struct KvLayer<B> {
+    /// Keys, rotated to their positions.
+    pub k: B,
+    /// Values.
+    pub v: B,
+}
+
+/// The cache of all layers.
+///
+/// Two counts that must not be confused: [`Self::len`] is how many tokens are held (it can shrink when some
+/// are evicted), [`Self::position`] is how many have been seen (it only grows). Keys are rotated by position.
+#[derive(Debug)]
+pub struct KvCache<B> {
+    layers: Vec<KvLayer<B>>,
+    layout: KvLayout,
+    len: usize,
+    position: usize,
+    max_len: usize,
+}
+
+impl<B: Buffer> KvCache<B> {
+    /// Slots that are taken at first, and the step in which the cache grows until doubling takes over.
+    pub const GROWTH: usize = 256;
+
+    /// An empty cache that may grow up to `max_len` tokens. Memory is taken as it is needed.
+    ///
+    /// # Errors
+    /// [`CoreError::Unsupported`] if `dtype` is no type that keys can be stored in.
+    pub fn new<K: Backend<Buffer = B>>(
+        backend: &K,
+        layers: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        dtype: DType,
+        max_len: usize,
+    ) -> Result<Self> {
+        if !matches!(dtype, DType::F32 | DType::F16) {
+            return Err(CoreError::Unsupported { op: "the key/value cache", dtype });
+        }
+        let layout = KvLayout { dtype, kv_heads, head_dim, capacity: 0 };
+        let layers = (0..layers)
+            .map(|_| Ok(KvLayer { k: backend.alloc(dtype, 0)?, v: backend.alloc(dtype, 0)? }))
+            .collect::<Result<_>>()?;
+        Ok(Self { layers, layout, len: 0, position: 0, max_len })
+    }
+
+    /// Makes room for `more` tokens behind those held.
+    ///
+    /// # Errors
+    /// [`CoreError::CacheFull`] beyond `max_len`, [`CoreError::OutOfMemory`]. The contents stay as they were.
+    pub fn reserve<K: Backend<Buffer = B>>(&mut self, backend: &K, more: usize) -> Result<()> {
+        let full = CoreError::CacheFull { len: self.len, max: self.max_len, more };
+        let need = match self.len.checked_add(more) {
+            Some(n) if n <= self.max_len => n,
+            _ => return Err(full),
+        };
+        if need <= self.layout.capacity {
+            return Ok(());
+        }
+        let doubled = self.layout.capacity.saturating_mul(2);
+        let capacity =
+            need.max(doubled.min(self.layout.capacity + 4096)).next_multiple_of(Self::GROWTH).min(self.max_len);
+        let keep = 0..self.len;
+        self.repack(backend, std::slice::from_ref(&keep), capacity)
+    }
+
+    /// Rebuilds every layer with another capacity, keeping the slots in `keep` in that order.
+    fn repack<K: Backend<Buffer = B>>(
+        &mut self,
+        backend: &K,
+        keep: &[Range<usize>],
+        capacity: usize,
+    ) -> Result<()> {
+        let to = KvLayout { capacity, ..self.layout };
+        let elements =
+            to.elements().ok_or(CoreError::OutOfMemory { what: "the key/value cache", bytes: usize::MAX })?;
+        // All buffers are made before any is replaced: a refused allocation leaves the cache as it was.
+        let mut fresh = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let mut k = backend.alloc(to.dtype, elements)?;
+            let mut v = backend.alloc(to.dtype, elements)?;
+            backend.kv_repack(&layer.k, &self.layout, keep, &mut k, &to)?;
+            backend.kv_repack(&layer.v, &self.layout, keep, &mut v, &to)?;
+            fresh.push(KvLayer { k, v });
+        }
+        self.layers = fresh;
+        self.layout = to;
+        self.len = keep.iter().map(ExactSizeIterator::len).sum();
+        Ok(())
+    }
+
+    /// Counts `tokens` that every layer has stored by now.
+    pub fn advance(&mut self, tokens: usize) {
+        self.len += tokens;
+        self.position += tokens;
+        debug_assert!(self.len <= self.layout.capacity);
+    }
+
+    /// Forgets everything; memory is kept for the next text.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.position = 0;
+    }
+
+    /// Tokens held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no token is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Tokens seen: the position of the next one.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The most tokens that may be held.
+    pub fn max_len(&self) -> usize {
+        self.max_len
+    }
+
+    /// How a layer's buffers are laid out now.
+    pub fn layout(&self) -> &KvLayout {
+        &self.layout
+    }
+
+    /// The keys and values of a layer, to append to.
+    pub fn layer_mut(&mut self, layer: usize) -> &mut KvLayer<B> {
+        &mut self.layers[layer]
+    }
+
+    /// The keys and values of a layer.
+    pub fn layer(&self, layer: usize) -> &KvLayer<B> {
+        &self.layers[layer]
+    }
+
+    /// Memory taken, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.layers.iter().map(|l| l.k.size_bytes() + l.v.size_bytes()).sum()
+    }
+}

@@ -1,0 +1,20 @@
+//! The vocabulary that every other layer speaks: element types, shapes, tensors, buffers, the [`Backend`]
+//! trait and the key/value cache.
+//!
+//! Nothing here does I/O, names a model, or knows which machine it runs on.
+
+mod backend;
+mod buffer;
+mod dtype;
+mod error;
+mod kv_cache;
+mod shape;
+mod tensor;
+
+pub use backend::{Backend, LinearPart, PreparedWeight};
+pub use buffer::Buffer;
+pub use dtype::{BLOCK_LEN, DType, UnknownDType};
+pub use error::{CoreError, Result};
+pub use kv_cache::{KvCache, KvLayer, KvLayout};
+pub use shape::Shape;
+pub use tensor::{HostBytes, HostTensor, Tensor};

@@ -1,0 +1,28 @@
+//! On-device inference for Llama models.
+//!
+//! The layers, each of which imports only from those below it (`docs/ARCHITECTURE.md` tells what each one
+//! must not know):
+//!
+//! ```text
+//! cli         arguments -> settings; the only place that prints for people
+//! engine      the token loop
+//! sampling    logits -> a token id
+//! chat        messages -> text
+//! tokenizer   text <-> ids
+//! models      the transformer, on top of a Backend
+//! backend     cpu, reference
+//! format      files of weights, memory-mapped and checked
+//! quant       block layouts and their scalar truth
+//! core        DType, Shape, Tensor, Buffer, Backend, KvCache
+//! ```
+
+pub mod backend;
+pub mod chat;
+pub mod cli;
+pub mod core;
+pub mod engine;
+pub mod format;
+pub mod models;
+pub mod quant;
+pub mod sampling;
+pub mod tokenizer;
