@@ -1,0 +1,233 @@
+//! A checkpoint as Hugging Face lays it out: one safetensors file, or an index and its shards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::Value;
+
+use super::file::io_error;
+use super::safetensors::{SafeTensorsFile, pickle_way_on};
+use super::{FormatError, TensorSource, read_bounded, shown};
+use crate::core::HostTensor;
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The most bytes of an index. Llama 405B's has under 200 kB.
+const MAX_INDEX: u64 = 64 << 20;
+
+/// The tensors of a checkpoint, memory-mapped: opening one reads the headers only.
+///
+/// [`TensorSource::names`] are sorted.
+#[derive(Debug)]
+pub struct Checkpoint {
+    dir: PathBuf,
+    files: Vec<SafeTensorsFile>,
+    /// Tensor name -> position in `files`.
+    holder: BTreeMap<String, usize>,
+}
+
+impl Checkpoint {
+    /// Opens a Hugging Face directory or a `.safetensors` file.
+    ///
+    /// In a directory `model.safetensors` is taken if it is there, and else the shards that
+    /// `model.safetensors.index.json` names: the order in which transformers looks. All tensors of these
+    /// shards count, including those that the index does not list.
+    ///
+    /// # Errors
+    /// If the path cannot be read, is in another format, or if anything in it contradicts itself: truncated
+    /// files, ranges that overlap, do not fit their shape or leave the file, shards that are missing, lie
+    /// outside of the directory, lack a tensor of the index, or hold one that another shard holds too.
+    /// Element types and ranks that have no form here are no error until such a tensor is asked for.
+    pub fn open(path: &Path) -> Result<Self, FormatError> {
+        let is_dir = fs::metadata(path).map_err(|e| io_error("open", path, e))?.is_dir();
+        if is_dir {
+            return Self::open_dir(path);
+        }
+        if path.extension().is_some_and(|e| e == "json") {
+            return Err(FormatError::OtherFormat {
+                path: path.into(),
+                what: "a JSON file and not weights",
+                way_on: "give the directory that holds it".into(),
+            });
+        }
+        let dir = match path.parent() {
+            Some(p) if p != Path::new("") => p,
+            _ => Path::new("."),
+        };
+        Self::from_files(dir, vec![SafeTensorsFile::open(path)?])
+    }
+
+    fn open_dir(dir: &Path) -> Result<Self, FormatError> {
+        let single = dir.join(SINGLE);
+        // `symlink_metadata`: a link to a file that is gone is an error to report, not an absent file.
+        if fs::symlink_metadata(&single).is_ok() {
+            return Self::from_files(dir, vec![SafeTensorsFile::open(&single)?]);
+        }
+        let index = dir.join(INDEX);
+        if fs::symlink_metadata(&index).is_ok() {
+            return Self::open_shards(dir, &index);
+        }
+        Err(no_weights(dir))
+    }
+
+    fn open_shards(dir: &Path, index: &Path) -> Result<Self, FormatError> {
+        let fault = |reason| FormatError::Index { path: index.into(), reason };
+        let weight_map = read_index(index)?;
+        let mut shards: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut files = Vec::new();
+        for (name, shard) in &weight_map {
+            if shards.contains_key(shard.as_str()) {
+                continue;
+            }
+            if !stays_inside(shard) {
+                return Err(fault(format!(
+                    "puts tensor '{}' in '{}', which is not a file within its directory",
+                    shown(name),
+                    shown(shard)
+                )));
+            }
+            let path = dir.join(shard);
+            if fs::symlink_metadata(&path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+                return Err(fault(format!(
+                    "names the shard '{}', which is not in '{}': download it",
+                    shown(shard),
+                    dir.display()
+                )));
+            }
+            shards.insert(shard, files.len());
+            files.push(SafeTensorsFile::open(&path)?);
+        }
+        for (name, shard) in &weight_map {
+            let lacks =
+                shards.get(shard.as_str()).and_then(|&i| files.get(i)).is_none_or(|f| !f.contains(name));
+            if lacks {
+                return Err(fault(format!(
+                    "puts tensor '{}' in '{}', which does not hold it: the files are of different downloads",
+                    shown(name),
+                    shown(shard)
+                )));
+            }
+        }
+        Self::from_files(dir, files)
+    }
+
+    fn from_files(dir: &Path, files: Vec<SafeTensorsFile>) -> Result<Self, FormatError> {
+        let mut holder = BTreeMap::new();
+        for (i, file) in files.iter().enumerate() {
+            for name in file.names() {
+                if let Some(first) = holder.insert(name.to_owned(), i) {
+                    return Err(FormatError::Tensor {
+                        path: file.path().into(),
+                        name: name.into(),
+                        reason: format!(
+                            "is in '{}' too: delete the shard that does not belong to this checkpoint",
+                            files[first].path().display()
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(Self { dir: dir.into(), files, holder })
+    }
+
+    /// The directory in which the weights lie, and so the model's other files.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The mapped files.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(SafeTensorsFile::path)
+    }
+}
+
+impl TensorSource for Checkpoint {
+    fn get(&self, name: &str) -> Result<Option<HostTensor>, FormatError> {
+        match self.holder.get(name) {
+            Some(&i) => self.files[i].get(name),
+            None => Ok(None),
+        }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.holder.keys().map(String::as_str).collect()
+    }
+
+    fn location(&self, name: &str) -> String {
+        let path = match (self.holder.get(name), self.files.as_slice()) {
+            (Some(&i), files) => files[i].path(),
+            (None, [only]) => only.path(),
+            (None, _) => &self.dir,
+        };
+        path.display().to_string()
+    }
+
+    fn total_bytes(&self) -> u64 {
+        self.files.iter().map(SafeTensorsFile::data_bytes).sum()
+    }
+}
+
+/// Tensor name -> shard file name, as the index says.
+fn read_index(path: &Path) -> Result<BTreeMap<String, String>, FormatError> {
+    let fault = |reason| FormatError::Index { path: path.into(), reason };
+    let bytes = read_bounded(path, MAX_INDEX)?;
+    let index: Value = serde_json::from_slice(&bytes)
+        .map_err(|e| fault(format!("is not JSON ({e}): it is damaged, download it again")))?;
+    let Some(entries) = index.get("weight_map").and_then(Value::as_object) else {
+        return Err(fault("has no \"weight_map\" from tensor names to files: download it again".into()));
+    };
+    if entries.is_empty() {
+        return Err(fault("has an empty \"weight_map\": download it again".into()));
+    }
+    entries
+        .iter()
+        .map(|(name, shard)| match shard.as_str() {
+            Some(s) => Ok((name.clone(), s.to_owned())),
+            None => Err(fault(format!(
+                "puts tensor '{}' in {}, which is no file name",
+                shown(name),
+                shown(&shard.to_string())
+            ))),
+        })
+        .collect()
+}
+
+/// Whether a shard's name is a plain relative path that cannot leave the directory.
+fn stays_inside(shard: &str) -> bool {
+    !shard.is_empty() && Path::new(shard).components().all(|c| matches!(c, Component::Normal(_)))
+}
+
+/// What to say of a directory without safetensors weights.
+fn no_weights(dir: &Path) -> FormatError {
+    const MOST: usize = 12;
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) => return io_error("list", dir, e),
+    };
+    let mut names: Vec<String> =
+        entries.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned())).collect();
+    names.sort();
+    let has = |ends: &[&str]| names.iter().find(|n| ends.iter().any(|e| n.ends_with(e)));
+    let found = if names.is_empty() {
+        "it is empty".into()
+    } else if let Some(other) = has(&[".safetensors"]) {
+        format!("it holds '{}': give that file itself", shown(other))
+    } else if let Some(gguf) = has(&[".gguf"]) {
+        format!(
+            "it holds '{}', but GGUF is not read yet: use the model's safetensors checkpoint",
+            shown(gguf)
+        )
+    } else if let Some(pickle) = has(&[".bin", ".bin.index.json", ".pt", ".pth"]) {
+        format!("it holds '{}': {}", shown(pickle), pickle_way_on(&format!("'{}'", dir.display())))
+    } else {
+        let listed: Vec<String> = names.iter().take(MOST).map(|n| shown(n)).collect();
+        let more = if names.len() > MOST { ", ..." } else { "" };
+        format!("it holds {}{more}: give the directory of a model", listed.join(", "))
+    };
+    FormatError::NoWeights { dir: dir.into(), found }
+}
+
+#[cfg(test)]
+mod tests;
