@@ -1,0 +1,133 @@
+//! Reading typed, bounded values out of a JSON object, with errors that name the file, the key and the value.
+
+use serde_json::{Map, Value};
+
+use super::ConfigError;
+use crate::format::shown;
+
+/// A JSON object of a configuration file. A key whose value is `null` counts as absent.
+#[derive(Clone, Copy)]
+pub(in crate::models) struct Fields<'a> {
+    origin: &'a str,
+    /// What stands before a key in messages: empty, or the outer key and a dot.
+    prefix: &'a str,
+    map: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    pub(in crate::models) fn new(origin: &'a str, map: &'a Map<String, Value>) -> Self {
+        Self { origin, prefix: "", map }
+    }
+
+    pub(in crate::models) fn value(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|v| !v.is_null())
+    }
+
+    pub(in crate::models) fn values(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.map.iter()
+    }
+
+    /// The object under `key`. `prefix` is `key` and a dot.
+    pub(in crate::models) fn object(&self, key: &str, prefix: &'a str) -> Result<Option<Self>, ConfigError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Self { origin: self.origin, prefix, map })),
+            Some(v) => Err(self.wrong(key, v, "an object".into())),
+        }
+    }
+
+    pub(in crate::models) fn string(&self, key: &str) -> Result<Option<&'a str>, ConfigError> {
+        let Some(v) = self.value(key) else { return Ok(None) };
+        v.as_str().map(Some).ok_or_else(|| self.wrong(key, v, "a string".into()))
+    }
+
+    pub(in crate::models) fn boolean(&self, key: &str) -> Result<Option<bool>, ConfigError> {
+        let Some(v) = self.value(key) else { return Ok(None) };
+        v.as_bool().map(Some).ok_or_else(|| self.wrong(key, v, "true or false".into()))
+    }
+
+    /// An integer from `least` to `most`.
+    pub(in crate::models) fn integer(
+        &self,
+        key: &str,
+        least: usize,
+        most: usize,
+    ) -> Result<Option<usize>, ConfigError> {
+        let Some(v) = self.value(key) else { return Ok(None) };
+        let n = v.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (least..=most).contains(n));
+        n.map(Some).ok_or_else(|| self.wrong(key, v, format!("an integer from {least} to {most}")))
+    }
+
+    /// As [`Self::integer`], but an error if the key is absent.
+    pub(in crate::models) fn required(
+        &self,
+        key: &str,
+        least: usize,
+        most: usize,
+    ) -> Result<usize, ConfigError> {
+        self.integer(key, least, most)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// A number from `least` to `most`; integers count as numbers.
+    pub(in crate::models) fn number(
+        &self,
+        key: &str,
+        least: f64,
+        most: f64,
+    ) -> Result<Option<f64>, ConfigError> {
+        let Some(v) = self.value(key) else { return Ok(None) };
+        // The range excludes infinities and NaN.
+        let x = v.as_f64().filter(|x| (least..=most).contains(x));
+        x.map(Some).ok_or_else(|| self.wrong(key, v, format!("a number from {least:?} to {most:?}")))
+    }
+
+    /// One token id.
+    pub(in crate::models) fn token_id(&self, key: &str) -> Result<Option<u32>, ConfigError> {
+        let Some(v) = self.value(key) else { return Ok(None) };
+        as_id(v).map(Some).ok_or_else(|| self.wrong(key, v, "a token id".into()))
+    }
+
+    /// One token id or a list of them; none if the key is absent.
+    pub(in crate::models) fn token_ids(&self, key: &str) -> Result<Vec<u32>, ConfigError> {
+        let Some(v) = self.value(key) else { return Ok(Vec::new()) };
+        let ids = match v {
+            Value::Array(list) => list.iter().map(as_id).collect(),
+            one => as_id(one).map(|id| vec![id]),
+        };
+        ids.ok_or_else(|| self.wrong(key, v, "a token id or a list of them".into()))
+    }
+
+    /// The error of a key that must be there.
+    pub(in crate::models) fn missing(&self, key: &str) -> ConfigError {
+        ConfigError::Missing { origin: self.origin.into(), key: self.full(key) }
+    }
+
+    /// The error of a value that is not `expected`.
+    pub(in crate::models) fn wrong(&self, key: &str, got: &Value, expected: String) -> ConfigError {
+        let got = shown_value(got);
+        ConfigError::Wrong { origin: self.origin.into(), key: self.full(key), got, expected }
+    }
+
+    /// The error of values that are each right but do not go together or cannot be run.
+    pub(in crate::models) fn invalid(&self, reason: String) -> ConfigError {
+        ConfigError::Invalid { origin: self.origin.into(), reason }
+    }
+
+    /// The key with what stands before it.
+    pub(in crate::models) fn full(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}
+
+fn as_id(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|n| u32::try_from(n).ok())
+}
+
+/// A value for a message, without writing out all of a large one.
+fn shown_value(value: &Value) -> String {
+    match value {
+        Value::String(s) => format!("\"{}\"", shown(s)),
+        Value::Object(_) => "an object".into(),
+        other => shown(&other.to_string()),
+    }
+}
