@@ -1,1 +1,170 @@
-//! (placeholder)
+//! Block layouts of quantized tensors and their scalar truth: quantize, dequantize, dot product.
+//!
+//! Nothing here is SIMD and nothing here depends on the machine: plain f32 and f64 operations in a fixed order,
+//! so that every value is the same to the bit everywhere. The kernels of a backend are tested against it.
+//!
+//! - [`q4_0`], [`q4_1`], [`q8_0`]: one block format each, byte for byte as in ggml (`ggml-common.h`).
+//! - [`float`]: f16 and bf16 rows.
+//! - [`activation`]: the int8 form of a linear layer's input.
+//! - [`linear_row`] and [`dot_float`]: one output of a linear layer, in the order of additions that every
+//!   kernel keeps.
+
+pub mod activation;
+pub mod float;
+pub mod q4_0;
+pub mod q4_1;
+pub mod q8_0;
+mod round;
+mod search;
+
+use crate::core::{BLOCK_LEN, CoreError, DType, Result};
+use activation::QuantizedRow;
+
+/// Partial sums of [`dot_float`].
+pub const DOT_LANES: usize = 16;
+
+/// Bytes of a row of `cols` elements; a last block that is not full counts whole. Saturates at `usize::MAX`,
+/// a length that no slice has.
+pub fn row_bytes(dtype: DType, cols: usize) -> usize {
+    dtype.bytes_for(cols).unwrap_or(usize::MAX)
+}
+
+/// Stores a row as `dtype`: one of F32, F16, BF16, Q8_0, Q4_0, Q4_1. The block formats pad a last partial
+/// block with zeros.
+///
+/// # Errors
+/// [`CoreError::Mismatch`] if `dst` is not [`row_bytes`] long, [`CoreError::Unsupported`] for another type.
+pub fn quantize_row(dtype: DType, src: &[f32], dst: &mut [u8]) -> Result<()> {
+    match dtype {
+        DType::F32 | DType::F16 | DType::BF16 => float::encode_row(dtype, src, dst),
+        DType::Q4_0 => encode_blocks(dtype, src, dst, |x| q4_0::Block::quantize(x).to_bytes()),
+        DType::Q4_1 => encode_blocks(dtype, src, dst, |x| q4_1::Block::quantize(x).to_bytes()),
+        DType::Q8_0 => encode_blocks(dtype, src, dst, |x| q8_0::Block::quantize(x).to_bytes()),
+        DType::U8 | DType::I32 => Err(CoreError::Unsupported { op: "quantize_row", dtype }),
+    }
+}
+
+/// Reads a row of `dst.len()` elements, the inverse of [`quantize_row`].
+///
+/// # Errors
+/// [`CoreError::Mismatch`] if `src` is not [`row_bytes`] long, [`CoreError::Unsupported`] for U8 and I32.
+pub fn dequantize_row(dtype: DType, src: &[u8], dst: &mut [f32]) -> Result<()> {
+    match dtype {
+        DType::F32 | DType::F16 | DType::BF16 => float::decode_row(dtype, src, dst),
+        DType::Q4_0 => decode_blocks(dtype, src, dst, |b, x| q4_0::Block::from_bytes(b).dequantize(x)),
+        DType::Q4_1 => decode_blocks(dtype, src, dst, |b, x| q4_1::Block::from_bytes(b).dequantize(x)),
+        DType::Q8_0 => decode_blocks(dtype, src, dst, |b, x| q8_0::Block::from_bytes(b).dequantize(x)),
+        DType::U8 | DType::I32 => Err(CoreError::Unsupported { op: "dequantize_row", dtype }),
+    }
+}
+
+fn encode_blocks<const N: usize>(
+    dtype: DType,
+    src: &[f32],
+    dst: &mut [u8],
+    encode: impl Fn(&[f32; BLOCK_LEN]) -> [u8; N],
+) -> Result<()> {
+    CoreError::expect_eq("quantize_row", "byte count", dst.len(), row_bytes(dtype, src.len()))?;
+    let (full, rest) = src.as_chunks::<BLOCK_LEN>();
+    let (out, _) = dst.as_chunks_mut::<N>();
+    for (x, o) in full.iter().zip(&mut *out) {
+        *o = encode(x);
+    }
+    if let (false, Some(last)) = (rest.is_empty(), out.last_mut()) {
+        *last = encode(&pad(rest));
+    }
+    Ok(())
+}
+
+fn decode_blocks<const N: usize>(
+    dtype: DType,
+    src: &[u8],
+    dst: &mut [f32],
+    decode: impl Fn(&[u8; N], &mut [f32; BLOCK_LEN]),
+) -> Result<()> {
+    CoreError::expect_eq("dequantize_row", "byte count", src.len(), row_bytes(dtype, dst.len()))?;
+    let (blocks, _) = src.as_chunks::<N>();
+    let (full, rest) = dst.as_chunks_mut::<BLOCK_LEN>();
+    for (b, x) in blocks.iter().zip(full) {
+        decode(b, x);
+    }
+    if let (false, Some(last)) = (rest.is_empty(), blocks.last()) {
+        let mut x = [0.0; BLOCK_LEN];
+        decode(last, &mut x);
+        rest.copy_from_slice(&x[..rest.len()]);
+    }
+    Ok(())
+}
+
+/// A partial block, filled up with zeros.
+fn pad(rest: &[f32]) -> [f32; BLOCK_LEN] {
+    let mut x = [0.0; BLOCK_LEN];
+    x[..rest.len()].copy_from_slice(rest);
+    x
+}
+
+/// One output of a quantized linear layer: a weight row times a quantized activation row.
+///
+/// `acc` starts at 0 and takes the blocks in ascending order: `acc = fma(dw * dx, dot as f32, acc)` with the
+/// exact integer `dot`; Q4_1 adds `acc = fma(m * dx, sum as f32, acc)` after each block's first. `dw` and `m`
+/// are the stored f16 values as f32, `dx` and `sum` the activation block's scale and sum.
+///
+/// # Panics
+/// If `dtype` is not a block format or the row has another number of blocks than `x`.
+pub fn linear_row(dtype: DType, weight_row: &[u8], x: &QuantizedRow) -> f32 {
+    assert!(dtype.is_quantized(), "linear_row works on block formats, not {dtype}");
+    assert_eq!(weight_row.len(), x.blocks() * dtype.block_bytes(), "length of a {dtype} weight row");
+    let mut acc = 0.0f32;
+    for i in 0..x.blocks() {
+        let (q, dx, sum) = x.block(i);
+        let bytes = &weight_row[i * dtype.block_bytes()..];
+        match dtype {
+            DType::Q4_1 => {
+                let b = q4_1::Block::from_bytes(first(bytes));
+                acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
+                acc = (b.min() * dx).mul_add(sum as f32, acc);
+            }
+            DType::Q8_0 => {
+                let b = q8_0::Block::from_bytes(first(bytes));
+                acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
+            }
+            _ => {
+                let b = q4_0::Block::from_bytes(first(bytes));
+                acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
+            }
+        }
+    }
+    acc
+}
+
+/// The first `N` bytes of a slice whose length was checked before.
+fn first<const N: usize>(bytes: &[u8]) -> &[u8; N] {
+    bytes.first_chunk().expect("length checked by the caller")
+}
+
+/// One output of a linear layer with F32, F16 or BF16 weights.
+///
+/// Element `i` goes into partial sum `i mod 16` by a fused multiply-add, in ascending order; then the sums are
+/// added pairwise at distance 8, 4, 2 and 1: `s[i] += s[i + 8]` and so on; the answer is `s[0]`.
+///
+/// # Panics
+/// If `dtype` is not a floating point format or the row has another number of elements than `x`.
+pub fn dot_float(dtype: DType, weight_row: &[u8], x: &[f32]) -> f32 {
+    assert!(dtype.is_float(), "dot_float works on f32, f16 and bf16, not {dtype}");
+    assert_eq!(weight_row.len(), row_bytes(dtype, x.len()), "length of a {dtype} weight row");
+    let size = dtype.block_bytes();
+    let mut s = [0.0f32; DOT_LANES];
+    for (i, (&v, w)) in x.iter().zip(weight_row.chunks_exact(size)).enumerate() {
+        let lane = &mut s[i % DOT_LANES];
+        *lane = float::decode(dtype, w).mul_add(v, *lane);
+    }
+    for distance in [8, 4, 2, 1] {
+        for i in 0..distance {
+            s[i] += s[i + distance];
+        }
+    }
+    s[0]
+}
+
+#[cfg(test)]
+mod tests;
