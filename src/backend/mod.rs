@@ -1,1 +1,3 @@
-//! (placeholder)
+//! What computes. Each backend implements [`crate::core::Backend`] and knows nothing of the others.
+
+pub mod reference;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::file::io_error;
 use super::safetensors::{SafeTensorsFile, pickle_way_on};
 use super::{FormatError, TensorSource, read_bounded, shown};
-use crate::core::HostTensor;
+use crate::core::{HostBytes, HostTensor};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -57,6 +57,14 @@ impl Checkpoint {
             _ => Path::new("."),
         };
         Self::from_files(dir, vec![SafeTensorsFile::open(path)?])
+    }
+
+    /// Reads a safetensors file that is already in memory; `name` stands for its path in messages.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_bytes(name: &str, bytes: HostBytes) -> Result<Self, FormatError> {
+        Self::from_files(Path::new(""), vec![SafeTensorsFile::from_bytes(Path::new(name), bytes)?])
     }
 
     fn open_dir(dir: &Path) -> Result<Self, FormatError> {

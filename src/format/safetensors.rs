@@ -54,7 +54,7 @@ impl SafeTensorsFile {
     }
 
     /// Checks a file's bytes.
-    fn from_bytes(path: &Path, bytes: HostBytes) -> Result<Self, FormatError> {
+    pub(super) fn from_bytes(path: &Path, bytes: HostBytes) -> Result<Self, FormatError> {
         let all = bytes.as_ref();
         let len = all.len() as u64;
         let Some((first, _)) = all.split_first_chunk::<8>() else {

@@ -3,9 +3,14 @@
 //! Knows the names and shapes of a checkpoint's tensors; knows no device.
 
 mod config;
+mod error;
 mod generation_config;
+pub mod llama;
 mod registry;
+mod rope;
 
 pub use config::{ConfigError, ModelConfig, RopeConfig, RopeScaling};
+pub use error::ModelError;
 pub use generation_config::GenerationConfig;
 pub use registry::{Architecture, UnknownArchitecture};
+pub use rope::Rope;

@@ -1,0 +1,274 @@
+//! The oracle: every operation of [`Backend`] in plain loops, one number at a time.
+//!
+//! Nobody makes this fast. Sums are kept in f64, so that its error is small against that of any backend it
+//! is compared with. Quantized weights are dequantized once; the activations that meet them are quantized to
+//! int8 blocks and back, as the numeric contract of the quantized formats says.
+
+mod attention;
+mod storage;
+
+use std::ops::Range;
+
+pub use storage::{ReferenceBuffer, ReferenceWeight};
+
+use crate::core::{
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, PreparedWeight, Result, Tensor,
+};
+use crate::quant::activation::QuantizedRow;
+
+/// Plain f32 on one thread.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct ReferenceBackend;
+
+type T = Tensor<ReferenceBuffer>;
+
+fn row(t: &T, r: usize) -> &[f32] {
+    &t.buffer().values()[r * t.cols()..(r + 1) * t.cols()]
+}
+
+fn row_mut(t: &mut T, r: usize) -> &mut [f32] {
+    let cols = t.cols();
+    &mut t.buffer_mut().values_mut()[r * cols..(r + 1) * cols]
+}
+
+fn same_cols(op: &'static str, a: &T, b: &T) -> Result<()> {
+    CoreError::expect_eq(op, "row length", b.cols(), a.cols())
+}
+
+fn vector<'a>(op: &'static str, w: &'a ReferenceWeight, len: usize) -> Result<&'a [f32]> {
+    CoreError::expect_eq(op, "vector length", w.rows() * w.cols(), len)?;
+    Ok(w.values())
+}
+
+impl Backend for ReferenceBackend {
+    type Buffer = ReferenceBuffer;
+    type Weight = ReferenceWeight;
+
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn describe(&self) -> String {
+        "reference: plain f32 on one thread, slow on purpose".to_owned()
+    }
+
+    fn alloc(&self, dtype: DType, len: usize) -> Result<ReferenceBuffer> {
+        ReferenceBuffer::zeroed(dtype, len)
+    }
+
+    fn upload(&self, values: &[f32], dst: &mut T, row: usize) -> Result<()> {
+        let start = row * dst.cols();
+        let room = dst.buffer_mut().values_mut();
+        let have = room.len();
+        let target = start.checked_add(values.len()).and_then(|end| room.get_mut(start..end));
+        let target = target.ok_or(CoreError::Mismatch {
+            op: "upload",
+            what: "length",
+            got: values.len(),
+            expected: have.saturating_sub(start),
+        })?;
+        target.copy_from_slice(values);
+        Ok(())
+    }
+
+    fn download(&self, src: &T, row: usize, dst: &mut [f32]) -> Result<()> {
+        let start = row * src.cols();
+        let all = src.buffer().values();
+        let source = start.checked_add(dst.len()).and_then(|end| all.get(start..end));
+        let source = source.ok_or(CoreError::Mismatch {
+            op: "download",
+            what: "length",
+            got: dst.len(),
+            expected: all.len().saturating_sub(start),
+        })?;
+        dst.copy_from_slice(source);
+        Ok(())
+    }
+
+    fn prepare(&self, tensor: &HostTensor, format: DType) -> Result<ReferenceWeight> {
+        ReferenceWeight::prepare(tensor, format)
+    }
+
+    fn embed(&self, table: &ReferenceWeight, ids: &[u32], out: &mut T) -> Result<()> {
+        CoreError::expect_eq("embed", "row length", out.cols(), table.cols())?;
+        out.set_rows(ids.len())?;
+        for (r, &id) in ids.iter().enumerate() {
+            let source = table.row(id as usize).ok_or(CoreError::BadToken { id, vocab: table.rows() })?;
+            row_mut(out, r).copy_from_slice(source);
+        }
+        Ok(())
+    }
+
+    fn rms_norm(&self, x: &T, gain: &ReferenceWeight, eps: f32, out: &mut T) -> Result<()> {
+        same_cols("rms_norm", x, out)?;
+        let gain = vector("rms_norm", gain, x.cols())?;
+        out.set_rows(x.rows())?;
+        for r in 0..x.rows() {
+            let source = row(x, r);
+            let mean = source.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() / source.len() as f64;
+            let inverse = 1.0 / (mean + f64::from(eps)).sqrt();
+            for ((o, &v), &g) in row_mut(out, r).iter_mut().zip(source).zip(gain) {
+                *o = (f64::from(v) * inverse * f64::from(g)) as f32;
+            }
+        }
+        Ok(())
+    }
+
+    fn linear(&self, x: &T, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
+        let mut quantized = QuantizedRow::default();
+        let mut rounded = vec![0.0; x.cols()];
+        for part in parts {
+            CoreError::expect_eq("linear", "input length", x.cols(), part.weight.cols())?;
+            CoreError::expect_eq("linear", "output length", part.out.cols(), part.weight.rows())?;
+            let bias = part.bias.map(|b| vector("linear", b, part.weight.rows())).transpose()?;
+            part.out.set_rows(x.rows())?;
+            for r in 0..x.rows() {
+                let mut input = row(x, r);
+                if part.weight.dtype().is_quantized() {
+                    quantized.quantize(input);
+                    quantized.dequantize(&mut rounded);
+                    input = &rounded;
+                }
+                for (o, value) in row_mut(part.out, r).iter_mut().enumerate() {
+                    let weights = part.weight.row(o).unwrap_or_default();
+                    let sum: f64 =
+                        input.iter().zip(weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+                    *value = (sum + bias.map_or(0.0, |b| f64::from(b[o]))) as f32;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rope(&self, x: &mut T, angles: &T) -> Result<()> {
+        let head_dim = angles.cols();
+        CoreError::expect_eq("rope", "row count", angles.rows(), x.rows())?;
+        CoreError::expect_eq("rope", "part of a head", x.cols() % head_dim.max(1), 0)?;
+        for r in 0..x.rows() {
+            let (cosines, sines) = row(angles, r).split_at(head_dim / 2);
+            for head in row_mut(x, r).chunks_exact_mut(head_dim) {
+                let (first, second) = head.split_at_mut(head_dim / 2);
+                for (i, (a, b)) in first.iter_mut().zip(second).enumerate() {
+                    let (x0, x1) = (f64::from(*a), f64::from(*b));
+                    let (cos, sin) = (f64::from(cosines[i]), f64::from(sines[i]));
+                    *a = (x0 * cos - x1 * sin) as f32;
+                    *b = (x1 * cos + x0 * sin) as f32;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn kv_append(
+        &self,
+        k: &T,
+        v: &T,
+        cache: &mut KvLayer<ReferenceBuffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()> {
+        for (source, target) in [(k, &mut cache.k), (v, &mut cache.v)] {
+            CoreError::expect_eq(
+                "kv_append",
+                "row length",
+                source.cols(),
+                layout.kv_heads * layout.head_dim,
+            )?;
+            let end = at + source.rows();
+            if end > layout.capacity {
+                return Err(CoreError::CacheFull { len: at, max: layout.capacity, more: source.rows() });
+            }
+            for r in 0..source.rows() {
+                for (head, values) in row(source, r).chunks_exact(layout.head_dim).enumerate() {
+                    target.store(layout.offset(head, at + r), values);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn kv_repack(
+        &self,
+        src: &ReferenceBuffer,
+        from: &KvLayout,
+        keep: &[Range<usize>],
+        dst: &mut ReferenceBuffer,
+        to: &KvLayout,
+    ) -> Result<()> {
+        let kept: usize = keep.iter().map(ExactSizeIterator::len).sum();
+        if kept > to.capacity || keep.iter().any(|r| r.end > from.capacity) {
+            return Err(CoreError::CacheFull { len: kept, max: to.capacity, more: 0 });
+        }
+        for head in 0..from.kv_heads {
+            for (slot, source) in keep.iter().cloned().flatten().enumerate() {
+                let start = from.offset(head, source);
+                dst.store(to.offset(head, slot), &src.values()[start..start + from.head_dim]);
+            }
+        }
+        Ok(())
+    }
+
+    fn attention(
+        &self,
+        q: &T,
+        cache: &KvLayer<ReferenceBuffer>,
+        layout: &KvLayout,
+        at: usize,
+        out: &mut T,
+    ) -> Result<()> {
+        same_cols("attention", q, out)?;
+        let group = layout.kv_heads * layout.head_dim;
+        CoreError::expect_eq("attention", "part of a head group", q.cols() % group.max(1), 0)?;
+        if at + q.rows() > layout.capacity {
+            return Err(CoreError::CacheFull { len: at, max: layout.capacity, more: q.rows() });
+        }
+        out.set_rows(q.rows())?;
+        for r in 0..q.rows() {
+            attention::row(row(q, r), cache, layout, at + r + 1, row_mut(out, r));
+        }
+        Ok(())
+    }
+
+    fn swiglu(&self, gate: &T, up: &T, out: &mut T) -> Result<()> {
+        same_cols("swiglu", gate, up)?;
+        same_cols("swiglu", gate, out)?;
+        CoreError::expect_eq("swiglu", "row count", up.rows(), gate.rows())?;
+        out.set_rows(gate.rows())?;
+        for r in 0..gate.rows() {
+            for ((o, &g), &u) in row_mut(out, r).iter_mut().zip(row(gate, r)).zip(row(up, r)) {
+                let g = f64::from(g);
+                *o = (g / (1.0 + libm::exp(-g)) * f64::from(u)) as f32;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&self, x: &T, acc: &mut T) -> Result<()> {
+        same_cols("add", x, acc)?;
+        CoreError::expect_eq("add", "row count", acc.rows(), x.rows())?;
+        for r in 0..x.rows() {
+            row_mut(acc, r).iter_mut().zip(row(x, r)).for_each(|(a, &v)| *a += v);
+        }
+        Ok(())
+    }
+
+    fn copy_rows(&self, src: &T, from: usize, count: usize, dst: &mut T) -> Result<()> {
+        same_cols("copy_rows", src, dst)?;
+        if from + count > src.rows() {
+            return Err(CoreError::Mismatch {
+                op: "copy_rows",
+                what: "last row",
+                got: from + count,
+                expected: src.rows(),
+            });
+        }
+        dst.set_rows(count)?;
+        for r in 0..count {
+            row_mut(dst, r).copy_from_slice(row(src, from + r));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

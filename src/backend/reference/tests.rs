@@ -1,0 +1,142 @@
+//! The oracle against numbers worked out by hand.
+
+use super::{ReferenceBackend, T};
+use crate::core::{Backend, CoreError, DType, HostTensor, KvCache, KvLayer, KvLayout, LinearPart, Shape};
+
+const B: ReferenceBackend = ReferenceBackend;
+
+fn tensor(rows: usize, values: &[f32]) -> T {
+    let mut t = B.tensor(rows, values.len() / rows.max(1)).unwrap();
+    B.upload(values, &mut t, 0).unwrap();
+    t
+}
+
+fn values(t: &T) -> Vec<f32> {
+    let mut out = vec![0.0; t.rows() * t.cols()];
+    B.download(t, 0, &mut out).unwrap();
+    out
+}
+
+fn weight(dims: [usize; 2], values: &[f32], format: DType) -> super::ReferenceWeight {
+    B.prepare(&HostTensor::from_f32("w", Shape::from(dims), values).unwrap(), format).unwrap()
+}
+
+fn near(got: &[f32], expected: &[f32]) {
+    assert_eq!(got.len(), expected.len());
+    for (g, e) in got.iter().zip(expected) {
+        assert!((g - e).abs() <= 1e-6 * e.abs().max(1.0), "{got:?}, expected {expected:?}");
+    }
+}
+
+#[test]
+fn rms_norm_divides_by_the_root_of_the_mean_square() {
+    // mean([9, 16]) = 12.5; with eps 3.5 the root is 4.
+    let x = tensor(1, &[3.0, 4.0]);
+    let mut out = B.tensor(1, 2).unwrap();
+    B.rms_norm(&x, &weight([1, 2], &[1.0, 2.0], DType::F32), 3.5, &mut out).unwrap();
+    near(&values(&out), &[0.75, 2.0]);
+}
+
+#[test]
+fn linear_is_x_times_the_transposed_weight_plus_bias() {
+    let x = tensor(2, &[1.0, 2.0, 3.0, 4.0]);
+    let w = weight([3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, -1.0], DType::F32);
+    let bias = weight([1, 3], &[10.0, 20.0, 30.0], DType::F32);
+    let mut out = B.tensor(2, 3).unwrap();
+    B.linear(&x, &mut [LinearPart { weight: &w, bias: Some(&bias), out: &mut out }]).unwrap();
+    near(&values(&out), &[11.0, 22.0, 29.0, 13.0, 24.0, 29.0]);
+}
+
+#[test]
+fn quantized_linear_rounds_the_input_to_eight_bits() {
+    // Scale 254 / 127 = 2: the input 3 is 1.5 steps, which round half to even makes 2 steps, that is 4.
+    let mut x = [0.0; 32];
+    (x[0], x[1]) = (254.0, 3.0);
+    let mut w = [0.0; 32];
+    w[1] = 127.0;
+    let mut out = B.tensor(1, 1).unwrap();
+    let w = weight([1, 32], &w, DType::Q8_0);
+    B.linear(&tensor(1, &x), &mut [LinearPart { weight: &w, bias: None, out: &mut out }]).unwrap();
+    near(&values(&out), &[4.0 * 127.0]);
+}
+
+#[test]
+fn rope_turns_the_pairs_of_each_head() {
+    // Two heads of 4; pair 0 turns by 90 degrees, pair 1 not at all.
+    let mut x = tensor(1, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    let angles = tensor(1, &[0.0, 1.0, 1.0, 0.0]);
+    B.rope(&mut x, &angles).unwrap();
+    near(&values(&x), &[-3.0, 2.0, 1.0, 4.0, -7.0, 6.0, 5.0, 8.0]);
+}
+
+#[test]
+fn attention_averages_values_by_softmax_and_sees_no_future() {
+    let layout = KvLayout { dtype: DType::F32, kv_heads: 1, head_dim: 1, capacity: 4 };
+    let alloc = || B.alloc(DType::F32, 4).unwrap();
+    let mut cache = KvLayer { k: alloc(), v: alloc() };
+    let ln3 = 3f32.ln();
+    B.kv_append(&tensor(2, &[0.0, ln3]), &tensor(2, &[8.0, 4.0]), &mut cache, &layout, 0).unwrap();
+    // Two query heads over one cached head; head 0 asks with 1 (weights 1:3), head 1 with 0 (1:1).
+    let q = tensor(2, &[1.0, 0.0, 1.0, 0.0]);
+    let mut out = B.tensor(2, 2).unwrap();
+    B.attention(&q, &cache, &layout, 0, &mut out).unwrap();
+    near(&values(&out), &[8.0, 8.0, 5.0, 6.0]);
+}
+
+#[test]
+fn swiglu_and_add() {
+    let mut out = B.tensor(1, 2).unwrap();
+    B.swiglu(&tensor(1, &[0.0, 1.0]), &tensor(1, &[5.0, 2.0]), &mut out).unwrap();
+    near(&values(&out), &[0.0, 2.0 * 0.731_058_6]);
+    B.add(&tensor(1, &[1.0, 1.0]), &mut out).unwrap();
+    near(&values(&out), &[1.0, 1.0 + 2.0 * 0.731_058_6]);
+}
+
+#[test]
+fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
+    let mut cache = KvCache::new(&B, 1, 2, 2, DType::F16, 300).unwrap();
+    let mut rows = 0;
+    for step in [1usize, 254, 10] {
+        cache.reserve(&B, step).unwrap();
+        let (layout, at) = (*cache.layout(), cache.len());
+        let k: Vec<f32> = (0..step * 4).map(|i| (rows * 4 + i) as f32).collect();
+        let v: Vec<f32> = k.iter().map(|x| -x).collect();
+        B.kv_append(&tensor(step, &k), &tensor(step, &v), cache.layer_mut(0), &layout, at).unwrap();
+        cache.advance(step);
+        rows += step;
+    }
+    assert_eq!((cache.len(), cache.position(), cache.layout().capacity), (265, 265, 300));
+    let layout = *cache.layout();
+    for (slot, head) in [(0, 0), (0, 1), (254, 1), (255, 0), (264, 1)] {
+        let start = layout.offset(head, slot);
+        let expected = (slot * 4 + head * 2) as f32;
+        assert_eq!(cache.layer(0).k.values()[start..start + 2], [expected, expected + 1.0]);
+        assert_eq!(cache.layer(0).v.values()[start..start + 2], [-expected, -expected - 1.0]);
+    }
+    let full = cache.reserve(&B, 36).unwrap_err();
+    assert!(matches!(full, CoreError::CacheFull { len: 265, max: 300, more: 36 }), "{full}");
+    assert_eq!(cache.len(), 265);
+}
+
+#[test]
+fn repacking_keeps_what_the_plan_says_in_its_order() {
+    let from = KvLayout { dtype: DType::F32, kv_heads: 2, head_dim: 1, capacity: 4 };
+    let to = KvLayout { capacity: 3, ..from };
+    let mut src = B.alloc(DType::F32, 8).unwrap();
+    src.store(0, &[0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]);
+    let mut dst = B.alloc(DType::F32, 6).unwrap();
+    B.kv_repack(&src, &from, &[0..1, 2..4], &mut dst, &to).unwrap();
+    assert_eq!(dst.values(), [0.0, 2.0, 3.0, 10.0, 12.0, 13.0]);
+    assert!(B.kv_repack(&src, &from, &[0..4, 0..4], &mut dst, &to).is_err());
+}
+
+#[test]
+fn operands_that_do_not_fit_are_refused() {
+    let w = weight([2, 3], &[0.0; 6], DType::F32);
+    let mut out = B.tensor(1, 2).unwrap();
+    let error = B.linear(&tensor(1, &[0.0; 4]), &mut [LinearPart { weight: &w, bias: None, out: &mut out }]);
+    assert!(matches!(error, Err(CoreError::Mismatch { op: "linear", got: 4, expected: 3, .. })));
+    let mut rows = B.tensor(1, 3).unwrap();
+    assert!(matches!(B.embed(&w, &[2], &mut rows), Err(CoreError::BadToken { id: 2, vocab: 2 })));
+    assert!(B.copy_rows(&tensor(1, &[0.0; 3]), 1, 1, &mut rows).is_err());
+}

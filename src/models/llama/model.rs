@@ -1,0 +1,168 @@
+//! The forward pass.
+
+use super::weights::{LoadProgress, Weights};
+use super::workspace::Workspace;
+use super::{attention, ffn};
+use crate::core::{Backend, CoreError, DType, KvCache, LinearPart, Result};
+use crate::format::TensorSource;
+use crate::models::ModelConfig;
+use crate::models::ModelError;
+use crate::models::rope::Rope;
+
+/// A Llama whose weights a backend has prepared.
+///
+/// Holds no state of a text: that is in the [`KvCache`], and the memory for a pass is in the [`Workspace`].
+pub struct Llama<B: Backend> {
+    config: ModelConfig,
+    weights: Weights<B::Weight>,
+    rope: Rope,
+}
+
+impl<B: Backend> Llama<B> {
+    /// Loads every tensor that `config` asks for from `source`, with the matrices in `format`.
+    ///
+    /// # Errors
+    /// A tensor that is missing, has another shape than `config` says, or cannot be prepared.
+    pub fn load(
+        backend: &B,
+        source: &dyn TensorSource,
+        config: ModelConfig,
+        format: DType,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, ModelError> {
+        let weights = Weights::load(backend, source, &config, format, progress)?;
+        let rope = Rope::new(&config.rope, config.head_dim);
+        Ok(Self { config, weights, rope })
+    }
+
+    /// The configuration that it was loaded with.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Memory that the prepared weights take, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.size_bytes()
+    }
+
+    /// An empty cache of up to `max_len` tokens.
+    ///
+    /// # Errors
+    /// [`CoreError::Unsupported`] for a type that keys cannot be stored in.
+    pub fn new_cache(&self, backend: &B, dtype: DType, max_len: usize) -> Result<KvCache<B::Buffer>> {
+        let c = &self.config;
+        KvCache::new(backend, c.layers, c.kv_heads, c.head_dim, dtype, max_len)
+    }
+
+    /// Memory for passes of up to `chunk` tokens; `logits_rows` as in [`Self::forward_all`], 1 for generation.
+    ///
+    /// # Errors
+    /// [`CoreError::OutOfMemory`].
+    pub fn workspace(&self, backend: &B, chunk: usize, logits_rows: usize) -> Result<Workspace<B>> {
+        Workspace::new(backend, &self.config, chunk, logits_rows)
+    }
+
+    /// Takes in up to `ws.chunk()` tokens behind those in the cache. `logits`, where wanted, receives those of
+    /// the last token (`vocab_size` values): a prompt's earlier chunks need none.
+    ///
+    /// # Errors
+    /// More tokens than a chunk, an id outside of the vocabulary, a full cache: nothing is taken in then.
+    pub fn prefill(
+        &self,
+        backend: &B,
+        ids: &[u32],
+        cache: &mut KvCache<B::Buffer>,
+        ws: &mut Workspace<B>,
+        logits: Option<&mut [f32]>,
+    ) -> Result<()> {
+        self.layers(backend, ids, cache, ws)?;
+        let Some(logits) = logits else { return Ok(()) };
+        let Some(last) = ids.len().checked_sub(1) else { return Ok(()) };
+        self.head(backend, ws, last, 1)?;
+        backend.download(&ws.logits, 0, logits)
+    }
+
+    /// Takes in one token and gives the logits that follow it.
+    ///
+    /// # Errors
+    /// As [`Self::prefill`].
+    pub fn decode(
+        &self,
+        backend: &B,
+        id: u32,
+        cache: &mut KvCache<B::Buffer>,
+        ws: &mut Workspace<B>,
+        logits: &mut [f32],
+    ) -> Result<()> {
+        self.prefill(backend, &[id], cache, ws, Some(logits))
+    }
+
+    /// As [`Self::prefill`], but gives the logits of every position, in order, to `sink`; the output matrix is
+    /// applied to as many positions at once as the workspace was made for.
+    ///
+    /// # Errors
+    /// As [`Self::prefill`].
+    pub fn forward_all(
+        &self,
+        backend: &B,
+        ids: &[u32],
+        cache: &mut KvCache<B::Buffer>,
+        ws: &mut Workspace<B>,
+        sink: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        self.layers(backend, ids, cache, ws)?;
+        let step = ws.logits.capacity();
+        let mut row = vec![0.0; self.config.vocab_size];
+        for from in (0..ids.len()).step_by(step) {
+            let count = step.min(ids.len() - from);
+            self.head(backend, ws, from, count)?;
+            for i in 0..count {
+                backend.download(&ws.logits, i, &mut row)?;
+                sink(from + i, &row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Embedding and all blocks; the residual stream of `ids` is left in `ws.x`.
+    fn layers(
+        &self,
+        backend: &B,
+        ids: &[u32],
+        cache: &mut KvCache<B::Buffer>,
+        ws: &mut Workspace<B>,
+    ) -> Result<()> {
+        let vocab = self.config.vocab_size;
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            return Err(CoreError::BadToken { id, vocab });
+        }
+        if ids.len() > ws.chunk() {
+            return Err(CoreError::Mismatch {
+                op: "prefill",
+                what: "chunk length",
+                got: ids.len(),
+                expected: ws.chunk(),
+            });
+        }
+        cache.reserve(backend, ids.len())?;
+        let angles = &mut ws.host_angles[..ids.len() * self.config.head_dim];
+        self.rope.fill(cache.position()..cache.position() + ids.len(), angles);
+        ws.angles.set_rows(ids.len())?;
+        backend.upload(angles, &mut ws.angles, 0)?;
+        backend.embed(&self.weights.embedding, ids, &mut ws.x)?;
+        for (index, layer) in self.weights.layers.iter().enumerate() {
+            attention::forward(backend, layer, index, self.config.rms_norm_eps, cache, ws)?;
+            ffn::forward(backend, layer, self.config.rms_norm_eps, ws)?;
+        }
+        cache.advance(ids.len());
+        Ok(())
+    }
+
+    /// Final norm and output matrix for `count` rows of `ws.x`.
+    fn head(&self, backend: &B, ws: &mut Workspace<B>, from: usize, count: usize) -> Result<()> {
+        let weight = self.weights.output.as_ref().unwrap_or(&self.weights.embedding);
+        backend.copy_rows(&ws.x, from, count, &mut ws.head_in)?;
+        backend.rms_norm(&ws.head_in, &self.weights.norm, self.config.rms_norm_eps, &mut ws.normed)?;
+        backend.linear(&ws.normed, &mut [LinearPart { weight, bias: None, out: &mut ws.logits }])
+    }
+}

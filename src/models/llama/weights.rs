@@ -1,0 +1,173 @@
+//! The weights of a Llama, checked against its configuration and prepared by a backend.
+
+use crate::core::{Backend, DType, HostTensor, PreparedWeight, Shape};
+use crate::format::TensorSource;
+use crate::models::ModelConfig;
+use crate::models::ModelError;
+
+/// A linear layer.
+pub(super) struct Linear<W> {
+    pub weight: W,
+    pub bias: Option<W>,
+}
+
+/// One transformer block.
+pub(super) struct Layer<W> {
+    pub attention_norm: W,
+    pub q: Linear<W>,
+    pub k: Linear<W>,
+    pub v: Linear<W>,
+    pub o: Linear<W>,
+    pub ffn_norm: W,
+    pub gate: Linear<W>,
+    pub up: Linear<W>,
+    pub down: Linear<W>,
+}
+
+/// Everything that a checkpoint holds.
+pub(super) struct Weights<W> {
+    pub embedding: W,
+    pub layers: Vec<Layer<W>>,
+    pub norm: W,
+    /// `None` where the embedding is the output matrix too.
+    pub output: Option<W>,
+}
+
+/// How far loading has come.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadProgress {
+    /// Parameters prepared so far.
+    pub done: u64,
+    /// Parameters of the model.
+    pub total: u64,
+}
+
+/// Number of parameters that follows from a configuration.
+pub fn parameter_count(config: &ModelConfig) -> u64 {
+    let [hidden, ffn, vocab] =
+        [config.hidden_size, config.intermediate_size, config.vocab_size].map(|n| n as u64);
+    let q = (config.heads * config.head_dim) as u64;
+    let kv = (config.kv_heads * config.head_dim) as u64;
+    let bias = u64::from(config.attention_bias) * (q + 2 * kv + hidden)
+        + u64::from(config.mlp_bias) * (2 * ffn + hidden);
+    let layer = 2 * hidden + hidden * (q + 2 * kv) + q * hidden + 3 * hidden * ffn + bias;
+    let outer = vocab * hidden * if config.tie_word_embeddings { 1 } else { 2 } + hidden;
+    outer + config.layers as u64 * layer
+}
+
+impl<W: PreparedWeight> Weights<W> {
+    pub fn load<B: Backend<Weight = W>>(
+        backend: &B,
+        source: &dyn TensorSource,
+        config: &ModelConfig,
+        format: DType,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, ModelError> {
+        let total = parameter_count(config);
+        let mut loader = Loader { backend, source, format, progress, done: 0, total };
+        let hidden = config.hidden_size;
+        let embedding = loader.matrix("model.embed_tokens.weight", config.vocab_size, hidden)?;
+        let layers = (0..config.layers).map(|i| loader.layer(i, config)).collect::<Result<_, _>>()?;
+        let norm = loader.vector("model.norm.weight", hidden)?;
+        let output = if config.tie_word_embeddings {
+            None
+        } else {
+            Some(loader.matrix("lm_head.weight", config.vocab_size, hidden)?)
+        };
+        Ok(Self { embedding, layers, norm, output })
+    }
+
+    pub fn size_bytes(&self) -> usize {
+        let linear = |l: &Linear<W>| l.weight.size_bytes() + l.bias.as_ref().map_or(0, W::size_bytes);
+        let layers: usize = self
+            .layers
+            .iter()
+            .map(|l| {
+                [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down].map(linear).iter().sum::<usize>()
+                    + l.attention_norm.size_bytes()
+                    + l.ffn_norm.size_bytes()
+            })
+            .sum();
+        let outer = self.embedding.size_bytes() + self.norm.size_bytes();
+        layers + outer + self.output.as_ref().map_or(0, W::size_bytes)
+    }
+}
+
+struct Loader<'a, B> {
+    backend: &'a B,
+    source: &'a dyn TensorSource,
+    format: DType,
+    progress: &'a mut dyn FnMut(LoadProgress),
+    done: u64,
+    total: u64,
+}
+
+impl<B: Backend> Loader<'_, B> {
+    fn layer(&mut self, index: usize, config: &ModelConfig) -> Result<Layer<B::Weight>, ModelError> {
+        let hidden = config.hidden_size;
+        let ffn = config.intermediate_size;
+        let q = config.heads * config.head_dim;
+        let kv = config.kv_heads * config.head_dim;
+        let (attention_bias, mlp_bias) = (config.attention_bias, config.mlp_bias);
+        let name = |part: &str| format!("model.layers.{index}.{part}");
+        Ok(Layer {
+            attention_norm: self.vector(&name("input_layernorm.weight"), hidden)?,
+            q: self.linear(&name("self_attn.q_proj"), q, hidden, attention_bias)?,
+            k: self.linear(&name("self_attn.k_proj"), kv, hidden, attention_bias)?,
+            v: self.linear(&name("self_attn.v_proj"), kv, hidden, attention_bias)?,
+            o: self.linear(&name("self_attn.o_proj"), hidden, q, attention_bias)?,
+            ffn_norm: self.vector(&name("post_attention_layernorm.weight"), hidden)?,
+            gate: self.linear(&name("mlp.gate_proj"), ffn, hidden, mlp_bias)?,
+            up: self.linear(&name("mlp.up_proj"), ffn, hidden, mlp_bias)?,
+            down: self.linear(&name("mlp.down_proj"), hidden, ffn, mlp_bias)?,
+        })
+    }
+
+    fn linear(
+        &mut self,
+        name: &str,
+        rows: usize,
+        cols: usize,
+        bias: bool,
+    ) -> Result<Linear<B::Weight>, ModelError> {
+        let weight = self.matrix(&format!("{name}.weight"), rows, cols)?;
+        let bias = if bias { Some(self.vector(&format!("{name}.bias"), rows)?) } else { None };
+        Ok(Linear { weight, bias })
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<B::Weight, ModelError> {
+        let tensor = self.find(name, Shape::from([rows, cols]))?;
+        self.prepare(&tensor, self.format)
+    }
+
+    /// Norm gains and biases: few numbers that every row is multiplied with, so they stay f32.
+    fn vector(&mut self, name: &str, len: usize) -> Result<B::Weight, ModelError> {
+        let tensor = self.find(name, Shape::from([len]))?;
+        self.prepare(&tensor, DType::F32)
+    }
+
+    fn find(&self, name: &str, expected: Shape) -> Result<HostTensor, ModelError> {
+        let location = || self.source.location(name);
+        let tensor = self
+            .source
+            .get(name)?
+            .ok_or_else(|| ModelError::MissingTensor { name: name.to_owned(), location: location() })?;
+        if tensor.shape() != expected {
+            return Err(ModelError::WrongShape {
+                name: name.to_owned(),
+                location: location(),
+                got: tensor.shape(),
+                expected,
+            });
+        }
+        Ok(tensor)
+    }
+
+    fn prepare(&mut self, tensor: &HostTensor, format: DType) -> Result<B::Weight, ModelError> {
+        let weight = self.backend.prepare(tensor, format)?;
+        let (rows, cols) = tensor.matrix_dims();
+        self.done += (rows * cols) as u64;
+        (self.progress)(LoadProgress { done: self.done, total: self.total });
+        Ok(weight)
+    }
+}
