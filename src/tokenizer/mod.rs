@@ -1,1 +1,151 @@
-//! (placeholder)
+//! Text to token ids and back: `tokenizer.json` through the `tokenizers` crate, and incremental decoding.
+//!
+//! Knows nothing of models or chat; ids are plain `u32`.
+
+mod byte_level;
+mod config;
+mod decoder_plan;
+mod error;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use tokenizers::Decoder as _;
+
+pub use config::TokenizerConfig;
+use decoder_plan::DecoderPlan;
+pub use error::{Result, TokenizerError};
+pub use stream::StreamDecoder;
+
+/// A model's tokenizer, as its `tokenizer.json` describes it.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    plan: DecoderPlan,
+    origin: String,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Read`] or [`TokenizerError::BadTokenizer`]; both name the file.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        Self::from_bytes(&error::read(path)?, &path.display().to_string())
+    }
+
+    /// Reads the bytes of a `tokenizer.json`; `origin` names their source in messages.
+    ///
+    /// Truncation and padding that the file may ask for are switched off: a prompt is never cut silently.
+    ///
+    /// # Errors
+    /// [`TokenizerError::BadTokenizer`].
+    pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
+        let bad = |reason: String| TokenizerError::BadTokenizer { origin: origin.to_owned(), reason };
+        let mut inner: tokenizers::Tokenizer =
+            serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
+        let plan = decoder_plan::check(&inner).map_err(bad)?;
+        Ok(Self { inner, plan, origin: origin.to_owned() })
+    }
+
+    /// The ids of `text`. Text that spells a special token (`<|eot_id|>`) becomes that token, as in Hugging
+    /// Face's `transformers`. With `add_special_tokens` the post-processor runs too: for Llama it puts BOS in
+    /// front.
+    ///
+    /// A chat template writes all special tokens itself: encode what it renders with `false`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Encode`] if the tokenizer's model refuses the text.
+    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        let encoding = self
+            .inner
+            .encode_fast(text, add_special_tokens)
+            .map_err(|e| TokenizerError::Encode { origin: self.origin.clone(), reason: e.to_string() })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The ids of a plain prompt (not one from a chat template), with BOS in front at most once.
+    ///
+    /// The post-processor of `tokenizer.json` decides whether there is one, as in `transformers`. If it adds
+    /// none although `add_bos_token` is true in [`TokenizerConfig`], `bos` is put in front. If it adds one to
+    /// a text that itself begins with BOS, one of the two is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_prompt(&self, text: &str, bos: Option<u32>, config: &TokenizerConfig) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text, true)?;
+        let Some(bos) = bos else { return Ok(ids) };
+        let leading = ids.iter().take_while(|&&id| id == bos).count();
+        if leading == 0 && config.add_bos_token == Some(true) {
+            ids.insert(0, bos);
+        } else if leading > 1 {
+            ids.drain(1..leading);
+        }
+        Ok(ids)
+    }
+
+    /// The text of `ids`. Ids that name no token add nothing; special tokens neither, with `skip_special`.
+    /// Broken UTF-8 becomes U+FFFD.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Decode`] if the tokenizer's decoder fails.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        self.decode_pieces(ids.iter().filter_map(|&id| self.piece(id, skip_special)).collect())
+    }
+
+    /// How many tokens there are, added ones included. Ids may have holes: see [`Self::max_id`].
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The largest id, which the model's embedding must have a row for; `None` for an empty vocabulary. Walks
+    /// the whole vocabulary.
+    pub fn max_id(&self) -> Option<u32> {
+        self.inner.get_vocab(true).into_values().max()
+    }
+
+    /// The id of a token, given as the vocabulary spells it.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// A token as the vocabulary spells it (`Ġhello`, `<0x0A>`), which is not its text.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Whether `id` is marked special: such tokens steer and are not text.
+    pub fn is_special(&self, id: u32) -> bool {
+        let added = self.inner.get_added_vocabulary();
+        added.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
+    }
+
+    /// What the decoder is given for `id`, or `None` if it is not to be decoded.
+    fn piece(&self, id: u32, skip_special: bool) -> Option<String> {
+        let added = self.inner.get_added_vocabulary();
+        let piece = added.simple_id_to_token(id).or_else(|| self.inner.id_to_token(id))?;
+        (!skip_special || !added.is_special_token(&piece)).then_some(piece)
+    }
+
+    /// Runs the decoder over pieces.
+    fn decode_pieces(&self, pieces: Vec<String>) -> Result<String> {
+        if pieces.is_empty() {
+            return Ok(String::new()); // some decoders count on at least one
+        }
+        match self.inner.get_decoder() {
+            Some(decoder) => decoder
+                .decode(pieces)
+                .map_err(|e| TokenizerError::Decode { origin: self.origin.clone(), reason: e.to_string() }),
+            None => Ok(pieces.join(" ")),
+        }
+    }
+}

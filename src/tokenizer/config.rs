@@ -1,0 +1,186 @@
+//! `tokenizer_config.json` and `chat_template.jinja`: what a model's directory says about its text beside the
+//! tokenizer itself.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::error::{Result, TokenizerError, read};
+
+/// The parts of a model's `tokenizer_config.json` that generation needs. All of them are optional, as is the
+/// file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenizerConfig {
+    /// The Jinja source of the chat template.
+    pub chat_template: Option<String>,
+    /// Text of the token that begins a sequence.
+    pub bos_token: Option<String>,
+    /// Text of the token that ends one.
+    pub eos_token: Option<String>,
+    /// Whether a prompt has to begin with [`Self::bos_token`], where the file says so.
+    pub add_bos_token: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RawConfig {
+    #[serde(default)]
+    chat_template: Option<RawTemplate>,
+    #[serde(default)]
+    bos_token: Option<RawToken>,
+    #[serde(default)]
+    eos_token: Option<RawToken>,
+    #[serde(default)]
+    add_bos_token: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawTemplate {
+    One(String),
+    Named(Vec<NamedTemplate>),
+}
+
+#[derive(Deserialize)]
+struct NamedTemplate {
+    name: String,
+    template: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawToken {
+    Text(String),
+    Added { content: String },
+}
+
+impl RawToken {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Added { content: text } => text,
+        }
+    }
+}
+
+impl TokenizerConfig {
+    /// Reads `tokenizer_config.json` and `chat_template.jinja` of a model's directory; each may be absent. A
+    /// template in the `.jinja` file wins over the one in the JSON, as in Hugging Face's `transformers`.
+    ///
+    /// # Errors
+    /// A file that exists but cannot be read, is not UTF-8, or is not of that form.
+    pub fn from_dir(dir: &Path) -> Result<Self> {
+        let json = dir.join("tokenizer_config.json");
+        let mut config = match read_optional(&json)? {
+            Some(bytes) => Self::from_bytes(&bytes, &json.display().to_string())?,
+            None => Self::default(),
+        };
+        let jinja = dir.join("chat_template.jinja");
+        if let Some(bytes) = read_optional(&jinja)? {
+            let template = String::from_utf8(bytes).map_err(|e| TokenizerError::Read {
+                path: jinja,
+                source: std::io::Error::new(std::io::ErrorKind::InvalidData, e.utf8_error()),
+            })?;
+            config.chat_template = Some(template);
+        }
+        Ok(config)
+    }
+
+    /// Reads the JSON of a `tokenizer_config.json`. Of several named templates the one called "default" is
+    /// taken, or the only one. `origin` names the source in messages.
+    ///
+    /// # Errors
+    /// [`TokenizerError::BadConfig`] if it is not JSON or a field has another type.
+    pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
+        let raw: RawConfig = serde_json::from_slice(bytes)
+            .map_err(|e| TokenizerError::BadConfig { origin: origin.to_owned(), reason: e.to_string() })?;
+        let chat_template = match raw.chat_template {
+            Some(RawTemplate::One(template)) => Some(template),
+            Some(RawTemplate::Named(mut named)) => match named.iter().position(|t| t.name == "default") {
+                Some(i) => Some(named.swap_remove(i).template),
+                None if named.len() == 1 => named.pop().map(|t| t.template),
+                None => None,
+            },
+            None => None,
+        };
+        Ok(Self {
+            chat_template,
+            bos_token: raw.bos_token.map(RawToken::text),
+            eos_token: raw.eos_token.map(RawToken::text),
+            add_bos_token: raw.add_bos_token,
+        })
+    }
+}
+
+/// The file's bytes, or `None` if there is no such file.
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    match read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(TokenizerError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> TokenizerConfig {
+        TokenizerConfig::from_bytes(json.as_bytes(), "test").unwrap()
+    }
+
+    #[test]
+    fn tokens_are_strings_or_objects() {
+        let config = parse(
+            r#"{"bos_token": "<s>", "eos_token": {"__type": "AddedToken", "content": "</s>", "lstrip": false},
+                "add_bos_token": true, "model_max_length": 1e30, "chat_template": "hi"}"#,
+        );
+        assert_eq!(
+            config,
+            TokenizerConfig {
+                chat_template: Some("hi".into()),
+                bos_token: Some("<s>".into()),
+                eos_token: Some("</s>".into()),
+                add_bos_token: Some(true),
+            }
+        );
+        assert_eq!(parse(r#"{"bos_token": null, "chat_template": null}"#), TokenizerConfig::default());
+    }
+
+    #[test]
+    fn of_several_templates_the_default_is_taken() {
+        let tool = r#"{"name": "tool_use", "template": "T"}"#;
+        let default = r#"{"name": "default", "template": "D"}"#;
+        let template = |list: &str| parse(&format!(r#"{{"chat_template": [{list}]}}"#)).chat_template;
+        assert_eq!(template(&format!("{tool},{default}")).as_deref(), Some("D"));
+        assert_eq!(template(tool).as_deref(), Some("T"));
+        assert_eq!(template(""), None);
+    }
+
+    #[test]
+    fn a_directory_may_lack_both_files_and_the_jinja_file_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(TokenizerConfig::from_dir(dir.path()).unwrap(), TokenizerConfig::default());
+        let json = br#"{"chat_template": "old", "bos_token": "<s>"}"#;
+        std::fs::write(dir.path().join("tokenizer_config.json"), json).unwrap();
+        assert_eq!(TokenizerConfig::from_dir(dir.path()).unwrap().chat_template.as_deref(), Some("old"));
+        std::fs::write(dir.path().join("chat_template.jinja"), "new").unwrap();
+        let config = TokenizerConfig::from_dir(dir.path()).unwrap();
+        assert_eq!(config.chat_template.as_deref(), Some("new"));
+        assert_eq!(config.bos_token.as_deref(), Some("<s>"));
+    }
+
+    #[test]
+    fn a_bad_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokenizer_config.json");
+        for bad in ["", "[1]x", "{\"bos_token\": 7}", "{\"chat_template\": [{}]}", "\"text\""] {
+            std::fs::write(&path, bad).unwrap();
+            let message = TokenizerConfig::from_dir(dir.path()).unwrap_err().to_string();
+            assert!(message.contains(&path.display().to_string()), "{bad}: {message}");
+            assert!(!message.contains('\n'));
+        }
+        std::fs::write(&path, "{}").unwrap();
+        std::fs::write(dir.path().join("chat_template.jinja"), [0xff, 0xfe]).unwrap();
+        let message = TokenizerConfig::from_dir(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("chat_template.jinja"), "{message}");
+    }
+}

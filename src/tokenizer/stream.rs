@@ -1,0 +1,99 @@
+//! Text as it is generated: one id at a time, never half a character.
+
+use super::byte_level;
+use super::decoder_plan::{ANCHOR, DecoderPlan, Start};
+use super::{Result, Tokenizer};
+
+/// Incremental decoding. The pieces of text that [`Self::push`] and [`Self::finish`] return are, one after the
+/// other, byte for byte what [`Tokenizer::decode`] makes of all the ids.
+///
+/// The work per id does not depend on how many came before. What is held back:
+/// - ByteLevel (Llama 3): the bytes of an unfinished character, three at most;
+/// - SentencePiece-like (Llama 2): a run of `<0x..>` byte tokens until another token ends it, since one bad
+///   byte turns its whole run into U+FFFD;
+/// - decoders outside of these two families (WordPiece, CTC): everything, until [`Self::finish`].
+#[derive(Debug, Clone, Default)]
+pub struct StreamDecoder {
+    skip_special: bool,
+    started: bool,
+    bytes: Vec<u8>,
+    pieces: Vec<String>,
+}
+
+impl StreamDecoder {
+    /// A decoder at the start of a text. With `skip_special`, special tokens add nothing.
+    pub fn new(skip_special: bool) -> Self {
+        Self { skip_special, ..Self::default() }
+    }
+
+    /// Takes the next id and returns the text that it completes, often empty. All ids of one text have to
+    /// come with the same `tokenizer`.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String> {
+        let Some(piece) = tokenizer.piece(id, self.skip_special) else { return Ok(String::new()) };
+        match tokenizer.plan {
+            DecoderPlan::Spaced => {
+                let text = if self.started { format!(" {piece}") } else { piece };
+                self.started = true;
+                Ok(text)
+            }
+            DecoderPlan::ByteLevel => {
+                byte_level::push_bytes(&piece, &mut self.bytes);
+                Ok(byte_level::take_text(&mut self.bytes))
+            }
+            DecoderPlan::Segments { byte_fallback, start } => {
+                let ends_segment = !(byte_fallback && is_byte_piece(&piece));
+                self.pieces.push(piece);
+                if ends_segment { self.take_segment(tokenizer, start) } else { Ok(String::new()) }
+            }
+            DecoderPlan::Whole => {
+                self.pieces.push(piece);
+                Ok(String::new())
+            }
+        }
+    }
+
+    /// The text that was held back, an unfinished character as U+FFFD. Afterwards the decoder stands at the
+    /// start of a new text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
+    pub fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String> {
+        let text = match tokenizer.plan {
+            DecoderPlan::Spaced => Ok(String::new()),
+            DecoderPlan::ByteLevel => Ok(String::from_utf8_lossy(&self.bytes).into_owned()),
+            DecoderPlan::Segments { start, .. } => self.take_segment(tokenizer, start),
+            DecoderPlan::Whole => tokenizer.decode_pieces(std::mem::take(&mut self.pieces)),
+        };
+        *self = Self::new(self.skip_special);
+        text
+    }
+
+    fn take_segment(&mut self, tokenizer: &Tokenizer, start: Start) -> Result<String> {
+        if self.pieces.is_empty() {
+            return Ok(String::new());
+        }
+        let pieces = std::mem::take(&mut self.pieces);
+        let first = if self.started { None } else { Some(tokenizer.decode_pieces(pieces.clone())?) };
+        let mut anchored = Vec::with_capacity(pieces.len() + 1);
+        anchored.push(ANCHOR.to_owned());
+        anchored.extend(pieces);
+        let mut text = tokenizer.decode_pieces(anchored)?;
+        // The plan makes sure that the decoder leaves the anchor as it is.
+        if text.starts_with(ANCHOR) {
+            text.drain(..ANCHOR.len());
+        }
+        self.started |= start == Start::Piece || !text.is_empty();
+        Ok(first.unwrap_or(text))
+    }
+}
+
+/// Whether a `ByteFallback` decoder takes `piece` for a byte: the same test as its own.
+fn is_byte_piece(piece: &str) -> bool {
+    piece.len() == 6
+        && piece.starts_with("<0x")
+        && piece.ends_with('>')
+        && piece.get(3..5).is_some_and(|hex| u8::from_str_radix(hex, 16).is_ok())
+}
