@@ -92,7 +92,13 @@ pub enum FormatError {
 /// A string from a file, made fit for a message: control characters escaped, and cut if it is long.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 120;
-    let mut out: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
+    let mut out = String::new();
+    for c in text.chars().take(MOST) {
+        match c {
+            '\'' | '"' | '\\' => out.push(c),
+            _ => out.extend(c.escape_debug()),
+        }
+    }
     if text.chars().nth(MOST).is_some() {
         out.push_str("...");
     }
@@ -106,6 +112,7 @@ mod tests {
     #[test]
     fn hostile_names_are_escaped_and_cut() {
         assert_eq!(shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(shown("[\"it's\"]"), "[\"it's\"]");
         assert_eq!(shown("model.embed_tokens.weight"), "model.embed_tokens.weight");
         assert_eq!(shown(&"x".repeat(120)), "x".repeat(120));
         assert_eq!(shown(&"é".repeat(1000)), format!("{}...", "é".repeat(120)));

@@ -68,3 +68,94 @@ impl GenerationConfig {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<GenerationConfig, String> {
+        GenerationConfig::from_slice(text.as_bytes(), "g.json").map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn reads_what_the_llama_3_2_instruct_models_ship() {
+        let g = read(
+            r#"{"bos_token_id": 128000, "do_sample": true, "eos_token_id": [128001, 128008, 128009],
+                "temperature": 0.6, "top_p": 0.9, "transformers_version": "4.45.0.dev0"}"#,
+        );
+        let expected = GenerationConfig {
+            do_sample: Some(true),
+            temperature: Some(0.6),
+            top_p: Some(0.9),
+            bos_token_id: Some(128_000),
+            eos_token_ids: vec![128_001, 128_008, 128_009],
+            ..Default::default()
+        };
+        assert_eq!(g, Ok(expected));
+        let g = read(
+            r#"{"top_k": 50, "min_p": 0.05, "repetition_penalty": 1.1, "max_new_tokens": 7, "eos_token_id": 2, "top_p": null}"#,
+        );
+        let expected = GenerationConfig {
+            top_k: Some(50),
+            min_p: Some(0.05),
+            repetition_penalty: Some(1.1),
+            max_new_tokens: Some(7),
+            eos_token_ids: vec![2],
+            ..Default::default()
+        };
+        assert_eq!(g, Ok(expected));
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        for (text, says) in [
+            (
+                r#"{"temperature": -1}"#,
+                "'temperature' in 'g.json' is -1, expected a number from 0.0 to 100.0",
+            ),
+            (
+                r#"{"temperature": "hot"}"#,
+                "'temperature' in 'g.json' is \"hot\", expected a number from 0.0 to 100.0",
+            ),
+            (r#"{"top_p": 1.5}"#, "'top_p' in 'g.json' is 1.5, expected a number from 0.0 to 1.0"),
+            (r#"{"min_p": -0.1}"#, "'min_p' in 'g.json' is -0.1, expected a number from 0.0 to 1.0"),
+            (r#"{"top_k": -5}"#, "'top_k' in 'g.json' is -5, expected an integer from 0 to 4294967295"),
+            (
+                r#"{"repetition_penalty": 0}"#,
+                "'repetition_penalty' in 'g.json' is 0, expected a number from 1e-6 to 1000000.0",
+            ),
+            (r#"{"do_sample": 1}"#, "'do_sample' in 'g.json' is 1, expected true or false"),
+            ("[]", "'g.json' is not a JSON object"),
+        ] {
+            assert_eq!(read(text).unwrap_err(), says);
+        }
+    }
+
+    #[test]
+    fn an_absent_file_sets_nothing_and_a_broken_one_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("generation_config.json");
+        assert_eq!(GenerationConfig::from_file(&path).unwrap(), GenerationConfig::default());
+        std::fs::write(&path, "{").unwrap();
+        let e = GenerationConfig::from_file(&path).unwrap_err().to_string();
+        assert_eq!(
+            e,
+            format!("'{}' is not JSON: EOF while parsing an object at line 1 column 1", path.display())
+        );
+        #[cfg(unix)]
+        {
+            std::fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink("gone", &path).unwrap();
+            assert!(GenerationConfig::from_file(&path).is_err());
+        }
+    }
+
+    #[test]
+    fn stop_tokens_fall_back_on_the_model() {
+        let model = r#"{"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "vocab_size": 8,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "eos_token_id": 2}"#;
+        let model = ModelConfig::from_slice(model.as_bytes(), "c.json").unwrap();
+        assert_eq!(read("{}").unwrap().stop_tokens(&model), [2]);
+        assert_eq!(read(r#"{"eos_token_id": [5, 6]}"#).unwrap().stop_tokens(&model), [5, 6]);
+    }
+}
