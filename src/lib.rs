@@ -18,7 +18,9 @@
 
 pub mod backend;
 pub mod chat;
+pub mod cli;
 pub mod core;
+pub mod engine;
 pub mod format;
 pub mod models;
 pub mod quant;

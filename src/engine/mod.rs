@@ -1,1 +1,19 @@
-//! (placeholder)
+//! The token loop: a prompt goes in, text comes out. The only caller of model, sampler and cache together.
+//!
+//! Knows no terminal and no file but a model's.
+
+mod error;
+mod generate;
+mod memory;
+mod model_files;
+mod session;
+mod stop;
+mod weight_format;
+
+pub use error::EngineError;
+pub use generate::{Finish, Observer, Outcome, Request, Timings};
+pub use memory::{available_bytes, human_bytes, peak_resident_bytes};
+pub use model_files::ModelFiles;
+pub use session::{Session, SessionOptions, nll};
+pub use stop::StopMatcher;
+pub use weight_format::{WeightDType, fits, weight_bytes};

@@ -1,0 +1,228 @@
+//! Arguments as they are typed. What they mean is for [`super::settings`].
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, Parser, ValueEnum};
+
+use crate::core::DType;
+use crate::engine::WeightDType;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Continue a text, or answer a message, with a Llama model on this machine.
+///
+/// Without --model-path a small demo model inside the program tells children's stories.
+#[derive(Debug, Parser)]
+#[command(name = "generate", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Args {
+    /// Directory of a Hugging Face checkpoint (config.json, tokenizer.json, model.safetensors), or the
+    /// safetensors file in it
+    #[arg(short, long, value_name = "PATH", help_heading = "Model")]
+    pub model_path: Option<PathBuf>,
+
+    /// Format in which the weights are held and computed: auto, f32, f16, bf16, q8_0, q4_0, q4_1. auto keeps
+    /// a model of up to 512 MB as it is stored, and takes q8_0 for larger ones (q4_0 if q8_0 would need more
+    /// than half of the available memory)
+    #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = weight_dtype, help_heading = "Model")]
+    pub weight_dtype: WeightDType,
+
+    /// Type of stored keys and values: f16 halves their memory, f32 is exact
+    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_dtype, help_heading = "Model")]
+    pub kv_type: DType,
+
+    /// The most tokens of prompt and answer together [default: 4096, or what the model was trained for if
+    /// that is less]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Model")]
+    pub max_seq_len: Option<usize>,
+
+    /// What computes
+    #[arg(short, long, value_name = "NAME", default_value = "cpu", help_heading = "Machine")]
+    pub backend: BackendName,
+
+    /// Threads of the cpu backend [default: the number of fast cores]
+    #[arg(short, long, value_name = "N", value_parser = threads, help_heading = "Machine")]
+    pub threads: Option<usize>,
+
+    /// Tokens of the prompt that go through the model at once; changes memory and speed, never the text
+    #[arg(long, value_name = "N", default_value = "256", value_parser = at_least_one, help_heading = "Machine")]
+    pub prefill_chunk: usize,
+
+    /// The text to continue, or with --chat the message to answer
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "prompt_file", help_heading = "Text")]
+    pub prompt: Option<String>,
+
+    /// Read the prompt from a file, or from standard input with '-' (also the default when standard input is
+    /// a pipe); one final newline is dropped
+    #[arg(short = 'f', long, value_name = "FILE", help_heading = "Text")]
+    pub prompt_file: Option<PathBuf>,
+
+    /// Put the prompt into the model's chat template, as the message of a user
+    #[arg(long, help_heading = "Text")]
+    pub chat: bool,
+
+    /// A system message before the user's
+    #[arg(long, value_name = "TEXT", requires = "chat", help_heading = "Text")]
+    pub system: Option<String>,
+
+    /// The most tokens to generate [default: until the model ends the text or the context is full]
+    #[arg(short = 'n', long, value_name = "N", help_heading = "Text")]
+    pub num_tokens: Option<usize>,
+
+    /// End the text before this string; may be given several times
+    #[arg(long, value_name = "TEXT", value_parser = not_empty, help_heading = "Text")]
+    pub stop: Vec<String>,
+
+    /// Go on after the model's end-of-text token
+    #[arg(long, help_heading = "Text")]
+    pub ignore_eos: bool,
+
+    /// How freely to choose: 0 always takes the likeliest token [default: the model's, else 0.8]
+    #[arg(long, value_name = "T", help_heading = "Sampling")]
+    pub temperature: Option<f32>,
+
+    /// Choose among the K likeliest tokens, 0 for all [default: the model's, else 40]
+    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    pub top_k: Option<usize>,
+
+    /// Choose among the likeliest tokens that together have probability P [default: the model's, else 0.95]
+    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    pub top_p: Option<f32>,
+
+    /// Leave out tokens less likely than P times the likeliest [default: the model's, else 0]
+    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    pub min_p: Option<f32>,
+
+    /// Make tokens of the window less likely by this factor, 1 for off [default: the model's, else 1]
+    #[arg(long, value_name = "X", help_heading = "Sampling")]
+    pub repetition_penalty: Option<f32>,
+
+    /// How many of the last tokens (prompt included) the penalties look at, 0 for none
+    #[arg(long, value_name = "N", default_value = "64", help_heading = "Sampling")]
+    pub repetition_window: usize,
+
+    /// Subtract X from a token's logit for each time that the window holds it
+    #[arg(long, value_name = "X", default_value = "0", allow_negative_numbers = true, help_heading = "Sampling")]
+    pub frequency_penalty: f32,
+
+    /// Subtract X from the logit of each token that the window holds
+    #[arg(long, value_name = "X", default_value = "0", allow_negative_numbers = true, help_heading = "Sampling")]
+    pub presence_penalty: f32,
+
+    /// Seed of the random numbers, or 'random'. The same seed gives the same text on every machine
+    #[arg(long, value_name = "N", default_value = "42", value_parser = seed, help_heading = "Sampling")]
+    pub seed: Seed,
+
+    /// Print the prompt before the text
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub echo: bool,
+
+    /// Print one JSON object (text, ids, timings, settings) instead of the text
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Print nothing but the text, errors and warnings
+    #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  generate --prompt \"Once upon a time\"
+  generate --model-path Llama-3.2-1B-Instruct --chat --prompt \"Why is the sky blue?\"
+  generate -m Llama-3.2-1B --weight-dtype q4_0 -n 100 --temperature 0 --prompt-file story.txt";
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendName {
+    /// AVX2 or NEON on several threads
+    Cpu,
+    /// Plain loops: slow, for comparison
+    Reference,
+}
+
+/// Where random numbers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seed {
+    /// The same every time.
+    Fixed(u64),
+    /// Another one in each run; printed with the figures, so that the run can be repeated.
+    Random,
+}
+
+fn weight_dtype(text: &str) -> Result<WeightDType, String> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(WeightDType::Auto);
+    }
+    match text.parse::<DType>() {
+        Ok(d) if WeightDType::CHOICES.contains(&d) => Ok(WeightDType::Fixed(d)),
+        _ => Err("choose one of auto, f32, f16, bf16, q8_0, q4_0, q4_1".to_owned()),
+    }
+}
+
+fn kv_dtype(text: &str) -> Result<DType, String> {
+    match text.parse::<DType>() {
+        Ok(d @ (DType::F32 | DType::F16)) => Ok(d),
+        _ => Err("choose f32 or f16".to_owned()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("a whole number of at least 1 is needed".to_owned()),
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=512) => Ok(n),
+        _ => Err("a number of threads from 1 to 512 is needed".to_owned()),
+    }
+}
+
+fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("a stop string cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn seed(text: &str) -> Result<Seed, String> {
+    if text == "random" {
+        return Ok(Seed::Random);
+    }
+    text.parse().map(Seed::Fixed).map_err(|_| "a whole number from 0 to 2^64-1, or 'random'".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn values_are_read_and_refused() {
+        let ok = Args::try_parse_from(["generate", "--weight-dtype", "Q4_0", "--seed", "random", "-b", "reference"])
+            .unwrap();
+        assert_eq!(ok.weight_dtype, WeightDType::Fixed(DType::Q4_0));
+        assert_eq!(ok.seed, Seed::Random);
+        assert_eq!(ok.backend, BackendName::Reference);
+        for bad in [
+            ["--threads", "0"],
+            ["--weight-dtype", "u8"],
+            ["--kv-type", "q8_0"],
+            ["--stop", ""],
+            ["--seed", "-1"],
+            ["--max-seq-len", "0"],
+            ["--system", "x"],
+        ] {
+            assert!(Args::try_parse_from(["generate", bad[0], bad[1]]).is_err(), "{bad:?}");
+        }
+    }
+}

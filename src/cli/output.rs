@@ -1,0 +1,110 @@
+//! The text on its way to standard output.
+
+use std::io::{self, ErrorKind, Write};
+use std::ops::ControlFlow;
+
+use super::interrupt;
+use super::progress::Progress;
+use crate::engine::Observer;
+
+/// Streams text to `out`, and shows how far the prompt is taken in.
+pub struct Stream<W> {
+    /// `None` where the text is not streamed (`--json`).
+    out: Option<W>,
+    prefill: Progress,
+    error: Option<io::Error>,
+    ends_with_newline: bool,
+}
+
+impl<W: Write> Stream<W> {
+    /// Writes to `out`, if there is one.
+    pub fn new(out: Option<W>, quiet: bool) -> Self {
+        Self { out, prefill: Progress::new("Reading the prompt", quiet), error: None, ends_with_newline: false }
+    }
+
+    /// Writes `piece` at once.
+    pub fn write(&mut self, piece: &str) -> ControlFlow<()> {
+        let Some(out) = &mut self.out else { return ControlFlow::Continue(()) };
+        self.ends_with_newline = piece.ends_with('\n');
+        match out.write_all(piece.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => {
+                self.error = Some(e);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Ends the last line. A reader that has gone (a closed pipe) is no error: it has what it wanted.
+    ///
+    /// # Errors
+    /// Whatever else kept the text from being written, such as a full disk.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.prefill.finish();
+        if self.error.is_none() && self.out.is_some() && !self.ends_with_newline {
+            let _ = self.write("\n");
+        }
+        match self.error {
+            Some(e) if e.kind() != ErrorKind::BrokenPipe => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<W: Write> Observer for Stream<W> {
+    fn prefill(&mut self, done: usize, total: usize) {
+        self.prefill.set(done as u64, total as u64);
+        if done == total {
+            self.prefill.finish();
+        }
+    }
+
+    fn text(&mut self, piece: &str) -> ControlFlow<()> {
+        self.write(piece)
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::requested()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken(ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_last_line_is_ended_once() {
+        let mut text = Vec::new();
+        let mut s = Stream::new(Some(&mut text), true);
+        assert!(s.write("a\nb").is_continue());
+        s.finish().unwrap();
+        assert_eq!(text, b"a\nb\n");
+        let mut text = Vec::new();
+        let mut s = Stream::new(Some(&mut text), true);
+        assert!(s.write("a\n").is_continue());
+        s.finish().unwrap();
+        assert_eq!(text, b"a\n");
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_quietly_and_a_full_disk_does_not() {
+        let mut s = Stream::new(Some(Broken(ErrorKind::BrokenPipe)), true);
+        assert!(s.write("a").is_break());
+        assert!(s.finish().is_ok());
+        let mut s = Stream::new(Some(Broken(ErrorKind::StorageFull)), true);
+        assert!(s.write("a").is_break());
+        assert_eq!(s.finish().unwrap_err().kind(), ErrorKind::StorageFull);
+    }
+}

@@ -1,0 +1,60 @@
+//! Where the prompt comes from.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read, stdin};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::args::Args;
+
+/// A longer prompt than this is a mistake (some other file), not a text.
+const LIMIT: u64 = 64 << 20;
+
+/// The prompt: `--prompt`, else `--prompt-file`, else standard input if it is not a terminal.
+pub fn read(args: &Args) -> Result<String> {
+    let text = match (&args.prompt, args.prompt_file.as_deref()) {
+        (Some(text), _) => text.clone(),
+        (None, Some(path)) if path == Path::new("-") => from_reader(stdin(), "standard input")?,
+        (None, Some(path)) => {
+            let name = path.display().to_string();
+            from_reader(File::open(path).with_context(|| format!("cannot open the prompt file {name}"))?, &name)?
+        }
+        (None, None) if !stdin().is_terminal() => from_reader(stdin(), "standard input")?,
+        (None, None) => String::new(),
+    };
+    if text.is_empty() {
+        bail!("the prompt is empty; give some text with --prompt, --prompt-file or standard input");
+    }
+    Ok(text)
+}
+
+fn from_reader(reader: impl Read, name: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    reader.take(LIMIT + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
+    if bytes.len() as u64 > LIMIT {
+        bail!("{name} is larger than {} MB, which is no prompt", LIMIT >> 20);
+    }
+    let mut text = String::from_utf8(bytes)
+        .map_err(|e| anyhow::anyhow!("{name} is not UTF-8 text (byte {})", e.utf8_error().valid_up_to()))?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_final_newline_is_dropped_and_bad_text_named() {
+        assert_eq!(from_reader(&b"a\n\n"[..], "x").unwrap(), "a\n");
+        assert_eq!(from_reader(&b"a\r\n"[..], "x").unwrap(), "a");
+        let e = from_reader(&b"ab\xff"[..], "x.txt").unwrap_err();
+        assert_eq!(e.to_string(), "x.txt is not UTF-8 text (byte 2)");
+    }
+}

@@ -1,0 +1,100 @@
+//! The figures of a run, for people and for machines.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::settings::Settings;
+use crate::engine::{Outcome, human_bytes, peak_resident_bytes};
+
+/// What is known of a run when it is over.
+pub struct Report<'a> {
+    /// Where the model came from.
+    pub model: &'a str,
+    /// What computed it.
+    pub backend: &'a str,
+    /// How.
+    pub settings: &'a Settings,
+    /// From the start of the program until the model was ready.
+    pub load: Duration,
+    /// Bytes of prepared weights.
+    pub weight_bytes: usize,
+    /// Bytes of keys and values.
+    pub cache_bytes: usize,
+    /// The text and its timings.
+    pub outcome: &'a Outcome,
+}
+
+fn rate(count: usize, time: Duration) -> Option<f64> {
+    (count > 0 && !time.is_zero()).then(|| count as f64 / time.as_secs_f64())
+}
+
+impl Report<'_> {
+    fn prefill_rate(&self) -> Option<f64> {
+        rate(self.outcome.prompt_tokens, self.outcome.timings.prefill)
+    }
+
+    fn decode_rate(&self) -> Option<f64> {
+        rate(self.outcome.decode_steps, self.outcome.timings.decode)
+    }
+
+    /// One line for a person.
+    pub fn line(&self) -> String {
+        let rate = |r: Option<f64>| r.map_or_else(|| "-".to_owned(), |r| format!("{r:.1} tok/s"));
+        let o = self.outcome;
+        let mut parts = vec![
+            format!("load {:.2} s", self.load.as_secs_f64()),
+            format!("first token {:.2} s", o.timings.first_token.as_secs_f64()),
+            format!("prefill {} tokens, {}", o.prompt_tokens, rate(self.prefill_rate())),
+            format!("decode {} tokens, {}", o.ids.len(), rate(self.decode_rate())),
+        ];
+        if let Some(bytes) = peak_resident_bytes() {
+            parts.push(format!("peak memory {}", human_bytes(bytes)));
+        }
+        parts.push(format!("seed {}", self.settings.sampling.seed));
+        parts.join(" | ")
+    }
+
+    /// The same and more, as one object.
+    pub fn json(&self) -> Value {
+        let o = self.outcome;
+        let s = &self.settings.sampling;
+        json!({
+            "text": o.text,
+            "ids": o.ids,
+            "finish": o.finish.name(),
+            "prompt_tokens": o.prompt_tokens,
+            "timings": {
+                "load_s": self.load.as_secs_f64(),
+                "first_token_s": o.timings.first_token.as_secs_f64(),
+                "prefill_s": o.timings.prefill.as_secs_f64(),
+                "prefill_tokens_per_s": self.prefill_rate(),
+                "decode_s": o.timings.decode.as_secs_f64(),
+                "decode_tokens_per_s": self.decode_rate(),
+            },
+            "memory": {
+                "weights_bytes": self.weight_bytes,
+                "kv_cache_bytes": self.cache_bytes,
+                "peak_resident_bytes": peak_resident_bytes(),
+            },
+            "settings": {
+                "model": self.model,
+                "backend": self.backend,
+                "weight_dtype": self.settings.weight_dtype().name(),
+                "kv_type": self.settings.session.kv_dtype.name(),
+                "max_seq_len": self.settings.session.max_seq_len,
+                "prefill_chunk": self.settings.session.prefill_chunk,
+                "temperature": s.temperature,
+                "top_k": s.top_k,
+                "top_p": s.top_p,
+                "min_p": s.min_p,
+                "repetition_penalty": s.repetition_penalty,
+                "repetition_window": s.repetition_window,
+                "frequency_penalty": s.frequency_penalty,
+                "presence_penalty": s.presence_penalty,
+                "seed": s.seed,
+            },
+            "version": env!("CARGO_PKG_VERSION"),
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! `generate`, from arguments to exit code.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use super::args::{Args, BackendName};
+use super::output::Stream;
+use super::progress::Progress;
+use super::report::Report;
+use super::settings::Settings;
+use super::{interrupt, prompt};
+//CPU use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::reference::ReferenceBackend;
+use crate::chat::Message;
+use crate::core::Backend;
+use crate::engine::{Finish, ModelFiles, Request, Session, human_bytes};
+
+/// Exit code after Ctrl-C, as shells give it: 128 + SIGINT.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// Runs the program on the process's arguments.
+pub fn generate() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line on standard error; where even that is closed there is nobody left to tell.
+fn say(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
+    let start = Instant::now();
+    interrupt::listen().context("cannot listen for Ctrl-C")?;
+    let text = prompt::read(args)?;
+    let files = match &args.model_path {
+        Some(path) => ModelFiles::open(path)?,
+        None => {
+            if !args.quiet {
+                say("note: using the small built-in demo model, which tells children's stories; for a real one \
+                     download Llama 3.2 and give its directory with --model-path");
+            }
+            ModelFiles::demo()?
+        }
+    };
+    let settings = Settings::new(args, &files)?;
+    for warning in &settings.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let prompt = encode(args, &files, &text)?;
+    let job = Job { args, settings, files, prompt, text, start };
+    match args.backend {
+        BackendName::Cpu => {
+            job.run(ReferenceBackend)
+        }
+        BackendName::Reference => job.run(ReferenceBackend),
+    }
+}
+
+/// The prompt as ids, through the chat template if asked for.
+fn encode(args: &Args, files: &ModelFiles, text: &str) -> Result<Vec<u32>> {
+    if !args.chat {
+        return Ok(files.encode_text(text)?);
+    }
+    let mut messages = Vec::new();
+    if let Some(system) = &args.system {
+        messages.push(Message::new("system", system));
+    }
+    messages.push(Message::new("user", text));
+    Ok(files.encode_chat(&messages)?)
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    settings: Settings,
+    files: ModelFiles,
+    prompt: Vec<u32>,
+    text: String,
+    start: Instant,
+}
+
+impl Job<'_> {
+    fn run<B: Backend>(self, backend: B) -> Result<ExitCode> {
+        let Self { args, settings, files, prompt, text, start } = self;
+        let model = files.origin.clone();
+        let described = backend.describe();
+        let mut progress = Progress::new("Loading the model", args.quiet);
+        let mut session =
+            Session::load(backend, files, &settings.session, &mut |p| progress.set(p.done, p.total))?;
+        progress.finish();
+        let load = start.elapsed();
+        let weight_bytes = session.model().weight_bytes();
+        if !args.quiet {
+            say(&format!(
+                "{model}: {} weights, {} | {described}",
+                settings.weight_dtype(),
+                human_bytes(weight_bytes as u64)
+            ));
+        }
+        let request = Request {
+            prompt,
+            max_tokens: args.num_tokens,
+            sampling: settings.sampling.clone(),
+            stop: args.stop.clone(),
+            ignore_eos: args.ignore_eos,
+        };
+        let mut out = Stream::new((!args.json).then(stdout), args.quiet);
+        if args.echo {
+            let _ = out.write(&text);
+        } else if !args.quiet && !args.chat && !args.json && stdout().is_terminal() && stderr().is_terminal() {
+            // Beside the text on the screen, but not in what a pipe or a file receives.
+            let _ = write!(stderr(), "\x1b[2m{text}\x1b[0m");
+        }
+        interrupt::generation_starts();
+        let outcome = session.generate(&request, &mut out)?;
+        out.finish().context("cannot write the text to standard output")?;
+        let report = Report {
+            model: &model,
+            backend: &described,
+            settings: &settings,
+            load,
+            weight_bytes,
+            cache_bytes: session.cache_bytes(),
+            outcome: &outcome,
+        };
+        if args.json {
+            let mut out = Stream::new(Some(stdout()), true);
+            let _ = out.write(&report.json().to_string());
+            out.finish().context("cannot write the result to standard output")?;
+        }
+        if !args.quiet {
+            conclude(&outcome.finish, settings.session.max_seq_len);
+            say(&report.line());
+        }
+        Ok(if outcome.finish == Finish::Cancelled { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// Says why the text ended, where a person could not guess it.
+fn conclude(finish: &Finish, max_seq_len: usize) {
+    match finish {
+        Finish::ContextFull => {
+            say(&format!("note: the context of {max_seq_len} tokens is full; --max-seq-len raises it"));
+        }
+        Finish::Cancelled => say("note: interrupted"),
+        _ => {}
+    }
+}

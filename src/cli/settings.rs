@@ -1,0 +1,87 @@
+//! What the arguments mean for the model at hand: flags win over the model's generation_config.json, which
+//! wins over our defaults.
+
+use std::hash::{BuildHasher, RandomState};
+
+use anyhow::{Context, Result};
+
+use super::args::{Args, Seed};
+use crate::core::DType;
+use crate::engine::{ModelFiles, SessionOptions, available_bytes, fits};
+use crate::models::GenerationConfig;
+use crate::sampling::SamplingParams;
+
+const TEMPERATURE: f32 = 0.8;
+const TOP_K: usize = 40;
+const TOP_P: f32 = 0.95;
+/// Enough for long answers; the cache grows only as far as it is used.
+const MAX_SEQ_LEN: usize = 4096;
+
+/// Everything that a run needs to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// How the model is loaded.
+    pub session: SessionOptions,
+    /// How tokens are chosen.
+    pub sampling: SamplingParams,
+    /// What the person should know although it is no error.
+    pub warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Settles what is left open by `args` for this model and this machine.
+    ///
+    /// # Errors
+    /// Values out of range, weights that do not fit in memory.
+    pub fn new(args: &Args, files: &ModelFiles) -> Result<Self> {
+        let config = &files.config;
+        let available = available_bytes();
+        let weight_dtype = args.weight_dtype.choose(config, files.stored, available);
+        fits(config, weight_dtype, available).map_err(anyhow::Error::msg)?;
+        let trained = config.max_position_embeddings;
+        let max_seq_len = args.max_seq_len.unwrap_or(MAX_SEQ_LEN.min(trained));
+        let mut warnings = Vec::new();
+        if max_seq_len > trained {
+            warnings.push(format!(
+                "--max-seq-len {max_seq_len} goes beyond the {trained} tokens that the model was trained for; \
+                 expect nonsense there"
+            ));
+        }
+        Ok(Self {
+            session: SessionOptions {
+                weight_dtype,
+                kv_dtype: args.kv_type,
+                max_seq_len,
+                prefill_chunk: args.prefill_chunk,
+            },
+            sampling: sampling(args, &files.generation)?,
+            warnings,
+        })
+    }
+
+    /// Type of the weights, for reports.
+    pub fn weight_dtype(&self) -> DType {
+        self.session.weight_dtype
+    }
+}
+
+fn sampling(args: &Args, model: &GenerationConfig) -> Result<SamplingParams> {
+    // A checkpoint that says `do_sample: false` asks for the likeliest token; its temperature means nothing.
+    let greedy = (model.do_sample == Some(false)).then_some(0.0);
+    let params = SamplingParams {
+        temperature: args.temperature.or(greedy).or(model.temperature).unwrap_or(TEMPERATURE),
+        top_k: args.top_k.or(model.top_k).unwrap_or(TOP_K),
+        top_p: args.top_p.or(model.top_p).unwrap_or(TOP_P),
+        min_p: args.min_p.or(model.min_p).unwrap_or(0.0),
+        repetition_penalty: args.repetition_penalty.or(model.repetition_penalty).unwrap_or(1.0),
+        repetition_window: args.repetition_window,
+        frequency_penalty: args.frequency_penalty,
+        presence_penalty: args.presence_penalty,
+        seed: match args.seed {
+            Seed::Fixed(seed) => seed,
+            Seed::Random => RandomState::new().hash_one(std::process::id()),
+        },
+    };
+    params.validate().context("sampling")?;
+    Ok(params)
+}

@@ -1,0 +1,72 @@
+//! Why a session could not be made or a text not be generated.
+
+use std::path::PathBuf;
+
+use crate::chat::ChatError;
+use crate::core::CoreError;
+use crate::format::FormatError;
+use crate::models::ModelError;
+use crate::models::ConfigError;
+use crate::sampling::SamplingError;
+use crate::tokenizer::TokenizerError;
+
+/// Errors of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Files of weights.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// config.json or generation_config.json.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The weights against the configuration.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The chat template.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// Choosing a token.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// The backend.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// A file that belongs to a model is not there.
+    #[error("{} is missing; {hint}", path.display())]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The tokenizer gives ids that the model has no embedding for.
+    #[error(
+        "the tokenizer of {origin} has ids up to {max_id}, but the model's vocabulary ends at {vocab}; \
+         they belong to different models"
+    )]
+    ForeignTokenizer {
+        /// Where both were found.
+        origin: String,
+        /// The tokenizer's largest id.
+        max_id: u32,
+        /// Rows of the embedding matrix.
+        vocab: usize,
+    },
+    /// No tokens to start from.
+    #[error("the prompt is empty; give some text with --prompt, --prompt-file or standard input")]
+    EmptyPrompt,
+    /// No room for the prompt and one more token.
+    #[error(
+        "the prompt is {tokens} tokens long and leaves no room in a context of {max}; \
+         shorten it or raise --max-seq-len"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// The context.
+        max: usize,
+    },
+}

@@ -1,0 +1,258 @@
+//! The token loop.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use super::EngineError;
+use super::session::Session;
+use super::stop::StopMatcher;
+use crate::core::Backend;
+use crate::sampling::{Chain, SamplingParams, SeededRng};
+use crate::tokenizer::StreamDecoder;
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The prompt, special tokens included.
+    pub prompt: Vec<u32>,
+    /// The most tokens to generate; `None`: until the model ends the text or the context is full.
+    pub max_tokens: Option<usize>,
+    /// How tokens are chosen.
+    pub sampling: SamplingParams,
+    /// Texts that end the generation; they are not part of the output.
+    pub stop: Vec<String>,
+    /// Go on after the model's end-of-text token, which is then among the ids but prints nothing.
+    pub ignore_eos: bool,
+}
+
+/// Follows a generation as it runs.
+pub trait Observer {
+    /// `done` of `total` prompt tokens are taken in.
+    fn prefill(&mut self, done: usize, total: usize);
+
+    /// More text, in order; whole characters, and nothing that belongs to a stop string. `Break` ends the
+    /// generation (the reader has gone).
+    fn text(&mut self, piece: &str) -> ControlFlow<()>;
+
+    /// Whether to stop now. Asked before every chunk of the prompt and every token.
+    fn cancelled(&self) -> bool;
+}
+
+/// Why a generation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended the text.
+    EndOfText,
+    /// This stop string came up.
+    Stop(String),
+    /// As many tokens as asked for.
+    Length,
+    /// `--max-seq-len` tokens.
+    ContextFull,
+    /// [`Observer::cancelled`] said so.
+    Cancelled,
+    /// [`Observer::text`] broke off.
+    OutputClosed,
+}
+
+impl Finish {
+    /// One word for machines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Finish::EndOfText => "eos",
+            Finish::Stop(_) => "stop",
+            Finish::Length => "length",
+            Finish::ContextFull => "context",
+            Finish::Cancelled => "cancelled",
+            Finish::OutputClosed => "closed",
+        }
+    }
+}
+
+/// How long each part took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// Taking in the prompt, up to its last logits.
+    pub prefill: Duration,
+    /// From the start of prefill until the first token was chosen; zero if none was.
+    pub first_token: Duration,
+    /// All tokens behind the first one.
+    pub decode: Duration,
+}
+
+/// What was generated.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The text, without prompt and stop string.
+    pub text: String,
+    /// The ids behind the prompt, in order; the end-of-text token is not among them unless it was ignored.
+    pub ids: Vec<u32>,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Forward passes of one token, which [`Timings::decode`] covers.
+    pub decode_steps: usize,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Durations.
+    pub timings: Timings,
+}
+
+impl<B: Backend> Session<B> {
+    /// Takes in the prompt and generates until one of the [`Finish`] reasons.
+    ///
+    /// Starts from an empty context each time. The same request gives the same ids on every machine, for any
+    /// number of threads and any prefill chunk (CPU backend).
+    ///
+    /// # Errors
+    /// An empty prompt, one that leaves no room in the context, ids outside of the vocabulary, logits that
+    /// are not numbers, and whatever the backend reports.
+    pub fn generate(&mut self, request: &Request, observer: &mut dyn Observer) -> Result<Outcome, EngineError> {
+        self.check_prompt(&request.prompt)?;
+        self.cache.clear();
+        let mut run = Run::new(request)?;
+        // The text goes on where the prompt ends: a word's leading space is not the start of a text.
+        for &id in &request.prompt {
+            run.decoder.push(&self.tokenizer, id)?;
+        }
+        let start = Instant::now();
+        let finish = match self.take_in(&request.prompt, observer)? {
+            ControlFlow::Break(finish) => {
+                run.timings.prefill = start.elapsed();
+                finish
+            }
+            ControlFlow::Continue(()) => {
+                run.timings.prefill = start.elapsed();
+                self.decode_loop(request, &mut run, observer, start)?
+            }
+        };
+        run.end(self, finish, observer, request.prompt.len())
+    }
+
+    /// Prefill in chunks; the last one leaves its logits.
+    fn take_in(
+        &mut self,
+        prompt: &[u32],
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<Finish>, EngineError> {
+        let mut done = 0;
+        for chunk in prompt.chunks(self.workspace.chunk()) {
+            if observer.cancelled() {
+                return Ok(ControlFlow::Break(Finish::Cancelled));
+            }
+            done += chunk.len();
+            let logits = (done == prompt.len()).then_some(&mut self.logits[..]);
+            self.model.prefill(&self.backend, chunk, &mut self.cache, &mut self.workspace, logits)?;
+            observer.prefill(done, prompt.len());
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn decode_loop(
+        &mut self,
+        request: &Request,
+        run: &mut Run,
+        observer: &mut dyn Observer,
+        start: Instant,
+    ) -> Result<Finish, EngineError> {
+        let limit = request.max_tokens.unwrap_or(usize::MAX);
+        loop {
+            if run.history.len() - request.prompt.len() >= limit {
+                return Ok(Finish::Length);
+            }
+            if observer.cancelled() {
+                return Ok(Finish::Cancelled);
+            }
+            let id = run.chain.sample(&mut self.logits, &run.history, &mut run.rng)?;
+            if run.timings.first_token.is_zero() {
+                run.timings.first_token = start.elapsed();
+                run.first = Some(Instant::now());
+            }
+            if self.eos.contains(&id) && !request.ignore_eos {
+                return Ok(Finish::EndOfText);
+            }
+            run.history.push(id);
+            let piece = run.decoder.push(&self.tokenizer, id)?;
+            if run.emit(&piece, observer).is_break() {
+                return Ok(Finish::OutputClosed);
+            }
+            if let Some(stop) = run.stop.matched() {
+                return Ok(Finish::Stop(stop.to_owned()));
+            }
+            if run.history.len() >= self.cache.max_len() {
+                return Ok(Finish::ContextFull);
+            }
+            if run.history.len() - request.prompt.len() >= limit {
+                return Ok(Finish::Length);
+            }
+            self.model.decode(&self.backend, id, &mut self.cache, &mut self.workspace, &mut self.logits)?;
+            run.steps += 1;
+        }
+    }
+}
+
+/// State of one generation.
+struct Run {
+    chain: Chain,
+    rng: SeededRng,
+    decoder: StreamDecoder,
+    stop: StopMatcher,
+    /// Prompt and generated ids.
+    history: Vec<u32>,
+    text: String,
+    timings: Timings,
+    first: Option<Instant>,
+    steps: usize,
+}
+
+impl Run {
+    fn new(request: &Request) -> Result<Self, EngineError> {
+        Ok(Self {
+            chain: Chain::new(&request.sampling)?,
+            rng: SeededRng::new(request.sampling.seed),
+            decoder: StreamDecoder::new(true),
+            stop: StopMatcher::new(&request.stop),
+            history: request.prompt.clone(),
+            text: String::new(),
+            timings: Timings::default(),
+            first: None,
+            steps: 0,
+        })
+    }
+
+    fn emit(&mut self, piece: &str, observer: &mut dyn Observer) -> ControlFlow<()> {
+        let sure = self.stop.push(piece);
+        self.text.push_str(&sure);
+        if sure.is_empty() { ControlFlow::Continue(()) } else { observer.text(&sure) }
+    }
+
+    fn end<B: Backend>(
+        mut self,
+        session: &Session<B>,
+        mut finish: Finish,
+        observer: &mut dyn Observer,
+        prompt_tokens: usize,
+    ) -> Result<Outcome, EngineError> {
+        self.timings.decode = self.first.map_or(Duration::ZERO, |t| t.elapsed());
+        if !matches!(finish, Finish::Stop(_) | Finish::OutputClosed) {
+            let mut rest = self.decoder.finish(&session.tokenizer)?;
+            rest = self.stop.push(&rest);
+            if let Some(stop) = self.stop.matched() {
+                finish = Finish::Stop(stop.to_owned());
+            }
+            rest += &self.stop.finish();
+            self.text.push_str(&rest);
+            if !rest.is_empty() && observer.text(&rest).is_break() {
+                finish = Finish::OutputClosed;
+            }
+        }
+        let ids = self.history.split_off(prompt_tokens);
+        Ok(Outcome {
+            text: self.text,
+            ids,
+            prompt_tokens,
+            decode_steps: self.steps,
+            finish,
+            timings: self.timings,
+        })
+    }
+}

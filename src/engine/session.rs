@@ -1,0 +1,137 @@
+//! A loaded model with its memory, ready to generate.
+
+use super::EngineError;
+use super::model_files::ModelFiles;
+use crate::core::{Backend, DType, KvCache};
+use crate::models::llama::{Llama, LoadProgress, Workspace};
+use crate::tokenizer::Tokenizer;
+
+/// How a model is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// Format of the matrices.
+    pub weight_dtype: DType,
+    /// Type of stored keys and values: f32 or f16.
+    pub kv_dtype: DType,
+    /// The most tokens of prompt and answer together.
+    pub max_seq_len: usize,
+    /// Tokens of the prompt that go through the model at once.
+    pub prefill_chunk: usize,
+}
+
+/// Backend, model, tokenizer, cache and workspace.
+pub struct Session<B: Backend> {
+    pub(super) backend: B,
+    pub(super) model: Llama<B>,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) cache: KvCache<B::Buffer>,
+    pub(super) workspace: Workspace<B>,
+    pub(super) logits: Vec<f32>,
+    pub(super) eos: Vec<u32>,
+}
+
+impl<B: Backend> Session<B> {
+    /// Prepares the weights in `files` and makes all memory but the cache, which grows as it is needed.
+    ///
+    /// # Errors
+    /// A checkpoint that does not fit its configuration, or no memory.
+    pub fn load(
+        backend: B,
+        files: ModelFiles,
+        options: &SessionOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, EngineError> {
+        let vocab = files.config.vocab_size;
+        let model =
+            Llama::load(&backend, files.tensors.as_ref(), files.config, options.weight_dtype, progress)?;
+        let cache = model.new_cache(&backend, options.kv_dtype, options.max_seq_len)?;
+        let chunk = options.prefill_chunk.min(options.max_seq_len);
+        let workspace = model.workspace(&backend, chunk, 1)?;
+        Ok(Self {
+            backend,
+            model,
+            tokenizer: files.tokenizer,
+            cache,
+            workspace,
+            logits: vec![0.0; vocab],
+            eos: files.eos,
+        })
+    }
+
+    /// The backend that computes.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Llama<B> {
+        &self.model
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Memory that keys and values take now, in bytes.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.size_bytes()
+    }
+
+    /// Runs `ids` through the model from an empty context and gives the logits of every position, in order.
+    ///
+    /// # Errors
+    /// No ids, more than the context holds, ids outside of the vocabulary, or what the backend reports.
+    pub fn score(&mut self, ids: &[u32], sink: &mut dyn FnMut(usize, &[f32])) -> Result<(), EngineError> {
+        let (tokens, max) = (ids.len(), self.cache.max_len());
+        match tokens {
+            0 => return Err(EngineError::EmptyPrompt),
+            _ if tokens > max => return Err(EngineError::PromptTooLong { tokens, max }),
+            _ => self.cache.clear(),
+        }
+        let mut first = 0;
+        for part in ids.chunks(self.workspace.chunk()) {
+            let mut shifted = |row: usize, logits: &[f32]| sink(first + row, logits);
+            self.model.forward_all(
+                &self.backend,
+                part,
+                &mut self.cache,
+                &mut self.workspace,
+                &mut shifted,
+            )?;
+            first += part.len();
+        }
+        Ok(())
+    }
+
+    /// Mean negative log-likelihood, in nats, of each of `ids` but the first, given those before it; 0 for a
+    /// single id.
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    pub fn mean_nll(&mut self, ids: &[u32]) -> Result<f64, EngineError> {
+        let mut total = 0.0;
+        self.score(ids, &mut |position, logits| {
+            if let Some(&next) = ids.get(position + 1) {
+                total += nll(logits, next as usize);
+            }
+        })?;
+        Ok(total / ids.len().saturating_sub(1).max(1) as f64)
+    }
+
+    pub(super) fn check_prompt(&self, prompt: &[u32]) -> Result<(), EngineError> {
+        let (tokens, max) = (prompt.len(), self.cache.max_len());
+        match tokens {
+            0 => Err(EngineError::EmptyPrompt),
+            _ if tokens >= max => Err(EngineError::PromptTooLong { tokens, max }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `-ln softmax(logits)[target]`, in f64.
+pub fn nll(logits: &[f32], target: usize) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&l| libm::exp(f64::from(l) - f64::from(largest))).sum();
+    libm::log(sum) + f64::from(largest) - f64::from(logits[target])
+}

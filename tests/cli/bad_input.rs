@@ -1,0 +1,165 @@
+//! Each kind of bad input gets one sentence that names it, and a way on.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::models::Copy;
+use crate::program::{refuses, tiny};
+
+const NORM: &str = "model.norm.weight";
+
+#[test]
+fn no_such_path() {
+    refuses(&["-m", "/no/such/model", "-p", "t1"], 1, &["'/no/such/model' does not exist"]);
+}
+
+#[test]
+fn an_empty_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    refuses(&["-m", path, "-p", "t1"], 1, &[path, "model.safetensors"]);
+}
+
+#[test]
+fn a_file_of_another_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    fs::write(&path, b"GGUF\x03\0\0\0rest of the file").unwrap();
+    refuses(&["-m", path.to_str().unwrap(), "-p", "t1"], 1, &["GGUF", "model.gguf", "safetensors"]);
+}
+
+#[test]
+fn truncated_weights() {
+    let copy = Copy::new().bytes(|b| b.truncate(b.len() - 1000));
+    refuses(&copy.args(&[]), 1, &["model.safetensors", "ends after 1535784 bytes", "download it again"]);
+    let copy = Copy::new().bytes(|b| b.truncate(5));
+    refuses(&copy.args(&[]), 1, &["model.safetensors", "has 5 bytes"]);
+    let copy = Copy::new().bytes(Vec::clear);
+    refuses(&copy.args(&[]), 1, &["model.safetensors", "has 0 bytes"]);
+}
+
+#[test]
+fn an_impossible_header_length() {
+    let copy = Copy::new().bytes(|b| b[..8].copy_from_slice(&(1u64 << 60).to_le_bytes()));
+    refuses(&copy.args(&[]), 1, &["model.safetensors", "1152921504606846976"]);
+}
+
+#[test]
+fn tensors_that_overlap_or_leave_the_file() {
+    let copy = Copy::new().header(|h| h[NORM]["data_offsets"] = json!([0, 256]));
+    refuses(&copy.args(&[]), 1, &["model.safetensors"]);
+    let copy = Copy::new().header(|h| {
+        let last = h.values_mut().filter(|v| v.get("data_offsets").is_some());
+        let last = last.max_by_key(|v| v["data_offsets"][1].as_u64()).unwrap();
+        let (start, rows) = (last["data_offsets"][0].as_u64().unwrap(), 1_000_000_000u64);
+        last["shape"] = json!([rows]);
+        last["data_offsets"] = json!([start, start + 2 * rows]);
+    });
+    refuses(&copy.args(&[]), 1, &["model.safetensors", "ends after"]);
+}
+
+#[test]
+fn a_shape_that_disagrees_with_the_configuration() {
+    let copy = Copy::new().json("config.json", |c| c["intermediate_size"] = json!(320));
+    refuses(
+        &copy.args(&[]),
+        1,
+        &["model.layers.0.mlp.gate_proj.weight", "[352, 128]", "[320, 128]", "do not belong together"],
+    );
+}
+
+#[test]
+fn a_missing_tensor() {
+    let copy = Copy::new().header(|h| {
+        let norm = h.remove(NORM).unwrap();
+        h.insert("model.other.weight".into(), norm);
+    });
+    refuses(&copy.args(&[]), 1, &["holds no tensor 'model.norm.weight'", "config.json"]);
+}
+
+#[test]
+fn a_type_that_is_not_read() {
+    let copy = Copy::new().header(|h| h[NORM]["dtype"] = json!("I16"));
+    refuses(&copy.args(&[]), 1, &[NORM, "I16", "BF16"]);
+}
+
+#[test]
+fn weights_that_are_not_numbers() {
+    // The last tensor in name order may be any; NaN in all of the data reaches the logits for certain.
+    let copy = Copy::new().bytes(|b| {
+        let start = 8 + u64::from_le_bytes(b[..8].try_into().unwrap()) as usize;
+        b[start..].fill(0xff);
+    });
+    refuses(&copy.args(&["--kv-type", "f32"]), 1, &["not", "number"]);
+}
+
+#[test]
+fn a_configuration_that_is_not_json_or_not_there() {
+    let copy = Copy::new();
+    fs::write(copy.file("config.json"), "{ \"hidden_size\": 12").unwrap();
+    refuses(&copy.args(&[]), 1, &["config.json", "JSON"]);
+    fs::remove_file(copy.file("config.json")).unwrap();
+    refuses(&copy.args(&[]), 1, &["config.json", "does not exist"]);
+}
+
+#[test]
+fn a_model_that_is_not_supported() {
+    let copy = Copy::new().json("config.json", |c| {
+        c["model_type"] = json!("qwen2");
+        c["architectures"] = json!(["Qwen2ForCausalLM"]);
+    });
+    refuses(&copy.args(&[]), 1, &["qwen2", "llama"]);
+    let copy = Copy::new().json("config.json", |c| c["rope_scaling"]["rope_type"] = json!("yarn"));
+    refuses(&copy.args(&[]), 1, &["yarn", "llama3"]);
+    let copy = Copy::new().json("config.json", |c| c["quantization_config"] = json!({"quant_method": "awq"}));
+    refuses(&copy.args(&[]), 1, &["awq"]);
+}
+
+#[test]
+fn a_tokenizer_that_does_not_belong() {
+    let copy = Copy::new().json("config.json", |c| c["vocab_size"] = json!(500));
+    refuses(&copy.args(&[]), 1, &["ids up to 511", "ends at 500", "different models"]);
+    let copy = Copy::new().json("tokenizer.json", |t| t["model"]["vocab"]["extra"] = json!(700));
+    refuses(&copy.args(&[]), 1, &["ids up to 700", "ends at 512"]);
+    let copy = Copy::new();
+    fs::write(copy.file("tokenizer.json"), "[]").unwrap();
+    refuses(&copy.args(&[]), 1, &["tokenizer.json"]);
+}
+
+#[test]
+fn prompts_that_cannot_be_used() {
+    let model = tiny().to_str().unwrap();
+    refuses(&["-m", model, "-p", ""], 1, &["the prompt is empty", "--prompt"]);
+    refuses(&["-m", model], 1, &["the prompt is empty"]);
+    let long = "t1 ".repeat(40);
+    refuses(
+        &["-m", model, "--max-seq-len", "32", "-p", &long],
+        1,
+        &["40 tokens", "context of 32", "--max-seq-len"],
+    );
+    refuses(&["-m", model, "-f", "/no/such/prompt"], 1, &["/no/such/prompt"]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("prompt.bin");
+    fs::write(&path, b"t1 \xff\xfe").unwrap();
+    refuses(&["-m", model, "-f", path.to_str().unwrap()], 1, &["prompt.bin", "UTF-8", "byte 3"]);
+}
+
+#[test]
+fn chat_without_a_template() {
+    let model = tiny().to_str().unwrap();
+    refuses(&["-m", model, "-p", "t1", "--chat"], 1, &["no chat template", "--chat"]);
+}
+
+#[test]
+fn settings_out_of_range() {
+    let model = tiny().to_str().unwrap();
+    let base = ["-m", model, "-p", "t1"];
+    let with = |rest: &[&'static str]| [&base[..], rest].concat();
+    refuses(&with(&["--top-p", "1.5"]), 1, &["top-p", "1.5"]);
+    refuses(&with(&["--temperature", "NaN"]), 1, &["temperature"]);
+    refuses(&with(&["--repetition-penalty", "0"]), 1, &["repetition penalty"]);
+    refuses(&with(&["--threads", "0"]), 2, &["--threads"]);
+    refuses(&with(&["--weight-dtype", "q5_k"]), 2, &["--weight-dtype", "q5_k"]);
+    refuses(&with(&["--backend", "cuda"]), 2, &["cuda"]);
+}

@@ -1,0 +1,38 @@
+//! Running the program.
+
+use std::path::Path;
+use std::process::Command;
+
+use assert_cmd::Command as Assert;
+
+/// The tiny checkpoint of the fixtures; its words are t0, t1, ...
+pub fn tiny() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-llama32"))
+}
+
+/// The program.
+pub fn generate() -> Assert {
+    Assert::from_std(raw())
+}
+
+/// As [`generate`], to be started by hand.
+pub fn raw() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+    command.env_remove("RUST_BACKTRACE");
+    command
+}
+
+/// Runs the program, which must fail with exit code `code` and one line on standard error that holds all
+/// of `parts`; no panic, nothing on standard output.
+#[track_caller]
+pub fn refuses(args: &[&str], code: i32, parts: &[&str]) {
+    let output = generate().args(args).write_stdin("").output().expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{args:?} printed {:?}", output.stdout);
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    let line = stderr.lines().find(|l| l.starts_with("error: ")).unwrap_or_default();
+    for part in parts {
+        assert!(line.contains(part), "{args:?}: '{part}' is not in: {stderr}");
+    }
+}

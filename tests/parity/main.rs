@@ -1,0 +1,7 @@
+//! The whole model against Hugging Face's numbers (`reference.json` beside each checkpoint: transformers,
+//! float32, eager attention).
+
+mod full_precision;
+mod goldens;
+mod quantized;
+mod tolerance;

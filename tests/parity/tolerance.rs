@@ -1,0 +1,17 @@
+//! How far from Hugging Face's float32 results each setting may be. Stated here and nowhere else.
+
+/// Largest error of a logit, as a share of the spread (largest minus smallest) of the reference's logits.
+/// Both sides round to f32 in different orders of summation; what is left is about 1e-6.
+pub const LOGITS: f32 = 1e-3;
+
+/// As [`LOGITS`], with keys and values stored as f16 (11 bits of mantissa: 5e-4 a value).
+pub const LOGITS_F16_KV: f32 = 5e-3;
+
+/// Largest error of the mean negative log-likelihood, in nats.
+pub const NLL: f64 = 1e-4;
+
+/// As [`NLL`], with keys and values stored as f16.
+pub const NLL_F16_KV: f64 = 2e-3;
+
+/// Largest change of the mean negative log-likelihood under q8_0 weights, as a share of its value.
+pub const NLL_Q8_0: f64 = 0.005;
