@@ -94,3 +94,92 @@ impl QuantizedRow {
         (&self.quants.as_chunks().0[i], self.scales[i], self.sums[i])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn quantized(x: [f32; 32]) -> ([i8; 32], f32, i32) {
+        let mut q = [99; 32];
+        let (scale, sum) = quantize_block(&x, &mut q);
+        (q, scale, sum)
+    }
+
+    #[test]
+    fn ties_go_to_even() {
+        let mut x = [0.0; 32];
+        x[..8].copy_from_slice(&[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 2.500_000_2]);
+        let (q, scale, sum) = quantized(x);
+        assert_eq!(q[..9], [127, 0, 2, 2, 0, -2, -2, 3, 0]);
+        assert_eq!((scale, sum), (1.0, 130));
+        assert_eq!(quantized([-254.0; 32]), ([-127; 32], 2.0, -127 * 32));
+    }
+
+    #[test]
+    fn zeros_and_what_is_too_small_are_zero() {
+        for v in [0.0, -0.0, 1e-45, f32::MIN_POSITIVE, f32::from_bits(MIN_AMAX.to_bits() - 1)] {
+            assert_eq!(quantized([v; 32]), ([0; 32], 0.0, 0), "{v:e}");
+        }
+        let (q, scale, sum) = quantized([MIN_AMAX; 32]);
+        assert_eq!((q, sum), ([127; 32], 127 * 32));
+        assert!(scale.is_normal());
+        let (q, scale, _) = quantized([f32::MIN; 32]);
+        assert_eq!(q, [-127; 32]);
+        assert!(scale.is_normal());
+    }
+
+    #[test]
+    fn what_is_not_finite_shows() {
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = [1.0; 32];
+            x[17] = bad;
+            let (q, scale, sum) = quantized(x);
+            assert_eq!((q, sum), ([0; 32], 0));
+            assert!(scale.is_nan());
+        }
+    }
+
+    #[test]
+    fn rows_of_any_length_are_padded_with_zeros() {
+        let mut row = QuantizedRow::new();
+        // From long to short and back: nothing of an earlier row may stay.
+        for len in [95usize, 0, 1, 31, 32, 33, 64, 95] {
+            let x: Vec<f32> = (0..len).map(|i| (i as f32 - 20.0) * 0.37).collect();
+            row.quantize(&x);
+            assert_eq!(row.blocks(), len.div_ceil(32));
+            assert_eq!(row.quants.len(), row.blocks() * 32);
+            assert!(row.quants[len..].iter().all(|&q| q == 0));
+            for i in 0..row.blocks() {
+                let (q, _, sum) = row.block(i);
+                assert_eq!(q.iter().map(|&v| i32::from(v)).sum::<i32>(), sum);
+            }
+            let mut y = vec![f32::NAN; len];
+            row.dequantize(&mut y);
+            for (i, (x, y)) in x.iter().zip(&y).enumerate() {
+                assert!((x - y).abs() <= row.scales[i / 32] * 0.500_01, "{len} {i}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn follows_its_definition_on_any_bits(bits in prop::array::uniform32(any::<u32>()), finite: bool) {
+            // Clearing the highest exponent bit leaves only finite values.
+            let x = bits.map(|b| f32::from_bits(if finite { b & !(1 << 30) } else { b }));
+            let (q, scale, sum) = quantized(x);
+            if x.iter().all(|v| v.is_finite()) {
+                let amax = x.iter().fold(0f32, |m, v| m.max(v.abs()));
+                prop_assume!(amax >= MIN_AMAX);
+                prop_assert_eq!(scale, amax / 127.0);
+                for (q, v) in q.iter().zip(x) {
+                    prop_assert_eq!(f32::from(*q), (v * (127.0 / amax)).round_ties_even());
+                    prop_assert!(*q >= -127);
+                }
+            } else {
+                prop_assert!(scale.is_nan());
+            }
+            prop_assert_eq!(sum, q.iter().map(|&v| i32::from(v)).sum::<i32>());
+        }
+    }
+}

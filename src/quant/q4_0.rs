@@ -1,6 +1,6 @@
 //! Q4_0: 4 bits an element and one scale a block of 32 (ggml `block_q4_0`).
 
-use super::round::{F16_MAX, MAGIC, finite, limit};
+use super::round::{F16_MAX, finite, floor, limit, low_bits, ties_even};
 use super::search;
 use crate::core::BLOCK_LEN;
 use half::f16;
@@ -63,16 +63,14 @@ impl Block {
     fn nearest(x: &[f32; BLOCK_LEN]) -> Self {
         let d = limit(search::signed_max(x) / -8.0, -F16_MAX, F16_MAX);
         let inv = if d == 0.0 { 0.0 } else { limit(1.0 / d, -f32::MAX, f32::MAX) };
-        // Truncation of a value that is not negative.
-        let q = x.map(|v| limit(v * inv + 8.5, 0.0, 15.0) as i32 as u8);
+        let q = x.map(|v| low_bits(floor(limit(v * inv + 8.5, 0.0, 15.0))));
         Self { d: f16::from_f32(d).to_bits(), qs: pack(&q) }
     }
 
     /// The best quants for a given scale, which is not 0.
     fn with_scale(x: &[f32; BLOCK_LEN], d: f32) -> Self {
         let inv = 1.0 / d;
-        // The sum's lowest bits are the integer, rounded to even.
-        let q = x.map(|v| (limit(v * inv, -8.0, 7.0) + (MAGIC + 8.0)).to_bits() as u8 & 15);
+        let q = x.map(|v| low_bits(ties_even(limit(v * inv, -8.0, 7.0)) + 8.0));
         Self { d: f16::from_f32(d).to_bits(), qs: pack(&q) }
     }
 
@@ -125,4 +123,88 @@ pub(super) fn unpack(qs: &[u8; BLOCK_LEN / 2]) -> [u8; BLOCK_LEN] {
         q[i + BLOCK_LEN / 2] = b >> 4;
     }
     q
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scale 0.5; elements 0 and 16 share the first byte, 15 and 31 the last.
+    const BYTES: [u8; 18] = [
+        0x00, 0x38, 0xf0, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88,
+        0x3a,
+    ];
+
+    #[test]
+    fn layout_is_little_endian_with_the_first_half_in_the_low_nibbles() {
+        assert_eq!(size_of::<Block>(), Block::BYTES);
+        let b = Block::from_bytes(&BYTES);
+        let mut want = [0.0; 32];
+        (want[0], want[16], want[15], want[31]) = (-4.0, 3.5, 1.0, -2.5);
+        let mut x = [f32::NAN; 32];
+        b.dequantize(&mut x);
+        assert_eq!(x, want);
+        assert_eq!(b.scale(), 0.5);
+        assert_eq!(b.to_bytes(), BYTES);
+    }
+
+    #[test]
+    fn dot_is_exact_and_takes_the_offset_off() {
+        let b = Block::from_bytes(&BYTES);
+        let mut x = [100i8; 32];
+        (x[0], x[16], x[15], x[31]) = (-127, 3, -10, 127);
+        assert_eq!(b.dot(&x), 8 * 127 + 7 * 3 - 2 * 10 - 5 * 127);
+        let lowest = Block { d: 0, qs: [0; 16] };
+        assert_eq!(lowest.dot(&[-128; 32]), 32 * 8 * 128);
+    }
+
+    #[test]
+    fn round_to_nearest_is_that_of_ggml() {
+        let mut x = [0.0; 32];
+        x[..6].copy_from_slice(&[-8.0, 7.4, 0.5, -0.5, 7.6, -7.51]);
+        let b = Block::quantize_round_to_nearest(&x);
+        // d = -8 / -8 = 1, q = trunc(x + 8.5), at most 15.
+        assert_eq!(b.d, 0x3c00);
+        assert_eq!(b.quants()[..7], [0, 15, 9, 8, 15, 0, 8]);
+        // A positive extreme becomes -8 by a negative scale.
+        x[0] = 16.0;
+        let b = Block::quantize_round_to_nearest(&x);
+        assert_eq!(b.scale(), -2.0);
+        assert_eq!(b.quants()[..3], [0, 4, 8]);
+        // 0 / -8 is -0.
+        assert_eq!(Block::quantize_round_to_nearest(&[-0.0; 32]), Block { d: 0x8000, qs: [0x88; 16] });
+    }
+
+    #[test]
+    fn what_a_block_can_hold_is_found_exactly() {
+        for d in [0.25, -0.25, 1.0 / 1024.0, 3.0] {
+            let x: [f32; 32] = std::array::from_fn(|i| (i % 16) as f32 * d - 8.0 * d);
+            let mut y = [0.0; 32];
+            Block::quantize(&x).dequantize(&mut y);
+            assert_eq!(x, y);
+        }
+    }
+
+    #[test]
+    fn awkward_blocks() {
+        let value = |x: [f32; 32]| {
+            let mut y = [0.0; 32];
+            Block::quantize(&x).dequantize(&mut y);
+            y
+        };
+        assert_eq!(value([0.0; 32]), [0.0; 32]);
+        assert_eq!(value([f32::NAN; 32]), [0.0; 32]);
+        assert_eq!(value([1e-42; 32]), [0.0; 32]);
+        assert_eq!(value([f32::INFINITY; 32]), [8.0 * 65504.0; 32]);
+        assert_eq!(value([f32::MIN; 32]), [-8.0 * 65504.0; 32]);
+        let smallest = 2f32.powi(-24);
+        assert_eq!(value([smallest; 32]), [smallest; 32]);
+        let mut x = [1.0; 32];
+        (x[3], x[4]) = (f32::NAN, 0.0);
+        assert_eq!(Block::quantize(&x), {
+            x[3] = 0.0;
+            Block::quantize(&x)
+        });
+        assert!(value([1.003; 32]).iter().all(|v| (v - 1.003).abs() < 1.003 / 2048.0));
+    }
 }

@@ -26,6 +26,19 @@ pub(super) fn ties_away(v: f32) -> f32 {
     t + up - down
 }
 
+/// Largest integer that is not above `v`; exact for `|v| <= 2^22`.
+#[inline(always)]
+pub(super) fn floor(v: f32) -> f32 {
+    let t = ties_even(v);
+    if t > v { t - 1.0 } else { t }
+}
+
+/// The lowest bits of a small integer; a conversion by `as` would check the range.
+#[inline(always)]
+pub(super) fn low_bits(integer: f32) -> u8 {
+    (integer + MAGIC).to_bits() as u8
+}
+
 /// `v` limited to `lo..=hi`; no NaN comes here. Compiles to one minimum and one maximum.
 #[inline(always)]
 pub(super) fn limit(v: f32, lo: f32, hi: f32) -> f32 {
@@ -81,6 +94,14 @@ mod tests {
         for v in edge.into_iter().chain(grid).flat_map(|v| [v, -v]) {
             assert_eq!(ties_even(v), v.round_ties_even(), "{v}");
             assert_eq!(ties_away(v), v.round(), "{v}");
+            assert_eq!(floor(v), v.floor(), "{v}");
+        }
+    }
+
+    #[test]
+    fn low_bits_are_those_of_the_integer() {
+        for i in -127..=127i32 {
+            assert_eq!(low_bits(i as f32), i as u8);
         }
     }
 

@@ -19,24 +19,28 @@ const REACH: f32 = 1_048_576.0;
 /// Steps from the best start.
 const REFINEMENTS: usize = 2;
 
-/// Where the element of largest magnitude comes to lie, in steps from 0: on the side of -8, and past it.
-const SYMMETRIC_STARTS: [f32; 16] =
-    [-8.0, -7.2, -7.4, -7.6, -7.8, -8.2, -8.4, -8.6, -8.8, -9.0, -9.3, 6.8, 7.0, 7.2, 7.4, 7.7];
+/// Where the element of largest magnitude comes to lie, in steps from 0: near -8, or, for blocks whose other end
+/// reaches as far, on the positive side.
+///
+/// Chosen greedily out of every tenth from -13 to 11 on Gaussian, Laplace and outlier blocks; with these the
+/// squared error is within 0.1 % of that of the best of all f16 scales.
+const SYMMETRIC_STARTS: [f32; 10] = [-8.2, -8.7, -7.2, -7.8, -8.4, -6.8, -9.0, -8.0, 6.1, -7.6];
 
-/// Steps that a block's range is divided into, and the fraction of what exceeds 15 that is cut off below.
+/// Steps that a block's range is divided into, and how many of them lie below quant 0. Chosen as
+/// [`SYMMETRIC_STARTS`].
 const AFFINE_STARTS: [(f32, f32); 12] = [
-    (15.0, 0.5),
-    (14.4, 0.5),
-    (14.7, 0.5),
-    (15.4, 0.5),
-    (15.8, 0.5),
-    (16.2, 0.5),
-    (16.6, 0.5),
-    (17.2, 0.5),
-    (16.0, 0.0),
-    (16.0, 1.0),
-    (17.0, 0.0),
-    (17.0, 1.0),
+    (15.4, 0.2),
+    (15.6, 0.0),
+    (15.5, 0.5),
+    (14.1, 0.0),
+    (15.3, 0.0),
+    (14.7, 0.0),
+    (14.7, -0.3),
+    (14.3, -0.7),
+    (15.4, 0.3),
+    (13.4, -0.8),
+    (15.7, 0.7),
+    (15.7, 0.175),
 ];
 
 /// Adds the partial sums, always in the same order.
@@ -50,10 +54,14 @@ fn total(mut s: [f32; LANES]) -> f32 {
     s[0]
 }
 
-/// The first element of largest magnitude; no NaN comes here.
+/// The element of largest magnitude, the first of them if two differ in sign, +0 if all are zeros; no NaN
+/// comes here.
 pub(super) fn signed_max(x: &[f32; BLOCK_LEN]) -> f32 {
-    let amax = x.iter().fold(0.0f32, |m, v| if v.abs() > m { v.abs() } else { m });
-    x.iter().copied().find(|v| v.abs() == amax).unwrap_or(0.0)
+    let (min, max) = range(x);
+    if max == -min {
+        return x.iter().copied().find(|v| v.abs() == max).unwrap_or(max) + 0.0;
+    }
+    if max > -min { max } else { min }
 }
 
 /// Least and largest element; no NaN comes here.
@@ -191,7 +199,7 @@ pub(super) fn affine(x: &[f32; BLOCK_LEN]) -> Option<(f32, f32)> {
     };
     let mut sums = [AffineSums::default(); AFFINE_STARTS.len()];
     for (s, (steps, below)) in sums.iter_mut().zip(AFFINE_STARTS) {
-        *s = affine_sums(&y, steps / width, (steps - 15.0) * below);
+        *s = affine_sums(&y, steps / width, below);
     }
     let mut best = (0.0, 0.0, f32::MIN);
     for s in &sums {
