@@ -11,6 +11,8 @@ mod params;
 mod penalties;
 mod rng;
 mod sampler;
+#[cfg(test)]
+mod tests;
 
 pub use candidates::{Candidate, Candidates, MAX_WEIGHT};
 pub use chain::Chain;
