@@ -1,1 +1,3 @@
-//! (placeholder)
+//! What computes: each submodule implements [`crate::core::Backend`].
+
+pub mod cpu;
