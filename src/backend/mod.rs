@@ -1,3 +1,4 @@
 //! What computes. Each backend implements [`crate::core::Backend`] and knows nothing of the others.
 
+pub mod cpu;
 pub mod reference;

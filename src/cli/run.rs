@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::report::Report;
 use super::settings::Settings;
 use super::{interrupt, prompt};
-//CPU use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::Message;
 use crate::core::Backend;
@@ -61,7 +61,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     let job = Job { args, settings, files, prompt, text, start };
     match args.backend {
         BackendName::Cpu => {
-            job.run(ReferenceBackend)
+            job.run(CpuBackend::new(CpuOptions { threads: args.threads, ..CpuOptions::default() })?)
         }
         BackendName::Reference => job.run(ReferenceBackend),
     }

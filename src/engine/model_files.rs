@@ -111,7 +111,7 @@ impl ModelFiles {
     /// No template, or one that refuses these messages.
     pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
         let config = &self.tokenizer_config;
-        let template = ChatTemplate::new(config.chat_template.as_deref())?;
+        let template = ChatTemplate::from_optional(config.chat_template.as_deref())?;
         let text = template.render(
             messages,
             true,

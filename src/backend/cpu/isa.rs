@@ -1,0 +1,94 @@
+//! Which instructions this process may use, found out once.
+
+use std::fmt;
+
+/// An instruction set that there are kernels for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Plain Rust. On x86-64 its fused multiply-add is a library call, so it serves tests only.
+    Scalar,
+    /// x86-64 with AVX2, FMA and F16C.
+    Avx2,
+    /// aarch64's base vector instructions.
+    Neon,
+}
+
+impl Isa {
+    /// The fastest that this machine has; `None` on an x86-64 without AVX2, FMA or F16C.
+    pub fn detect() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        return Avx2::new().map(|_| Isa::Avx2);
+        #[cfg(target_arch = "aarch64")]
+        return Some(Isa::Neon);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return Some(Isa::Scalar);
+    }
+
+    /// All that this machine has, slowest first.
+    pub fn available() -> Vec<Self> {
+        let best = Self::detect().filter(|&isa| isa != Isa::Scalar);
+        std::iter::once(Isa::Scalar).chain(best).collect()
+    }
+
+    /// The name shown to people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Neon => "neon",
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Proof that AVX2, FMA and F16C are there.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx2(());
+
+#[cfg(target_arch = "x86_64")]
+impl Avx2 {
+    /// The proof, if this CPU (and its system) has all three.
+    pub fn new() -> Option<Self> {
+        let all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        all.then_some(Self(()))
+    }
+
+    /// The proof without looking.
+    ///
+    /// # Safety
+    /// All three must be there.
+    #[inline(always)]
+    pub unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
+/// Proof that NEON is there, which is so on every aarch64 that this is built for.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Neon(());
+
+#[cfg(target_arch = "aarch64")]
+impl Neon {
+    /// Always the proof: the target's baseline has NEON.
+    pub fn new() -> Option<Self> {
+        cfg!(target_feature = "neon").then_some(Self(()))
+    }
+
+    /// The proof without looking.
+    ///
+    /// # Safety
+    /// NEON must be there.
+    #[inline(always)]
+    pub unsafe fn assume() -> Self {
+        Self(())
+    }
+}

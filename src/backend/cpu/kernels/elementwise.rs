@@ -1,0 +1,105 @@
+//! Normalization, rotation, activation function and sums.
+
+use super::exp::exp;
+use super::simd::{Simd, padded, tree_sum};
+
+/// `out = (x * (1 / sqrt(mean(x^2) + eps))) * gain`, the order of Hugging Face's `LlamaRMSNorm`. The squares
+/// go into 16 partial sums and one tree.
+#[inline(always)]
+pub(crate) fn rms_norm<S: Simd>(s: S, x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+    let (chunks, tail) = x.as_chunks::<16>();
+    let mut acc = s.splat(0.0);
+    for c in chunks {
+        let v = s.load(c);
+        acc = s.fma(v, v, acc);
+    }
+    let mut lanes = [0.0; 16];
+    s.store(acc, &mut lanes);
+    for (lane, &v) in lanes.iter_mut().zip(tail) {
+        *lane = v.mul_add(v, *lane);
+    }
+    let inv = 1.0 / (tree_sum(lanes) / x.len() as f32 + eps).sqrt();
+    let (gains, gain_tail) = gain.as_chunks::<16>();
+    let (outs, out_tail) = out.as_chunks_mut::<16>();
+    for ((c, g), o) in chunks.iter().zip(gains).zip(outs) {
+        s.store(s.mul(s.mul(s.load(c), s.splat(inv)), s.load(g)), o);
+    }
+    for ((&v, &g), o) in tail.iter().zip(gain_tail).zip(out_tail) {
+        *o = v * inv * g;
+    }
+}
+
+/// `acc += x`.
+#[inline(always)]
+pub(crate) fn add<S: Simd>(s: S, x: &[f32], acc: &mut [f32]) {
+    let (xs, x_tail) = x.as_chunks::<16>();
+    let (accs, acc_tail) = acc.as_chunks_mut::<16>();
+    for (x, a) in xs.iter().zip(accs) {
+        s.store(s.add(s.load(a), s.load(x)), a);
+    }
+    for (x, a) in x_tail.iter().zip(acc_tail) {
+        *a += x;
+    }
+}
+
+/// `out = gate / (1 + e^-gate) * up`.
+#[inline(always)]
+pub(crate) fn swiglu<S: Simd>(s: S, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    let (gates, gate_tail) = gate.as_chunks::<16>();
+    let (ups, up_tail) = up.as_chunks::<16>();
+    let (outs, out_tail) = out.as_chunks_mut::<16>();
+    for ((g, u), o) in gates.iter().zip(ups).zip(outs) {
+        s.store(swiglu16(s, s.load(g), s.load(u)), o);
+    }
+    if !gate_tail.is_empty() {
+        let mut lanes = [0.0; 16];
+        s.store(swiglu16(s, s.load(&padded(gate_tail, 0.0)), s.load(&padded(up_tail, 0.0))), &mut lanes);
+        out_tail.copy_from_slice(&lanes[..gate_tail.len()]);
+    }
+}
+
+#[inline(always)]
+fn swiglu16<S: Simd>(s: S, gate: S::F, up: S::F) -> S::F {
+    let e = exp(s, s.sub(s.splat(0.0), gate));
+    s.mul(s.div(gate, s.add(s.splat(1.0), e)), up)
+}
+
+/// `x = e^x`.
+#[inline(always)]
+pub(crate) fn exp_in_place<S: Simd>(s: S, x: &mut [f32]) {
+    let (xs, tail) = x.as_chunks_mut::<16>();
+    for c in xs {
+        s.store(exp(s, s.load(c)), c);
+    }
+    let mut lanes = [0.0; 16];
+    s.store(exp(s, s.load(&padded(tail, 0.0))), &mut lanes);
+    tail.copy_from_slice(&lanes[..tail.len()]);
+}
+
+/// Turns every head of a row: `x0 cos - x1 sin` and `x1 cos + x0 sin`, the first product rounded, the second
+/// fused into the sum. `angles` is a head's half in cosines, then as many sines; `x` is whole heads.
+#[inline(always)]
+pub(crate) fn rope<S: Simd>(s: S, x: &mut [f32], angles: &[f32]) {
+    let half = angles.len() / 2;
+    if half == 0 {
+        return;
+    }
+    let (cos, sin) = angles.split_at(half);
+    let (coss, cos_tail) = cos.as_chunks::<16>();
+    let (sins, sin_tail) = sin.as_chunks::<16>();
+    for head in x.chunks_exact_mut(2 * half) {
+        let (first, second) = head.split_at_mut(half);
+        let (firsts, first_tail) = first.as_chunks_mut::<16>();
+        let (seconds, second_tail) = second.as_chunks_mut::<16>();
+        for (((a, b), c), d) in firsts.iter_mut().zip(seconds).zip(coss).zip(sins) {
+            let (x0, x1, cos, sin) = (s.load(a), s.load(b), s.load(c), s.load(d));
+            s.store(s.fnma(x1, sin, s.mul(x0, cos)), a);
+            s.store(s.fma(x0, sin, s.mul(x1, cos)), b);
+        }
+        for (((a, b), cos), sin) in first_tail.iter_mut().zip(second_tail).zip(cos_tail).zip(sin_tail) {
+            let (x0, x1) = (*a, *b);
+            *a = (-x1).mul_add(*sin, x0 * cos);
+            *b = x0.mul_add(*sin, x1 * cos);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The exponential function: the same operations on every instruction set.
+
+use super::simd::Simd;
+
+/// 1.5 * 2^23: adding it to a small number leaves the nearest whole number in the low bits of the sum.
+pub(crate) const MAGIC: f32 = 12_582_912.0;
+
+/// `ln 2` in two parts; the first has so few bits that a product with a whole number below 2^9 is exact.
+const LN2_HIGH: f32 = 0.693_359_4;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+
+/// `e^x` within 1.5 units in the last place, denormal results included; 0 below -104, infinity above 89,
+/// NaN for NaN.
+///
+/// `x = n ln 2 + r` with `|r| <= ln(2)/2`; `e^r` by its Taylor series up to `r^7`, whose rest is below
+/// 6e-9; then a scaling by `2^n`.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.max(x, s.splat(-104.0));
+    let x = s.min(x, s.splat(89.0));
+    let magic = s.splat(MAGIC);
+    let t = s.fma(x, s.splat(std::f32::consts::LOG2_E), magic);
+    let n = s.sub(t, magic);
+    let r = s.fnma(n, s.splat(LN2_HIGH), x);
+    let r = s.fnma(n, s.splat(LN2_LOW), r);
+    let mut p = s.splat(1.0 / 5040.0);
+    p = s.fma(p, r, s.splat(1.0 / 720.0));
+    p = s.fma(p, r, s.splat(1.0 / 120.0));
+    p = s.fma(p, r, s.splat(1.0 / 24.0));
+    p = s.fma(p, r, s.splat(1.0 / 6.0));
+    p = s.fma(p, r, s.splat(0.5));
+    p = s.fma(p, r, s.splat(1.0));
+    p = s.fma(p, r, s.splat(1.0));
+    s.scale_by_pow2(p, t)
+}

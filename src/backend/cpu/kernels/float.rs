@@ -1,0 +1,163 @@
+//! Linear layers over f32, f16 and bf16 weights.
+//!
+//! A dot product is 16 partial sums by index mod 16, fused multiply-adds in ascending order, then one tree.
+
+use super::simd::Simd;
+use super::{GROUP, Outputs, TILE};
+
+/// How a weight's elements are stored and read.
+pub(crate) trait Stored<const BYTES: usize> {
+    /// Sixteen elements, exactly as f32.
+    fn load<S: Simd>(s: S, bytes: &[u8; BYTES]) -> S::F;
+    /// One element, exactly as f32.
+    fn one(bytes: &[u8]) -> f32;
+}
+
+/// f32 elements.
+pub(crate) struct StoredF32;
+impl Stored<64> for StoredF32 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, bytes: &[u8; 64]) -> S::F {
+        s.load_f32(bytes)
+    }
+    #[inline(always)]
+    fn one(b: &[u8]) -> f32 {
+        f32::from_le_bytes([b[0], b[1], b[2], b[3]])
+    }
+}
+
+/// f16 elements.
+pub(crate) struct StoredF16;
+impl Stored<32> for StoredF16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, bytes: &[u8; 32]) -> S::F {
+        s.load_f16(bytes)
+    }
+    #[inline(always)]
+    fn one(b: &[u8]) -> f32 {
+        half::f16::from_le_bytes([b[0], b[1]]).to_f32()
+    }
+}
+
+/// bf16 elements.
+pub(crate) struct StoredBf16;
+impl Stored<32> for StoredBf16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, bytes: &[u8; 32]) -> S::F {
+        s.load_bf16(bytes)
+    }
+    #[inline(always)]
+    fn one(b: &[u8]) -> f32 {
+        f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16)
+    }
+}
+
+/// `W` weight rows against `X` activation rows, each of `cols` elements. Every product has its own partial
+/// sums; the rows only share loads.
+#[inline(always)]
+pub(crate) fn block<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: usize>(
+    s: S,
+    w: [&[u8]; W],
+    x: [&[f32]; X],
+) -> [[f32; W]; X] {
+    let mut acc = [[s.splat(0.0); W]; X];
+    let chunks = x[0].len() / 16;
+    let wide = w.map(|row| row.as_chunks::<B>().0);
+    let xs = x.map(|row| row.as_chunks::<16>().0);
+    for c in 0..chunks {
+        let mut xv = [s.splat(0.0); X];
+        for i in 0..X {
+            xv[i] = s.load(&xs[i][c]);
+        }
+        for j in 0..W {
+            let wv = D::load(s, &wide[j][c]);
+            for i in 0..X {
+                acc[i][j] = s.fma(wv, xv[i], acc[i][j]);
+            }
+        }
+    }
+    let done = chunks * 16;
+    let mut out = [[0.0; W]; X];
+    for i in 0..X {
+        let rest = &x[i][done..];
+        for j in 0..W {
+            out[i][j] = if rest.is_empty() {
+                s.sum(acc[i][j])
+            } else {
+                let mut lanes = [0.0; 16];
+                s.store(acc[i][j], &mut lanes);
+                let tail = w[j][done * (B / 16)..].chunks_exact(B / 16);
+                for ((lane, &x), w) in lanes.iter_mut().zip(rest).zip(tail) {
+                    *lane = D::one(w).mul_add(x, *lane);
+                }
+                super::simd::tree_sum(lanes)
+            };
+        }
+    }
+    out
+}
+
+/// A tile of up to [`TILE`] consecutive weight rows against up to [`GROUP`] activation rows of `cols`
+/// elements each: `out[i][j]` is the product of activation row `i` and weight row `j`.
+#[inline(always)]
+pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(s: S, w: &[u8], cols: usize, x: &[f32], out: &mut Outputs) {
+    *out = [[0.0; TILE]; GROUP];
+    if cols == 0 {
+        return;
+    }
+    let row_bytes = cols * (B / 16);
+    let rows = w.len() / row_bytes;
+    let row = |j: usize| &w[j * row_bytes..(j + 1) * row_bytes];
+    match x.len() / cols {
+        GROUP => {
+            let x = [0, 1, 2, 3].map(|i| &x[i * cols..(i + 1) * cols]);
+            for j in 0..rows {
+                let sums = block::<S, D, B, 1, GROUP>(s, [row(j)], x);
+                for i in 0..GROUP {
+                    out[i][j] = sums[i][0];
+                }
+            }
+        }
+        n => {
+            for i in 0..n {
+                let x = [&x[i * cols..(i + 1) * cols]];
+                let mut j = 0;
+                while j + 4 <= rows {
+                    let sums = block::<S, D, B, 4, 1>(s, [row(j), row(j + 1), row(j + 2), row(j + 3)], x);
+                    out[i][j..j + 4].copy_from_slice(&sums[0]);
+                    j += 4;
+                }
+                while j < rows {
+                    out[i][j] = block::<S, D, B, 1, 1>(s, [row(j)], x)[0][0];
+                    j += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Stored elements as f32, exactly.
+#[inline(always)]
+pub(crate) fn widen<S: Simd, D: Stored<B>, const B: usize>(s: S, from: &[u8], to: &mut [f32]) {
+    let (from, from_tail) = from.as_chunks::<B>();
+    let (to, to_tail) = to.as_chunks_mut::<16>();
+    for (from, to) in from.iter().zip(to) {
+        s.store(D::load(s, from), to);
+    }
+    for (from, to) in from_tail.chunks_exact(B / 16).zip(to_tail) {
+        *to = D::one(from);
+    }
+}
+
+/// f32 rounded to the bits of f16, ties to even.
+#[inline(always)]
+pub(crate) fn narrow_f16<S: Simd>(s: S, from: &[f32], to: &mut [u16]) {
+    let (from, from_tail) = from.as_chunks::<16>();
+    let (to, to_tail) = to.as_chunks_mut::<16>();
+    for (from, to) in from.iter().zip(to) {
+        s.store_f16(s.load(from), to);
+    }
+    for (from, to) in from_tail.iter().zip(to_tail) {
+        *to = half::f16::from_f32(*from).to_bits();
+    }
+}

@@ -1,0 +1,33 @@
+//! The kernels: written once over [`simd::Simd`] and [`quantized::Lanes`], compiled for each instruction set.
+//! The only place with intrinsics.
+
+pub(super) mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx2_int;
+mod elementwise;
+mod exp;
+mod float;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_int;
+pub(super) mod packed;
+mod quantized;
+mod scalar;
+mod simd;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(super) use table::Kernels;
+
+/// Weight rows that a matrix kernel takes at a time.
+pub(super) const TILE: usize = 8;
+
+/// Activation rows that a matrix kernel takes at a time.
+pub(super) const GROUP: usize = 4;
+
+/// What a matrix kernel answers: `[activation row][weight row]`.
+pub(super) type Outputs = [[f32; TILE]; GROUP];

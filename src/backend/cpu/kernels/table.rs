@@ -1,0 +1,152 @@
+//! One table of functions per instruction set, chosen once.
+
+use super::super::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::super::isa::Avx2;
+#[cfg(target_arch = "aarch64")]
+use super::super::isa::Neon;
+use super::attention::{self, Attend};
+use super::float::{self, StoredBf16, StoredF16, StoredF32};
+use super::packed::{QuantizedRows, TileLayout};
+use super::scalar::Scalar;
+use super::{Outputs, elementwise, quantized};
+use crate::core::{BLOCK_LEN, DType};
+
+/// Tile of float weight rows, their columns, activation rows, results.
+pub(crate) type FloatTile = fn(&[u8], usize, &[f32], &mut Outputs);
+/// Layout, tile of packed weight rows, activation rows, results.
+pub(crate) type QuantizedTile = fn(&TileLayout, &[u8], &QuantizedRows<'_>, &mut Outputs);
+
+/// The kernels of one instruction set; the modules that define them say what they do.
+pub(crate) struct Kernels {
+    pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
+    pub add: fn(&[f32], &mut [f32]),
+    pub swiglu: fn(&[f32], &[f32], &mut [f32]),
+    #[cfg_attr(not(test), expect(dead_code, reason = "the form that tests can call alone"))]
+    pub exp: fn(&mut [f32]),
+    pub rope: fn(&mut [f32], &[f32]),
+    pub quantize: fn(&[f32], &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [i32]),
+    pub narrow_f16: fn(&[f32], &mut [u16]),
+    float_tiles: [FloatTile; 3],
+    widen: [fn(&[u8], &mut [f32]); 3],
+    quantized_tiles: [QuantizedTile; 3],
+    attend: [fn(&Attend<'_>, &mut [f32]); 2],
+}
+
+impl Kernels {
+    /// The table of `isa`, if this machine has it.
+    pub fn of(isa: Isa) -> Option<&'static Self> {
+        match isa {
+            Isa::Scalar => Some(&scalar_table::TABLE),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Avx2::new().map(|_| &avx2_table::TABLE),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Neon::new().map(|_| &neon_table::TABLE),
+            #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(unreachable_patterns))]
+            _ => None,
+        }
+    }
+
+    /// The matrix kernel of a float format.
+    pub fn float_tile(&self, dtype: DType) -> Option<FloatTile> {
+        float_index(dtype).map(|i| self.float_tiles[i])
+    }
+
+    /// The conversion of a float format to f32.
+    pub fn widen(&self, dtype: DType) -> Option<fn(&[u8], &mut [f32])> {
+        float_index(dtype).map(|i| self.widen[i])
+    }
+
+    /// The matrix kernel of a block format.
+    pub fn quantized_tile(&self, dtype: DType) -> Option<QuantizedTile> {
+        dtype.is_quantized().then(|| self.quantized_tiles[quantized::index(dtype)])
+    }
+
+    /// Attention over a cache of this format.
+    pub fn attend(&self, dtype: DType) -> Option<fn(&Attend<'_>, &mut [f32])> {
+        match dtype {
+            DType::F32 => Some(self.attend[0]),
+            DType::F16 => Some(self.attend[1]),
+            _ => None,
+        }
+    }
+}
+
+fn float_index(dtype: DType) -> Option<usize> {
+    [DType::F32, DType::F16, DType::BF16].iter().position(|&d| d == dtype)
+}
+
+/// A plain function that runs a kernel compiled with an instruction set's features.
+macro_rules! compiled {
+    ($token:ident [$($feature:tt)*] $kernel:path, ($($arg:ident: $type:ty),*)) => {{
+        $($feature)*
+        #[allow(unused_unsafe, reason = "not every set needs a feature")]
+        unsafe fn inner($($arg: $type),*) {
+            // SAFETY: the caller promises the instruction set.
+            let token = unsafe { $token::assume() };
+            $kernel(token, $($arg),*)
+        }
+        fn outer($($arg: $type),*) {
+            // SAFETY: the table that holds this function is given out by `Kernels::of` only where the
+            // instruction set is there.
+            unsafe { inner($($arg),*) }
+        }
+        outer
+    }};
+}
+
+macro_rules! table {
+    ($module:ident, $token:ident, [$($feature:tt)*]) => {
+        mod $module {
+            use super::*;
+
+            type S = $token;
+
+            pub(super) static TABLE: Kernels = Kernels {
+                rms_norm: compiled!(S [$($feature)*] elementwise::rms_norm,
+                    (x: &[f32], gain: &[f32], eps: f32, out: &mut [f32])),
+                add: compiled!(S [$($feature)*] elementwise::add, (x: &[f32], acc: &mut [f32])),
+                swiglu: compiled!(S [$($feature)*] elementwise::swiglu,
+                    (gate: &[f32], up: &[f32], out: &mut [f32])),
+                exp: compiled!(S [$($feature)*] elementwise::exp_in_place, (x: &mut [f32])),
+                rope: compiled!(S [$($feature)*] elementwise::rope, (x: &mut [f32], angles: &[f32])),
+                quantize: compiled!(S [$($feature)*] quantized::quantize,
+                    (x: &[f32], q: &mut [[i8; BLOCK_LEN]], scales: &mut [f32], sums: &mut [i32])),
+                narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
+                float_tiles: [
+                    compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
+                        (w: &[u8], cols: usize, x: &[f32], out: &mut Outputs)),
+                    compiled!(S [$($feature)*] float::tile::<S, StoredF16, 32>,
+                        (w: &[u8], cols: usize, x: &[f32], out: &mut Outputs)),
+                    compiled!(S [$($feature)*] float::tile::<S, StoredBf16, 32>,
+                        (w: &[u8], cols: usize, x: &[f32], out: &mut Outputs)),
+                ],
+                widen: [
+                    compiled!(S [$($feature)*] float::widen::<S, StoredF32, 64>, (x: &[u8], out: &mut [f32])),
+                    compiled!(S [$($feature)*] float::widen::<S, StoredF16, 32>, (x: &[u8], out: &mut [f32])),
+                    compiled!(S [$($feature)*] float::widen::<S, StoredBf16, 32>, (x: &[u8], out: &mut [f32])),
+                ],
+                quantized_tiles: [
+                    compiled!(S [$($feature)*] quantized::tile_q8_0,
+                        (layout: &TileLayout, w: &[u8], x: &QuantizedRows<'_>, out: &mut Outputs)),
+                    compiled!(S [$($feature)*] quantized::tile_q4_0,
+                        (layout: &TileLayout, w: &[u8], x: &QuantizedRows<'_>, out: &mut Outputs)),
+                    compiled!(S [$($feature)*] quantized::tile_q4_1,
+                        (layout: &TileLayout, w: &[u8], x: &QuantizedRows<'_>, out: &mut Outputs)),
+                ],
+                attend: [
+                    compiled!(S [$($feature)*] attention::attend::<S, StoredF32, 64>,
+                        (job: &Attend<'_>, scratch: &mut [f32])),
+                    compiled!(S [$($feature)*] attention::attend::<S, StoredF16, 32>,
+                        (job: &Attend<'_>, scratch: &mut [f32])),
+                ],
+            };
+        }
+    };
+}
+
+table!(scalar_table, Scalar, []);
+#[cfg(target_arch = "x86_64")]
+table!(avx2_table, Avx2, [#[target_feature(enable = "avx2,fma,f16c")]]);
+#[cfg(target_arch = "aarch64")]
+table!(neon_table, Neon, [#[target_feature(enable = "neon")]]);

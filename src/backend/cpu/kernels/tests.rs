@@ -1,0 +1,314 @@
+//! Every instruction set of this machine against the scalar truth, to the bit.
+
+use super::attention::{Attend, KEYS, scratch_len};
+use super::packed::{QuantizedRows, TileLayout};
+use super::{GROUP, Kernels, TILE};
+use crate::backend::cpu::isa::Isa;
+use crate::core::{BLOCK_LEN, DType};
+use crate::quant::activation::QuantizedRow;
+use crate::quant::{dequantize_row, dot_float, linear_row, quantize_row, row_bytes};
+
+const COLS: [usize; 15] = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 172, 256, 300];
+
+fn tables() -> Vec<(Isa, &'static Kernels)> {
+    Isa::available().into_iter().map(|isa| (isa, Kernels::of(isa).unwrap())).collect()
+}
+
+/// Numbers in -1..1 (splitmix64), with a few large, tiny and zero ones among them if `wild`.
+fn numbers(seed: u64, len: usize, wild: bool) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let edge = [-0.0, 0.0, 1e-40, -1e-45, 3e4, -6e4, 1e-20, -1e-7];
+    (0..len)
+        .map(|_| {
+            let bits = next();
+            let plain = (bits >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+            if wild && bits % 5 == 0 { edge[(bits >> 8) as usize % edge.len()] } else { plain }
+        })
+        .collect()
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    // All NaN count as one: their payloads are nobody's business.
+    x.iter().map(|v| if v.is_nan() { 0x7fc0_0000 } else { v.to_bits() }).collect()
+}
+
+#[test]
+fn float_tiles_are_the_scalar_dot() {
+    for (isa, k) in tables() {
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            for (cols, wild) in COLS.into_iter().flat_map(|c| [(c, false), (c, true)]) {
+                let row = row_bytes(dtype, cols);
+                let mut w = vec![0; row * TILE + 1];
+                for (r, w) in w[1..].chunks_exact_mut(row.max(1)).enumerate().take(TILE) {
+                    quantize_row(dtype, &numbers(r as u64, cols, wild), &mut w[..row]).unwrap();
+                }
+                let w = &w[1..]; // an odd address
+                let x = numbers(77, cols * GROUP, wild);
+                for (rows, xs) in [(0, 1), (1, 1), (4, 2), (7, 3), (8, 4), (3, 0)] {
+                    let mut out = [[9.0; TILE]; GROUP];
+                    k.float_tile(dtype).unwrap()(&w[..rows * row], cols, &x[..xs * cols], &mut out);
+                    for (i, j) in (0..xs).flat_map(|i| (0..rows).map(move |j| (i, j))) {
+                        let truth = dot_float(dtype, &w[j * row..(j + 1) * row], &x[i * cols..(i + 1) * cols]);
+                        let at = format!("{isa} {dtype} cols {cols} of {rows}x{xs} at {i},{j}");
+                        assert_eq!(out[i][j].to_bits(), truth.to_bits(), "{at}: {} != {truth}", out[i][j]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_are_quantized_as_the_scalar_truth() {
+    for (isa, k) in tables() {
+        for (cols, kind) in COLS.into_iter().flat_map(|c| (0..6).map(move |kind| (c, kind))) {
+            let mut x = numbers(cols as u64, cols, kind == 1);
+            let special = [0.0, 0.0, f32::NAN, f32::INFINITY, f32::MAX, f32::MIN_POSITIVE * 127.0][kind];
+            if kind >= 2 {
+                x.iter_mut().step_by(37).for_each(|v| *v = special);
+            }
+            if kind == 5 {
+                x.iter_mut().for_each(|v| *v *= 1e-36);
+            }
+            let mut truth = QuantizedRow::new();
+            truth.quantize(&x);
+            let blocks = cols.div_ceil(BLOCK_LEN);
+            let (mut q, mut scales, mut sums) = (vec![[9; BLOCK_LEN]; blocks], vec![9.0; blocks], vec![9; blocks]);
+            (k.quantize)(&x, &mut q, &mut scales, &mut sums);
+            assert_eq!(q.as_flattened(), truth.quants, "{isa} {cols} {kind}");
+            assert_eq!(bits(&scales), bits(&truth.scales), "{isa} {cols} {kind}");
+            assert_eq!(sums, truth.sums, "{isa} {cols} {kind}");
+        }
+        // Halves go to the even neighbour: 127 sets the scale to 1.
+        let mut x = [0.5; BLOCK_LEN];
+        (x[0], x[1], x[2], x[3]) = (127.0, 1.5, -2.5, -126.5);
+        let (mut q, mut scale, mut sum) = ([[0; BLOCK_LEN]], [0.0], [0]);
+        (k.quantize)(&x, &mut q, &mut scale, &mut sum);
+        assert_eq!((&q[0][..5], scale, sum), (&[127i8, 2, -2, -126, 0][..], [1.0], [1]), "{isa}");
+    }
+}
+
+#[test]
+fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
+    for (isa, k) in tables() {
+        for dtype in [DType::Q8_0, DType::Q4_0, DType::Q4_1] {
+            for (cols, kind) in COLS.into_iter().flat_map(|c| [(c, 0), (c, 1), (c, 2)]) {
+                let row = row_bytes(dtype, cols);
+                let layout = TileLayout::new(dtype, cols).unwrap();
+                let mut tile = vec![0; layout.bytes()];
+                let rows: Vec<Vec<u8>> = (0..TILE).map(|r| stored_row(dtype, r, cols, kind)).collect();
+                for (lane, stored) in rows.iter().enumerate() {
+                    assert_eq!(stored.len(), row);
+                    layout.pack_row(stored, lane, &mut tile);
+                    let (mut a, mut b) = (vec![0.0; cols], vec![0.0; cols]);
+                    layout.unpack(&tile, lane, &mut a);
+                    dequantize_row(dtype, stored, &mut b).unwrap();
+                    assert_eq!(bits(&a), bits(&b), "{dtype} {cols} lane {lane}");
+                }
+                let xs: Vec<QuantizedRow> = (0..GROUP).map(|i| activation(i, cols, kind)).collect();
+                let quants: Vec<[i8; BLOCK_LEN]> =
+                    xs.iter().flat_map(|x| x.quants.as_chunks().0.iter().copied()).collect();
+                let scales: Vec<f32> = xs.iter().flat_map(|x| x.scales.iter().copied()).collect();
+                let sums: Vec<i32> = xs.iter().flat_map(|x| x.sums.iter().copied()).collect();
+                let all = QuantizedRows { quants: &quants, scales: &scales, sums: &sums };
+                for (from, count) in [(0, 4), (0, 1), (1, 2), (1, 3), (3, 1), (2, 0)] {
+                    let mut out = [[9.0; TILE]; GROUP];
+                    let x = all.rows(from, count, layout.blocks());
+                    k.quantized_tile(dtype).unwrap()(&layout, &tile, &x, &mut out);
+                    for (i, j) in (0..count).flat_map(|i| (0..TILE).map(move |j| (i, j))) {
+                        let truth = linear_row(dtype, &rows[j], &xs[from + i]);
+                        let at = format!("{isa} {dtype} cols {cols} kind {kind} at {i},{j}");
+                        assert_eq!(bits(&[out[i][j]]), bits(&[truth]), "{at}: {} != {truth}", out[i][j]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Kind 0: quantized numbers; 1: any bytes, with a tame scale; 2: all quants at their extremes.
+fn stored_row(dtype: DType, seed: usize, cols: usize, kind: usize) -> Vec<u8> {
+    let mut row = vec![0; row_bytes(dtype, cols)];
+    quantize_row(dtype, &numbers(seed as u64, cols, false), &mut row).unwrap();
+    let heads = if dtype == DType::Q4_1 { 4 } else { 2 };
+    let noise = numbers(seed as u64 + 99, row.len(), false);
+    for (block, noise) in row.chunks_mut(dtype.block_bytes()).zip(noise.chunks(dtype.block_bytes())) {
+        for (byte, v) in block.iter_mut().zip(noise).skip(heads) {
+            match kind {
+                1 => *byte = (v * 128.0) as i8 as u8,
+                2 => *byte = if dtype == DType::Q8_0 { 0x80 } else { 0xff },
+                _ => {}
+            }
+        }
+    }
+    row
+}
+
+fn activation(seed: usize, cols: usize, kind: usize) -> QuantizedRow {
+    let x = numbers(seed as u64 + 500, cols, kind == 1);
+    let x: Vec<f32> = if kind == 2 { vec![if seed % 2 == 0 { -1.0 } else { 1.0 }; cols] } else { x };
+    let mut row = QuantizedRow::new();
+    row.quantize(&x);
+    row
+}
+
+#[test]
+fn exp_is_accurate_and_the_same_everywhere() {
+    let scalar = Kernels::of(Isa::Scalar).unwrap();
+    let sweep = (0..400_000).map(|i| -110.0 + i as f32 * 0.000_5);
+    let tiny = [0.0, -0.0, 1e-40, -1e-40, 1e-10, -1e-7, f32::MIN_POSITIVE];
+    let ends = [f32::MAX, f32::MIN, 88.722_8, 88.722_9, 89.5, -87.336, -103.97, -103.98, -104.5];
+    let mut x: Vec<f32> = sweep.chain(tiny).chain(ends).collect();
+    x.extend([f32::INFINITY, f32::NEG_INFINITY, f32::NAN]);
+    let mut truth = x.clone();
+    (scalar.exp)(&mut truth);
+    let mut worst = 0.0f64;
+    for (&x, &y) in x.iter().zip(&truth) {
+        let exact = f64::from(x).exp();
+        match exact as f32 {
+            e if e.is_nan() => assert!(y.is_nan()),
+            e if e.is_infinite() => assert_eq!(y, e, "{x}"),
+            e => {
+                let ulp = f64::from(f32::from_bits(e.to_bits() + 1)) - f64::from(e);
+                worst = worst.max((f64::from(y) - exact).abs() / ulp);
+            }
+        }
+    }
+    assert!(worst < 1.5, "off by {worst} units in the last place");
+    for (isa, k) in tables() {
+        let mut y = x.clone();
+        (k.exp)(&mut y);
+        assert_eq!(bits(&y), bits(&truth), "{isa}");
+    }
+    let mut one = [0.0, f32::NEG_INFINITY];
+    (scalar.exp)(&mut one);
+    assert_eq!(one.map(f32::to_bits), [1.0f32.to_bits(), 0]);
+}
+
+#[test]
+fn elementwise_kernels_are_their_formulas() {
+    let scalar = Kernels::of(Isa::Scalar).unwrap();
+    for (isa, k) in tables() {
+        for (n, wild) in COLS.into_iter().flat_map(|c| [(c, false), (c, true)]) {
+            let (a, b) = (numbers(1, n, wild), numbers(2, n, wild));
+            let mut out = b.clone();
+            (k.add)(&a, &mut out);
+            let sum: Vec<f32> = a.iter().zip(&b).map(|(a, b)| b + a).collect();
+            assert_eq!(bits(&out), bits(&sum), "{isa} add {n}");
+
+            let (mut out, mut truth) = (vec![9.0; n], vec![9.0; n]);
+            (k.swiglu)(&a, &b, &mut out);
+            (scalar.swiglu)(&a, &b, &mut truth);
+            assert_eq!(bits(&out), bits(&truth), "{isa} swiglu {n}");
+            for ((&g, &u), &o) in a.iter().zip(&b).zip(&out) {
+                let exact = f64::from(g) / (1.0 + (-f64::from(g)).exp()) * f64::from(u);
+                assert!((f64::from(o) - exact).abs() <= 1e-6 * exact.abs() + 1e-38, "{g} {u}: {o} {exact}");
+            }
+
+            (k.rms_norm)(&a, &b, 1e-5, &mut out);
+            let mut s = [0.0f32; 16];
+            a.iter().enumerate().for_each(|(i, v)| s[i % 16] = v.mul_add(*v, s[i % 16]));
+            let s: [f32; 8] = std::array::from_fn(|i| s[i] + s[i + 8]);
+            let s: [f32; 4] = std::array::from_fn(|i| s[i] + s[i + 4]);
+            let mean = ((s[0] + s[2]) + (s[1] + s[3])) / n as f32;
+            let inv = 1.0 / (mean + 1e-5).sqrt();
+            let norm: Vec<f32> = a.iter().zip(&b).map(|(x, g)| (x * inv) * g).collect();
+            assert_eq!(bits(&out), bits(&norm), "{isa} rms_norm {n}");
+
+            let angles = numbers(3, 2 * n, false);
+            let mut x = numbers(4, 6 * n, wild);
+            let before = x.clone();
+            (k.rope)(&mut x, &angles);
+            for (i, &y) in x.iter().enumerate() {
+                let (pair, at) = (i % n, i / (2 * n) * 2 * n + i % n);
+                let (x0, x1, cos, sin) = (before[at], before[at + n], angles[pair], angles[n + pair]);
+                let first = i % (2 * n) < n;
+                let truth = if first { (-x1).mul_add(sin, x0 * cos) } else { x0.mul_add(sin, x1 * cos) };
+                assert_eq!(y.to_bits(), truth.to_bits(), "{isa} rope {n} at {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn f16_and_bf16_convert_exactly() {
+    let patterns: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+    let values = numbers(5, 100_003, true);
+    for (isa, k) in tables() {
+        for (dtype, len) in [(DType::F16, 65536), (DType::BF16, 65536), (DType::F16, 17), (DType::BF16, 5)] {
+            let (mut out, mut truth) = (vec![0.0; len], vec![0.0; len]);
+            k.widen(dtype).unwrap()(&patterns[..2 * len], &mut out);
+            dequantize_row(dtype, &patterns[..2 * len], &mut truth).unwrap();
+            assert_eq!(bits(&out), bits(&truth), "{isa} {dtype}");
+        }
+        let mut halves = vec![0u16; values.len()];
+        (k.narrow_f16)(&values, &mut halves);
+        for (v, h) in values.iter().zip(halves) {
+            assert_eq!(h, half::f16::from_f32(*v).to_bits(), "{isa} {v:e}");
+        }
+    }
+}
+
+/// Softmax attention in f64, one row and head.
+fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slots: usize) -> Vec<f64> {
+    let dim = q.len();
+    let dot = |j: usize| (0..dim).map(|d| f64::from(q[d]) * f64::from(k[j * dim + d])).sum::<f64>();
+    let scores: Vec<f64> = (0..slots).map(|j| dot(j) / (dim as f64).sqrt()).collect();
+    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+    let weighted = |d: usize| (0..slots).map(|j| (scores[j] - max).exp() * f64::from(v[j * dim + d])).sum::<f64>();
+    (0..dim).map(|d| weighted(d) / total).collect()
+}
+
+#[test]
+fn attention_is_softmax_and_the_same_everywhere() {
+    let scalar = Kernels::of(Isa::Scalar).unwrap();
+    for (dim, heads) in [(1, 1), (15, 2), (16, 3), (17, 4), (32, 5), (64, 4), (80, 8)] {
+        for (at, rows) in [(0, 1), (0, 3), (KEYS - 2, 4), (KEYS - 1, 1), (KEYS, 1), (2 * KEYS + 5, 2)] {
+            let slots = at + rows;
+            let q = numbers(1, rows * heads * dim, false);
+            for dtype in [DType::F32, DType::F16] {
+                let mut stored = [vec![0; dtype.bytes_for(slots * dim).unwrap()], Vec::new()];
+                stored[1] = stored[0].clone();
+                let mut wide = [vec![0.0; slots * dim], vec![0.0; slots * dim]];
+                for (i, (s, w)) in stored.iter_mut().zip(&mut wide).enumerate() {
+                    quantize_row(dtype, &numbers(i as u64 + 7, slots * dim, false), s).unwrap();
+                    dequantize_row(dtype, s, w).unwrap();
+                }
+                let scale = 1.0 / (dim as f32).sqrt();
+                let job = Attend {
+                    q: &q,
+                    q_stride: heads * dim,
+                    rows,
+                    heads,
+                    head_dim: dim,
+                    at,
+                    keys: &stored[0],
+                    values: &stored[1],
+                    scale,
+                };
+                let mut truth = vec![f32::NAN; scratch_len(rows, heads, dim)];
+                scalar.attend(dtype).unwrap()(&job, &mut truth);
+                let truth = &truth[..rows * heads * dim];
+                for (pair, got) in truth.chunks(dim).enumerate() {
+                    let visible = at + pair / heads + 1;
+                    let exact = attention_truth(&q[pair * dim..(pair + 1) * dim], &wide[0], &wide[1], visible);
+                    for (a, b) in got.iter().zip(exact) {
+                        assert!((f64::from(*a) - b).abs() < 2e-6, "{dtype} dim {dim} at {at} pair {pair}: {a} {b}");
+                    }
+                }
+                for (isa, k) in tables() {
+                    let mut out = vec![f32::NAN; scratch_len(rows, heads, dim)];
+                    k.attend(dtype).unwrap()(&job, &mut out);
+                    assert_eq!(bits(&out[..truth.len()]), bits(truth), "{isa} {dtype} dim {dim} at {at}");
+                }
+            }
+        }
+    }
+}

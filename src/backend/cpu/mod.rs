@@ -1,0 +1,234 @@
+//! The CPU backend.
+//!
+//! Results are the same to the bit on every instruction set, with any number of threads and any cutting of the
+//! rows into calls: every kernel fixes the order of its additions (see `kernels`), and no result depends on
+//! which thread computes it.
+//!
+//! One caller at a time computes; others wait for it.
+
+mod attention;
+mod buffer;
+mod disjoint;
+mod isa;
+mod kernels;
+mod linear;
+mod ops;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod weight;
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use buffer::CpuBuffer;
+pub use isa::Isa;
+pub use weight::CpuWeight;
+
+use crate::core::{Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
+use kernels::Kernels;
+use linear::QuantizedInput;
+use pool::{JobPanicked, Pool};
+
+/// Elements from which on an element-wise operation is worth more than one thread.
+const PARALLEL_FROM: usize = 1 << 15;
+
+/// The most threads that may be asked for.
+const MAX_THREADS: usize = 1024;
+
+/// How to make a [`CpuBackend`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuOptions {
+    /// Threads, the caller's included; by default one for each fast core.
+    pub threads: Option<usize>,
+    /// Instruction set; by default the best that the machine has.
+    pub isa: Option<Isa>,
+}
+
+/// Computes with the CPU's vector instructions on a fixed set of threads.
+pub struct CpuBackend {
+    kernels: &'static Kernels,
+    isa: Isa,
+    threads: usize,
+    inner: Mutex<Inner>,
+}
+
+/// What one caller at a time uses.
+struct Inner {
+    pool: Pool,
+    input: QuantizedInput,
+    scratch: Vec<f32>,
+}
+
+impl CpuBackend {
+    /// Chooses the kernels and starts the threads.
+    ///
+    /// # Errors
+    /// [`CoreError::Backend`] if this machine lacks the instructions (see [`Isa::detect`]) or refuses the
+    /// threads.
+    pub fn new(options: CpuOptions) -> Result<Self> {
+        let failed = |reason: String| CoreError::Backend { backend: "cpu", reason };
+        let isa = options.isa.or_else(Isa::detect).ok_or_else(|| {
+            failed(
+                "this CPU lacks AVX2, FMA or F16C, which llm_rs2 needs on x86-64; use --backend reference"
+                    .to_owned(),
+            )
+        })?;
+        let kernels = Kernels::of(isa).ok_or_else(|| failed(format!("this machine has no {isa} instructions")))?;
+        let threads = options.threads.unwrap_or_else(topology::default_threads).max(1);
+        if threads > MAX_THREADS {
+            return Err(failed(format!("{threads} threads are more than the {MAX_THREADS} that are allowed")));
+        }
+        let pool = Pool::new(threads).map_err(|e| failed(format!("cannot start {threads} threads: {e}")))?;
+        let inner = Inner { pool, input: QuantizedInput::default(), scratch: Vec::new() };
+        Ok(Self { kernels, isa, threads, inner: Mutex::new(inner) })
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Threads in use, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic in another caller leaves workspaces that the next operation overwrites.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn broken(e: JobPanicked) -> CoreError {
+    CoreError::Backend { backend: "cpu", reason: e.to_string() }
+}
+
+/// Calls `task` for every row, on several threads if the matrix is large.
+fn by_rows(pool: &mut Pool, rows: usize, cols: usize, task: &(dyn Fn(usize) + Sync)) -> Result<()> {
+    if rows.saturating_mul(cols) < PARALLEL_FROM || rows == 1 {
+        (0..rows).for_each(task);
+        return Ok(());
+    }
+    let each = rows.div_ceil(4 * pool.threads());
+    pool.run(rows.div_ceil(each), &|chunk| {
+        (chunk.index * each..((chunk.index + 1) * each).min(rows)).for_each(task);
+    })
+    .map_err(broken)
+}
+
+impl Backend for CpuBackend {
+    type Buffer = CpuBuffer;
+    type Weight = CpuWeight;
+
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn describe(&self) -> String {
+        let s = if self.threads == 1 { "" } else { "s" };
+        format!("cpu: {}, {} thread{s}", self.isa, self.threads)
+    }
+
+    fn alloc(&self, dtype: DType, len: usize) -> Result<CpuBuffer> {
+        CpuBuffer::new(dtype, len)
+    }
+
+    fn upload(&self, values: &[f32], dst: &mut Tensor<CpuBuffer>, row: usize) -> Result<()> {
+        ops::upload(values, dst, row)
+    }
+
+    fn download(&self, src: &Tensor<CpuBuffer>, row: usize, dst: &mut [f32]) -> Result<()> {
+        ops::download(src, row, dst)
+    }
+
+    fn prepare(&self, tensor: &HostTensor, format: DType) -> Result<CpuWeight> {
+        CpuWeight::new(tensor, format)
+    }
+
+    fn embed(&self, table: &CpuWeight, ids: &[u32], out: &mut Tensor<CpuBuffer>) -> Result<()> {
+        ops::embed(self.kernels, table, ids, out)
+    }
+
+    fn rms_norm(
+        &self,
+        x: &Tensor<CpuBuffer>,
+        gain: &CpuWeight,
+        eps: f32,
+        out: &mut Tensor<CpuBuffer>,
+    ) -> Result<()> {
+        ops::rms_norm(self.kernels, &mut self.lock().pool, x, gain, eps, out)
+    }
+
+    fn linear(&self, x: &Tensor<CpuBuffer>, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
+        let (rows, cols) = (x.rows(), x.cols());
+        let values = &x.buffer().f32("linear")?[..rows * cols];
+        for part in parts.iter_mut() {
+            linear::check_part(part, rows, cols)?;
+        }
+        let Inner { pool, input, .. } = &mut *self.lock();
+        linear::linear(self.kernels, pool, input, (values, rows, cols), parts)
+    }
+
+    fn rope(&self, x: &mut Tensor<CpuBuffer>, angles: &Tensor<CpuBuffer>) -> Result<()> {
+        ops::rope(self.kernels, &mut self.lock().pool, x, angles)
+    }
+
+    fn kv_append(
+        &self,
+        k: &Tensor<CpuBuffer>,
+        v: &Tensor<CpuBuffer>,
+        cache: &mut KvLayer<CpuBuffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()> {
+        attention::append(self.kernels, k, v, cache, layout, at)
+    }
+
+    fn kv_repack(
+        &self,
+        src: &CpuBuffer,
+        from: &KvLayout,
+        keep: &[Range<usize>],
+        dst: &mut CpuBuffer,
+        to: &KvLayout,
+    ) -> Result<()> {
+        attention::repack(src, from, keep, dst, to)
+    }
+
+    fn attention(
+        &self,
+        q: &Tensor<CpuBuffer>,
+        cache: &KvLayer<CpuBuffer>,
+        layout: &KvLayout,
+        at: usize,
+        out: &mut Tensor<CpuBuffer>,
+    ) -> Result<()> {
+        let Inner { pool, scratch, .. } = &mut *self.lock();
+        attention::attention(self.kernels, pool, scratch, q, cache, layout, at, out)
+    }
+
+    fn swiglu(
+        &self,
+        gate: &Tensor<CpuBuffer>,
+        up: &Tensor<CpuBuffer>,
+        out: &mut Tensor<CpuBuffer>,
+    ) -> Result<()> {
+        ops::swiglu(self.kernels, &mut self.lock().pool, gate, up, out)
+    }
+
+    fn add(&self, x: &Tensor<CpuBuffer>, acc: &mut Tensor<CpuBuffer>) -> Result<()> {
+        ops::add(self.kernels, &mut self.lock().pool, x, acc)
+    }
+
+    fn copy_rows(
+        &self,
+        src: &Tensor<CpuBuffer>,
+        from: usize,
+        count: usize,
+        dst: &mut Tensor<CpuBuffer>,
+    ) -> Result<()> {
+        ops::copy_rows(src, from, count, dst)
+    }
+}
