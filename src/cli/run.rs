@@ -110,7 +110,7 @@ impl Job<'_> {
         let request = Request {
             prompt,
             max_tokens: args.num_tokens,
-            sampling: settings.sampling.clone(),
+            sampling: settings.sampling,
             stop: args.stop.clone(),
             ignore_eos: args.ignore_eos,
         };

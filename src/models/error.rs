@@ -1,6 +1,6 @@
 //! Why a model could not be loaded or run.
 
-use crate::core::{CoreError, Shape};
+use crate::core::CoreError;
 use crate::format::FormatError;
 
 /// Errors of loading and running a model.
@@ -31,9 +31,9 @@ pub enum ModelError {
         name: String,
         /// File that holds it.
         location: String,
-        /// Its shape.
-        got: Shape,
+        /// Its shape, as `[rows, columns]`.
+        got: String,
         /// The shape that follows from the configuration.
-        expected: Shape,
+        expected: String,
     },
 }

@@ -84,11 +84,16 @@ impl Tokenizer {
     pub fn encode_prompt(&self, text: &str, bos: Option<u32>, config: &TokenizerConfig) -> Result<Vec<u32>> {
         let mut ids = self.encode(text, true)?;
         let Some(bos) = bos else { return Ok(ids) };
-        let leading = ids.iter().take_while(|&&id| id == bos).count();
-        if leading == 0 && config.add_bos_token == Some(true) {
-            ids.insert(0, bos);
-        } else if leading > 1 {
-            ids.drain(1..leading);
+        match ids[..] {
+            // Two of them: drop the one that the post-processor added, keep what the text itself says.
+            [first, second, ..] if first == bos && second == bos => {
+                if ids.len() > self.encode(text, false)?.len() {
+                    ids.remove(0);
+                }
+            }
+            [first, ..] if first == bos => {}
+            _ if config.add_bos_token == Some(true) => ids.insert(0, bos),
+            _ => {}
         }
         Ok(ids)
     }

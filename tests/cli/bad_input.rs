@@ -91,7 +91,7 @@ fn weights_that_are_not_numbers() {
         let start = 8 + u64::from_le_bytes(b[..8].try_into().unwrap()) as usize;
         b[start..].fill(0xff);
     });
-    refuses(&copy.args(&["--kv-type", "f32"]), 1, &["not", "number"]);
+    refuses(&copy.args(&["--kv-type", "f32"]), 1, &["the logit of token 0 is NaN", "weights"]);
 }
 
 #[test]

@@ -134,7 +134,18 @@ fn stop_strings_end_the_text_and_are_not_printed() {
     generate()
         .arg("-m")
         .arg(tiny())
-        .args(["-p", &prompt, "-n", "32", "--temperature", "0", "--ignore-eos", "-q", "--weight-dtype", "f32"])
+        .args([
+            "-p",
+            &prompt,
+            "-n",
+            "32",
+            "--temperature",
+            "0",
+            "--ignore-eos",
+            "-q",
+            "--weight-dtype",
+            "f32",
+        ])
         .args(["--stop", &stop])
         .assert()
         .success()

@@ -156,8 +156,8 @@ impl<B: Backend> Loader<'_, B> {
             return Err(ModelError::WrongShape {
                 name: name.to_owned(),
                 location: location(),
-                got: tensor.shape(),
-                expected,
+                got: tensor.shape().to_string(),
+                expected: expected.to_string(),
             });
         }
         Ok(tensor)
