@@ -9,7 +9,9 @@ use super::sampler::{Categorical, Sampler};
 use super::{Result, SamplingError};
 
 /// Penalties, temperature, top-k, top-p, min-p and the draw, in this order (that of Hugging Face's
-/// `transformers`). Stages that are off are left out. Nothing is allocated after the first token.
+/// `transformers`). Top-k in fact runs before the temperature, which does not change who the k likeliest are:
+/// so only these are divided. Stages that are off are left out. Nothing is allocated after the first token,
+/// unless the vocabulary or the history within the window grows.
 pub struct Chain {
     penalties: Penalties,
     /// `None` chooses the likeliest token.
@@ -41,11 +43,11 @@ impl Chain {
             return Ok(Self { penalties, random: None });
         }
         let mut filters: Vec<Box<dyn LogitsFilter + Send + Sync>> = Vec::new();
-        if params.temperature != 1.0 {
-            filters.push(Box::new(Temperature(params.temperature)));
-        }
         if params.top_k > 0 {
             filters.push(Box::new(TopK(params.top_k)));
+        }
+        if params.temperature != 1.0 {
+            filters.push(Box::new(Temperature(params.temperature)));
         }
         if params.top_p < 1.0 {
             filters.push(Box::new(TopP(params.top_p)));

@@ -68,40 +68,44 @@ pub struct TopP(
     pub f32,
 );
 
-impl TopP {
-    /// How many candidates are ranked first; each next batch is four times as large.
-    const FIRST_BATCH: usize = 64;
-}
-
 impl LogitsFilter for TopP {
-    /// Ranks the likeliest candidates in growing batches until they are enough; the rest is never sorted.
+    /// O(n) on average for n candidates: leaves out those that are too unlikely even together, then halves
+    /// the range in which the run ends until it is short enough to be sorted.
     fn apply(&self, candidates: &mut Candidates) {
         if self.0 >= 1.0 {
             return;
         }
-        let target = share(self.0, candidates.weigh());
+        let total = candidates.weigh();
+        let target = share(self.0, total);
         let items = candidates.items_mut();
-        let (mut mass, mut ranked, mut batch) = (0_u128, 0, Self::FIRST_BATCH);
-        while ranked < items.len() {
-            let rest = &mut items[ranked..];
-            let batch_len = batch.min(rest.len());
-            if batch_len < rest.len() {
-                rest.select_nth_unstable_by(batch_len - 1, Candidate::rank);
+        // n candidates below (total - target) / n each are in sum below total - target: without them there
+        // still is enough.
+        let least = (total - target) / (items.len() as u128).max(1);
+        items.retain(|c| u128::from(c.weight) >= least);
+        // The first `low` candidates are the likeliest, hold `mass`, and are not enough; the first `high` are.
+        let (mut low, mut high, mut mass) = (0, items.len(), 0);
+        while high - low > SORTED_LEN {
+            let half = (high - low) / 2;
+            items[low..high].select_nth_unstable_by(half, Candidate::rank);
+            let with_half = mass + items[low..low + half].iter().map(|c| u128::from(c.weight)).sum::<u128>();
+            if with_half >= target {
+                high = low + half;
+            } else {
+                low += half;
+                mass = with_half;
             }
-            let batch_items = &mut rest[..batch_len];
-            batch_items.sort_unstable_by(Candidate::rank);
-            for candidate in batch_items {
-                mass += u128::from(candidate.weight);
-                ranked += 1;
-                if mass >= target {
-                    items.truncate(ranked);
-                    return;
-                }
-            }
-            batch = batch.saturating_mul(4);
         }
+        items[low..high].sort_unstable_by(Candidate::rank);
+        let end = items[low..high].iter().position(|c| {
+            mass += u128::from(c.weight);
+            mass >= target
+        });
+        items.truncate(end.map_or(high, |end| low + end + 1));
     }
 }
+
+/// Ranges of at most this many candidates are sorted.
+const SORTED_LEN: usize = 64;
 
 /// Drops candidates whose probability is below a share of the likeliest one's (arXiv:2407.01082).
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,7 @@ mod byte_level;
 mod config;
 mod decoder_plan;
 mod error;
+mod merge_check;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ impl Tokenizer {
     /// [`TokenizerError::BadTokenizer`].
     pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
         let bad = |reason: String| TokenizerError::BadTokenizer { origin: origin.to_owned(), reason };
+        merge_check::check(bytes).map_err(bad)?;
         let mut inner: tokenizers::Tokenizer =
             serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         inner.with_padding(None);

@@ -239,6 +239,7 @@ fn a_bad_file_gives_one_sentence_with_its_path() {
         "[]",
         "{}",
         r#"{"model": {"type": "BPE"}}"#,
+        r#"{"version": "1.0", "model": {"type": "BPE", "vocab": {"ab": 0, "cd": 1}, "merges": ["ab cd"]}}"#,
         r#"{"version": "1.0", "model": {"type": "Nonesuch", "vocab": {}}}"#,
         &word_level(&vocab, r#"{"type": "Nonesuch"}"#, "null"),
         &word_level(&vocab, from_end, "null"),
