@@ -103,7 +103,8 @@ pub fn logits<B: Backend>(session: &mut Session<B>, ids: &[u32]) -> Vec<Vec<f32>
     rows
 }
 
-struct Silent;
+/// Follows nothing.
+pub struct Silent;
 
 impl Observer for Silent {
     fn prefill(&mut self, _: usize, _: usize) {}
