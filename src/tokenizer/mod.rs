@@ -86,16 +86,14 @@ impl Tokenizer {
     pub fn encode_prompt(&self, text: &str, bos: Option<u32>, config: &TokenizerConfig) -> Result<Vec<u32>> {
         let mut ids = self.encode(text, true)?;
         let Some(bos) = bos else { return Ok(ids) };
-        match ids[..] {
-            // Two of them: drop the one that the post-processor added, keep what the text itself says.
-            [first, second, ..] if first == bos && second == bos => {
-                if ids.len() > self.encode(text, false)?.len() {
-                    ids.remove(0);
-                }
+        let leading = ids.iter().take(2).filter(|&&id| id == bos).count();
+        if ids.first() != Some(&bos) {
+            if config.add_bos_token == Some(true) {
+                ids.insert(0, bos);
             }
-            [first, ..] if first == bos => {}
-            _ if config.add_bos_token == Some(true) => ids.insert(0, bos),
-            _ => {}
+        } else if leading == 2 && ids.len() > self.encode(text, false)?.len() {
+            // Two of them, one from the post-processor: keep what the text itself says.
+            ids.remove(0);
         }
         Ok(ids)
     }
