@@ -44,7 +44,9 @@ impl Golden {
 /// The goldens that are here: those in the repository always, the others where `../shared` is.
 pub fn all(test: &str) -> Vec<Golden> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = vec![Golden::open(root.join("tests/fixtures/tiny-llama32"))];
+    let fixtures = root.join("tests/fixtures");
+    let mut found =
+        vec![Golden::open(fixtures.join("tiny-llama32")), Golden::open(fixtures.join("tiny-options"))];
     let demo = root.join("assets/demo");
     if demo.join("reference.json").exists() {
         found.push(Golden::open(demo));

@@ -16,7 +16,13 @@ fn sampled_texts(golden: &Golden) -> Vec<Vec<u32>> {
             let request = Request {
                 prompt: vec![1],
                 max_tokens: Some(250),
-                sampling: SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, seed, ..Default::default() },
+                sampling: SamplingParams {
+                    temperature: 1.0,
+                    top_k: 0,
+                    top_p: 1.0,
+                    seed,
+                    ..Default::default()
+                },
                 stop: Vec::new(),
                 ignore_eos: false,
             };
