@@ -35,7 +35,8 @@ static ALLOCATOR: Counting = Counting;
 fn allocations<B: Backend>(backend: &B, format: DType) -> usize {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
     let files = ModelFiles::open(&dir).expect("the fixture opens");
-    let model = Llama::load(backend, files.tensors.as_ref(), files.config, format, &mut |_| ()).expect("loads");
+    let model =
+        Llama::load(backend, files.tensors.as_ref(), files.config, format, &mut |_| ()).expect("loads");
     let mut cache = model.new_cache(backend, DType::F16, 128).expect("a small cache");
     let mut workspace = model.workspace(backend, 16, 1).expect("a small workspace");
     let mut logits = vec![0.0; model.config().vocab_size];
