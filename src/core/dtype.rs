@@ -32,16 +32,8 @@ pub enum DType {
 
 impl DType {
     /// Every type, in the order in which help texts list them.
-    pub const ALL: [DType; 8] = [
-        DType::F32,
-        DType::F16,
-        DType::BF16,
-        DType::Q8_0,
-        DType::Q4_0,
-        DType::Q4_1,
-        DType::U8,
-        DType::I32,
-    ];
+    pub const ALL: [DType; 8] =
+        [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::U8, DType::I32];
 
     /// Elements that are stored together: 32 for the block formats, 1 for the others.
     pub const fn block_len(self) -> usize {

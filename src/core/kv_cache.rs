@@ -97,8 +97,10 @@ impl<B: Buffer> KvCache<B> {
             return Ok(());
         }
         let doubled = self.layout.capacity.saturating_mul(2);
-        let capacity =
-            need.max(doubled.min(self.layout.capacity + 4096)).next_multiple_of(Self::GROWTH).min(self.max_len);
+        let capacity = need
+            .max(doubled.min(self.layout.capacity + 4096))
+            .next_multiple_of(Self::GROWTH)
+            .min(self.max_len);
         let keep = 0..self.len;
         self.repack(backend, std::slice::from_ref(&keep), capacity)
     }

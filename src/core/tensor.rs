@@ -76,7 +76,9 @@ impl HostTensor {
                 name,
                 reason: format!("{dtype} {shape} takes {n} bytes, but {have} are there"),
             }),
-            None => Err(CoreError::BadTensor { name, reason: format!("shape {shape} is impossible for {dtype}") }),
+            None => {
+                Err(CoreError::BadTensor { name, reason: format!("shape {shape} is impossible for {dtype}") })
+            }
         }
     }
 

@@ -100,7 +100,13 @@ pub(crate) fn block<S: Simd, D: Stored<B>, const B: usize, const W: usize, const
 /// A tile of up to [`TILE`] consecutive weight rows against up to [`GROUP`] activation rows of `cols`
 /// elements each: `out[i][j]` is the product of activation row `i` and weight row `j`.
 #[inline(always)]
-pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(s: S, w: &[u8], cols: usize, x: &[f32], out: &mut Outputs) {
+pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(
+    s: S,
+    w: &[u8],
+    cols: usize,
+    x: &[f32],
+    out: &mut Outputs,
+) {
     *out = [[0.0; TILE]; GROUP];
     if cols == 0 {
         return;

@@ -1,8 +1,8 @@
 //! One table of functions per instruction set, chosen once.
 
-use super::super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::super::isa::Avx2;
+use super::super::isa::Isa;
 #[cfg(target_arch = "aarch64")]
 use super::super::isa::Neon;
 use super::attention::{self, Attend};
@@ -42,7 +42,10 @@ impl Kernels {
             Isa::Avx2 => Avx2::new().map(|_| &avx2_table::TABLE),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Neon::new().map(|_| &neon_table::TABLE),
-            #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(unreachable_patterns))]
+            #[cfg_attr(
+                not(any(target_arch = "x86_64", target_arch = "aarch64")),
+                allow(unreachable_patterns)
+            )]
             _ => None,
         }
     }
