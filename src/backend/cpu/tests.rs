@@ -242,6 +242,24 @@ fn large_matrices_are_shared_among_threads_without_a_change() {
 }
 
 #[test]
+fn several_callers_take_turns() {
+    let b = backend(Isa::available().pop().unwrap(), 3);
+    let weight = b.prepare(&stored(DType::Q4_0, 50, 64, 1), DType::Q4_0).unwrap();
+    let run = |seed| {
+        let x = tensor(&b, 2, 64, &numbers(seed, 128));
+        let mut out = b.tensor(2, 50).unwrap();
+        b.linear(&x, &mut [LinearPart { weight: &weight, bias: None, out: &mut out }]).unwrap();
+        bits(&values(&b, &out))
+    };
+    let truth: Vec<_> = (0..4).map(run).collect();
+    std::thread::scope(|scope| {
+        for (seed, truth) in truth.iter().enumerate() {
+            scope.spawn(move || (0..50).for_each(|_| assert_eq!(run(seed as u64), *truth)));
+        }
+    });
+}
+
+#[test]
 fn repack_keeps_what_the_plan_says() {
     let b = backend(Isa::Scalar, 1);
     let from = KvLayout { dtype: DType::F32, kv_heads: 2, head_dim: 1, capacity: 6 };

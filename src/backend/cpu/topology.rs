@@ -10,15 +10,9 @@ const FAST_PERCENT: u64 = 80;
 
 /// Threads to use unless told otherwise: one for each fast physical core that this process may run on.
 pub(super) fn default_threads() -> usize {
-    let fallback = || std::thread::available_parallelism().map_or(1, usize::from);
-    let allowed = allowed_cpus();
-    if allowed.is_empty() {
-        return fallback();
-    }
-    fast_cores(Path::new("/sys/devices/system/cpu"), &allowed)
-        .unwrap_or_else(fallback)
-        .min(allowed.len())
-        .max(1)
+    // Knows of a container's share of the processor, which the set of allowed CPUs does not tell.
+    let limit = std::thread::available_parallelism().map_or(1, usize::from);
+    fast_cores(Path::new("/sys/devices/system/cpu"), &allowed_cpus()).map_or(limit, |n| n.clamp(1, limit))
 }
 
 /// Fast physical cores among `allowed`, as the tree under `root` (`/sys/devices/system/cpu`) tells them;

@@ -62,8 +62,9 @@ pub(crate) fn block<S: Simd, D: Stored<B>, const B: usize, const W: usize, const
 ) -> [[f32; W]; X] {
     let mut acc = [[s.splat(0.0); W]; X];
     let chunks = x[0].len() / 16;
-    let wide = w.map(|row| row.as_chunks::<B>().0);
-    let xs = x.map(|row| row.as_chunks::<16>().0);
+    // Cut to one length, which the compiler then knows.
+    let wide = w.map(|row| &row.as_chunks::<B>().0[..chunks]);
+    let xs = x.map(|row| &row.as_chunks::<16>().0[..chunks]);
     for c in 0..chunks {
         let mut xv = [s.splat(0.0); X];
         for i in 0..X {

@@ -154,7 +154,7 @@ fn stored_row(dtype: DType, seed: usize, cols: usize, kind: usize) -> Vec<u8> {
 
 fn activation(seed: usize, cols: usize, kind: usize) -> QuantizedRow {
     let x = numbers(seed as u64 + 500, cols, kind == 1);
-    let x: Vec<f32> = if kind == 2 { vec![if seed % 2 == 0 { -1.0 } else { 1.0 }; cols] } else { x };
+    let x: Vec<f32> = if kind == 2 { vec![if seed.is_multiple_of(2) { -1.0 } else { 1.0 }; cols] } else { x };
     let mut row = QuantizedRow::new();
     row.quantize(&x);
     row
