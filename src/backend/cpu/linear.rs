@@ -23,7 +23,14 @@ pub(super) struct QuantizedInput {
 }
 
 impl QuantizedInput {
-    fn quantize(&mut self, kernels: &Kernels, pool: &mut Pool, x: &[f32], rows: usize, cols: usize) -> Result<()> {
+    fn quantize(
+        &mut self,
+        kernels: &Kernels,
+        pool: &mut Pool,
+        x: &[f32],
+        rows: usize,
+        cols: usize,
+    ) -> Result<()> {
         let blocks = cols.div_ceil(BLOCK_LEN);
         if self.scales.len() < rows * blocks {
             self.quants.resize(rows * blocks, [0; BLOCK_LEN]);
@@ -35,7 +42,8 @@ impl QuantizedInput {
         super::by_rows(pool, rows, cols, &|row| {
             let range = row * blocks..(row + 1) * blocks;
             // SAFETY: each row is one call's, and rows do not overlap.
-            let (q, d, s) = unsafe { (quants.part(range.clone()), scales.part(range.clone()), sums.part(range)) };
+            let (q, d, s) =
+                unsafe { (quants.part(range.clone()), scales.part(range.clone()), sums.part(range)) };
             (kernels.quantize)(&x[row * cols..(row + 1) * cols], q, d, s);
         })
     }
@@ -80,7 +88,8 @@ pub(super) fn linear(
             let bias = part.bias.map(|b| b.vector("linear")).transpose()?;
             let out = Disjoint::new(part.out.buffer_mut().f32_mut("linear")?);
             tiles += part.weight.rows().div_ceil(TILE);
-            tile_bytes = tile_bytes.max(part.weight.dtype().bytes_for(cols).unwrap_or(0).saturating_mul(TILE));
+            tile_bytes =
+                tile_bytes.max(part.weight.dtype().bytes_for(cols).unwrap_or(0).saturating_mul(TILE));
             *view = Some(Part { weight: part.weight, bias, out });
         }
         let per_chunk = (CHUNK_BYTES / tile_bytes.saturating_mul(rows.max(1))).max(1);

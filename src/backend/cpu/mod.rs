@@ -75,10 +75,13 @@ impl CpuBackend {
                     .to_owned(),
             )
         })?;
-        let kernels = Kernels::of(isa).ok_or_else(|| failed(format!("this machine has no {isa} instructions")))?;
+        let kernels =
+            Kernels::of(isa).ok_or_else(|| failed(format!("this machine has no {isa} instructions")))?;
         let threads = options.threads.unwrap_or_else(topology::default_threads).max(1);
         if threads > MAX_THREADS {
-            return Err(failed(format!("{threads} threads are more than the {MAX_THREADS} that are allowed")));
+            return Err(failed(format!(
+                "{threads} threads are more than the {MAX_THREADS} that are allowed"
+            )));
         }
         let pool = Pool::new(threads).map_err(|e| failed(format!("cannot start {threads} threads: {e}")))?;
         let inner = Inner { pool, input: QuantizedInput::default(), scratch: Vec::new() };

@@ -26,7 +26,12 @@ fn run_of_rows(x: &Rows, row: usize, len: usize, op: &'static str) -> Result<std
     let all = x.capacity() * x.cols();
     match (from, to) {
         (Some(from), Some(to)) if to <= all => Ok(from..to),
-        _ => Err(CoreError::Mismatch { op, what: "last element", got: to.unwrap_or(usize::MAX), expected: all }),
+        _ => Err(CoreError::Mismatch {
+            op,
+            what: "last element",
+            got: to.unwrap_or(usize::MAX),
+            expected: all,
+        }),
     }
 }
 
@@ -121,7 +126,13 @@ pub(super) fn rope(kernels: &Kernels, pool: &mut Pool, x: &mut Rows, angles: &Ro
     })
 }
 
-pub(super) fn swiglu(kernels: &Kernels, pool: &mut Pool, gate: &Rows, up: &Rows, out: &mut Rows) -> Result<()> {
+pub(super) fn swiglu(
+    kernels: &Kernels,
+    pool: &mut Pool,
+    gate: &Rows,
+    up: &Rows,
+    out: &mut Rows,
+) -> Result<()> {
     let op = "swiglu";
     let (rows, cols) = (gate.rows(), gate.cols());
     CoreError::expect_eq(op, "rows of up", up.rows(), rows)?;

@@ -223,10 +223,9 @@ fn work(shared: &Shared, worker: usize) {
         });
         // After this the job may be replaced: the handle was cloned before. The last one out of a shut gate
         // wakes the caller.
-        if shared.gate.fetch_sub(1, Ordering::AcqRel) == 1 {
-            if let Some(caller) = caller {
-                caller.unpark();
-            }
+        let left_alone = shared.gate.fetch_sub(1, Ordering::AcqRel) == 1;
+        if let (true, Some(caller)) = (left_alone, caller) {
+            caller.unpark();
         }
     }
 }

@@ -10,12 +10,9 @@ const FAST_PERCENT: u64 = 80;
 
 /// Threads to use unless told otherwise: one for each fast physical core that this process may run on.
 pub(super) fn default_threads() -> usize {
-    let fallback = || std::thread::available_parallelism().map_or(1, usize::from);
-    let allowed = allowed_cpus();
-    if allowed.is_empty() {
-        return fallback();
-    }
-    fast_cores(Path::new("/sys/devices/system/cpu"), &allowed).unwrap_or_else(fallback).min(allowed.len()).max(1)
+    // Knows of a container's share of the processor, which the set of allowed CPUs does not tell.
+    let limit = std::thread::available_parallelism().map_or(1, usize::from);
+    fast_cores(Path::new("/sys/devices/system/cpu"), &allowed_cpus()).map_or(limit, |n| n.clamp(1, limit))
 }
 
 /// Fast physical cores among `allowed`, as the tree under `root` (`/sys/devices/system/cpu`) tells them;
@@ -28,7 +25,9 @@ fn fast_cores(root: &Path, allowed: &[usize]) -> Option<usize> {
             cores.iter().map(|cpu| read_number(&root.join(format!("cpu{cpu}")).join(file))).collect();
         if let Some(speeds) = speeds {
             let max = speeds.iter().copied().max()?;
-            return Some(speeds.iter().filter(|&&s| s.saturating_mul(100) >= max.saturating_mul(FAST_PERCENT)).count());
+            return Some(
+                speeds.iter().filter(|&&s| s.saturating_mul(100) >= max.saturating_mul(FAST_PERCENT)).count(),
+            );
         }
     }
     // A machine that tells no speeds (most virtual ones) has cores of one kind.
@@ -92,13 +91,19 @@ mod tests {
     #[test]
     fn a_phone_counts_its_big_and_prime_cores() {
         let dir = tempfile::tempdir().unwrap();
-        for (cpu, khz) in [2016000, 2016000, 2016000, 2016000, 2803200, 2803200, 2803200, 3187200].iter().enumerate() {
+        for (cpu, khz) in
+            [2016000, 2016000, 2016000, 2016000, 2803200, 2803200, 2803200, 3187200].iter().enumerate()
+        {
             put(dir.path(), format!("cpu{cpu}/cpufreq/cpuinfo_max_freq"), &format!("{khz}\n"));
             put(dir.path(), format!("cpu{cpu}/topology/thread_siblings_list"), &format!("{cpu}\n"));
         }
         let all: Vec<usize> = (0..8).collect();
         assert_eq!(fast_cores(dir.path(), &all), Some(4));
-        assert_eq!(fast_cores(dir.path(), &[0, 1, 2, 3]), Some(4), "confined to the little cores, all are fast");
+        assert_eq!(
+            fast_cores(dir.path(), &[0, 1, 2, 3]),
+            Some(4),
+            "confined to the little cores, all are fast"
+        );
         assert_eq!(fast_cores(dir.path(), &[0, 5, 7]), Some(2));
     }
 
@@ -116,10 +121,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for cpu in 0..8 {
             put(dir.path(), format!("cpu{cpu}/cpufreq/cpuinfo_max_freq"), "4000000");
-            put(dir.path(), format!("cpu{cpu}/topology/thread_siblings_list"), &format!("{},{}\n", cpu % 4, cpu % 4 + 4));
+            put(
+                dir.path(),
+                format!("cpu{cpu}/topology/thread_siblings_list"),
+                &format!("{},{}\n", cpu % 4, cpu % 4 + 4),
+            );
         }
         assert_eq!(fast_cores(dir.path(), &(0..8).collect::<Vec<_>>()), Some(4));
-        assert_eq!(fast_cores(dir.path(), &[4, 5]), Some(2), "a sibling that is not allowed stands for nobody");
+        assert_eq!(
+            fast_cores(dir.path(), &[4, 5]),
+            Some(2),
+            "a sibling that is not allowed stands for nobody"
+        );
     }
 
     #[test]

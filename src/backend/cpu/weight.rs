@@ -48,7 +48,8 @@ impl CpuWeight {
         let (rows, cols) = tensor.matrix_dims();
         let data = if let Some(layout) = TileLayout::new(format, cols) {
             Data::Packed(pack(tensor, format, &layout)?, layout)
-        } else if tensor.dtype() == format && (format != DType::F32 || view::<f32>(tensor.bytes()).is_some()) {
+        } else if tensor.dtype() == format && (format != DType::F32 || view::<f32>(tensor.bytes()).is_some())
+        {
             Data::Shared(tensor.data().clone())
         } else {
             Data::Owned(convert(tensor, format)?)

@@ -70,7 +70,8 @@ pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(s: S, job: &Attend<'
                 let n = (job.heads - head).min(HEADS);
                 let at = row * job.heads + head;
                 let q = &job.q[row * job.q_stride + head * dim..][..n * dim];
-                let (acc, max, sum) = (&mut acc[at * dim..][..n * dim], &mut max[at..][..n], &mut sum[at..][..n]);
+                let (acc, max, sum) =
+                    (&mut acc[at * dim..][..n * dim], &mut max[at..][..n], &mut sum[at..][..n]);
                 let tile = Tile { keys, values, visible, dim, scale: job.scale };
                 match n {
                     1 => tile.add::<S, D, B, 1>(s, q, acc, max, sum),
@@ -137,7 +138,12 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    fn scores<S: Simd, D: Stored<B>, const B: usize, const X: usize>(&self, s: S, q: &[f32], p: &mut [[f32; KEYS]; X]) {
+    fn scores<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
+        &self,
+        s: S,
+        q: &[f32],
+        p: &mut [[f32; KEYS]; X],
+    ) {
         let row = self.dim * (B / 16);
         let mut qs = [q; X];
         for x in 0..X {
@@ -163,7 +169,12 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    fn values<S: Simd, D: Stored<B>, const B: usize, const X: usize>(&self, s: S, p: &[[f32; KEYS]; X], acc: &mut [f32]) {
+    fn values<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
+        &self,
+        s: S,
+        p: &[[f32; KEYS]; X],
+        acc: &mut [f32],
+    ) {
         let size = B / 16;
         let (row, chunks) = (self.dim * size, self.dim / 16);
         for c in 0..chunks {

@@ -62,8 +62,9 @@ pub(crate) fn block<S: Simd, D: Stored<B>, const B: usize, const W: usize, const
 ) -> [[f32; W]; X] {
     let mut acc = [[s.splat(0.0); W]; X];
     let chunks = x[0].len() / 16;
-    let wide = w.map(|row| row.as_chunks::<B>().0);
-    let xs = x.map(|row| row.as_chunks::<16>().0);
+    // Cut to one length, which the compiler then knows.
+    let wide = w.map(|row| &row.as_chunks::<B>().0[..chunks]);
+    let xs = x.map(|row| &row.as_chunks::<16>().0[..chunks]);
     for c in 0..chunks {
         let mut xv = [s.splat(0.0); X];
         for i in 0..X {
@@ -100,7 +101,13 @@ pub(crate) fn block<S: Simd, D: Stored<B>, const B: usize, const W: usize, const
 /// A tile of up to [`TILE`] consecutive weight rows against up to [`GROUP`] activation rows of `cols`
 /// elements each: `out[i][j]` is the product of activation row `i` and weight row `j`.
 #[inline(always)]
-pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(s: S, w: &[u8], cols: usize, x: &[f32], out: &mut Outputs) {
+pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(
+    s: S,
+    w: &[u8],
+    cols: usize,
+    x: &[f32],
+    out: &mut Outputs,
+) {
     *out = [[0.0; TILE]; GROUP];
     if cols == 0 {
         return;

@@ -1,6 +1,8 @@
 //! The kernels: written once over [`simd::Simd`] and [`quantized::Lanes`], compiled for each instruction set.
 //! The only place with intrinsics.
 
+#![allow(clippy::needless_range_loop, reason = "a row or a lane is an index into several arrays at once")]
+
 pub(super) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -99,7 +99,8 @@ impl TileLayout {
     /// If the tile is shorter than this layout asks for.
     fn unpack_row(&self, tile: &[u8], lane: usize, out: &mut [f32]) {
         let (scales, quants) = self.split(tile);
-        let f16_at = |i: usize| u16::from_le_bytes([scales[i * SCALES + 2 * lane], scales[i * SCALES + 2 * lane + 1]]);
+        let f16_at =
+            |i: usize| u16::from_le_bytes([scales[i * SCALES + 2 * lane], scales[i * SCALES + 2 * lane + 1]]);
         for (b, out) in out.chunks_mut(BLOCK_LEN).take(self.blocks).enumerate() {
             let mut values = [0.0; BLOCK_LEN];
             match self.dtype {

@@ -46,7 +46,13 @@ fn blocks_at<'a, const X: usize>(x: &QuantizedRows<'a>, blocks: usize, b: usize)
 }
 
 #[inline(always)]
-fn rows_q8<L: Lanes, const X: usize>(l: L, layout: &TileLayout, tile: &[u8], x: &QuantizedRows<'_>, out: &mut Outputs) {
+fn rows_q8<L: Lanes, const X: usize>(
+    l: L,
+    layout: &TileLayout,
+    tile: &[u8],
+    x: &QuantizedRows<'_>,
+    out: &mut Outputs,
+) {
     let (scales, quants) = layout.split(tile);
     let (scales, quants) = (scales.as_chunks::<SCALES>().0, quants.as_chunks::<Q8_BYTES>().0);
     let blocks = layout.blocks();

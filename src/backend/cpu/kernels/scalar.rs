@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use super::exp::MAGIC;
 use super::TILE;
+use super::exp::MAGIC;
 use super::packed::{Q4_BYTES, Q8_BYTES, RUN, SCALES};
 use super::quantized::Lanes;
 use super::simd::{Simd, tree_sum};
@@ -41,7 +41,6 @@ fn zip(a: [f32; 16], b: [f32; 16], f: impl Fn(f32, f32) -> f32) -> [f32; 16] {
     }
     out
 }
-
 
 impl Simd for Scalar {
     type F = [f32; 16];

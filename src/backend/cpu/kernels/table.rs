@@ -1,8 +1,8 @@
 //! One table of functions per instruction set, chosen once.
 
-use super::super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::super::isa::Avx2;
+use super::super::isa::Isa;
 #[cfg(target_arch = "aarch64")]
 use super::super::isa::Neon;
 use super::attention::{self, Attend};
@@ -12,10 +12,17 @@ use super::scalar::Scalar;
 use super::{Outputs, elementwise, quantized};
 use crate::core::{BLOCK_LEN, DType};
 
+/// Stored floats, the same as f32.
+pub(crate) type Widen = fn(&[u8], &mut [f32]);
+/// Values; their quants, scales and sums.
+pub(crate) type Quantize = fn(&[f32], &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [i32]);
 /// Tile of float weight rows, their columns, activation rows, results.
 pub(crate) type FloatTile = fn(&[u8], usize, &[f32], &mut Outputs);
 /// Layout, tile of packed weight rows, activation rows, results.
 pub(crate) type QuantizedTile = fn(&TileLayout, &[u8], &QuantizedRows<'_>, &mut Outputs);
+
+/// Queries and cache, memory for the results and to work in.
+pub(crate) type Attention = fn(&Attend<'_>, &mut [f32]);
 
 /// The kernels of one instruction set; the modules that define them say what they do.
 pub(crate) struct Kernels {
@@ -25,12 +32,12 @@ pub(crate) struct Kernels {
     #[cfg_attr(not(test), expect(dead_code, reason = "the form that tests can call alone"))]
     pub exp: fn(&mut [f32]),
     pub rope: fn(&mut [f32], &[f32]),
-    pub quantize: fn(&[f32], &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [i32]),
+    pub quantize: Quantize,
     pub narrow_f16: fn(&[f32], &mut [u16]),
     float_tiles: [FloatTile; 3],
-    widen: [fn(&[u8], &mut [f32]); 3],
+    widen: [Widen; 3],
     quantized_tiles: [QuantizedTile; 3],
-    attend: [fn(&Attend<'_>, &mut [f32]); 2],
+    attend: [Attention; 2],
 }
 
 impl Kernels {
@@ -42,7 +49,10 @@ impl Kernels {
             Isa::Avx2 => Avx2::new().map(|_| &avx2_table::TABLE),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Neon::new().map(|_| &neon_table::TABLE),
-            #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(unreachable_patterns))]
+            #[cfg_attr(
+                not(any(target_arch = "x86_64", target_arch = "aarch64")),
+                allow(unreachable_patterns)
+            )]
             _ => None,
         }
     }
@@ -53,7 +63,7 @@ impl Kernels {
     }
 
     /// The conversion of a float format to f32.
-    pub fn widen(&self, dtype: DType) -> Option<fn(&[u8], &mut [f32])> {
+    pub fn widen(&self, dtype: DType) -> Option<Widen> {
         float_index(dtype).map(|i| self.widen[i])
     }
 
@@ -63,7 +73,7 @@ impl Kernels {
     }
 
     /// Attention over a cache of this format.
-    pub fn attend(&self, dtype: DType) -> Option<fn(&Attend<'_>, &mut [f32])> {
+    pub fn attend(&self, dtype: DType) -> Option<Attention> {
         match dtype {
             DType::F32 => Some(self.attend[0]),
             DType::F16 => Some(self.attend[1]),

@@ -54,7 +54,8 @@ fn float_tiles_are_the_scalar_dot() {
                     let mut out = [[9.0; TILE]; GROUP];
                     k.float_tile(dtype).unwrap()(&w[..rows * row], cols, &x[..xs * cols], &mut out);
                     for (i, j) in (0..xs).flat_map(|i| (0..rows).map(move |j| (i, j))) {
-                        let truth = dot_float(dtype, &w[j * row..(j + 1) * row], &x[i * cols..(i + 1) * cols]);
+                        let truth =
+                            dot_float(dtype, &w[j * row..(j + 1) * row], &x[i * cols..(i + 1) * cols]);
                         let at = format!("{isa} {dtype} cols {cols} of {rows}x{xs} at {i},{j}");
                         assert_eq!(out[i][j].to_bits(), truth.to_bits(), "{at}: {} != {truth}", out[i][j]);
                     }
@@ -79,7 +80,8 @@ fn activations_are_quantized_as_the_scalar_truth() {
             let mut truth = QuantizedRow::new();
             truth.quantize(&x);
             let blocks = cols.div_ceil(BLOCK_LEN);
-            let (mut q, mut scales, mut sums) = (vec![[9; BLOCK_LEN]; blocks], vec![9.0; blocks], vec![9; blocks]);
+            let (mut q, mut scales, mut sums) =
+                (vec![[9; BLOCK_LEN]; blocks], vec![9.0; blocks], vec![9; blocks]);
             (k.quantize)(&x, &mut q, &mut scales, &mut sums);
             assert_eq!(q.as_flattened(), truth.quants, "{isa} {cols} {kind}");
             assert_eq!(bits(&scales), bits(&truth.scales), "{isa} {cols} {kind}");
@@ -152,7 +154,7 @@ fn stored_row(dtype: DType, seed: usize, cols: usize, kind: usize) -> Vec<u8> {
 
 fn activation(seed: usize, cols: usize, kind: usize) -> QuantizedRow {
     let x = numbers(seed as u64 + 500, cols, kind == 1);
-    let x: Vec<f32> = if kind == 2 { vec![if seed % 2 == 0 { -1.0 } else { 1.0 }; cols] } else { x };
+    let x: Vec<f32> = if kind == 2 { vec![if seed.is_multiple_of(2) { -1.0 } else { 1.0 }; cols] } else { x };
     let mut row = QuantizedRow::new();
     row.quantize(&x);
     row
@@ -262,7 +264,8 @@ fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slots: usize) -> Vec<f64> {
     let scores: Vec<f64> = (0..slots).map(|j| dot(j) / (dim as f64).sqrt()).collect();
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = scores.iter().map(|s| (s - max).exp()).sum();
-    let weighted = |d: usize| (0..slots).map(|j| (scores[j] - max).exp() * f64::from(v[j * dim + d])).sum::<f64>();
+    let weighted =
+        |d: usize| (0..slots).map(|j| (scores[j] - max).exp() * f64::from(v[j * dim + d])).sum::<f64>();
     (0..dim).map(|d| weighted(d) / total).collect()
 }
 
@@ -298,9 +301,13 @@ fn attention_is_softmax_and_the_same_everywhere() {
                 let truth = &truth[..rows * heads * dim];
                 for (pair, got) in truth.chunks(dim).enumerate() {
                     let visible = at + pair / heads + 1;
-                    let exact = attention_truth(&q[pair * dim..(pair + 1) * dim], &wide[0], &wide[1], visible);
+                    let exact =
+                        attention_truth(&q[pair * dim..(pair + 1) * dim], &wide[0], &wide[1], visible);
                     for (a, b) in got.iter().zip(exact) {
-                        assert!((f64::from(*a) - b).abs() < 2e-6, "{dtype} dim {dim} at {at} pair {pair}: {a} {b}");
+                        assert!(
+                            (f64::from(*a) - b).abs() < 2e-6,
+                            "{dtype} dim {dim} at {at} pair {pair}: {a} {b}"
+                        );
                     }
                 }
                 for (isa, k) in tables() {
