@@ -106,11 +106,23 @@ pub struct Args {
     pub repetition_window: usize,
 
     /// Subtract X from a token's logit for each time that the window holds it
-    #[arg(long, value_name = "X", default_value = "0", allow_negative_numbers = true, help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value = "0",
+        allow_negative_numbers = true,
+        help_heading = "Sampling"
+    )]
     pub frequency_penalty: f32,
 
     /// Subtract X from the logit of each token that the window holds
-    #[arg(long, value_name = "X", default_value = "0", allow_negative_numbers = true, help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value = "0",
+        allow_negative_numbers = true,
+        help_heading = "Sampling"
+    )]
     pub presence_penalty: f32,
 
     /// Seed of the random numbers, or 'random'. The same seed gives the same text on every machine
@@ -208,8 +220,16 @@ mod tests {
 
     #[test]
     fn values_are_read_and_refused() {
-        let ok = Args::try_parse_from(["generate", "--weight-dtype", "Q4_0", "--seed", "random", "-b", "reference"])
-            .unwrap();
+        let ok = Args::try_parse_from([
+            "generate",
+            "--weight-dtype",
+            "Q4_0",
+            "--seed",
+            "random",
+            "-b",
+            "reference",
+        ])
+        .unwrap();
         assert_eq!(ok.weight_dtype, WeightDType::Fixed(DType::Q4_0));
         assert_eq!(ok.seed, Seed::Random);
         assert_eq!(ok.backend, BackendName::Reference);

@@ -19,7 +19,12 @@ pub struct Stream<W> {
 impl<W: Write> Stream<W> {
     /// Writes to `out`, if there is one.
     pub fn new(out: Option<W>, quiet: bool) -> Self {
-        Self { out, prefill: Progress::new("Reading the prompt", quiet), error: None, ends_with_newline: false }
+        Self {
+            out,
+            prefill: Progress::new("Reading the prompt", quiet),
+            error: None,
+            ends_with_newline: false,
+        }
     }
 
     /// Writes `piece` at once.

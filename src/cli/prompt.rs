@@ -18,7 +18,10 @@ pub fn read(args: &Args) -> Result<String> {
         (None, Some(path)) if path == Path::new("-") => from_reader(stdin(), "standard input")?,
         (None, Some(path)) => {
             let name = path.display().to_string();
-            from_reader(File::open(path).with_context(|| format!("cannot open the prompt file {name}"))?, &name)?
+            from_reader(
+                File::open(path).with_context(|| format!("cannot open the prompt file {name}"))?,
+                &name,
+            )?
         }
         (None, None) if !stdin().is_terminal() => from_reader(stdin(), "standard input")?,
         (None, None) => String::new(),

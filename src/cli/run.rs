@@ -47,8 +47,10 @@ fn run(args: &Args) -> Result<ExitCode> {
         Some(path) => ModelFiles::open(path)?,
         None => {
             if !args.quiet {
-                say("note: using the small built-in demo model, which tells children's stories; for a real one \
-                     download Llama 3.2 and give its directory with --model-path");
+                say(
+                    "note: using the small built-in demo model, which tells children's stories; for a real one \
+                     download Llama 3.2 and give its directory with --model-path",
+                );
             }
             ModelFiles::demo()?
         }
@@ -117,7 +119,8 @@ impl Job<'_> {
         let mut out = Stream::new((!args.json).then(stdout), args.quiet);
         if args.echo {
             let _ = out.write(&text);
-        } else if !args.quiet && !args.chat && !args.json && stdout().is_terminal() && stderr().is_terminal() {
+        } else if !args.quiet && !args.chat && !args.json && stdout().is_terminal() && stderr().is_terminal()
+        {
             // Beside the text on the screen, but not in what a pipe or a file receives.
             let _ = write!(stderr(), "\x1b[2m{text}\x1b[0m");
         }

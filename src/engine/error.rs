@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::chat::ChatError;
 use crate::core::CoreError;
 use crate::format::FormatError;
-use crate::models::ModelError;
 use crate::models::ConfigError;
+use crate::models::ModelError;
 use crate::sampling::SamplingError;
 use crate::tokenizer::TokenizerError;
 

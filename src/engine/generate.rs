@@ -106,7 +106,11 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// An empty prompt, one that leaves no room in the context, ids outside of the vocabulary, logits that
     /// are not numbers, and whatever the backend reports.
-    pub fn generate(&mut self, request: &Request, observer: &mut dyn Observer) -> Result<Outcome, EngineError> {
+    pub fn generate(
+        &mut self,
+        request: &Request,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, EngineError> {
         self.check_prompt(&request.prompt)?;
         self.cache.clear();
         let mut run = Run::new(request)?;

@@ -54,10 +54,7 @@ impl StopMatcher {
 /// Bytes at the end of `text` that are a beginning of `stop`, at most all but one byte of it.
 fn partial_match(text: &str, stop: &str) -> usize {
     let longest = text.len().min(stop.len().saturating_sub(1));
-    (1..=longest)
-        .rev()
-        .find(|&n| stop.is_char_boundary(n) && text.ends_with(&stop[..n]))
-        .unwrap_or(0)
+    (1..=longest).rev().find(|&n| stop.is_char_boundary(n) && text.ends_with(&stop[..n])).unwrap_or(0)
 }
 
 #[cfg(test)]
