@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::run::INTERRUPTED;
+/// Exit code after Ctrl-C, as shells give it: 128 + SIGINT.
+pub const EXIT_CODE: u8 = 130;
 
 static GENERATING: AtomicBool = AtomicBool::new(false);
 static REQUESTED: AtomicBool = AtomicBool::new(false);
@@ -12,7 +13,7 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 pub fn listen() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if !GENERATING.load(Ordering::SeqCst) || REQUESTED.swap(true, Ordering::SeqCst) {
-            std::process::exit(i32::from(INTERRUPTED));
+            std::process::exit(i32::from(EXIT_CODE));
         }
     })?;
     Ok(())

@@ -19,9 +19,6 @@ use crate::chat::Message;
 use crate::core::Backend;
 use crate::engine::{Finish, ModelFiles, Request, Session, human_bytes};
 
-/// Exit code after Ctrl-C, as shells give it: 128 + SIGINT.
-pub(super) const INTERRUPTED: u8 = 130;
-
 /// Runs the program on the process's arguments.
 pub fn generate() -> ExitCode {
     let args = Args::parse();
@@ -145,7 +142,11 @@ impl Job<'_> {
             conclude(&outcome.finish, settings.session.max_seq_len);
             say(&report.line());
         }
-        Ok(if outcome.finish == Finish::Cancelled { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+        Ok(if outcome.finish == Finish::Cancelled {
+            ExitCode::from(interrupt::EXIT_CODE)
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use predicates::prelude::*;
 use serde_json::Value;
 
+use crate::models::Copy;
 use crate::program::{generate, tiny};
 
 /// Greedy text of the tiny checkpoint, as ids from Hugging Face.
@@ -150,6 +151,24 @@ fn stop_strings_end_the_text_and_are_not_printed() {
         .assert()
         .success()
         .stdout(format!(" {before}\n"));
+}
+
+#[test]
+fn chat_goes_through_the_models_template() {
+    let copy = Copy::new();
+    let template = "{% for m in messages %}{{ 't9' if m.role == 'system' else 't8' }} {{ m.content }} {% endfor %}\
+                    {% if add_generation_prompt %}t7{% endif %}";
+    let config = serde_json::json!({ "chat_template": template });
+    std::fs::write(copy.file("tokenizer_config.json"), config.to_string()).unwrap();
+    let ids = |rest: &[&str]| {
+        let base = ["-n", "12", "--temperature", "0", "--ignore-eos", "--json"];
+        let output = generate().arg("-m").arg(copy.path()).args(base).args(rest).output().unwrap();
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (value["prompt_tokens"].clone(), value["ids"].clone())
+    };
+    let chat = ids(&["--chat", "--system", "t3 t4", "--prompt", "t5"]);
+    assert_eq!(chat, ids(&["--prompt", "t9 t3 t4 t8 t5 t7"]));
+    assert_eq!(chat.0, 6);
 }
 
 #[test]
