@@ -2,7 +2,7 @@
 //!
 //! A dot product is 16 partial sums by index mod 16, fused multiply-adds in ascending order, then one tree.
 
-use super::simd::Simd;
+use super::simd::{Simd, tree_sum};
 use super::{GROUP, Outputs, TILE};
 
 /// How a weight's elements are stored and read.
@@ -52,47 +52,68 @@ impl Stored<32> for StoredBf16 {
     }
 }
 
-/// `W` weight rows against `X` activation rows, each of `cols` elements. Every product has its own partial
-/// sums; the rows only share loads.
+/// Chunks of sixteen columns that [`tile`] takes at a time, so that [`GROUP`] activation rows stay in the
+/// first-level cache for all rows of a tile.
+const STEP: usize = 32;
+
+/// Adds the products of whole chunks to the partial sums of `W` weight rows against `X` activation rows. Every
+/// product has its own partial sums; the rows only share loads.
+#[inline(always)]
+fn accumulate<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: usize>(
+    s: S,
+    w: [&[[u8; B]]; W],
+    x: [&[[f32; 16]]; X],
+    sums: &mut [[S::F; W]; X],
+) {
+    // Cut to one length, which the compiler then knows; the sums in a copy, which it keeps in registers.
+    let chunks = x[0].len();
+    let w = w.map(|row| &row[..chunks]);
+    let x = x.map(|row| &row[..chunks]);
+    let mut acc = *sums;
+    for c in 0..chunks {
+        let mut xv = [s.splat(0.0); X];
+        for i in 0..X {
+            xv[i] = s.load(&x[i][c]);
+        }
+        for j in 0..W {
+            let wv = D::load(s, &w[j][c]);
+            for i in 0..X {
+                acc[i][j] = s.fma(wv, xv[i], acc[i][j]);
+            }
+        }
+    }
+    *sums = acc;
+}
+
+/// The product that the partial sums of all whole chunks and the elements behind them make.
+#[inline(always)]
+fn finish<S: Simd, D: Stored<B>, const B: usize>(s: S, sums: S::F, w: &[u8], x: &[f32]) -> f32 {
+    let (_, w) = w.as_chunks::<B>();
+    let (_, x) = x.as_chunks::<16>();
+    if x.is_empty() {
+        return s.sum(sums);
+    }
+    let mut lanes = [0.0; 16];
+    s.store(sums, &mut lanes);
+    for ((lane, &x), w) in lanes.iter_mut().zip(x).zip(w.chunks_exact(B / 16)) {
+        *lane = D::one(w).mul_add(x, *lane);
+    }
+    tree_sum(lanes)
+}
+
+/// `W` weight rows against `X` activation rows of as many elements: `[activation row][weight row]`.
 #[inline(always)]
 pub(crate) fn block<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: usize>(
     s: S,
     w: [&[u8]; W],
     x: [&[f32]; X],
 ) -> [[f32; W]; X] {
-    let mut acc = [[s.splat(0.0); W]; X];
-    let chunks = x[0].len() / 16;
-    // Cut to one length, which the compiler then knows.
-    let wide = w.map(|row| &row.as_chunks::<B>().0[..chunks]);
-    let xs = x.map(|row| &row.as_chunks::<16>().0[..chunks]);
-    for c in 0..chunks {
-        let mut xv = [s.splat(0.0); X];
-        for i in 0..X {
-            xv[i] = s.load(&xs[i][c]);
-        }
-        for j in 0..W {
-            let wv = D::load(s, &wide[j][c]);
-            for i in 0..X {
-                acc[i][j] = s.fma(wv, xv[i], acc[i][j]);
-            }
-        }
-    }
-    let done = chunks * 16;
+    let mut sums = [[s.splat(0.0); W]; X];
+    accumulate::<S, D, B, W, X>(s, w.map(|row| row.as_chunks().0), x.map(|row| row.as_chunks().0), &mut sums);
     let mut out = [[0.0; W]; X];
     for i in 0..X {
-        let rest = &x[i][done..];
         for j in 0..W {
-            out[i][j] = if rest.is_empty() {
-                s.sum(acc[i][j])
-            } else {
-                let mut lanes = [0.0; 16];
-                s.store(acc[i][j], &mut lanes);
-                let tail = w[j][done * (B / 16)..].chunks_exact(B / 16);
-                for ((lane, &x), w) in lanes.iter_mut().zip(rest).zip(tail) {
-                    *lane = D::one(w).mul_add(x, *lane);
-                }
-                super::simd::tree_sum(lanes)
-            };
+            out[i][j] = finish::<S, D, B>(s, sums[i][j], w[j], x[i]);
         }
     }
     out
@@ -113,32 +134,38 @@ pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(
         return;
     }
     let row_bytes = cols * (B / 16);
-    let rows = w.len() / row_bytes;
+    let rows = (w.len() / row_bytes).min(TILE);
     let row = |j: usize| &w[j * row_bytes..(j + 1) * row_bytes];
-    match x.len() / cols {
-        GROUP => {
-            let x = [0, 1, 2, 3].map(|i| &x[i * cols..(i + 1) * cols]);
+    let count = (x.len() / cols).min(GROUP);
+    if count == GROUP {
+        let x = [0, 1, 2, 3].map(|i| &x[i * cols..(i + 1) * cols]);
+        let mut sums = [[[s.splat(0.0)]; GROUP]; TILE];
+        let chunks = cols / 16;
+        for from in (0..chunks).step_by(STEP) {
+            let to = (from + STEP).min(chunks);
+            let x = x.map(|row| &row.as_chunks().0[from..to]);
             for j in 0..rows {
-                let sums = block::<S, D, B, 1, GROUP>(s, [row(j)], x);
-                for i in 0..GROUP {
-                    out[i][j] = sums[i][0];
-                }
+                accumulate::<S, D, B, 1, GROUP>(s, [&row(j).as_chunks().0[from..to]], x, &mut sums[j]);
             }
         }
-        n => {
-            for i in 0..n {
-                let x = [&x[i * cols..(i + 1) * cols]];
-                let mut j = 0;
-                while j + 4 <= rows {
-                    let sums = block::<S, D, B, 4, 1>(s, [row(j), row(j + 1), row(j + 2), row(j + 3)], x);
-                    out[i][j..j + 4].copy_from_slice(&sums[0]);
-                    j += 4;
-                }
-                while j < rows {
-                    out[i][j] = block::<S, D, B, 1, 1>(s, [row(j)], x)[0][0];
-                    j += 1;
-                }
+        for i in 0..GROUP {
+            for j in 0..rows {
+                out[i][j] = finish::<S, D, B>(s, sums[j][i][0], row(j), x[i]);
             }
+        }
+        return;
+    }
+    for i in 0..count {
+        let x = [&x[i * cols..(i + 1) * cols]];
+        let mut j = 0;
+        while j + 4 <= rows {
+            let sums = block::<S, D, B, 4, 1>(s, [row(j), row(j + 1), row(j + 2), row(j + 3)], x);
+            out[i][j..j + 4].copy_from_slice(&sums[0]);
+            j += 4;
+        }
+        while j < rows {
+            out[i][j] = block::<S, D, B, 1, 1>(s, [row(j)], x)[0][0];
+            j += 1;
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::core::{BLOCK_LEN, DType};
 use crate::quant::activation::QuantizedRow;
 use crate::quant::{dequantize_row, dot_float, linear_row, quantize_row, row_bytes};
 
-const COLS: [usize; 15] = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 172, 256, 300];
+const COLS: [usize; 17] = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 172, 256, 300, 512, 1045];
 
 fn tables() -> Vec<(Isa, &'static Kernels)> {
     Isa::available().into_iter().map(|isa| (isa, Kernels::of(isa).unwrap())).collect()
