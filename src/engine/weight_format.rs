@@ -67,3 +67,50 @@ pub fn fits(config: &ModelConfig, format: DType, available: Option<u64>) -> Resu
         human_bytes(have)
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Llama 3.2 1B, or as many layers as asked for.
+    fn config(layers: usize) -> ModelConfig {
+        let json = format!(
+            r#"{{"model_type": "llama", "vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192,
+            "num_hidden_layers": {layers}, "num_attention_heads": 32, "num_key_value_heads": 8,
+            "tie_word_embeddings": true}}"#
+        );
+        ModelConfig::from_slice(json.as_bytes(), "a test").unwrap()
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_real_model() {
+        // 1,235,814,400 parameters, as the hub says.
+        assert_eq!(parameter_count(&config(16)), 1_235_814_400);
+        assert_eq!(weight_bytes(&config(16), DType::BF16), 2_471_628_800);
+        assert_eq!(weight_bytes(&config(16), DType::Q4_0), 1_235_814_400 / 32 * 18);
+    }
+
+    #[test]
+    fn auto_keeps_small_models_and_shrinks_large_ones_to_what_fits() {
+        let auto = |layers, available| WeightDType::Auto.choose(&config(layers), DType::BF16, available);
+        assert_eq!(auto(16, None), DType::Q8_0);
+        assert_eq!(auto(16, Some(3_000_000_000)), DType::Q8_0);
+        assert_eq!(auto(16, Some(2_000_000_000)), DType::Q4_0);
+        let small = ModelConfig { vocab_size: 4096, layers: 2, ..config(1) };
+        assert_eq!(WeightDType::Auto.choose(&small, DType::F16, Some(1)), DType::F16);
+        assert_eq!(WeightDType::Fixed(DType::F32).choose(&config(16), DType::BF16, None), DType::F32);
+    }
+
+    #[test]
+    fn a_model_too_big_for_memory_is_refused_with_the_format_that_fits() {
+        let fit = |dtype, available| fits(&config(16), dtype, Some(available));
+        assert_eq!(fit(DType::BF16, 2_500_000_000), Ok(()));
+        assert_eq!(
+            fit(DType::BF16, 1_000_000_000).unwrap_err(),
+            "the weights take 2.47 GB as bf16, but only 1.00 GB of memory is available; \
+             --weight-dtype q4_0 takes 695 MB"
+        );
+        assert!(fit(DType::Q4_0, 100_000_000).unwrap_err().ends_with("use a smaller model, or free memory"));
+        assert_eq!(fits(&config(16), DType::F32, None), Ok(()));
+    }
+}
