@@ -29,6 +29,11 @@ fn rate(count: usize, time: Duration) -> Option<f64> {
     (count > 0 && !time.is_zero()).then(|| count as f64 / time.as_secs_f64())
 }
 
+/// An f32 as a person would write it: 0.7, not 0.699999988079071.
+fn as_typed(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+}
+
 impl Report<'_> {
     fn prefill_rate(&self) -> Option<f64> {
         rate(self.outcome.prompt_tokens, self.outcome.timings.prefill)
@@ -84,14 +89,14 @@ impl Report<'_> {
                 "kv_type": self.settings.session.kv_dtype.name(),
                 "max_seq_len": self.settings.session.max_seq_len,
                 "prefill_chunk": self.settings.session.prefill_chunk,
-                "temperature": s.temperature,
+                "temperature": as_typed(s.temperature),
                 "top_k": s.top_k,
-                "top_p": s.top_p,
-                "min_p": s.min_p,
-                "repetition_penalty": s.repetition_penalty,
+                "top_p": as_typed(s.top_p),
+                "min_p": as_typed(s.min_p),
+                "repetition_penalty": as_typed(s.repetition_penalty),
                 "repetition_window": s.repetition_window,
-                "frequency_penalty": s.frequency_penalty,
-                "presence_penalty": s.presence_penalty,
+                "frequency_penalty": as_typed(s.frequency_penalty),
+                "presence_penalty": as_typed(s.presence_penalty),
                 "seed": s.seed,
             },
             "version": env!("CARGO_PKG_VERSION"),

@@ -106,7 +106,20 @@ fn json_is_one_object_with_text_ids_timings_and_settings() {
     let output = generate()
         .arg("-m")
         .arg(tiny())
-        .args(["-p", "t1 t2 t3", "-n", "8", "--json", "--ignore-eos", "--top-k", "5", "--seed", "3"])
+        .args([
+            "-p",
+            "t1 t2 t3",
+            "-n",
+            "8",
+            "--json",
+            "--ignore-eos",
+            "--top-k",
+            "5",
+            "--seed",
+            "3",
+            "--top-p",
+            "0.7",
+        ])
         .output()
         .unwrap();
     assert!(output.status.success());
@@ -119,6 +132,7 @@ fn json_is_one_object_with_text_ids_timings_and_settings() {
     assert_eq!(value["finish"], "length");
     assert_eq!(value["settings"]["top_k"], 5);
     assert_eq!(value["settings"]["seed"], 3);
+    assert_eq!(value["settings"]["top_p"], 0.7);
     assert_eq!(value["settings"]["weight_dtype"], "bf16");
     for timing in ["load_s", "first_token_s", "prefill_tokens_per_s", "decode_tokens_per_s"] {
         assert!(value["timings"][timing].as_f64().unwrap() > 0.0, "{timing}");
