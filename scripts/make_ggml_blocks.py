@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Write blocks as ggml's own reference code quantizes them, to compare ours with byte for byte.
+
+The values, the bytes of each format and the values read back from them go to tests/fixtures/ggml_blocks.json.
+
+needs: numpy, gguf (PyPI; its `gguf.quants` is checked against ggml by its authors).
+usage: make_ggml_blocks.py [OUT.json]
+"""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+from gguf import GGMLQuantizationType, quants
+
+FIXTURE = pathlib.Path(__file__).resolve().parent.parent / "tests/fixtures/ggml_blocks.json"
+FORMATS = {
+    "q4_0": GGMLQuantizationType.Q4_0,
+    "q4_1": GGMLQuantizationType.Q4_1,
+    "q8_0": GGMLQuantizationType.Q8_0,
+}
+
+
+def make_values() -> np.ndarray:
+    """Blocks of 32: Gaussian, heavy-tailed, one-sided, constant, tiny, huge and zero ones."""
+    rng = np.random.default_rng(5)
+    rows = [rng.standard_normal(32) * scale for scale in (1, 0.02, 30)]
+    rows += [rng.laplace(size=32), rng.uniform(2, 3, 32), -rng.uniform(0, 1, 32), np.full(32, 0.7)]
+    rows += [rng.standard_normal(32) * 1e-6, rng.standard_normal(32) * 2e4, np.zeros(32)]
+    return np.array(rows, dtype=np.float32)
+
+
+def main() -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=pathlib.Path, default=FIXTURE)
+    out = parser.parse_args().out
+    values = make_values()
+    result = {"values": [[float(v) for v in row] for row in values]}
+    for name, kind in FORMATS.items():
+        blocks = quants.quantize(values, kind)
+        back = quants.dequantize(blocks, kind)
+        result[name] = {
+            "bytes": [bytes(row).hex() for row in blocks],
+            "values": [[float(v) for v in row] for row in back],
+        }
+    out.write_text(json.dumps(result) + "\n")
+    print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+//! Our blocks against ggml's: the same bytes from plain rounding, the same values from the same bytes.
+//! `scripts/make_ggml_blocks.py` makes the fixture with the `gguf` package.
+
+use std::path::Path;
+
+use llm_rs2::core::{BLOCK_LEN, DType};
+use llm_rs2::quant::{dequantize_row, q4_0, q4_1, q8_0};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Fixture {
+    values: Vec<Vec<f32>>,
+    q4_0: Format,
+    q4_1: Format,
+    q8_0: Format,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    bytes: Vec<String>,
+    values: Vec<Vec<f32>>,
+}
+
+fn fixture() -> Fixture {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/ggml_blocks.json");
+    serde_json::from_slice(&std::fs::read(path).expect("the fixture is readable")).expect("well formed")
+}
+
+fn check(name: &str, dtype: DType, format: &Format, rounded: impl Fn(&[f32; BLOCK_LEN]) -> Vec<u8>) {
+    let fixture = fixture();
+    assert_eq!((fixture.values.len(), format.bytes.len(), format.values.len()), (10, 10, 10));
+    for (i, (values, expected)) in fixture.values.iter().zip(&format.bytes).enumerate() {
+        let block: &[f32; BLOCK_LEN] = values.as_slice().try_into().expect("blocks of 32");
+        let ours = rounded(block);
+        let hex: String = ours.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(&hex, expected, "{name}: bytes of block {i}");
+        let mut back = [0.0; BLOCK_LEN];
+        dequantize_row(dtype, &ours, &mut back).expect("one block");
+        assert_eq!(back.as_slice(), format.values[i], "{name}: values of block {i}");
+    }
+}
+
+#[test]
+fn q4_0_blocks_are_ggmls() {
+    let round = |v: &_| q4_0::Block::quantize_round_to_nearest(v).to_bytes().to_vec();
+    check("q4_0", DType::Q4_0, &fixture().q4_0, round);
+}
+
+#[test]
+fn q4_1_blocks_are_ggmls() {
+    let round = |v: &_| q4_1::Block::quantize_round_to_nearest(v).to_bytes().to_vec();
+    check("q4_1", DType::Q4_1, &fixture().q4_1, round);
+}
+
+#[test]
+fn q8_0_blocks_are_ggmls() {
+    let round = |v: &_| q8_0::Block::quantize(v).to_bytes().to_vec();
+    check("q8_0", DType::Q8_0, &fixture().q8_0, round);
+}
