@@ -17,4 +17,4 @@ pub use dtype::{BLOCK_LEN, DType, UnknownDType};
 pub use error::{CoreError, Result};
 pub use kv_cache::{KvCache, KvLayer, KvLayout};
 pub use shape::Shape;
-pub use tensor::{HostBytes, HostTensor, Tensor};
+pub use tensor::{HostBytes, HostMemory, HostTensor, Tensor};

@@ -6,18 +6,45 @@ use std::sync::Arc;
 
 use super::{Buffer, CoreError, DType, Result, Shape};
 
+/// What [`HostBytes`] can be a part of.
+pub trait HostMemory: Send + Sync {
+    /// All of it.
+    fn bytes(&self) -> &[u8];
+
+    /// Says that the bytes in `range` will hardly be read again. A mapped file gives their memory back to the
+    /// system, which reads them again if it comes to that.
+    fn release(&self, _range: Range<usize>) {}
+}
+
+impl HostMemory for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl HostMemory for &'static [u8] {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
 /// Bytes that several owners share without copying: a range of a memory map, or of a vector.
 #[derive(Clone)]
 pub struct HostBytes {
-    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    owner: Arc<dyn HostMemory>,
     range: Range<usize>,
 }
 
 impl HostBytes {
     /// All of `owner`'s bytes.
-    pub fn new(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
-        let range = 0..(*owner).as_ref().len();
+    pub fn new(owner: Arc<dyn HostMemory>) -> Self {
+        let range = 0..owner.bytes().len();
         Self { owner, range }
+    }
+
+    /// See [`HostMemory::release`].
+    pub fn release(&self) {
+        self.owner.release(self.range.clone());
     }
 
     /// A part of these bytes, sharing their owner; `None` if `range` does not lie within them.
@@ -30,7 +57,7 @@ impl HostBytes {
 
 impl AsRef<[u8]> for HostBytes {
     fn as_ref(&self) -> &[u8] {
-        &(*self.owner).as_ref()[self.range.clone()]
+        &self.owner.bytes()[self.range.clone()]
     }
 }
 

@@ -12,13 +12,34 @@ use safetensors::tensor::Metadata;
 
 use super::file::{io_error, open_regular};
 use super::{FormatError, header_fault};
-use crate::core::{DType, HostBytes, HostTensor, Shape};
+use crate::core::{DType, HostBytes, HostMemory, HostTensor, Shape};
 
 /// Bytes of the length field at the start.
 const LEN_BYTES: u64 = 8;
 
 /// The longest header: the limit of the reference implementation.
 const MAX_HEADER: u64 = 100_000_000;
+
+/// A file in memory, whose pages can be given back.
+struct Mapped(Mmap);
+
+impl HostMemory for Mapped {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if !range.is_empty() && range.end <= self.0.len() {
+            // SAFETY: the map is read-only and backed by a file, so that a page dropped now is read from the file
+            // again when it is next touched, with the same bytes; the range is within the map. It is only
+            // advice: if the system refuses, nothing changes.
+            let _ = unsafe {
+                self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+        }
+    }
+}
 
 /// One mapped file. Every range in it has been checked to lie within the file.
 #[derive(Debug)]
@@ -50,7 +71,7 @@ impl SafeTensorsFile {
         // are plain numbers for which every bit pattern is valid, and a truncated file ends the process with
         // SIGBUS. The header is read once, here, and its ranges stay within the map's fixed length.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| io_error("map", path, e))?;
-        Self::from_bytes(path, HostBytes::new(Arc::new(map)))
+        Self::from_bytes(path, HostBytes::new(Arc::new(Mapped(map))))
     }
 
     /// Checks a file's bytes.

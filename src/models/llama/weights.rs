@@ -165,6 +165,10 @@ impl<B: Backend> Loader<'_, B> {
 
     fn prepare(&mut self, tensor: &HostTensor, format: DType) -> Result<B::Weight, ModelError> {
         let weight = self.backend.prepare(tensor, format)?;
+        if format != tensor.dtype() {
+            // Converted, so the file's own pages are of no more use: a 1B model would hold 2.5 GB of them.
+            tensor.data().release();
+        }
         let (rows, cols) = tensor.matrix_dims();
         self.done += (rows * cols) as u64;
         (self.progress)(LoadProgress { done: self.done, total: self.total });
