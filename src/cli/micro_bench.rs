@@ -14,6 +14,7 @@ use self::args::Args;
 use self::table::Setting;
 use super::args::BackendName;
 use super::output::Stream;
+use super::progress::Progress;
 use super::run::say;
 use super::{interrupt, provenance};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
@@ -77,7 +78,10 @@ fn measure_all<B: Backend>(args: &Args, cases: &[Case], backend: &B, threads: us
         return out.finish().context("cannot write to standard output");
     }
     let mut figures = Vec::with_capacity(cases.len());
-    for case in cases {
+    // The table shows by itself how far it is.
+    let mut progress = Progress::new("Measuring", !args.json);
+    for (done, case) in cases.iter().enumerate() {
+        progress.set(done as u64, cases.len() as u64);
         let figure = measure(backend, &config, case, budget, working_set)
             .with_context(|| format!("cannot measure {case}"))?;
         if !args.json && out.write(&table::row(&setting, case, &figure)).is_break() {
@@ -85,6 +89,7 @@ fn measure_all<B: Backend>(args: &Args, cases: &[Case], backend: &B, threads: us
         }
         figures.push((*case, figure));
     }
+    progress.finish();
     if args.json {
         let text = serde_json::to_string_pretty(&table::json(&setting, &figures))?;
         let _ = out.write(&text);
