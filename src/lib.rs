@@ -6,6 +6,7 @@
 //! ```text
 //! cli         arguments -> settings; the only place that prints for people
 //! engine      the token loop
+//! bench       how long passes and operators take (beside engine)
 //! sampling    logits -> a token id
 //! chat        messages -> text
 //! tokenizer   text <-> ids
@@ -17,6 +18,7 @@
 //! ```
 
 pub mod backend;
+pub mod bench;
 pub mod chat;
 pub mod cli;
 pub mod core;

@@ -8,7 +8,7 @@ use clap::{ArgAction, Parser, ValueEnum};
 use crate::core::DType;
 use crate::engine::WeightDType;
 
-const STYLES: Styles = Styles::styled()
+pub(super) const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
@@ -166,7 +166,7 @@ pub enum Seed {
     Random,
 }
 
-fn weight_dtype(text: &str) -> Result<WeightDType, String> {
+pub(super) fn weight_dtype(text: &str) -> Result<WeightDType, String> {
     if text.eq_ignore_ascii_case("auto") {
         return Ok(WeightDType::Auto);
     }
@@ -176,21 +176,21 @@ fn weight_dtype(text: &str) -> Result<WeightDType, String> {
     }
 }
 
-fn kv_dtype(text: &str) -> Result<DType, String> {
+pub(super) fn kv_dtype(text: &str) -> Result<DType, String> {
     match text.parse::<DType>() {
         Ok(d @ (DType::F32 | DType::F16)) => Ok(d),
         _ => Err("choose f32 or f16".to_owned()),
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if n > 0 => Ok(n),
         _ => Err("a whole number of at least 1 is needed".to_owned()),
     }
 }
 
-fn threads(text: &str) -> Result<usize, String> {
+pub(super) fn threads(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=512) => Ok(n),
         _ => Err("a number of threads from 1 to 512 is needed".to_owned()),

@@ -1,12 +1,17 @@
 //! The command line: arguments as typed, settings as meant, and everything that is printed for people.
 
 mod args;
+mod bench_model;
 mod interrupt;
+mod micro_bench;
 mod output;
 mod progress;
 mod prompt;
+mod provenance;
 mod report;
 mod run;
 mod settings;
 
+pub use bench_model::bench_model;
+pub use micro_bench::micro_bench;
 pub use run::generate;

@@ -32,7 +32,7 @@ pub fn generate() -> ExitCode {
 }
 
 /// A line on standard error; where even that is closed there is nobody left to tell.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 

@@ -143,6 +143,14 @@ impl<B: Buffer> KvCache<B> {
         self.position = 0;
     }
 
+    /// Forgets what lies behind the first `len` tokens, as if it had not been seen; memory is kept. Does
+    /// nothing if no more than `len` are held.
+    pub fn truncate(&mut self, len: usize) {
+        let forgotten = self.len.saturating_sub(len);
+        self.len -= forgotten;
+        self.position -= forgotten;
+    }
+
     /// Tokens held.
     pub fn len(&self) -> usize {
         self.len

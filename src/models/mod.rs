@@ -6,11 +6,13 @@ mod config;
 mod error;
 mod generation_config;
 pub mod llama;
+mod random;
 mod registry;
 mod rope;
 
 pub use config::{ConfigError, ModelConfig, RopeConfig, RopeScaling};
 pub use error::ModelError;
 pub use generation_config::GenerationConfig;
+pub use random::{NamedShape, RandomWeights, UnknownShape, random_ids};
 pub use registry::{Architecture, UnknownArchitecture};
 pub use rope::Rope;

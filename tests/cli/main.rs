@@ -1,6 +1,7 @@
-//! `generate` as a process: what a person sees.
+//! The programs as processes: what a person sees.
 
 mod bad_input;
+mod bench;
 mod interrupts;
 mod models;
 mod program;

@@ -1,0 +1,152 @@
+//! What an operation that is measured works on.
+
+use crate::core::{
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, PreparedWeight, Result, Shape, Tensor,
+};
+use crate::models::{ModelConfig, random_ids};
+use crate::quant;
+
+/// Things that are used in turns, over and over.
+pub(super) struct Rotation<T> {
+    items: Vec<T>,
+    at: usize,
+}
+
+impl<T> Rotation<T> {
+    /// Of at least one thing.
+    pub fn new(items: Vec<T>) -> Self {
+        Self { items, at: 0 }
+    }
+
+    /// The one whose turn it is.
+    pub fn next(&mut self) -> &T {
+        self.at = (self.at + 1) % self.items.len();
+        &self.items[self.at]
+    }
+}
+
+/// How often something of `bytes` must be there to fill `working_set`.
+pub(super) fn copies(bytes: u64, working_set: usize) -> usize {
+    const MOST: u64 = 256;
+    (working_set as u64).div_ceil(bytes.max(1)).clamp(1, MOST) as usize
+}
+
+/// Numbers between -1 and 1, the same ones each time.
+fn noise(len: usize) -> impl Iterator<Item = f32> {
+    random_ids(1 << 16, len).into_iter().map(|n| n as f32 / 32768.0 - 1.0)
+}
+
+/// Rows of a matrix that differ; the others repeat them, since making random rows takes longer than measuring.
+const DISTINCT: usize = 64;
+
+/// A matrix that is stored in the format in which it is computed with (`None`: f32), so that preparing it
+/// converts nothing.
+///
+/// # Errors
+/// [`CoreError::OutOfMemory`], or what the backend reports.
+pub(super) fn weight<B: Backend>(
+    backend: &B,
+    dtype: Option<DType>,
+    rows: usize,
+    cols: usize,
+) -> Result<B::Weight> {
+    let dtype = dtype.unwrap_or(DType::F32);
+    let len = quant::row_bytes(dtype, cols);
+    let distinct = rows.min(DISTINCT);
+    let values: Vec<f32> = noise(distinct * cols).map(|x| 0.05 * x).collect();
+    let mut pattern = vec![0; distinct * len];
+    for (row, out) in values.chunks_exact(cols).zip(pattern.chunks_exact_mut(len)) {
+        quant::quantize_row(dtype, row, out)?;
+    }
+    let size = rows.saturating_mul(len);
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(size)
+        .map_err(|_| CoreError::OutOfMemory { what: "a matrix to measure with", bytes: size })?;
+    while bytes.len() < size {
+        let part = pattern.len().min(size - bytes.len());
+        bytes.extend_from_slice(&pattern[..part]);
+    }
+    let tensor = HostTensor::new("a matrix", dtype, Shape::from([rows, cols]), bytes.into())?;
+    let weight = backend.prepare(&tensor, dtype)?;
+    CoreError::expect_eq("prepare", "rows", weight.rows(), rows)?;
+    Ok(weight)
+}
+
+/// Gains of a norm.
+pub(super) fn gain<B: Backend>(backend: &B, len: usize) -> Result<B::Weight> {
+    let values: Vec<f32> = noise(len).map(|x| 1.0 + 0.05 * x).collect();
+    backend.prepare(&HostTensor::from_f32("gains", Shape::from([len]), &values)?, DType::F32)
+}
+
+/// `[rows, cols]` random values.
+pub(super) fn activations<B: Backend>(backend: &B, rows: usize, cols: usize) -> Result<Tensor<B::Buffer>> {
+    let mut tensor = backend.tensor(rows, cols)?;
+    let values: Vec<f32> = noise(rows * cols).collect();
+    backend.upload(&values, &mut tensor, 0)?;
+    Ok(tensor)
+}
+
+/// A layer's cache for `tokens` tokens.
+pub(super) fn layout(config: &ModelConfig, dtype: Option<DType>, tokens: usize) -> KvLayout {
+    let dtype = dtype.unwrap_or(DType::F32);
+    KvLayout { dtype, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: tokens }
+}
+
+/// A layer's cache that holds nothing.
+pub(super) fn empty_layer<B: Backend>(backend: &B, layout: &KvLayout) -> Result<KvLayer<B::Buffer>> {
+    let unknown = CoreError::OutOfMemory { what: "the key/value cache", bytes: usize::MAX };
+    let elements = layout.elements().ok_or(unknown)?;
+    Ok(KvLayer { k: backend.alloc(layout.dtype, elements)?, v: backend.alloc(layout.dtype, elements)? })
+}
+
+/// A layer's cache with random keys and values in every slot: memory that was never written is not there to
+/// be read.
+pub(super) fn full_layer<B: Backend>(backend: &B, layout: &KvLayout) -> Result<KvLayer<B::Buffer>> {
+    const STEP: usize = 256;
+    let mut layer = empty_layer(backend, layout)?;
+    let mut rows = activations(backend, STEP.min(layout.capacity), layout.kv_heads * layout.head_dim)?;
+    let mut at = 0;
+    while at < layout.capacity {
+        let count = STEP.min(layout.capacity - at);
+        rows.set_rows(count)?;
+        backend.kv_append(&rows, &rows, &mut layer, layout, at)?;
+        at += count;
+    }
+    Ok(layer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::reference::ReferenceBackend;
+
+    #[test]
+    fn there_are_enough_copies_and_not_too_many() {
+        assert_eq!(copies(3 << 20, 64 << 20), 22);
+        assert_eq!(copies(64 << 20, 64 << 20), 1);
+        assert_eq!(copies(1 << 30, 64 << 20), 1);
+        assert_eq!(copies(0, 64 << 20), 256);
+    }
+
+    #[test]
+    fn turns_are_taken_by_all() {
+        let mut turn = Rotation::new(vec!['a', 'b', 'c']);
+        let taken: String = (0..6).map(|_| *turn.next()).collect();
+        assert_eq!(taken, "bcabca");
+    }
+
+    #[test]
+    fn a_weight_has_rows_that_differ_and_the_format_asked_for() {
+        let weight = weight(&ReferenceBackend, Some(DType::Q8_0), 130, 32).unwrap();
+        assert_eq!((weight.dtype(), weight.rows(), weight.cols()), (DType::Q8_0, 130, 32));
+        let mut out = ReferenceBackend.tensor(4, 32).unwrap();
+        ReferenceBackend.embed(&weight, &[0, 1, 64, 129], &mut out).unwrap();
+        let mut values = [0.0; 4 * 32];
+        ReferenceBackend.download(&out, 0, &mut values).unwrap();
+        let rows: Vec<&[f32]> = values.chunks(32).collect();
+        assert_ne!(rows[0], rows[1]);
+        assert_eq!((rows[0], rows[1]), (rows[2], rows[3]));
+        assert!(values.iter().all(|x| x.abs() <= 0.051) && values.iter().any(|&x| x != 0.0));
+    }
+}

@@ -1,0 +1,212 @@
+//! `bench_model`, from arguments to exit code.
+
+mod args;
+mod table;
+
+use std::io::{Stdout, stdout};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use self::args::Args;
+use self::table::{Row, Table, count};
+use super::args::BackendName;
+use super::progress::Progress;
+use super::run::say;
+use super::{interrupt, provenance};
+use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::reference::ReferenceBackend;
+use crate::bench::{ModelBench, Test};
+use crate::core::{Backend, DType, KvLayout};
+use crate::engine::{ModelFiles, available_bytes, fits, human_bytes};
+use crate::format::TensorSource;
+use crate::models::llama::{Llama, parameter_count};
+use crate::models::{ModelConfig, RandomWeights};
+
+/// Runs the program on the process's arguments.
+pub fn bench_model() -> ExitCode {
+    let args = Args::from_process();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The model to measure.
+struct Subject {
+    name: String,
+    config: ModelConfig,
+    stored: DType,
+    tensors: Box<dyn TensorSource>,
+}
+
+impl Subject {
+    fn open(args: &Args) -> Result<Self> {
+        if let Some(path) = &args.model.model_path {
+            let files = ModelFiles::open(path)?;
+            let ModelFiles { origin: name, config, stored, tensors, .. } = files;
+            return Ok(Self { name, config, stored, tensors });
+        }
+        let Some(shape) = args.model.shape else { bail!("give a model with --model-path or --shape") };
+        let config = shape.config();
+        let tensors = Box::new(RandomWeights::new(&config));
+        Ok(Self { name: format!("random weights, {shape}"), config, stored: DType::BF16, tensors })
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    interrupt::listen().context("cannot listen for Ctrl-C")?;
+    let tests = args.tests();
+    ensure!(!tests.is_empty(), "there is nothing to measure: -p, -n and --pg are all 0");
+    let subject = Subject::open(args)?;
+    let formats = check(args, &subject, &tests)?;
+    let mut job = Job { args, tests, subject, cpu: provenance::cpu_name() };
+    let mut table = Table::new(stdout(), args.output);
+    let outcome = match args.backend {
+        BackendName::Cpu => job.run(&mut table, &formats, &|threads| {
+            let backend = CpuBackend::new(CpuOptions { threads, ..CpuOptions::default() })?;
+            let threads = backend.threads();
+            Ok((backend, threads))
+        }),
+        BackendName::Reference if !args.threads.is_empty() => {
+            bail!("--threads is for the cpu backend; the reference has one thread")
+        }
+        BackendName::Reference => job.run(&mut table, &formats, &|_| Ok((ReferenceBackend, 1))),
+    };
+    // Also behind an error, so that the rows before it can be read.
+    table.finish().context("cannot write the results to standard output")?;
+    outcome
+}
+
+/// Refuses before anything is measured what could not be measured; gives the formats of the weights.
+fn check(args: &Args, subject: &Subject, tests: &[Test]) -> Result<Vec<DType>> {
+    let config = &subject.config;
+    let limit = config.max_position_embeddings;
+    for test in tests {
+        ensure!(
+            test.positions() <= limit,
+            "{test} needs {} positions, but {} has {limit}; choose a smaller depth or fewer tokens",
+            test.positions(),
+            subject.name
+        );
+    }
+    let available = available_bytes();
+    let formats: Vec<DType> = args
+        .weight_dtype
+        .iter()
+        .map(|wanted| {
+            let dtype = wanted.choose(config, subject.stored, available);
+            fits(config, dtype, available).map_err(anyhow::Error::msg)?;
+            Ok(dtype)
+        })
+        .collect::<Result<_>>()?;
+    let positions = most_positions(tests);
+    for &dtype in &args.kv_type {
+        let layout =
+            KvLayout { dtype, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: positions };
+        let bytes = (layout.bytes_per_token() as u64)
+            .saturating_mul(positions as u64)
+            .saturating_mul(config.layers as u64);
+        if let Some(have) = available
+            && bytes > have
+        {
+            bail!(
+                "keys and values of {positions} tokens take {} as {dtype}, but only {} of memory is available",
+                human_bytes(bytes),
+                human_bytes(have)
+            );
+        }
+    }
+    Ok(formats)
+}
+
+fn most_positions(tests: &[Test]) -> usize {
+    tests.iter().map(Test::positions).max().unwrap_or_default()
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    tests: Vec<Test>,
+    subject: Subject,
+    cpu: String,
+}
+
+/// Makes a backend of so many threads and tells how many they are.
+type Make<'a, B> = dyn Fn(Option<usize>) -> Result<(B, usize)> + 'a;
+
+impl Job<'_> {
+    fn run<B: Backend>(
+        &mut self,
+        table: &mut Table<Stdout>,
+        formats: &[DType],
+        make: &Make<'_, B>,
+    ) -> Result<()> {
+        let threads: Vec<Option<usize>> = match &self.args.threads[..] {
+            [] => vec![None],
+            list => list.iter().copied().map(Some).collect(),
+        };
+        for &format in formats {
+            for &threads in &threads {
+                let (backend, threads) = make(threads)?;
+                if self.model(table, &backend, threads, format)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All tests of one loaded model.
+    fn model<B: Backend>(
+        &self,
+        table: &mut Table<Stdout>,
+        backend: &B,
+        threads: usize,
+        format: DType,
+    ) -> Result<ControlFlow<()>> {
+        let Subject { name, config, tensors, .. } = &self.subject;
+        let mut progress = Progress::new("Loading the model", self.args.quiet);
+        let model = Llama::load(backend, tensors.as_ref(), config.clone(), format, &mut |p| {
+            progress.set(p.done, p.total);
+        })?;
+        progress.finish();
+        let params = parameter_count(config);
+        let model_type = format!("{} {} {format}", config.architecture, count(params));
+        for &kv in &self.args.kv_type {
+            let positions = most_positions(&self.tests);
+            let mut bench = ModelBench::new(backend, &model, kv, positions, self.args.prefill_chunk)?;
+            for &test in &self.tests {
+                let time = provenance::now();
+                let mut progress = Progress::new("Measuring", self.args.quiet);
+                let times = bench.run(test, self.args.repetitions, &mut |done, total| {
+                    progress.set(done as u64, total as u64);
+                })?;
+                progress.finish();
+                let row = Row {
+                    filename: name,
+                    model_type: &model_type,
+                    model_size: model.weight_bytes(),
+                    params,
+                    backend: backend.name(),
+                    described: &backend.describe(),
+                    cpu: &self.cpu,
+                    threads,
+                    chunk: self.args.prefill_chunk,
+                    weight_dtype: format,
+                    kv,
+                    time,
+                    test,
+                    times: &times,
+                };
+                if table.row(&row).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
