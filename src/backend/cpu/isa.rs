@@ -9,6 +9,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// x86-64 with AVX-512 (F, BW, VL, DQ) and its VNNI integer dot products.
+    Avx512,
     /// aarch64's base vector instructions.
     Neon,
 }
@@ -17,7 +19,7 @@ impl Isa {
     /// The fastest that this machine has; `None` on an x86-64 without AVX2, FMA or F16C.
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        return Avx2::new().map(|_| Isa::Avx2);
+        return Avx512::new().map(|_| Isa::Avx512).or(Avx2::new().map(|_| Isa::Avx2));
         #[cfg(target_arch = "aarch64")]
         return Some(Isa::Neon);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -26,8 +28,14 @@ impl Isa {
 
     /// All that this machine has, slowest first.
     pub fn available() -> Vec<Self> {
-        let best = Self::detect().filter(|&isa| isa != Isa::Scalar);
-        std::iter::once(Isa::Scalar).chain(best).collect()
+        let mut all = vec![Isa::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(Avx2::new().map(|_| Isa::Avx2));
+        #[cfg(target_arch = "x86_64")]
+        all.extend(Avx512::new().map(|_| Isa::Avx512));
+        #[cfg(target_arch = "aarch64")]
+        all.push(Isa::Neon);
+        all
     }
 
     /// The name shown to people.
@@ -35,6 +43,7 @@ impl Isa {
         match self {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
         }
     }
@@ -65,6 +74,34 @@ impl Avx2 {
     ///
     /// # Safety
     /// All three must be there.
+    #[inline(always)]
+    pub unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
+/// Proof that AVX-512 F, BW, VL, DQ and VNNI are there, and all that [`Avx2`] stands for.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512(());
+
+#[cfg(target_arch = "x86_64")]
+impl Avx512 {
+    /// The proof, if this CPU (and its system) has all of them.
+    pub fn new() -> Option<Self> {
+        let all = Avx2::new().is_some()
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni");
+        all.then_some(Self(()))
+    }
+
+    /// The proof without looking.
+    ///
+    /// # Safety
+    /// All of them must be there.
     #[inline(always)]
     pub unsafe fn assume() -> Self {
         Self(())

@@ -14,12 +14,13 @@ const CHUNK_BYTES: usize = 32 << 10;
 /// Layers that go into one run; more than these (no model has so many) take several runs.
 const PARTS: usize = 8;
 
-/// The input of a linear layer as the quantized kernels read it. Grown once, then reused.
+/// The input of a linear layer as the quantized kernels read it, in groups of [`GROUP`] rows and what is left.
+/// Grown once, then reused.
 #[derive(Default)]
 pub(super) struct QuantizedInput {
     quants: Vec<[i8; BLOCK_LEN]>,
     scales: Vec<f32>,
-    sums: Vec<i32>,
+    offsets: Vec<i32>,
 }
 
 impl QuantizedInput {
@@ -35,21 +36,34 @@ impl QuantizedInput {
         if self.scales.len() < rows * blocks {
             self.quants.resize(rows * blocks, [0; BLOCK_LEN]);
             self.scales.resize(rows * blocks, 0.0);
-            self.sums.resize(rows * blocks, 0);
+            self.offsets.resize(rows * blocks, 0);
         }
-        let (quants, scales, sums) =
-            (Disjoint::new(&mut self.quants), Disjoint::new(&mut self.scales), Disjoint::new(&mut self.sums));
-        super::by_rows(pool, rows, cols, &|row| {
-            let range = row * blocks..(row + 1) * blocks;
-            // SAFETY: each row is one call's, and rows do not overlap.
-            let (q, d, s) =
-                unsafe { (quants.part(range.clone()), scales.part(range.clone()), sums.part(range)) };
-            (kernels.quantize)(&x[row * cols..(row + 1) * cols], q, d, s);
+        let quants = Disjoint::new(&mut self.quants);
+        let scales = Disjoint::new(&mut self.scales);
+        let offsets = Disjoint::new(&mut self.offsets);
+        super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
+            let first = group * GROUP;
+            let width = GROUP.min(rows - first);
+            let range = first * blocks..(first + width) * blocks;
+            // SAFETY: each group is one call's, and groups do not overlap.
+            let (q, d, o) =
+                unsafe { (quants.part(range.clone()), scales.part(range.clone()), offsets.part(range)) };
+            for row in 0..width.min(q.len()) {
+                let x = &x[(first + row) * cols..(first + row + 1) * cols];
+                (kernels.quantize)(x, width, &mut q[row..], &mut d[row..], &mut o[row..]);
+            }
         })
     }
 
-    fn view(&self) -> QuantizedRows<'_> {
-        QuantizedRows { quants: &self.quants, scales: &self.scales, sums: &self.sums }
+    /// The group of `width` rows from row `from` on.
+    fn group(&self, from: usize, width: usize, blocks: usize) -> QuantizedRows<'_> {
+        let range = from * blocks..(from + width) * blocks;
+        QuantizedRows {
+            width,
+            quants: &self.quants[range.clone()],
+            scales: &self.scales[range.clone()],
+            offsets: &self.offsets[range],
+        }
     }
 }
 
@@ -62,7 +76,7 @@ struct Part<'a> {
 
 struct Input<'a> {
     x: &'a [f32],
-    quantized: QuantizedRows<'a>,
+    quantized: &'a QuantizedInput,
     rows: usize,
     cols: usize,
 }
@@ -79,7 +93,7 @@ pub(super) fn linear(
     if parts.iter().any(|p| p.weight.dtype().is_quantized()) {
         workspace.quantize(kernels, pool, x, rows, cols)?;
     }
-    let input = Input { x, quantized: workspace.view(), rows, cols };
+    let input = Input { x, quantized: workspace, rows, cols };
     for parts in parts.chunks_mut(PARTS) {
         let mut views = [const { None }; PARTS];
         let mut tiles = 0;
@@ -120,7 +134,7 @@ impl Part<'_> {
                 for t in tiles {
                     let tile = &bytes[t * layout.bytes()..(t + 1) * layout.bytes()];
                     self.groups(input.rows, t * TILE..((t + 1) * TILE).min(rows), |from, count, out| {
-                        kernel(layout, tile, &input.quantized.rows(from, count, layout.blocks()), out);
+                        kernel(layout, tile, &input.quantized.group(from, count, layout.blocks()), out);
                     });
                 }
             }

@@ -8,7 +8,7 @@ use super::simd::Simd;
 
 /// Lanes 0 to 7 and 8 to 15.
 #[derive(Clone, Copy)]
-pub(crate) struct F(__m256, __m256);
+pub(crate) struct F(pub __m256, pub __m256);
 
 /// `2^n` from `n + 127` in the exponent's place.
 ///

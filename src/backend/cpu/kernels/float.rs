@@ -52,7 +52,7 @@ impl Stored<32> for StoredBf16 {
     }
 }
 
-/// Chunks of sixteen columns that [`tile`] takes at a time, so that [`GROUP`] activation rows stay in the
+/// Chunks of sixteen columns that [`blocked`] takes at a time, so that the activation rows stay in the
 /// first-level cache for all rows of a tile.
 const STEP: usize = 32;
 
@@ -119,6 +119,39 @@ pub(crate) fn block<S: Simd, D: Stored<B>, const B: usize, const W: usize, const
     out
 }
 
+/// Up to `W * N` weight rows against `X` activation rows, `W` at a time: `out[activation row][weight row]`.
+#[inline(always)]
+fn blocked<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: usize, const N: usize>(
+    s: S,
+    w: &[&[u8]],
+    x: [&[f32]; X],
+    out: &mut [[f32; TILE]],
+) {
+    let whole = w.as_chunks::<W>().0;
+    let mut sums = [[[s.splat(0.0); W]; X]; N];
+    let chunks = x[0].len() / 16;
+    for from in (0..chunks).step_by(STEP) {
+        let to = (from + STEP).min(chunks);
+        let x = x.map(|row| &row.as_chunks().0[from..to]);
+        for (w, sums) in whole.iter().zip(&mut sums) {
+            accumulate::<S, D, B, W, X>(s, w.map(|row| &row.as_chunks().0[from..to]), x, sums);
+        }
+    }
+    for (n, w) in whole.iter().enumerate().take(N) {
+        for i in 0..X {
+            for j in 0..W {
+                out[i][n * W + j] = finish::<S, D, B>(s, sums[n][i][j], w[j], x[i]);
+            }
+        }
+    }
+    for (j, w) in w.iter().enumerate().skip(whole.len() * W) {
+        let products = block::<S, D, B, 1, X>(s, [w], x);
+        for i in 0..X {
+            out[i][j] = products[i][0];
+        }
+    }
+}
+
 /// A tile of up to [`TILE`] consecutive weight rows against up to [`GROUP`] activation rows of `cols`
 /// elements each: `out[i][j]` is the product of activation row `i` and weight row `j`.
 #[inline(always)]
@@ -129,44 +162,58 @@ pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(
     x: &[f32],
     out: &mut Outputs,
 ) {
-    *out = [[0.0; TILE]; GROUP];
     if cols == 0 {
+        *out = [[0.0; TILE]; GROUP];
         return;
     }
-    let row_bytes = cols * (B / 16);
-    let rows = (w.len() / row_bytes).min(TILE);
-    let row = |j: usize| &w[j * row_bytes..(j + 1) * row_bytes];
+    let mut weights = [&w[..0]; TILE];
+    let mut rows = 0;
+    for (row, bytes) in weights.iter_mut().zip(w.chunks_exact(cols * (B / 16))) {
+        *row = bytes;
+        rows += 1;
+    }
+    let weights = &weights[..rows];
     let count = (x.len() / cols).min(GROUP);
-    if count == GROUP {
-        let x = [0, 1, 2, 3].map(|i| &x[i * cols..(i + 1) * cols]);
-        let mut sums = [[[s.splat(0.0)]; GROUP]; TILE];
-        let chunks = cols / 16;
-        for from in (0..chunks).step_by(STEP) {
-            let to = (from + STEP).min(chunks);
-            let x = x.map(|row| &row.as_chunks().0[from..to]);
-            for j in 0..rows {
-                accumulate::<S, D, B, 1, GROUP>(s, [&row(j).as_chunks().0[from..to]], x, &mut sums[j]);
+    let row = |i: usize| &x[i * cols..(i + 1) * cols];
+    let mut at = 0;
+    while at < count {
+        let out = &mut out[at..];
+        // As many products as the registers hold the sums of.
+        at += match count - at {
+            6.. if S::WIDE => {
+                blocked::<S, D, B, 4, 6, 4>(s, weights, [0, 1, 2, 3, 4, 5].map(|i| row(at + i)), out);
+                6
             }
-        }
-        for i in 0..GROUP {
-            for j in 0..rows {
-                out[i][j] = finish::<S, D, B>(s, sums[j][i][0], row(j), x[i]);
+            4.. if S::WIDE => {
+                blocked::<S, D, B, 4, 4, 4>(s, weights, [0, 1, 2, 3].map(|i| row(at + i)), out);
+                4
             }
-        }
-        return;
+            4.. => {
+                blocked::<S, D, B, 1, 4, TILE>(s, weights, [0, 1, 2, 3].map(|i| row(at + i)), out);
+                4
+            }
+            2.. => {
+                blocked::<S, D, B, 2, 2, 8>(s, weights, [row(at), row(at + 1)], out);
+                2
+            }
+            _ => {
+                one::<S, D, B>(s, weights, row(at), &mut out[0]);
+                1
+            }
+        };
     }
-    for i in 0..count {
-        let x = [&x[i * cols..(i + 1) * cols]];
-        let mut j = 0;
-        while j + 4 <= rows {
-            let sums = block::<S, D, B, 4, 1>(s, [row(j), row(j + 1), row(j + 2), row(j + 3)], x);
-            out[i][j..j + 4].copy_from_slice(&sums[0]);
-            j += 4;
-        }
-        while j < rows {
-            out[i][j] = block::<S, D, B, 1, 1>(s, [row(j)], x)[0][0];
-            j += 1;
-        }
+}
+
+/// Weight rows against one activation row.
+#[inline(always)]
+fn one<S: Simd, D: Stored<B>, const B: usize>(s: S, w: &[&[u8]], x: &[f32], out: &mut [f32; TILE]) {
+    let (whole, rest) = w.as_chunks::<4>();
+    let (outs, out_rest) = out[..w.len()].as_chunks_mut::<4>();
+    for (w, out) in whole.iter().zip(outs) {
+        *out = block::<S, D, B, 4, 1>(s, *w, [x])[0];
+    }
+    for (w, out) in rest.iter().zip(out_rest) {
+        *out = block::<S, D, B, 1, 1>(s, [w], [x])[0][0];
     }
 }
 

@@ -8,6 +8,10 @@ pub(super) mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx2_int;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_int;
 mod elementwise;
 mod exp;
 mod float;
@@ -26,10 +30,10 @@ mod tests;
 pub(super) use table::Kernels;
 
 /// Weight rows that a matrix kernel takes at a time.
-pub(super) const TILE: usize = 8;
+pub(super) const TILE: usize = 16;
 
-/// Activation rows that a matrix kernel takes at a time.
-pub(super) const GROUP: usize = 4;
+/// Activation rows that a matrix kernel takes at a time at most.
+pub(super) const GROUP: usize = 12;
 
 /// What a matrix kernel answers: `[activation row][weight row]`.
 pub(super) type Outputs = [[f32; TILE]; GROUP];

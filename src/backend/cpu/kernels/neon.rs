@@ -8,7 +8,7 @@ use super::simd::Simd;
 
 /// Lanes 0 to 3, 4 to 7, 8 to 11 and 12 to 15.
 #[derive(Clone, Copy)]
-pub(crate) struct F(float32x4_t, float32x4_t, float32x4_t, float32x4_t);
+pub(crate) struct F(pub float32x4_t, pub float32x4_t, pub float32x4_t, pub float32x4_t);
 
 /// Four f16 as f32. In plain integer steps: the exponent moves to its place and is rebiased by an exact
 /// multiplication, which also brings denormals right; infinity and NaN get their exponent afterwards.

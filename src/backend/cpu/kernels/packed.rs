@@ -1,12 +1,14 @@
-//! The layout of quantized weights: tiles of eight rows in which a vector lane is a row.
+//! The layout of quantized weights: tiles of sixteen rows in which a vector lane is a row.
 //!
 //! ```text
-//! tile   = scales of all blocks, padded to 64 bytes, then quants of all blocks
-//! scales = per block of 32 columns: 8 f16, one a row; Q4_1: then 8 f16 minima
-//! quants = per block of 32 columns: 4 columns of row 0, of row 1, ... of row 7, then the next 4 columns
+//! tile   = pairs of blocks of 32 columns, in ascending columns
+//! pair   = scales of the first block, of the second; quants of the first block, of the second
+//! scales = 16 f16, one a row; Q4_1: then 16 f16 minima
+//! quants = 4 columns of row 0, of row 1, ... of row 15, then the next 4 columns
 //! ```
-//! The 4-bit formats keep ggml's pairing: the byte for column `c` of a block holds column `c + 16` in its high
-//! nibble. The last tile is filled up with zero rows.
+//! So a tile is read from front to back, and quants lie at multiples of 64 bytes. The 4-bit formats keep ggml's
+//! pairing: the byte for column `c` of a block holds column `c + 16` in its high nibble. The last tile is filled
+//! up with zero rows, an odd last pair with zeros that are not read.
 
 use crate::core::{BLOCK_LEN, DType};
 use crate::quant::{q4_0, q4_1, q8_0};
@@ -19,7 +21,7 @@ pub(crate) const RUN: usize = 4;
 pub(crate) const Q8_BYTES: usize = TILE * BLOCK_LEN;
 /// Bytes of the quants of a block of all rows of a tile, 4-bit formats.
 pub(crate) const Q4_BYTES: usize = TILE * BLOCK_LEN / 2;
-/// Bytes of eight f16.
+/// Bytes of sixteen f16.
 pub(crate) const SCALES: usize = TILE * 2;
 
 /// Where things are in a tile of `blocks` blocks a row.
@@ -27,7 +29,6 @@ pub(crate) const SCALES: usize = TILE * 2;
 pub(crate) struct TileLayout {
     dtype: DType,
     blocks: usize,
-    quants_at: usize,
     bytes: usize,
 }
 
@@ -38,10 +39,10 @@ impl TileLayout {
             return None;
         }
         let blocks = cols.div_ceil(BLOCK_LEN);
-        let scales = if dtype == DType::Q4_1 { 2 * SCALES } else { SCALES };
-        let quants = if dtype == DType::Q8_0 { Q8_BYTES } else { Q4_BYTES };
-        let quants_at = blocks.checked_mul(scales)?.checked_next_multiple_of(64)?;
-        Some(Self { dtype, blocks, quants_at, bytes: blocks.checked_mul(quants)?.checked_add(quants_at)? })
+        let layout = Self { dtype, blocks, bytes: 0 };
+        let (heads, quants) = layout.sizes();
+        let bytes = blocks.div_ceil(2).checked_mul(2 * (heads * SCALES + quants))?;
+        Some(Self { bytes, ..layout })
     }
 
     /// Blocks of a row.
@@ -54,10 +55,33 @@ impl TileLayout {
         self.bytes
     }
 
-    /// A tile's scales and quants.
+    /// Vectors of scales a block, and bytes of its quants.
+    fn sizes(&self) -> (usize, usize) {
+        match self.dtype {
+            DType::Q8_0 => (1, Q8_BYTES),
+            DType::Q4_1 => (2, Q4_BYTES),
+            _ => (1, Q4_BYTES),
+        }
+    }
+
+    /// Block `b` of a tile: its scales and its quants. `HEADS` and `BYTES` are this layout's.
     #[inline(always)]
-    pub fn split<'a>(&self, tile: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-        tile.split_at(self.quants_at)
+    pub fn block<'a, const HEADS: usize, const BYTES: usize>(
+        &self,
+        tile: &'a [u8],
+        b: usize,
+    ) -> Option<(&'a [[u8; SCALES]; HEADS], &'a [u8; BYTES])> {
+        let pair = tile.get(b / 2 * (2 * (HEADS * SCALES + BYTES))..)?;
+        let (heads, quants) = pair.split_at_checked(2 * HEADS * SCALES)?;
+        let heads = heads.as_chunks::<SCALES>().0.get(b % 2 * HEADS..)?.first_chunk()?;
+        Some((heads, quants.get(b % 2 * BYTES..)?.first_chunk()?))
+    }
+
+    /// Where the scales and the quants of block `b` begin.
+    fn places(&self, b: usize) -> (usize, usize) {
+        let (heads, quants) = self.sizes();
+        let pair = b / 2 * 2 * (heads * SCALES + quants);
+        (pair + b % 2 * heads * SCALES, pair + 2 * heads * SCALES + b % 2 * quants)
     }
 
     /// Puts a row, stored as in its file format, into lane `lane` of a tile.
@@ -65,21 +89,17 @@ impl TileLayout {
     /// # Panics
     /// If the tile or the row is shorter than this layout asks for.
     pub fn pack_row(&self, row: &[u8], lane: usize, tile: &mut [u8]) {
-        let (scales, quants) = tile.split_at_mut(self.quants_at);
-        let size = self.dtype.block_bytes();
-        for (b, block) in row.chunks_exact(size).take(self.blocks).enumerate() {
-            let (heads, body, width) = match self.dtype {
-                DType::Q4_1 => (2, &block[4..], Q4_BYTES),
-                DType::Q8_0 => (1, &block[2..], Q8_BYTES),
-                _ => (1, &block[2..], Q4_BYTES),
-            };
-            for head in 0..heads {
-                let at = (b * heads + head) * SCALES + 2 * lane;
-                scales[at..at + 2].copy_from_slice(&block[2 * head..2 * head + 2]);
+        let (heads, _) = self.sizes();
+        for (b, block) in row.chunks_exact(self.dtype.block_bytes()).take(self.blocks).enumerate() {
+            let (scales, quants) = self.places(b);
+            let (head, body) = block.split_at(2 * heads);
+            for (h, head) in head.chunks_exact(2).enumerate() {
+                let at = scales + h * SCALES + 2 * lane;
+                tile[at..at + 2].copy_from_slice(head);
             }
             for (g, run) in body.chunks_exact(RUN).enumerate() {
-                let at = b * width + (g * TILE + lane) * RUN;
-                quants[at..at + RUN].copy_from_slice(run);
+                let at = quants + (g * TILE + lane) * RUN;
+                tile[at..at + RUN].copy_from_slice(run);
             }
         }
     }
@@ -98,24 +118,24 @@ impl TileLayout {
     /// # Panics
     /// If the tile is shorter than this layout asks for.
     fn unpack_row(&self, tile: &[u8], lane: usize, out: &mut [f32]) {
-        let (scales, quants) = self.split(tile);
-        let f16_at =
-            |i: usize| u16::from_le_bytes([scales[i * SCALES + 2 * lane], scales[i * SCALES + 2 * lane + 1]]);
         for (b, out) in out.chunks_mut(BLOCK_LEN).take(self.blocks).enumerate() {
+            let (scales, quants) = self.places(b);
+            let f16_at = |head: usize| {
+                let at = scales + head * SCALES + 2 * lane;
+                u16::from_le_bytes([tile[at], tile[at + 1]])
+            };
+            let quants = &tile[quants..];
             let mut values = [0.0; BLOCK_LEN];
             match self.dtype {
                 DType::Q8_0 => {
-                    let qs = lane_bytes::<{ BLOCK_LEN }>(&quants[b * Q8_BYTES..], lane).map(|q| q as i8);
-                    q8_0::Block { d: f16_at(b), qs }.dequantize(&mut values);
+                    let qs = lane_bytes::<{ BLOCK_LEN }>(quants, lane).map(|q| q as i8);
+                    q8_0::Block { d: f16_at(0), qs }.dequantize(&mut values);
                 }
                 DType::Q4_1 => {
-                    let qs = lane_bytes(&quants[b * Q4_BYTES..], lane);
-                    q4_1::Block { d: f16_at(2 * b), m: f16_at(2 * b + 1), qs }.dequantize(&mut values);
+                    let qs = lane_bytes(quants, lane);
+                    q4_1::Block { d: f16_at(0), m: f16_at(1), qs }.dequantize(&mut values);
                 }
-                _ => {
-                    let qs = lane_bytes(&quants[b * Q4_BYTES..], lane);
-                    q4_0::Block { d: f16_at(b), qs }.dequantize(&mut values);
-                }
+                _ => q4_0::Block { d: f16_at(0), qs: lane_bytes(quants, lane) }.dequantize(&mut values),
             }
             out.copy_from_slice(&values[..out.len()]);
         }
@@ -131,25 +151,35 @@ fn lane_bytes<const N: usize>(block: &[u8], lane: usize) -> [u8; N] {
     out
 }
 
-/// Rows of quantized activations.
+/// A group of rows of quantized activations: first block 0 of all its rows, then block 1, ...
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuantizedRows<'a> {
-    /// `[rows][blocks]` blocks of quants.
+    /// Rows of the group.
+    pub width: usize,
+    /// `[blocks][width]` blocks of quants.
     pub quants: &'a [[i8; BLOCK_LEN]],
-    /// `[rows][blocks]` scales.
+    /// `[blocks][width]` scales.
     pub scales: &'a [f32],
-    /// `[rows][blocks]` sums of quants.
-    pub sums: &'a [i32],
+    /// `[blocks][width]`: -8 times the sum of a block's quants.
+    pub offsets: &'a [i32],
+}
+
+/// One block of `X` rows of a group.
+pub(crate) struct QuantizedBlock<'a, const X: usize> {
+    pub quants: &'a [[i8; BLOCK_LEN]; X],
+    pub scales: &'a [f32; X],
+    pub offsets: &'a [i32; X],
 }
 
 impl<'a> QuantizedRows<'a> {
-    /// `count` rows of `blocks` blocks from row `from` on.
-    pub fn rows(&self, from: usize, count: usize, blocks: usize) -> QuantizedRows<'a> {
-        let range = from * blocks..(from + count) * blocks;
-        QuantizedRows {
-            quants: &self.quants[range.clone()],
-            scales: &self.scales[range.clone()],
-            sums: &self.sums[range],
-        }
+    /// Block `b` of `X` rows from row `row` on.
+    #[inline(always)]
+    pub fn block<const X: usize>(&self, b: usize, row: usize) -> Option<QuantizedBlock<'a, X>> {
+        let at = b * self.width + row;
+        Some(QuantizedBlock {
+            quants: self.quants.get(at..)?.first_chunk()?,
+            scales: self.scales.get(at..)?.first_chunk()?,
+            offsets: self.offsets.get(at..)?.first_chunk()?,
+        })
     }
 }

@@ -6,121 +6,107 @@
 use crate::core::{BLOCK_LEN, DType};
 use crate::quant::activation::MIN_AMAX;
 
-use super::packed::{Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, SCALES, TileLayout};
+use super::packed::{Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, TileLayout};
 use super::simd::Simd;
-use super::{GROUP, Outputs, TILE};
+use super::{GROUP, Outputs};
 
-/// The integer half of a quantized kernel: eight lanes, one a weight row.
+/// The integer half of a quantized kernel: sixteen lanes, one a weight row.
 pub(crate) trait Lanes: Simd {
-    /// Eight f32.
-    type F8: Copy;
-    /// Eight i32.
-    type I8: Copy;
+    /// Sixteen i32.
+    type I: Copy;
 
-    fn splat8(self, x: f32) -> Self::F8;
-    /// Eight f16 as f32.
-    fn scales(self, bytes: &[u8; SCALES]) -> Self::F8;
-    fn mul8(self, a: Self::F8, b: Self::F8) -> Self::F8;
-    /// `a * b + c`, rounded once.
-    fn fma8(self, a: Self::F8, b: Self::F8, c: Self::F8) -> Self::F8;
-    fn store8(self, v: Self::F8, out: &mut [f32; TILE]);
+    fn splat_i(self, x: i32) -> Self::I;
     /// Rounded to nearest, which matters not below 2^24.
-    fn to_f32(self, v: Self::I8) -> Self::F8;
-    /// `a - 8 * b`.
-    fn minus_8_times(self, a: Self::I8, b: i32) -> Self::I8;
+    fn to_f32(self, v: Self::I) -> Self::F;
     /// Per lane: the dot products of an 8-bit block with `X` activation blocks; quants of -128..=127 times
-    /// quants of -127..=127.
-    fn dot_q8<const X: usize>(self, w: &[u8; Q8_BYTES], x: [&[i8; BLOCK_LEN]; X]) -> [Self::I8; X];
-    /// Per lane: the dot products of a block of nibbles (0..=15) with `X` activation blocks.
-    fn dot_q4<const X: usize>(self, w: &[u8; Q4_BYTES], x: [&[i8; BLOCK_LEN]; X]) -> [Self::I8; X];
+    /// quants of -127..=127. `offsets` are those of [`QuantizedRows`].
+    fn dot_q8<const X: usize>(
+        self,
+        w: &[u8; Q8_BYTES],
+        x: &[[i8; BLOCK_LEN]; X],
+        offsets: &[i32; X],
+    ) -> [Self::I; X];
+    /// Per lane: `start` plus the dot products of a block of nibbles (0..=15) with `X` activation blocks.
+    fn dot_q4<const X: usize>(
+        self,
+        w: &[u8; Q4_BYTES],
+        x: &[[i8; BLOCK_LEN]; X],
+        start: [Self::I; X],
+    ) -> [Self::I; X];
 }
 
-/// Block `b` of each of `X` rows.
-#[inline(always)]
-fn blocks_at<'a, const X: usize>(x: &QuantizedRows<'a>, blocks: usize, b: usize) -> [&'a [i8; BLOCK_LEN]; X] {
-    let mut out = [&x.quants[0]; X];
-    for i in 0..X {
-        out[i] = &x.quants[i * blocks + b];
-    }
-    out
-}
-
+/// `X` rows of the group, from row `at` on, against a tile of Q8_0.
 #[inline(always)]
 fn rows_q8<L: Lanes, const X: usize>(
     l: L,
     layout: &TileLayout,
     tile: &[u8],
     x: &QuantizedRows<'_>,
-    out: &mut Outputs,
-) {
-    let (scales, quants) = layout.split(tile);
-    let (scales, quants) = (scales.as_chunks::<SCALES>().0, quants.as_chunks::<Q8_BYTES>().0);
-    let blocks = layout.blocks();
-    let mut acc = [l.splat8(0.0); X];
-    for (b, (d, w)) in scales.iter().zip(quants).enumerate() {
-        let d = l.scales(d);
-        let dots = l.dot_q8::<X>(w, blocks_at(x, blocks, b));
+    at: usize,
+) -> [L::F; X] {
+    let mut acc = [l.splat(0.0); X];
+    for b in 0..layout.blocks() {
+        let (Some((heads, w)), Some(x)) = (layout.block::<1, Q8_BYTES>(tile, b), x.block::<X>(b, at)) else {
+            return acc;
+        };
+        let d = l.load_f16(&heads[0]);
+        let dots = l.dot_q8::<X>(w, x.quants, x.offsets);
         for i in 0..X {
-            let scale = l.mul8(d, l.splat8(x.scales[i * blocks + b]));
-            acc[i] = l.fma8(scale, l.to_f32(dots[i]), acc[i]);
+            acc[i] = l.fma(l.mul(d, l.splat(x.scales[i])), l.to_f32(dots[i]), acc[i]);
         }
     }
-    for i in 0..X {
-        l.store8(acc[i], &mut out[i]);
-    }
+    acc
 }
 
+/// As [`rows_q8`], of Q4_0.
 #[inline(always)]
 fn rows_q4_0<L: Lanes, const X: usize>(
     l: L,
     layout: &TileLayout,
     tile: &[u8],
     x: &QuantizedRows<'_>,
-    out: &mut Outputs,
-) {
-    let (scales, quants) = layout.split(tile);
-    let (scales, quants) = (scales.as_chunks::<SCALES>().0, quants.as_chunks::<Q4_BYTES>().0);
-    let blocks = layout.blocks();
-    let mut acc = [l.splat8(0.0); X];
-    for (b, (d, w)) in scales.iter().zip(quants).enumerate() {
-        let d = l.scales(d);
-        let dots = l.dot_q4::<X>(w, blocks_at(x, blocks, b));
+    at: usize,
+) -> [L::F; X] {
+    let mut acc = [l.splat(0.0); X];
+    for b in 0..layout.blocks() {
+        let (Some((heads, w)), Some(x)) = (layout.block::<1, Q4_BYTES>(tile, b), x.block::<X>(b, at)) else {
+            return acc;
+        };
+        let d = l.load_f16(&heads[0]);
+        // The stored quants are 8 too large.
+        let dots = l.dot_q4::<X>(w, x.quants, x.offsets.map(|o| l.splat_i(o)));
         for i in 0..X {
-            let scale = l.mul8(d, l.splat8(x.scales[i * blocks + b]));
-            // The stored quants are 8 too large.
-            let dot = l.minus_8_times(dots[i], x.sums[i * blocks + b]);
-            acc[i] = l.fma8(scale, l.to_f32(dot), acc[i]);
+            acc[i] = l.fma(l.mul(d, l.splat(x.scales[i])), l.to_f32(dots[i]), acc[i]);
         }
     }
-    for i in 0..X {
-        l.store8(acc[i], &mut out[i]);
-    }
+    acc
 }
 
+/// As [`rows_q8`], of Q4_1.
 #[inline(always)]
 fn rows_q4_1<L: Lanes, const X: usize>(
     l: L,
     layout: &TileLayout,
     tile: &[u8],
     x: &QuantizedRows<'_>,
-    out: &mut Outputs,
-) {
-    let (scales, quants) = layout.split(tile);
-    let (scales, quants) = (scales.as_chunks::<SCALES>().0, quants.as_chunks::<Q4_BYTES>().0);
-    let blocks = layout.blocks();
-    let mut acc = [l.splat8(0.0); X];
-    for (b, (dm, w)) in scales.as_chunks::<2>().0.iter().zip(quants).enumerate() {
-        let (d, m) = (l.scales(&dm[0]), l.scales(&dm[1]));
-        let dots = l.dot_q4::<X>(w, blocks_at(x, blocks, b));
+    at: usize,
+) -> [L::F; X] {
+    let mut acc = [l.splat(0.0); X];
+    for b in 0..layout.blocks() {
+        let (Some((heads, w)), Some(x)) = (layout.block::<2, Q4_BYTES>(tile, b), x.block::<X>(b, at)) else {
+            return acc;
+        };
+        let (d, m) = (l.load_f16(&heads[0]), l.load_f16(&heads[1]));
+        let dots = l.dot_q4::<X>(w, x.quants, [l.splat_i(0); X]);
         for i in 0..X {
-            let dx = l.splat8(x.scales[i * blocks + b]);
-            acc[i] = l.fma8(l.mul8(d, dx), l.to_f32(dots[i]), acc[i]);
-            acc[i] = l.fma8(l.mul8(m, dx), l.splat8(x.sums[i * blocks + b] as f32), acc[i]);
+            let dx = l.splat(x.scales[i]);
+            acc[i] = l.fma(l.mul(d, dx), l.to_f32(dots[i]), acc[i]);
+            // An offset is -8 times the sum, and a division by 8 is exact.
+            let sum = l.mul(l.to_f32(l.splat_i(x.offsets[i])), l.splat(-0.125));
+            acc[i] = l.fma(l.mul(m, dx), sum, acc[i]);
         }
     }
-    for i in 0..X {
-        l.store8(acc[i], &mut out[i]);
-    }
+    acc
 }
 
 macro_rules! tile_kernel {
@@ -134,59 +120,68 @@ macro_rules! tile_kernel {
             x: &QuantizedRows<'_>,
             out: &mut Outputs,
         ) {
-            *out = [[0.0; TILE]; GROUP];
-            if layout.blocks() == 0 {
-                return;
-            }
-            match x.scales.len() / layout.blocks() {
-                0 => {}
-                1 => $rows::<L, 1>(l, layout, tile, x, out),
-                2 => $rows::<L, 2>(l, layout, tile, x, out),
-                3 => $rows::<L, 3>(l, layout, tile, x, out),
-                _ => $rows::<L, GROUP>(l, layout, tile, x, out),
+            let mut at = 0;
+            while at < x.width.min(GROUP) {
+                let mut put = |results: &[L::F]| {
+                    for (&r, out) in results.iter().zip(&mut out[at..]) {
+                        l.store(r, out);
+                    }
+                    results.len()
+                };
+                // As many rows as the registers hold the sums of.
+                at += match x.width - at {
+                    GROUP.. if L::WIDE => put(&$rows::<L, GROUP>(l, layout, tile, x, at)),
+                    8.. if L::WIDE => put(&$rows::<L, 8>(l, layout, tile, x, at)),
+                    4.. => put(&$rows::<L, 4>(l, layout, tile, x, at)),
+                    2.. => put(&$rows::<L, 2>(l, layout, tile, x, at)),
+                    _ => put(&$rows::<L, 1>(l, layout, tile, x, at)),
+                };
             }
         }
     };
 }
 
 tile_kernel!(
-    /// A tile of Q8_0 rows against up to [`GROUP`] activation rows: `out[i][lane]`.
+    /// A tile of Q8_0 rows against a group of activation rows: `out[i][lane]`.
     tile_q8_0,
     rows_q8
 );
 tile_kernel!(
-    /// A tile of Q4_0 rows against up to [`GROUP`] activation rows: `out[i][lane]`.
+    /// A tile of Q4_0 rows against a group of activation rows: `out[i][lane]`.
     tile_q4_0,
     rows_q4_0
 );
 tile_kernel!(
-    /// A tile of Q4_1 rows against up to [`GROUP`] activation rows: `out[i][lane]`.
+    /// A tile of Q4_1 rows against a group of activation rows: `out[i][lane]`.
     tile_q4_1,
     rows_q4_1
 );
 
 /// Quantizes a row of activations as [`crate::quant::activation::quantize_block`] does; a last partial block is
-/// padded with zeros. The outputs have one entry a block.
+/// padded with zeros. Block `b` goes to place `b * stride` of the outputs, which end with the last block.
 #[inline(always)]
 pub(crate) fn quantize<S: Simd>(
     s: S,
     x: &[f32],
+    stride: usize,
     quants: &mut [[i8; BLOCK_LEN]],
     scales: &mut [f32],
-    sums: &mut [i32],
+    offsets: &mut [i32],
 ) {
     let (full, rest) = x.as_chunks::<BLOCK_LEN>();
-    let n = full.len();
-    for (((x, q), scale), sum) in full.iter().zip(&mut *quants).zip(&mut *scales).zip(&mut *sums) {
-        (*scale, *sum) = quantize_block(s, x, q);
+    let mut at = 0;
+    for x in full {
+        (scales[at], offsets[at]) = quantize_block(s, x, &mut quants[at]);
+        at += stride;
     }
     if !rest.is_empty() {
         let mut last = [0.0; BLOCK_LEN];
         last[..rest.len()].copy_from_slice(rest);
-        (scales[n], sums[n]) = quantize_block(s, &last, &mut quants[n]);
+        (scales[at], offsets[at]) = quantize_block(s, &last, &mut quants[at]);
     }
 }
 
+/// Answers the scale and the offset, -8 times the quants' sum.
 #[inline(always)]
 fn quantize_block<S: Simd>(s: S, x: &[f32; BLOCK_LEN], q: &mut [i8; BLOCK_LEN]) -> (f32, i32) {
     let halves = x.as_chunks::<16>().0;
@@ -210,7 +205,7 @@ fn quantize_block<S: Simd>(s: S, x: &[f32; BLOCK_LEN], q: &mut [i8; BLOCK_LEN]) 
     for &q in q.iter() {
         sum += i32::from(q);
     }
-    (amax / 127.0, sum)
+    (amax / 127.0, -8 * sum)
 }
 
 /// The four columns of an activation block that meet run `g` of the weights, as one 32-bit lane.

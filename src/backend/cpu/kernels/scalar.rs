@@ -4,7 +4,7 @@ use half::f16;
 
 use super::TILE;
 use super::exp::MAGIC;
-use super::packed::{Q4_BYTES, Q8_BYTES, RUN, SCALES};
+use super::packed::{Q4_BYTES, Q8_BYTES, RUN};
 use super::quantized::Lanes;
 use super::simd::{Simd, tree_sum};
 use crate::core::BLOCK_LEN;
@@ -157,51 +157,23 @@ impl Simd for Scalar {
 }
 
 impl Lanes for Scalar {
-    type F8 = [f32; TILE];
-    type I8 = [i32; TILE];
+    type I = [i32; TILE];
 
     #[inline(always)]
-    fn splat8(self, x: f32) -> Self::F8 {
+    fn splat_i(self, x: i32) -> Self::I {
         [x; TILE]
     }
     #[inline(always)]
-    fn scales(self, bytes: &[u8; SCALES]) -> Self::F8 {
-        let mut out = [0.0; TILE];
-        for (o, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-            *o = f16::from_le_bytes(*b).to_f32();
-        }
-        out
-    }
-    #[inline(always)]
-    fn mul8(self, a: Self::F8, b: Self::F8) -> Self::F8 {
-        let mut out = a;
-        for (o, b) in out.iter_mut().zip(b) {
-            *o *= b;
-        }
-        out
-    }
-    #[inline(always)]
-    fn fma8(self, a: Self::F8, b: Self::F8, c: Self::F8) -> Self::F8 {
-        let mut out = c;
-        for i in 0..TILE {
-            out[i] = a[i].mul_add(b[i], c[i]);
-        }
-        out
-    }
-    #[inline(always)]
-    fn store8(self, v: Self::F8, out: &mut [f32; TILE]) {
-        *out = v;
-    }
-    #[inline(always)]
-    fn to_f32(self, v: Self::I8) -> Self::F8 {
+    fn to_f32(self, v: Self::I) -> Self::F {
         v.map(|x| x as f32)
     }
     #[inline(always)]
-    fn minus_8_times(self, a: Self::I8, b: i32) -> Self::I8 {
-        a.map(|a| a - 8 * b)
-    }
-    #[inline(always)]
-    fn dot_q8<const X: usize>(self, w: &[u8; Q8_BYTES], x: [&[i8; BLOCK_LEN]; X]) -> [Self::I8; X] {
+    fn dot_q8<const X: usize>(
+        self,
+        w: &[u8; Q8_BYTES],
+        x: &[[i8; BLOCK_LEN]; X],
+        _: &[i32; X],
+    ) -> [Self::I; X] {
         let mut out = [[0; TILE]; X];
         for (sums, x) in out.iter_mut().zip(x) {
             for (i, &w) in w.iter().enumerate() {
@@ -212,8 +184,13 @@ impl Lanes for Scalar {
         out
     }
     #[inline(always)]
-    fn dot_q4<const X: usize>(self, w: &[u8; Q4_BYTES], x: [&[i8; BLOCK_LEN]; X]) -> [Self::I8; X] {
-        let mut out = [[0; TILE]; X];
+    fn dot_q4<const X: usize>(
+        self,
+        w: &[u8; Q4_BYTES],
+        x: &[[i8; BLOCK_LEN]; X],
+        start: [Self::I; X],
+    ) -> [Self::I; X] {
+        let mut out = start;
         for (sums, x) in out.iter_mut().zip(x) {
             for (i, &w) in w.iter().enumerate() {
                 let (g, lane, k) = place(i);

@@ -11,6 +11,9 @@ pub(crate) trait Simd: Copy {
     /// Sixteen f32.
     type F: Copy;
 
+    /// Whether one register holds all lanes and there are 32 of them: larger register tiles pay.
+    const WIDE: bool = false;
+
     fn splat(self, x: f32) -> Self::F;
     fn load(self, x: &[f32; 16]) -> Self::F;
     /// Sixteen little-endian f32 at any address.
@@ -49,6 +52,12 @@ pub(crate) trait Simd: Copy {
 
     /// The lanes' sum by one tree: `s[i] += s[i + 8]`, then `+ 4`, `+ 2`, `+ 1`.
     fn sum(self, a: Self::F) -> f32;
+
+    /// [`Self::sum`] of each vector.
+    #[inline(always)]
+    fn sum_each(self, v: &[Self::F; 16]) -> Self::F {
+        self.load(&v.map(|v| self.sum(v)))
+    }
 }
 
 /// The tree of [`Simd::sum`] in plain words.

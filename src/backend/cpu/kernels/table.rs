@@ -1,10 +1,10 @@
 //! One table of functions per instruction set, chosen once.
 
-#[cfg(target_arch = "x86_64")]
-use super::super::isa::Avx2;
 use super::super::isa::Isa;
 #[cfg(target_arch = "aarch64")]
 use super::super::isa::Neon;
+#[cfg(target_arch = "x86_64")]
+use super::super::isa::{Avx2, Avx512};
 use super::attention::{self, Attend};
 use super::float::{self, StoredBf16, StoredF16, StoredF32};
 use super::packed::{QuantizedRows, TileLayout};
@@ -14,11 +14,11 @@ use crate::core::{BLOCK_LEN, DType};
 
 /// Stored floats, the same as f32.
 pub(crate) type Widen = fn(&[u8], &mut [f32]);
-/// Values; their quants, scales and sums.
-pub(crate) type Quantize = fn(&[f32], &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [i32]);
+/// Values; places from a block to the next; their quants, scales and offsets.
+pub(crate) type Quantize = fn(&[f32], usize, &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [i32]);
 /// Tile of float weight rows, their columns, activation rows, results.
 pub(crate) type FloatTile = fn(&[u8], usize, &[f32], &mut Outputs);
-/// Layout, tile of packed weight rows, activation rows, results.
+/// Layout, tile of packed weight rows, group of activation rows, results.
 pub(crate) type QuantizedTile = fn(&TileLayout, &[u8], &QuantizedRows<'_>, &mut Outputs);
 
 /// Queries and cache, memory for the results and to work in.
@@ -47,6 +47,8 @@ impl Kernels {
             Isa::Scalar => Some(&scalar_table::TABLE),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::new().map(|_| &avx2_table::TABLE),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Avx512::new().map(|_| &avx512_table::TABLE),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Neon::new().map(|_| &neon_table::TABLE),
             #[cfg_attr(
@@ -121,7 +123,8 @@ macro_rules! table {
                 exp: compiled!(S [$($feature)*] elementwise::exp_in_place, (x: &mut [f32])),
                 rope: compiled!(S [$($feature)*] elementwise::rope, (x: &mut [f32], angles: &[f32])),
                 quantize: compiled!(S [$($feature)*] quantized::quantize,
-                    (x: &[f32], q: &mut [[i8; BLOCK_LEN]], scales: &mut [f32], sums: &mut [i32])),
+                    (x: &[f32], stride: usize, q: &mut [[i8; BLOCK_LEN]], scales: &mut [f32],
+                     offsets: &mut [i32])),
                 narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
                 float_tiles: [
                     compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
@@ -158,5 +161,11 @@ macro_rules! table {
 table!(scalar_table, Scalar, []);
 #[cfg(target_arch = "x86_64")]
 table!(avx2_table, Avx2, [#[target_feature(enable = "avx2,fma,f16c")]]);
+#[cfg(target_arch = "x86_64")]
+table!(
+    avx512_table,
+    Avx512,
+    [#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]]
+);
 #[cfg(target_arch = "aarch64")]
 table!(neon_table, Neon, [#[target_feature(enable = "neon")]]);

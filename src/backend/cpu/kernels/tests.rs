@@ -50,7 +50,9 @@ fn float_tiles_are_the_scalar_dot() {
                 }
                 let w = &w[1..]; // an odd address
                 let x = numbers(77, cols * GROUP, wild);
-                for (rows, xs) in [(0, 1), (1, 1), (4, 2), (7, 3), (8, 4), (3, 0)] {
+                for (rows, xs) in
+                    [(0, 1), (1, 1), (4, 2), (7, 3), (16, 4), (15, 5), (16, 12), (9, 11), (3, 0)]
+                {
                     let mut out = [[9.0; TILE]; GROUP];
                     k.float_tile(dtype).unwrap()(&w[..rows * row], cols, &x[..xs * cols], &mut out);
                     for (i, j) in (0..xs).flat_map(|i| (0..rows).map(move |j| (i, j))) {
@@ -80,19 +82,32 @@ fn activations_are_quantized_as_the_scalar_truth() {
             let mut truth = QuantizedRow::new();
             truth.quantize(&x);
             let blocks = cols.div_ceil(BLOCK_LEN);
-            let (mut q, mut scales, mut sums) =
-                (vec![[9; BLOCK_LEN]; blocks], vec![9.0; blocks], vec![9; blocks]);
-            (k.quantize)(&x, &mut q, &mut scales, &mut sums);
-            assert_eq!(q.as_flattened(), truth.quants, "{isa} {cols} {kind}");
-            assert_eq!(bits(&scales), bits(&truth.scales), "{isa} {cols} {kind}");
-            assert_eq!(sums, truth.sums, "{isa} {cols} {kind}");
+            for stride in [1, 3] {
+                let len = (blocks * stride).saturating_sub(stride - 1);
+                let (mut q, mut scales, mut offsets) =
+                    (vec![[9; BLOCK_LEN]; len], vec![9.0; len], vec![9; len]);
+                (k.quantize)(&x, stride, &mut q, &mut scales, &mut offsets);
+                for i in 0..len {
+                    let at = format!("{isa} {cols} {kind} place {i} of stride {stride}");
+                    let (quants, scale, offset) = match i % stride {
+                        0 => {
+                            let (quants, scale, sum) = truth.block(i / stride);
+                            (*quants, scale, -8 * sum)
+                        }
+                        _ => ([9; BLOCK_LEN], 9.0, 9),
+                    };
+                    assert_eq!(q[i], quants, "{at}");
+                    assert_eq!(bits(&[scales[i]]), bits(&[scale]), "{at}");
+                    assert_eq!(offsets[i], offset, "{at}");
+                }
+            }
         }
         // Halves go to the even neighbour: 127 sets the scale to 1.
         let mut x = [0.5; BLOCK_LEN];
         (x[0], x[1], x[2], x[3]) = (127.0, 1.5, -2.5, -126.5);
-        let (mut q, mut scale, mut sum) = ([[0; BLOCK_LEN]], [0.0], [0]);
-        (k.quantize)(&x, &mut q, &mut scale, &mut sum);
-        assert_eq!((&q[0][..5], scale, sum), (&[127i8, 2, -2, -126, 0][..], [1.0], [1]), "{isa}");
+        let (mut q, mut scale, mut offset) = ([[0; BLOCK_LEN]], [0.0], [0]);
+        (k.quantize)(&x, 1, &mut q, &mut scale, &mut offset);
+        assert_eq!((&q[0][..5], scale, offset), (&[127i8, 2, -2, -126, 0][..], [1.0], [-8]), "{isa}");
     }
 }
 
@@ -114,17 +129,21 @@ fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
                     assert_eq!(bits(&a), bits(&b), "{dtype} {cols} lane {lane}");
                 }
                 let xs: Vec<QuantizedRow> = (0..GROUP).map(|i| activation(i, cols, kind)).collect();
-                let quants: Vec<[i8; BLOCK_LEN]> =
-                    xs.iter().flat_map(|x| x.quants.as_chunks().0.iter().copied()).collect();
-                let scales: Vec<f32> = xs.iter().flat_map(|x| x.scales.iter().copied()).collect();
-                let sums: Vec<i32> = xs.iter().flat_map(|x| x.sums.iter().copied()).collect();
-                let all = QuantizedRows { quants: &quants, scales: &scales, sums: &sums };
-                for (from, count) in [(0, 4), (0, 1), (1, 2), (1, 3), (3, 1), (2, 0)] {
+                for (from, count) in [(0, 12), (0, 1), (1, 2), (1, 3), (0, 4), (2, 8), (1, 11), (2, 0)] {
+                    let xs = &xs[from..from + count];
+                    let (mut quants, mut scales, mut offsets) = (vec![], vec![], vec![]);
+                    for (b, x) in (0..layout.blocks()).flat_map(|b| xs.iter().map(move |x| (b, x))) {
+                        let (q, scale, sum) = x.block(b);
+                        quants.push(*q);
+                        scales.push(scale);
+                        offsets.push(-8 * sum);
+                    }
+                    let x =
+                        QuantizedRows { width: count, quants: &quants, scales: &scales, offsets: &offsets };
                     let mut out = [[9.0; TILE]; GROUP];
-                    let x = all.rows(from, count, layout.blocks());
                     k.quantized_tile(dtype).unwrap()(&layout, &tile, &x, &mut out);
                     for (i, j) in (0..count).flat_map(|i| (0..TILE).map(move |j| (i, j))) {
-                        let truth = linear_row(dtype, &rows[j], &xs[from + i]);
+                        let truth = linear_row(dtype, &rows[j], &xs[i]);
                         let at = format!("{isa} {dtype} cols {cols} kind {kind} at {i},{j}");
                         assert_eq!(bits(&[out[i][j]]), bits(&[truth]), "{at}: {} != {truth}", out[i][j]);
                     }
