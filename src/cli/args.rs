@@ -151,7 +151,7 @@ Examples:
 /// What computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BackendName {
-    /// AVX2 or NEON on several threads
+    /// AVX2, AVX-512 or NEON on several threads
     Cpu,
     /// Plain loops: slow, for comparison
     Reference,
