@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::buffer::AlignedBytes;
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
 use super::kernels::attention::{Attend, scratch_len};
@@ -107,7 +108,7 @@ pub(super) fn repack(
 pub(super) fn attention(
     kernels: &Kernels,
     pool: &mut Pool,
-    scratch: &mut Vec<f32>,
+    scratch: &mut AlignedBytes,
     q: &Tensor<CpuBuffer>,
     cache: &KvLayer<CpuBuffer>,
     layout: &KvLayout,
@@ -130,11 +131,10 @@ pub(super) fn attention(
     let kernel = kernels.attend(layout.dtype).ok_or(CoreError::Unsupported { op, dtype: layout.dtype })?;
     // Few rows are cut finer, so that there is a chunk for every thread.
     let blocks = rows.div_ceil(ROWS);
+    // Whole cache lines, which vectors then do not cross.
     let each = scratch_len(ROWS, group, dim).next_multiple_of(16);
-    if scratch.len() < each * pool.threads() {
-        scratch.resize(each * pool.threads(), 0.0);
-    }
-    let scratch = Disjoint::new(scratch);
+    scratch.grow(each * pool.threads() * size_of::<f32>(), op)?;
+    let scratch = Disjoint::new(scratch.view_mut::<f32>());
     let queries = q.buffer().f32(op)?;
     let out = Disjoint::new(out.buffer_mut().f32_mut(op)?);
     let slot = dim * layout.dtype.block_bytes();

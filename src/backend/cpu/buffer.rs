@@ -27,7 +27,7 @@ impl AlignedBytes {
     pub fn zeroed(len: usize, what: &'static str) -> Result<Self> {
         let refused = CoreError::OutOfMemory { what, bytes: len };
         if len == 0 {
-            return Ok(Self { ptr: NonNull::<Line>::dangling().cast(), len });
+            return Ok(Self::default());
         }
         let Ok(layout) = Layout::from_size_align(len, ALIGN) else { return Err(refused) };
         // SAFETY: the layout has a size that is not 0.
@@ -35,6 +35,17 @@ impl AlignedBytes {
             Some(ptr) => Ok(Self { ptr, len }),
             None => Err(refused),
         }
+    }
+
+    /// Makes this at least `len` bytes long; what was in it is lost if it was shorter.
+    ///
+    /// # Errors
+    /// As [`Self::zeroed`]; then nothing changes.
+    pub fn grow(&mut self, len: usize, what: &'static str) -> Result<()> {
+        if self.len < len {
+            *self = Self::zeroed(len, what)?;
+        }
+        Ok(())
     }
 
     pub fn as_slice(&self) -> &[u8] {
@@ -61,6 +72,12 @@ impl AlignedBytes {
     }
 }
 
+impl Default for AlignedBytes {
+    fn default() -> Self {
+        Self { ptr: NonNull::<Line>::dangling().cast(), len: 0 }
+    }
+}
+
 impl Drop for AlignedBytes {
     fn drop(&mut self) {
         if self.len > 0 {
@@ -80,6 +97,8 @@ struct Line;
 pub(super) unsafe trait Plain: Copy {}
 // SAFETY: a primitive number.
 unsafe impl Plain for f32 {}
+// SAFETY: primitive numbers, one behind the other.
+unsafe impl Plain for [f32; 16] {}
 // SAFETY: a primitive number.
 unsafe impl Plain for i32 {}
 // SAFETY: a primitive number.

@@ -1,71 +1,18 @@
 //! Linear layers: the work of several weights over one input, cut into tiles of weight rows.
 
 use super::disjoint::Disjoint;
-use super::kernels::packed::QuantizedRows;
+use super::input::{Input, Rows};
 use super::kernels::{GROUP, Kernels, TILE};
 use super::pool::Pool;
 use super::weight::{CpuWeight, Matrix};
 use super::{CpuBackend, broken};
-use crate::core::{BLOCK_LEN, CoreError, LinearPart, PreparedWeight, Result};
+use crate::core::{CoreError, LinearPart, PreparedWeight, Result};
 
 /// Weight bytes that are worth handing out as one chunk, times activation rows.
 const CHUNK_BYTES: usize = 32 << 10;
 
 /// Layers that go into one run; more than these (no model has so many) take several runs.
 const PARTS: usize = 8;
-
-/// The input of a linear layer as the quantized kernels read it, in groups of [`GROUP`] rows and what is left.
-/// Grown once, then reused.
-#[derive(Default)]
-pub(super) struct QuantizedInput {
-    quants: Vec<[i8; BLOCK_LEN]>,
-    scales: Vec<f32>,
-    offsets: Vec<i32>,
-}
-
-impl QuantizedInput {
-    fn quantize(
-        &mut self,
-        kernels: &Kernels,
-        pool: &mut Pool,
-        x: &[f32],
-        rows: usize,
-        cols: usize,
-    ) -> Result<()> {
-        let blocks = cols.div_ceil(BLOCK_LEN);
-        if self.scales.len() < rows * blocks {
-            self.quants.resize(rows * blocks, [0; BLOCK_LEN]);
-            self.scales.resize(rows * blocks, 0.0);
-            self.offsets.resize(rows * blocks, 0);
-        }
-        let quants = Disjoint::new(&mut self.quants);
-        let scales = Disjoint::new(&mut self.scales);
-        let offsets = Disjoint::new(&mut self.offsets);
-        super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
-            let first = group * GROUP;
-            let width = GROUP.min(rows - first);
-            let range = first * blocks..(first + width) * blocks;
-            // SAFETY: each group is one call's, and groups do not overlap.
-            let (q, d, o) =
-                unsafe { (quants.part(range.clone()), scales.part(range.clone()), offsets.part(range)) };
-            for row in 0..width.min(q.len()) {
-                let x = &x[(first + row) * cols..(first + row + 1) * cols];
-                (kernels.quantize)(x, width, &mut q[row..], &mut d[row..], &mut o[row..]);
-            }
-        })
-    }
-
-    /// The group of `width` rows from row `from` on.
-    fn group(&self, from: usize, width: usize, blocks: usize) -> QuantizedRows<'_> {
-        let range = from * blocks..(from + width) * blocks;
-        QuantizedRows {
-            width,
-            quants: &self.quants[range.clone()],
-            scales: &self.scales[range.clone()],
-            offsets: &self.offsets[range],
-        }
-    }
-}
 
 /// One weight with its output, as the threads see it.
 struct Part<'a> {
@@ -74,18 +21,11 @@ struct Part<'a> {
     out: Disjoint<'a, f32>,
 }
 
-struct Input<'a> {
-    x: &'a [f32],
-    quantized: &'a QuantizedInput,
-    rows: usize,
-    cols: usize,
-}
-
 /// All parts over `rows` rows of `cols` values each. Shapes have been checked.
 pub(super) fn linear(
     kernels: &Kernels,
     pool: &mut Pool,
-    workspace: &mut QuantizedInput,
+    workspace: &mut Input,
     x: (&[f32], usize, usize),
     parts: &mut [LinearPart<'_, CpuBackend>],
 ) -> Result<()> {
@@ -93,7 +33,10 @@ pub(super) fn linear(
     if parts.iter().any(|p| p.weight.dtype().is_quantized()) {
         workspace.quantize(kernels, pool, x, rows, cols)?;
     }
-    let input = Input { x, quantized: workspace, rows, cols };
+    if rows > 1 && parts.iter().any(|p| p.weight.dtype().is_float()) {
+        workspace.interleave(pool, x, rows, cols)?;
+    }
+    let input = workspace.view(x, rows, cols);
     for parts in parts.chunks_mut(PARTS) {
         let mut views = [const { None }; PARTS];
         let mut tiles = 0;
@@ -126,15 +69,15 @@ pub(super) fn linear(
 
 impl Part<'_> {
     /// Computes the outputs of some tiles for all activation rows.
-    fn tiles(&self, kernels: &Kernels, input: &Input<'_>, tiles: std::ops::Range<usize>) {
-        let (rows, cols, dtype) = (self.weight.rows(), input.cols, self.weight.dtype());
+    fn tiles(&self, kernels: &Kernels, input: &Rows<'_>, tiles: std::ops::Range<usize>) {
+        let (rows, dtype) = (self.weight.rows(), self.weight.dtype());
         match self.weight.matrix() {
             Matrix::Packed(bytes, layout) => {
                 let Some(kernel) = kernels.quantized_tile(dtype) else { return };
                 for t in tiles {
                     let tile = &bytes[t * layout.bytes()..(t + 1) * layout.bytes()];
                     self.groups(input.rows, t * TILE..((t + 1) * TILE).min(rows), |from, count, out| {
-                        kernel(layout, tile, &input.quantized.group(from, count, layout.blocks()), out);
+                        kernel(layout, tile, &input.quantized(from, count), out);
                     });
                 }
             }
@@ -144,7 +87,7 @@ impl Part<'_> {
                     let outputs = t * TILE..((t + 1) * TILE).min(rows);
                     let tile = &bytes[outputs.start * row..outputs.end * row];
                     self.groups(input.rows, outputs, |from, count, out| {
-                        kernel(tile, cols, &input.x[from * cols..(from + count) * cols], out);
+                        kernel(tile, &input.floats(from, count), out);
                     });
                 }
             }

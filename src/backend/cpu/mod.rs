@@ -9,6 +9,7 @@
 mod attention;
 mod buffer;
 mod disjoint;
+mod input;
 mod isa;
 mod kernels;
 mod linear;
@@ -27,8 +28,9 @@ pub use isa::Isa;
 pub use weight::CpuWeight;
 
 use crate::core::{Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
+use buffer::AlignedBytes;
+use input::Input;
 use kernels::Kernels;
-use linear::QuantizedInput;
 use pool::{JobPanicked, Pool};
 
 /// Elements from which on an element-wise operation is worth more than one thread.
@@ -57,8 +59,8 @@ pub struct CpuBackend {
 /// What one caller at a time uses.
 struct Inner {
     pool: Pool,
-    input: QuantizedInput,
-    scratch: Vec<f32>,
+    input: Input,
+    scratch: AlignedBytes,
 }
 
 impl CpuBackend {
@@ -84,7 +86,7 @@ impl CpuBackend {
             )));
         }
         let pool = Pool::new(threads).map_err(|e| failed(format!("cannot start {threads} threads: {e}")))?;
-        let inner = Inner { pool, input: QuantizedInput::default(), scratch: Vec::new() };
+        let inner = Inner { pool, input: Input::default(), scratch: AlignedBytes::default() };
         Ok(Self { kernels, isa, threads, inner: Mutex::new(inner) })
     }
 

@@ -7,7 +7,7 @@
 //! Milakov and Gimelshein 2018, arXiv 1805.02867).
 
 use super::exp::exp;
-use super::float::{Stored, block};
+use super::float::{Stored, StoredF32, block, widen};
 use super::simd::{Simd, max_lane};
 
 /// Slots of a tile.
@@ -41,7 +41,7 @@ pub(crate) struct Attend<'a> {
 
 /// Elements that [`attend`] needs to work in.
 pub(crate) fn scratch_len(rows: usize, heads: usize, head_dim: usize) -> usize {
-    rows * heads * (head_dim + 2)
+    rows * heads * (head_dim + KEYS + 3) + 2 * KEYS * head_dim
 }
 
 /// Leaves `[rows][heads][head_dim]` results at the start of `scratch`, which has [`scratch_len`] elements.
@@ -49,10 +49,14 @@ pub(crate) fn scratch_len(rows: usize, heads: usize, head_dim: usize) -> usize {
 pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(s: S, job: &Attend<'_>, scratch: &mut [f32]) {
     let (pairs, dim) = (job.rows * job.heads, job.head_dim);
     let (acc, rest) = scratch.split_at_mut(pairs * dim);
-    let (max, sum) = rest.split_at_mut(pairs);
+    let (p, rest) = rest.split_at_mut(pairs * KEYS);
+    let (wide, rest) = rest.split_at_mut(2 * KEYS * dim);
+    let (max, rest) = rest.split_at_mut(pairs);
+    let (sum, kept) = rest.split_at_mut(pairs);
     acc.fill(0.0);
     max.fill(f32::NEG_INFINITY);
     sum.fill(0.0);
+    let mut state = State { acc, p: p.as_chunks_mut().0, max, sum, kept };
     let size = B / 16;
     let slots = job.at + job.rows;
     let mut first = 0;
@@ -60,31 +64,21 @@ pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(s: S, job: &Attend<'
         let stop = (first + KEYS).min(slots);
         let keys = &job.keys[first * dim * size..stop * dim * size];
         let values = &job.values[first * dim * size..stop * dim * size];
-        for row in 0..job.rows {
-            let visible = (job.at + row + 1).saturating_sub(first).min(stop - first);
-            if visible == 0 {
-                continue;
-            }
-            let mut head = 0;
-            while head < job.heads {
-                let n = (job.heads - head).min(HEADS);
-                let at = row * job.heads + head;
-                let q = &job.q[row * job.q_stride + head * dim..][..n * dim];
-                let (acc, max, sum) =
-                    (&mut acc[at * dim..][..n * dim], &mut max[at..][..n], &mut sum[at..][..n]);
-                let tile = Tile { keys, values, visible, dim, scale: job.scale };
-                match n {
-                    1 => tile.add::<S, D, B, 1>(s, q, acc, max, sum),
-                    2 => tile.add::<S, D, B, 2>(s, q, acc, max, sum),
-                    3 => tile.add::<S, D, B, 3>(s, q, acc, max, sum),
-                    _ => tile.add::<S, D, B, HEADS>(s, q, acc, max, sum),
-                }
-                head += n;
-            }
+        if size < 4 && job.rows > 1 {
+            // Several rows read the tile: it is brought to f32 once.
+            let (k, v) = wide.split_at_mut(KEYS * dim);
+            let (k, v) = (&mut k[..(stop - first) * dim], &mut v[..(stop - first) * dim]);
+            widen::<S, D, B>(s, keys, k);
+            widen::<S, D, B>(s, values, v);
+            let tile = Tile { keys: stored(k), values: stored(v), first, slots: stop - first };
+            tile.add::<S, StoredF32, 64>(s, job, &mut state);
+        } else {
+            let tile = Tile { keys, values, first, slots: stop - first };
+            tile.add::<S, D, B>(s, job, &mut state);
         }
         first = stop;
     }
-    for (acc, sum) in acc.chunks_exact_mut(dim.max(1)).zip(sum) {
+    for (acc, sum) in state.acc.chunks_exact_mut(dim.max(1)).zip(state.sum) {
         let inv = 1.0 / *sum;
         for a in acc {
             *a *= inv;
@@ -92,119 +86,253 @@ pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(s: S, job: &Attend<'
     }
 }
 
+/// Elements as [`StoredF32`] reads them.
+fn stored(x: &[f32]) -> &[u8] {
+    // SAFETY: the bytes of these very elements, all of them initialized.
+    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), size_of_val(x)) }
+}
+
+/// What is known of each pair of a row and a head after some tiles.
+struct State<'a> {
+    /// `[pairs][head_dim]` sums of values.
+    acc: &'a mut [f32],
+    /// `[pairs]` scores, then weights, of the tile.
+    p: &'a mut [[f32; KEYS]],
+    /// `[pairs]` greatest scores.
+    max: &'a mut [f32],
+    /// `[pairs]` sums of weights.
+    sum: &'a mut [f32],
+    /// `[pairs]` what this tile's maximum leaves of the sums before it.
+    kept: &'a mut [f32],
+}
+
 struct Tile<'a> {
     keys: &'a [u8],
     values: &'a [u8],
-    visible: usize,
-    dim: usize,
-    scale: f32,
+    first: usize,
+    slots: usize,
 }
 
 impl Tile<'_> {
-    /// Adds the tile's visible slots to the state of `X` heads.
+    /// Slots that a row sees.
     #[inline(always)]
-    fn add<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
+    fn visible(&self, job: &Attend<'_>, row: usize) -> usize {
+        (job.at + row + 1).saturating_sub(self.first).min(self.slots)
+    }
+
+    /// Adds the tile to the state of all rows and heads: first all scores, then all values, so that the one and
+    /// then the other stay in the first-level cache.
+    #[inline(always)]
+    fn add<S: Simd, D: Stored<B>, const B: usize>(&self, s: S, job: &Attend<'_>, state: &mut State<'_>) {
+        for (row, head) in groups(job) {
+            let (visible, at) = (self.visible(job, row), row * job.heads + head);
+            if visible == 0 {
+                continue;
+            }
+            let q = &job.q[row * job.q_stride + head * job.head_dim..];
+            match job.heads - head {
+                1 => self.weights::<S, D, B, 1, 16>(s, job, q, visible, at, state),
+                2 => self.weights::<S, D, B, 2, 8>(s, job, q, visible, at, state),
+                3 => self.weights::<S, D, B, 3, 4>(s, job, q, visible, at, state),
+                _ => self.weights::<S, D, B, HEADS, 4>(s, job, q, visible, at, state),
+            }
+        }
+        for (row, head) in groups(job) {
+            let (visible, at) = (self.visible(job, row), row * job.heads + head);
+            if visible == 0 {
+                continue;
+            }
+            match job.heads - head {
+                1 => self.values::<S, D, B, 1>(s, job.head_dim, visible, at, state),
+                2 => self.values::<S, D, B, 2>(s, job.head_dim, visible, at, state),
+                3 => self.values::<S, D, B, 3>(s, job.head_dim, visible, at, state),
+                _ => self.values::<S, D, B, HEADS>(s, job.head_dim, visible, at, state),
+            }
+        }
+    }
+
+    /// The weights of the tile's slots for `X` heads from pair `at` on, and what they do to maxima and sums.
+    #[inline(always)]
+    fn weights<S: Simd, D: Stored<B>, const B: usize, const X: usize, const K: usize>(
         &self,
         s: S,
+        job: &Attend<'_>,
         q: &[f32],
-        acc: &mut [f32],
-        max: &mut [f32],
-        sum: &mut [f32],
+        visible: usize,
+        at: usize,
+        state: &mut State<'_>,
     ) {
-        let mut p = [[f32::NEG_INFINITY; KEYS]; X];
-        self.scores::<S, D, B, X>(s, q, &mut p);
+        let Some(p) = state.p[at..].first_chunk_mut::<X>() else { return };
+        self.scores::<S, D, B, X, K>(s, job, q, visible, p);
+        let mut old = [0.0; 16];
+        let mut totals = [s.splat(0.0); X];
         for x in 0..X {
-            let (chunks, _) = p[x].as_chunks_mut::<16>();
-            let mut top = s.splat(max[x]);
+            p[x][visible..].fill(f32::NEG_INFINITY);
+            let chunks = p[x].as_chunks_mut::<16>().0;
+            let mut top = s.splat(state.max[at + x]);
             for c in chunks.iter() {
                 top = s.max(top, s.load(c));
             }
             let new = max_lane(s, top);
-            let mut total = s.splat(0.0);
             for c in chunks {
                 let e = exp(s, s.sub(s.load(c), s.splat(new)));
-                total = s.add(total, e);
+                totals[x] = s.add(totals[x], e);
                 s.store(e, c);
             }
-            let mut kept = [0.0; 16];
-            s.store(exp(s, s.splat(max[x] - new)), &mut kept);
-            sum[x] = sum[x].mul_add(kept[0], s.sum(total));
-            max[x] = new;
-            for a in &mut acc[x * self.dim..(x + 1) * self.dim] {
-                *a *= kept[0];
-            }
+            old[x] = state.max[at + x] - new;
+            state.max[at + x] = new;
         }
-        self.values::<S, D, B, X>(s, &p, acc);
+        let mut kept = [0.0; 16];
+        s.store(exp(s, s.load(&old)), &mut kept);
+        for x in 0..X {
+            state.sum[at + x] = state.sum[at + x].mul_add(kept[x], s.sum(totals[x]));
+            state.kept[at + x] = kept[x];
+        }
     }
 
+    /// The scores of the visible slots; where registers allow it, of `K` keys at a time.
     #[inline(always)]
-    fn scores<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
+    fn scores<S: Simd, D: Stored<B>, const B: usize, const X: usize, const K: usize>(
         &self,
         s: S,
+        job: &Attend<'_>,
         q: &[f32],
+        visible: usize,
         p: &mut [[f32; KEYS]; X],
     ) {
-        let row = self.dim * (B / 16);
+        let (dim, row) = (job.head_dim, job.head_dim * (B / 16));
         let mut qs = [q; X];
         for x in 0..X {
-            qs[x] = &q[x * self.dim..(x + 1) * self.dim];
+            qs[x] = &q[x * dim..(x + 1) * dim];
         }
         let mut j = 0;
+        while S::WIDE && dim.is_multiple_of(16) && j + K <= visible {
+            let mut dots = [s.splat(0.0); 16];
+            for c in 0..dim / 16 {
+                let mut qv = [s.splat(0.0); X];
+                for x in 0..X {
+                    let Some(q) = qs[x][c * 16..].first_chunk() else { return };
+                    qv[x] = s.load(q);
+                }
+                for k in 0..K {
+                    let Some(key) = self.keys[(j + k) * row + c * B..].first_chunk() else { return };
+                    let key = D::load(s, key);
+                    for x in 0..X {
+                        dots[x * K + k] = s.fma(key, qv[x], dots[x * K + k]);
+                    }
+                }
+            }
+            let mut out = [0.0; 16];
+            s.store(s.mul(s.sum_each(&dots), s.splat(job.scale)), &mut out);
+            for x in 0..X {
+                p[x][j..j + K].copy_from_slice(&out[x * K..(x + 1) * K]);
+            }
+            j += K;
+        }
         // One head alone shares nothing with others: four keys at a time hide the additions' latency.
-        while X == 1 && j + 4 <= self.visible {
-            let key = |i: usize| &self.keys[(j + i) * row..(j + i + 1) * row];
-            let dots = block::<S, D, B, 4, X>(s, [key(0), key(1), key(2), key(3)], qs);
-            for i in 0..4 {
-                p[0][j + i] = dots[0][i] * self.scale;
+        while X == 1 && j + 4 <= visible {
+            let keys = &self.keys[j * row..(j + 4) * row];
+            let keys = [&keys[..row], &keys[row..2 * row], &keys[2 * row..3 * row], &keys[3 * row..]];
+            let dots = block::<S, D, B, 4, X>(s, keys, qs);
+            for k in 0..4 {
+                p[0][j + k] = dots[0][k] * job.scale;
             }
             j += 4;
         }
-        while j < self.visible {
+        while j < visible {
             let dots = block::<S, D, B, 1, X>(s, [&self.keys[j * row..(j + 1) * row]], qs);
             for x in 0..X {
-                p[x][j] = dots[x][0] * self.scale;
+                p[x][j] = dots[x][0] * job.scale;
             }
             j += 1;
         }
     }
 
+    /// Rescales the accumulators of `X` heads from pair `at` on and adds the visible values.
     #[inline(always)]
     fn values<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
         &self,
         s: S,
-        p: &[[f32; KEYS]; X],
-        acc: &mut [f32],
+        dim: usize,
+        visible: usize,
+        at: usize,
+        state: &mut State<'_>,
     ) {
-        let size = B / 16;
-        let (row, chunks) = (self.dim * size, self.dim / 16);
-        for c in 0..chunks {
-            let mut sums = [s.splat(0.0); X];
-            for x in 0..X {
-                if let Some(a) = acc[x * self.dim + c * 16..].first_chunk() {
-                    sums[x] = s.load(a);
-                }
-            }
-            for j in 0..self.visible {
-                let Some(v) = self.values[j * row + c * B..].first_chunk::<B>() else { return };
-                let v = D::load(s, v);
-                for x in 0..X {
-                    sums[x] = s.fma(s.splat(p[x][j]), v, sums[x]);
-                }
-            }
-            for x in 0..X {
-                if let Some(a) = acc[x * self.dim + c * 16..].first_chunk_mut() {
-                    s.store(sums[x], a);
-                }
-            }
+        let (Some(p), Some(kept)) = (state.p[at..].first_chunk::<X>(), state.kept[at..].first_chunk::<X>())
+        else {
+            return;
+        };
+        let acc = &mut state.acc[at * dim..(at + X) * dim];
+        let chunks = dim / 16;
+        let mut c = 0;
+        while S::WIDE && c + 4 <= chunks {
+            self.chunks::<S, D, B, X, 4>(s, dim, visible, c, p, kept, acc);
+            c += 4;
         }
-        for d in chunks * 16..self.dim {
+        while c < chunks {
+            self.chunks::<S, D, B, X, 1>(s, dim, visible, c, p, kept, acc);
+            c += 1;
+        }
+        let size = B / 16;
+        for d in chunks * 16..dim {
             for x in 0..X {
-                let mut a = acc[x * self.dim + d];
-                for j in 0..self.visible {
-                    a = p[x][j].mul_add(D::one(&self.values[j * row + d * size..]), a);
+                let mut a = acc[x * dim + d] * kept[x];
+                for j in 0..visible {
+                    a = p[x][j].mul_add(D::one(&self.values[(j * dim + d) * size..]), a);
                 }
-                acc[x * self.dim + d] = a;
+                acc[x * dim + d] = a;
             }
         }
     }
+
+    /// As [`Self::values`], of `C` chunks of sixteen elements from chunk `c` on.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "what its one caller has at hand")]
+    fn chunks<S: Simd, D: Stored<B>, const B: usize, const X: usize, const C: usize>(
+        &self,
+        s: S,
+        dim: usize,
+        visible: usize,
+        c: usize,
+        p: &[[f32; KEYS]; X],
+        kept: &[f32; X],
+        acc: &mut [f32],
+    ) {
+        let row = dim * (B / 16);
+        let mut sums = [[s.splat(0.0); C]; X];
+        for x in 0..X {
+            let Some(acc) = acc[x * dim + c * 16..].as_chunks().0.first_chunk::<C>() else { return };
+            for i in 0..C {
+                sums[x][i] = s.mul(s.load(&acc[i]), s.splat(kept[x]));
+            }
+        }
+        for j in 0..visible.min(KEYS) {
+            let Some(v) = self.values[j * row + c * B..].as_chunks::<B>().0.first_chunk::<C>() else {
+                return;
+            };
+            let mut wide = [s.splat(0.0); C];
+            for i in 0..C {
+                wide[i] = D::load(s, &v[i]);
+            }
+            for x in 0..X {
+                let weight = s.splat(p[x][j]);
+                for i in 0..C {
+                    sums[x][i] = s.fma(weight, wide[i], sums[x][i]);
+                }
+            }
+        }
+        for x in 0..X {
+            let Some(acc) = acc[x * dim + c * 16..].as_chunks_mut().0.first_chunk_mut::<C>() else { return };
+            for i in 0..C {
+                s.store(sums[x][i], &mut acc[i]);
+            }
+        }
+    }
+}
+
+/// Every row with the first of each group of up to [`HEADS`] heads.
+#[inline(always)]
+fn groups(job: &Attend<'_>) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let heads = job.heads;
+    (0..job.rows).flat_map(move |row| (0..heads).step_by(HEADS).map(move |head| (row, head)))
 }

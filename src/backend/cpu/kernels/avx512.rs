@@ -42,6 +42,16 @@ unsafe fn fold4(a: __m512, b: __m512) -> __m512 {
     }
 }
 
+/// Four partial sums each of vectors `first`, `first + 4`, `first + 8` and `first + 12`.
+///
+/// # Safety
+/// AVX-512F must be there.
+#[inline(always)]
+unsafe fn quarters(v: &[__m512; 16], first: usize) -> __m512 {
+    // SAFETY: the caller promises AVX-512F.
+    unsafe { fold4(fold8(v[first], v[first + 4]), fold8(v[first + 8], v[first + 12])) }
+}
+
 /// Within each quarter: the first two and the last two of `a`, added, then those of `b`.
 ///
 /// # Safety
@@ -201,9 +211,8 @@ impl Simd for Avx512 {
     fn sum_each(self, v: &[__m512; 16]) -> __m512 {
         // SAFETY: see above.
         unsafe {
-            // Four partial sums each of vectors b, b + 4, b + 8 and b + 12, in this order.
-            let quarters = |b: usize| fold4(fold8(v[b], v[b + 4]), fold8(v[b + 8], v[b + 12]));
-            fold1(fold2(quarters(0), quarters(1)), fold2(quarters(2), quarters(3)))
+            let (even, odd) = (fold2(quarters(v, 0), quarters(v, 1)), fold2(quarters(v, 2), quarters(v, 3)));
+            fold1(even, odd)
         }
     }
 }

@@ -52,6 +52,20 @@ impl Stored<32> for StoredBf16 {
     }
 }
 
+/// A group of activation rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FloatRows<'a> {
+    /// Rows of the group.
+    pub width: usize,
+    /// Elements of a row.
+    pub cols: usize,
+    /// `[width][cols]`.
+    pub x: &'a [f32],
+    /// `[cols / 16][width]`: the first sixteen elements of all rows, then the next sixteen, ... Rows that lie a
+    /// multiple of 4096 bytes apart would drive each other from the first-level cache.
+    pub chunks: &'a [[f32; 16]],
+}
+
 /// Chunks of sixteen columns that [`blocked`] takes at a time, so that the activation rows stay in the
 /// first-level cache for all rows of a tile.
 const STEP: usize = 32;
@@ -119,86 +133,125 @@ pub(crate) fn block<S: Simd, D: Stored<B>, const B: usize, const W: usize, const
     out
 }
 
-/// Up to `W * N` weight rows against `X` activation rows, `W` at a time: `out[activation row][weight row]`.
+/// As [`accumulate`], of interleaved activation rows: `X` of `width` from row `at` on.
+#[inline(always)]
+fn accumulate_group<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: usize>(
+    s: S,
+    w: [&[[u8; B]]; W],
+    x: &[[f32; 16]],
+    width: usize,
+    at: usize,
+    sums: &mut [[S::F; W]; X],
+) {
+    let chunks = x.len() / width;
+    let mut rows = w;
+    for j in 0..W {
+        rows[j] = &w[j][..chunks];
+    }
+    let mut acc = *sums;
+    for c in 0..chunks {
+        let Some(x) = x.get(c * width + at..).and_then(|x| x.first_chunk::<X>()) else { return };
+        let mut xv = [s.splat(0.0); X];
+        for i in 0..X {
+            xv[i] = s.load(&x[i]);
+        }
+        for j in 0..W {
+            let wv = D::load(s, &rows[j][c]);
+            for i in 0..X {
+                acc[i][j] = s.fma(wv, xv[i], acc[i][j]);
+            }
+        }
+    }
+    *sums = acc;
+}
+
+/// Up to `W * N` weight rows against `X` activation rows from row `at` on, `W` at a time:
+/// `out[activation row][weight row]`.
 #[inline(always)]
 fn blocked<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: usize, const N: usize>(
     s: S,
     w: &[&[u8]],
-    x: [&[f32]; X],
+    x: &FloatRows<'_>,
+    at: usize,
     out: &mut [[f32; TILE]],
 ) {
     let whole = w.as_chunks::<W>().0;
     let mut sums = [[[s.splat(0.0); W]; X]; N];
-    let chunks = x[0].len() / 16;
+    let chunks = x.cols / 16;
     for from in (0..chunks).step_by(STEP) {
         let to = (from + STEP).min(chunks);
-        let x = x.map(|row| &row.as_chunks().0[from..to]);
+        let group = &x.chunks[from * x.width..to * x.width];
         for (w, sums) in whole.iter().zip(&mut sums) {
-            accumulate::<S, D, B, W, X>(s, w.map(|row| &row.as_chunks().0[from..to]), x, sums);
+            let mut part = [&[][..]; W];
+            for j in 0..W {
+                part[j] = &w[j].as_chunks::<B>().0[from..to];
+            }
+            accumulate_group::<S, D, B, W, X>(s, part, group, x.width, at, sums);
         }
+    }
+    let mut rows = [x.x; X];
+    for i in 0..X {
+        rows[i] = &x.x[(at + i) * x.cols..(at + i + 1) * x.cols];
     }
     for (n, w) in whole.iter().enumerate().take(N) {
         for i in 0..X {
             for j in 0..W {
-                out[i][n * W + j] = finish::<S, D, B>(s, sums[n][i][j], w[j], x[i]);
+                out[i][n * W + j] = finish::<S, D, B>(s, sums[n][i][j], w[j], rows[i]);
             }
         }
     }
     for (j, w) in w.iter().enumerate().skip(whole.len() * W) {
-        let products = block::<S, D, B, 1, X>(s, [w], x);
+        let products = block::<S, D, B, 1, X>(s, [w], rows);
         for i in 0..X {
             out[i][j] = products[i][0];
         }
     }
 }
 
-/// A tile of up to [`TILE`] consecutive weight rows against up to [`GROUP`] activation rows of `cols`
-/// elements each: `out[i][j]` is the product of activation row `i` and weight row `j`.
+/// A tile of up to [`TILE`] consecutive weight rows against a group of activation rows: `out[i][j]` is the
+/// product of activation row `i` and weight row `j`.
 #[inline(always)]
 pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(
     s: S,
     w: &[u8],
-    cols: usize,
-    x: &[f32],
+    x: &FloatRows<'_>,
     out: &mut Outputs,
 ) {
-    if cols == 0 {
+    if x.cols == 0 {
         *out = [[0.0; TILE]; GROUP];
         return;
     }
     let mut weights = [&w[..0]; TILE];
     let mut rows = 0;
-    for (row, bytes) in weights.iter_mut().zip(w.chunks_exact(cols * (B / 16))) {
+    for (row, bytes) in weights.iter_mut().zip(w.chunks_exact(x.cols * (B / 16))) {
         *row = bytes;
         rows += 1;
     }
     let weights = &weights[..rows];
-    let count = (x.len() / cols).min(GROUP);
-    let row = |i: usize| &x[i * cols..(i + 1) * cols];
     let mut at = 0;
-    while at < count {
+    while at < x.width.min(GROUP) {
         let out = &mut out[at..];
         // As many products as the registers hold the sums of.
-        at += match count - at {
+        at += match x.width - at {
+            1 => {
+                one::<S, D, B>(s, weights, &x.x[at * x.cols..], &mut out[0]);
+                1
+            }
             6.. if S::WIDE => {
-                blocked::<S, D, B, 4, 6, 4>(s, weights, [0, 1, 2, 3, 4, 5].map(|i| row(at + i)), out);
+                blocked::<S, D, B, 4, 6, 4>(s, weights, x, at, out);
                 6
             }
             4.. if S::WIDE => {
-                blocked::<S, D, B, 4, 4, 4>(s, weights, [0, 1, 2, 3].map(|i| row(at + i)), out);
+                blocked::<S, D, B, 4, 4, 4>(s, weights, x, at, out);
                 4
             }
             4.. => {
-                blocked::<S, D, B, 1, 4, TILE>(s, weights, [0, 1, 2, 3].map(|i| row(at + i)), out);
+                blocked::<S, D, B, 1, 4, TILE>(s, weights, x, at, out);
                 4
             }
-            2.. => {
-                blocked::<S, D, B, 2, 2, 8>(s, weights, [row(at), row(at + 1)], out);
-                2
-            }
             _ => {
-                one::<S, D, B>(s, weights, row(at), &mut out[0]);
-                1
+                blocked::<S, D, B, 2, 2, 8>(s, weights, x, at, out);
+                2
             }
         };
     }

@@ -14,7 +14,7 @@ mod avx512;
 mod avx512_int;
 mod elementwise;
 mod exp;
-mod float;
+pub(super) mod float;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]

@@ -74,7 +74,11 @@ fn rows_q4_0<L: Lanes, const X: usize>(
         };
         let d = l.load_f16(&heads[0]);
         // The stored quants are 8 too large.
-        let dots = l.dot_q4::<X>(w, x.quants, x.offsets.map(|o| l.splat_i(o)));
+        let mut start = [l.splat_i(0); X];
+        for i in 0..X {
+            start[i] = l.splat_i(x.offsets[i]);
+        }
+        let dots = l.dot_q4::<X>(w, x.quants, start);
         for i in 0..X {
             acc[i] = l.fma(l.mul(d, l.splat(x.scales[i])), l.to_f32(dots[i]), acc[i]);
         }

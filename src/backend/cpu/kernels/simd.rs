@@ -6,7 +6,8 @@
 /// whichever set runs it. The value itself proves that the instructions are there.
 ///
 /// Implementations and all that is generic over them are `#[inline(always)]`: only inside of a function with
-/// the right target features do they become vector instructions.
+/// the right target features do they become vector instructions. Closures and what takes them (`array::map`)
+/// may stay outside of it, so operations on vectors are in plain loops.
 pub(crate) trait Simd: Copy {
     /// Sixteen f32.
     type F: Copy;
@@ -56,7 +57,11 @@ pub(crate) trait Simd: Copy {
     /// [`Self::sum`] of each vector.
     #[inline(always)]
     fn sum_each(self, v: &[Self::F; 16]) -> Self::F {
-        self.load(&v.map(|v| self.sum(v)))
+        let mut sums = [0.0; 16];
+        for i in 0..16 {
+            sums[i] = self.sum(v[i]);
+        }
+        self.load(&sums)
     }
 }
 
@@ -77,12 +82,16 @@ pub(crate) fn tree_sum(mut s: [f32; 16]) -> f32 {
 #[inline(always)]
 pub(crate) fn max_lane<S: Simd>(s: S, v: S::F) -> f32 {
     let mut lanes = [0.0; 16];
-    s.store(v, &mut lanes);
-    let mut max = f32::NEG_INFINITY;
-    for lane in lanes {
-        max = if lane > max { lane } else { max };
+    // This order of the operands drops a NaN.
+    s.store(s.max(s.splat(f32::NEG_INFINITY), v), &mut lanes);
+    let mut step = 8;
+    while step > 0 {
+        for i in 0..step {
+            lanes[i] = if lanes[i + step] > lanes[i] { lanes[i + step] } else { lanes[i] };
+        }
+        step /= 2;
     }
-    max
+    lanes[0]
 }
 
 /// Up to sixteen values and `fill` behind them.

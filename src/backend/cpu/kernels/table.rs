@@ -6,7 +6,7 @@ use super::super::isa::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::super::isa::{Avx2, Avx512};
 use super::attention::{self, Attend};
-use super::float::{self, StoredBf16, StoredF16, StoredF32};
+use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
 use super::packed::{QuantizedRows, TileLayout};
 use super::scalar::Scalar;
 use super::{Outputs, elementwise, quantized};
@@ -16,8 +16,8 @@ use crate::core::{BLOCK_LEN, DType};
 pub(crate) type Widen = fn(&[u8], &mut [f32]);
 /// Values; places from a block to the next; their quants, scales and offsets.
 pub(crate) type Quantize = fn(&[f32], usize, &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [i32]);
-/// Tile of float weight rows, their columns, activation rows, results.
-pub(crate) type FloatTile = fn(&[u8], usize, &[f32], &mut Outputs);
+/// Tile of float weight rows, group of activation rows, results.
+pub(crate) type FloatTile = fn(&[u8], &FloatRows<'_>, &mut Outputs);
 /// Layout, tile of packed weight rows, group of activation rows, results.
 pub(crate) type QuantizedTile = fn(&TileLayout, &[u8], &QuantizedRows<'_>, &mut Outputs);
 
@@ -128,11 +128,11 @@ macro_rules! table {
                 narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
                 float_tiles: [
                     compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
-                        (w: &[u8], cols: usize, x: &[f32], out: &mut Outputs)),
+                        (w: &[u8], x: &FloatRows<'_>, out: &mut Outputs)),
                     compiled!(S [$($feature)*] float::tile::<S, StoredF16, 32>,
-                        (w: &[u8], cols: usize, x: &[f32], out: &mut Outputs)),
+                        (w: &[u8], x: &FloatRows<'_>, out: &mut Outputs)),
                     compiled!(S [$($feature)*] float::tile::<S, StoredBf16, 32>,
-                        (w: &[u8], cols: usize, x: &[f32], out: &mut Outputs)),
+                        (w: &[u8], x: &FloatRows<'_>, out: &mut Outputs)),
                 ],
                 widen: [
                     compiled!(S [$($feature)*] float::widen::<S, StoredF32, 64>, (x: &[u8], out: &mut [f32])),

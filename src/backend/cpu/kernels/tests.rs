@@ -1,6 +1,7 @@
 //! Every instruction set of this machine against the scalar truth, to the bit.
 
 use super::attention::{Attend, KEYS, scratch_len};
+use super::float::FloatRows;
 use super::packed::{QuantizedRows, TileLayout};
 use super::{GROUP, Kernels, TILE};
 use crate::backend::cpu::isa::Isa;
@@ -54,7 +55,12 @@ fn float_tiles_are_the_scalar_dot() {
                     [(0, 1), (1, 1), (4, 2), (7, 3), (16, 4), (15, 5), (16, 12), (9, 11), (3, 0)]
                 {
                     let mut out = [[9.0; TILE]; GROUP];
-                    k.float_tile(dtype).unwrap()(&w[..rows * row], cols, &x[..xs * cols], &mut out);
+                    let mut chunks = Vec::new();
+                    for (c, i) in (0..cols / 16).flat_map(|c| (0..xs).map(move |i| (c, i))) {
+                        chunks.push(*x[i * cols + 16 * c..].first_chunk().unwrap());
+                    }
+                    let group = FloatRows { width: xs, cols, x: &x[..xs * cols], chunks: &chunks };
+                    k.float_tile(dtype).unwrap()(&w[..rows * row], &group, &mut out);
                     for (i, j) in (0..xs).flat_map(|i| (0..rows).map(move |j| (i, j))) {
                         let truth =
                             dot_float(dtype, &w[j * row..(j + 1) * row], &x[i * cols..(i + 1) * cols]);

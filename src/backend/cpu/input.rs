@@ -1,0 +1,114 @@
+//! The input of linear layers in the forms that the matrix kernels read: groups of [`GROUP`] rows and what is
+//! left, each with its rows interleaved, so that a kernel reads it from front to back.
+
+use super::buffer::AlignedBytes;
+use super::disjoint::Disjoint;
+use super::kernels::float::FloatRows;
+use super::kernels::packed::QuantizedRows;
+use super::kernels::{GROUP, Kernels};
+use super::pool::Pool;
+use crate::core::{BLOCK_LEN, Result};
+
+/// Memory for the forms of one input. Grown, then reused.
+#[derive(Default)]
+pub(super) struct Input {
+    quants: Vec<[i8; BLOCK_LEN]>,
+    scales: Vec<f32>,
+    offsets: Vec<i32>,
+    chunks: AlignedBytes,
+}
+
+/// The rows of one input.
+pub(super) struct Rows<'a> {
+    /// Rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub cols: usize,
+    x: &'a [f32],
+    input: &'a Input,
+    chunks: &'a [[f32; 16]],
+}
+
+impl Input {
+    /// Brings `x`, `[rows][cols]`, into the form for quantized weights.
+    pub fn quantize(
+        &mut self,
+        kernels: &Kernels,
+        pool: &mut Pool,
+        x: &[f32],
+        rows: usize,
+        cols: usize,
+    ) -> Result<()> {
+        let blocks = cols.div_ceil(BLOCK_LEN);
+        if self.scales.len() < rows * blocks {
+            self.quants.resize(rows * blocks, [0; BLOCK_LEN]);
+            self.scales.resize(rows * blocks, 0.0);
+            self.offsets.resize(rows * blocks, 0);
+        }
+        let quants = Disjoint::new(&mut self.quants);
+        let scales = Disjoint::new(&mut self.scales);
+        let offsets = Disjoint::new(&mut self.offsets);
+        super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
+            let first = group * GROUP;
+            let width = GROUP.min(rows - first);
+            let range = first * blocks..(first + width) * blocks;
+            // SAFETY: each group is one call's, and groups do not overlap.
+            let (q, d, o) =
+                unsafe { (quants.part(range.clone()), scales.part(range.clone()), offsets.part(range)) };
+            for row in 0..width.min(q.len()) {
+                let x = &x[(first + row) * cols..(first + row + 1) * cols];
+                (kernels.quantize)(x, width, &mut q[row..], &mut d[row..], &mut o[row..]);
+            }
+        })
+    }
+
+    /// Brings `x`, `[rows][cols]`, into the form for float weights.
+    pub fn interleave(&mut self, pool: &mut Pool, x: &[f32], rows: usize, cols: usize) -> Result<()> {
+        let chunks = cols / 16;
+        self.chunks.grow(rows * chunks * size_of::<[f32; 16]>(), "linear")?;
+        let out = Disjoint::new(self.chunks.view_mut::<[f32; 16]>());
+        super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
+            let first = group * GROUP;
+            let width = GROUP.min(rows - first);
+            // SAFETY: each group is one call's, and groups do not overlap.
+            let out = unsafe { out.part(first * chunks..(first + width) * chunks) };
+            for row in 0..width {
+                let x = x[(first + row) * cols..(first + row + 1) * cols].as_chunks().0;
+                for (out, x) in out.iter_mut().skip(row).step_by(width).zip(x) {
+                    *out = *x;
+                }
+            }
+        })
+    }
+
+    /// The rows of `x`, of which the forms that are read have been made.
+    pub fn view<'a>(&'a self, x: &'a [f32], rows: usize, cols: usize) -> Rows<'a> {
+        Rows { rows, cols, x, input: self, chunks: self.chunks.view() }
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// The group of `width` rows from row `from` on, for quantized weights.
+    pub fn quantized(&self, from: usize, width: usize) -> QuantizedRows<'a> {
+        let blocks = self.cols.div_ceil(BLOCK_LEN);
+        let range = from * blocks..(from + width) * blocks;
+        QuantizedRows {
+            width,
+            quants: &self.input.quants[range.clone()],
+            scales: &self.input.scales[range.clone()],
+            offsets: &self.input.offsets[range],
+        }
+    }
+
+    /// The group of `width` rows from row `from` on, for float weights.
+    pub fn floats(&self, from: usize, width: usize) -> FloatRows<'a> {
+        let chunks = self.cols / 16;
+        let x = &self.x[from * self.cols..(from + width) * self.cols];
+        let interleaved = if self.rows == 1 {
+            x.as_chunks().0
+        } else {
+            &self.chunks[from * chunks..(from + width) * chunks]
+        };
+        FloatRows { width, cols: self.cols, x, chunks: interleaved }
+    }
+}
