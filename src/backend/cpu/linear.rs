@@ -1,15 +1,21 @@
 //! Linear layers: the work of several weights over one input, cut into tiles of weight rows.
 
+use std::ops::Range;
+
 use super::disjoint::Disjoint;
 use super::input::{Input, Rows};
-use super::kernels::{GROUP, Kernels, TILE};
+use super::kernels::{GROUP, Kernels, Outputs, TILE};
 use super::pool::Pool;
 use super::weight::{CpuWeight, Matrix};
 use super::{CpuBackend, broken};
 use crate::core::{CoreError, LinearPart, PreparedWeight, Result};
 
-/// Weight bytes that are worth handing out as one chunk, times activation rows.
-const CHUNK_BYTES: usize = 32 << 10;
+/// Weight bytes that a chunk has at most (but at least a tile): they stay in the second-level cache while all
+/// activation rows pass by, and one row still reads them in a long run.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Weight bytes of one of the small chunks at the end, times activation rows.
+const LAST_BYTES: usize = 16 << 10;
 
 /// Layers that go into one run; more than these (no model has so many) take several runs.
 const PARTS: usize = 8;
@@ -49,9 +55,9 @@ pub(super) fn linear(
                 tile_bytes.max(part.weight.dtype().bytes_for(cols).unwrap_or(0).saturating_mul(TILE));
             *view = Some(Part { weight: part.weight, bias, out });
         }
-        let per_chunk = (CHUNK_BYTES / tile_bytes.saturating_mul(rows.max(1))).max(1);
-        pool.run(tiles.div_ceil(per_chunk), &|chunk| {
-            let range = chunk.index * per_chunk..((chunk.index + 1) * per_chunk).min(tiles);
+        let chunks = Chunks::new(tiles, tile_bytes, rows, pool.threads());
+        pool.run(chunks.count(), &|chunk| {
+            let range = chunks.range(chunk.index);
             let mut first = 0;
             for part in views.iter().flatten() {
                 let count = part.weight.rows().div_ceil(TILE);
@@ -67,52 +73,83 @@ pub(super) fn linear(
     Ok(())
 }
 
+/// How tiles are handed out: large chunks first, and for the last quarter small ones, so that the threads end at
+/// about the same time.
+struct Chunks {
+    tiles: usize,
+    /// Number and tiles of the large chunks.
+    large: (usize, usize),
+    /// Tiles of a small chunk.
+    small: usize,
+}
+
+impl Chunks {
+    fn new(tiles: usize, tile_bytes: usize, rows: usize, threads: usize) -> Self {
+        let most = (CHUNK_BYTES / tile_bytes).max(1);
+        let small = (LAST_BYTES / tile_bytes.saturating_mul(rows.max(1))).clamp(1, most);
+        let large = (tiles / (8 * threads)).clamp(small, most);
+        Self { tiles, large: (tiles / 4 * 3 / large, large), small }
+    }
+
+    fn count(&self) -> usize {
+        self.large.0 + (self.tiles - self.large.0 * self.large.1).div_ceil(self.small)
+    }
+
+    fn range(&self, index: usize) -> Range<usize> {
+        let (count, large) = self.large;
+        let (from, tiles) = match index.checked_sub(count) {
+            None => (index * large, large),
+            Some(rest) => (count * large + rest * self.small, self.small),
+        };
+        from..(from + tiles).min(self.tiles)
+    }
+}
+
 impl Part<'_> {
-    /// Computes the outputs of some tiles for all activation rows.
-    fn tiles(&self, kernels: &Kernels, input: &Rows<'_>, tiles: std::ops::Range<usize>) {
-        let (rows, dtype) = (self.weight.rows(), self.weight.dtype());
-        match self.weight.matrix() {
-            Matrix::Packed(bytes, layout) => {
-                let Some(kernel) = kernels.quantized_tile(dtype) else { return };
-                for t in tiles {
-                    let tile = &bytes[t * layout.bytes()..(t + 1) * layout.bytes()];
-                    self.groups(input.rows, t * TILE..((t + 1) * TILE).min(rows), |from, count, out| {
-                        kernel(layout, tile, &input.quantized(from, count), out);
+    /// Computes the outputs of some tiles for all activation rows, a group of rows after the other.
+    fn tiles(&self, kernels: &Kernels, input: &Rows<'_>, tiles: Range<usize>) {
+        for from in (0..input.rows).step_by(GROUP) {
+            let count = GROUP.min(input.rows - from);
+            match self.weight.matrix() {
+                Matrix::Packed(bytes, layout) => {
+                    let Some(kernel) = kernels.quantized_tile(self.weight.dtype()) else { return };
+                    let x = input.quantized(from, count);
+                    self.each(from, count, tiles.clone(), |t, _, out| {
+                        kernel(layout, &bytes[t * layout.bytes()..(t + 1) * layout.bytes()], &x, out);
                     });
                 }
-            }
-            Matrix::Float(bytes, row) => {
-                let Some(kernel) = kernels.float_tile(dtype) else { return };
-                for t in tiles {
-                    let outputs = t * TILE..((t + 1) * TILE).min(rows);
-                    let tile = &bytes[outputs.start * row..outputs.end * row];
-                    self.groups(input.rows, outputs, |from, count, out| {
-                        kernel(tile, &input.floats(from, count), out);
+                Matrix::Float(bytes, row) => {
+                    let Some(kernel) = kernels.float_tile(self.weight.dtype()) else { return };
+                    let x = input.floats(from, count);
+                    self.each(from, count, tiles.clone(), |_, outputs, out| {
+                        kernel(&bytes[outputs.start * row..outputs.end * row], &x, out);
                     });
                 }
             }
         }
     }
 
-    /// Calls `kernel` for each group of activation rows and stores what it answers, with the bias.
-    fn groups(
+    /// Calls `kernel` for each tile with its number and outputs, and stores what it answers for `count` rows from
+    /// row `from` on, with the bias.
+    fn each(
         &self,
-        rows: usize,
-        outputs: std::ops::Range<usize>,
-        kernel: impl Fn(usize, usize, &mut [[f32; TILE]; GROUP]),
+        from: usize,
+        count: usize,
+        tiles: Range<usize>,
+        kernel: impl Fn(usize, Range<usize>, &mut Outputs),
     ) {
         let width = self.weight.rows();
-        let bias = self.bias.map(|b| &b[outputs.clone()]);
         let mut result = [[0.0; TILE]; GROUP];
-        for from in (0..rows).step_by(GROUP) {
-            let count = GROUP.min(rows - from);
-            kernel(from, count, &mut result);
+        for t in tiles {
+            let outputs = t * TILE..((t + 1) * TILE).min(width);
+            kernel(t, outputs.clone(), &mut result);
+            let bias = self.bias.map(|b| &b[outputs.clone()]).unwrap_or_default();
             for (i, values) in result.iter().enumerate().take(count) {
                 let at = (from + i) * width;
                 // SAFETY: a tile is one chunk's, so nobody else has these columns of the row.
                 let out = unsafe { self.out.part(at + outputs.start..at + outputs.end) };
                 out.copy_from_slice(&values[..out.len()]);
-                for (o, b) in out.iter_mut().zip(bias.unwrap_or_default()) {
+                for (o, b) in out.iter_mut().zip(bias) {
                     *o += b;
                 }
             }
@@ -129,4 +166,27 @@ pub(super) fn check_part(part: &mut LinearPart<'_, CpuBackend>, rows: usize, col
         CoreError::expect_eq(op, "bias length", bias.vector(op)?.len(), part.weight.rows())?;
     }
     part.out.set_rows(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_all_tiles_once_and_in_order() {
+        for tiles in [0, 1, 2, 3, 31, 128, 513, 8016] {
+            for (bytes, rows, threads) in [(18 << 10, 1, 2), (1 << 20, 1, 8), (64, 512, 1), (9, 1, 1024)] {
+                let chunks = Chunks::new(tiles, bytes, rows, threads);
+                let mut next = 0;
+                for i in 0..chunks.count() {
+                    let range = chunks.range(i);
+                    assert_eq!(range.start, next, "{tiles} {bytes} {rows} {threads}");
+                    assert!(range.end > range.start);
+                    assert!(range.len() * bytes <= CHUNK_BYTES.max(bytes));
+                    next = range.end;
+                }
+                assert_eq!(next, tiles);
+            }
+        }
+    }
 }
