@@ -2214,7 +2214,7 @@ def generate(count: int, seed: str, avoid: set[bytes]) -> list[str]:
 def main() -> int:
     """Command line entry point."""
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--stories", type=int, default=300_000, help="number of training stories (default 300000)")
+    ap.add_argument("--stories", type=int, default=330_000, help="number of training stories (default 330000)")
     ap.add_argument("--heldout-stories", type=int, default=2000, help="number of held-out stories (default 2000)")
     ap.add_argument("--seed", type=int, default=1, help="seed of the two story streams (default 1)")
     ap.add_argument("--out", type=Path, required=True, help="training corpus to write")
