@@ -38,13 +38,17 @@ impl Lanes for Avx2 {
         unsafe {
             let ones = _mm256_set1_epi16(1);
             let mut acc = [[_mm256_setzero_si256(); 2]; X];
-            for (g, half) in (0..8).flat_map(|g| [(g, 0), (g, 1)]) {
-                let w = _mm256_loadu_si256(w.as_ptr().add(64 * g + 32 * half).cast());
-                let magnitude = _mm256_abs_epi8(w);
+            for g in 0..8 {
+                let p = w.as_ptr().add(64 * g);
+                let w = [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())];
+                let magnitudes = [_mm256_abs_epi8(w[0]), _mm256_abs_epi8(w[1])];
                 for i in 0..X {
-                    let signed = _mm256_sign_epi8(_mm256_set1_epi32(run(&x[i], g)), w);
-                    let pairs = _mm256_maddubs_epi16(magnitude, signed);
-                    acc[i][half] = _mm256_add_epi32(acc[i][half], _mm256_madd_epi16(pairs, ones));
+                    let x = _mm256_set1_epi32(run(&x[i], g));
+                    for half in 0..2 {
+                        let signed = _mm256_sign_epi8(x, w[half]);
+                        let pairs = _mm256_maddubs_epi16(magnitudes[half], signed);
+                        acc[i][half] = _mm256_add_epi32(acc[i][half], _mm256_madd_epi16(pairs, ones));
+                    }
                 }
             }
             acc
@@ -61,14 +65,22 @@ impl Lanes for Avx2 {
         unsafe {
             let mask = _mm256_set1_epi8(15);
             let mut acc = [[_mm256_setzero_si256(); 2]; X];
-            for (g, half) in (0..4).flat_map(|g| [(g, 0), (g, 1)]) {
-                let w = _mm256_loadu_si256(w.as_ptr().add(64 * g + 32 * half).cast());
-                let low = _mm256_and_si256(w, mask);
-                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(w), mask);
+            for g in 0..4 {
+                let p = w.as_ptr().add(64 * g);
+                let w = [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())];
+                let low = [_mm256_and_si256(w[0], mask), _mm256_and_si256(w[1], mask)];
+                let high = [
+                    _mm256_and_si256(_mm256_srli_epi16::<4>(w[0]), mask),
+                    _mm256_and_si256(_mm256_srli_epi16::<4>(w[1]), mask),
+                ];
                 for i in 0..X {
-                    let a = _mm256_maddubs_epi16(low, _mm256_set1_epi32(run(&x[i], g)));
-                    let b = _mm256_maddubs_epi16(high, _mm256_set1_epi32(run(&x[i], g + 4)));
-                    acc[i][half] = _mm256_add_epi16(acc[i][half], _mm256_add_epi16(a, b));
+                    let a = _mm256_set1_epi32(run(&x[i], g));
+                    let b = _mm256_set1_epi32(run(&x[i], g + 4));
+                    for half in 0..2 {
+                        let products = _mm256_maddubs_epi16(low[half], a);
+                        let products = _mm256_add_epi16(products, _mm256_maddubs_epi16(high[half], b));
+                        acc[i][half] = _mm256_add_epi16(acc[i][half], products);
+                    }
                 }
             }
             let ones = _mm256_set1_epi16(1);
