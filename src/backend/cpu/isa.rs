@@ -129,3 +129,22 @@ impl Neon {
         Self(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::kernels::Kernels;
+
+    #[test]
+    fn the_best_set_comes_last_and_all_have_kernels() {
+        let all = Isa::available();
+        assert_eq!(all[0], Isa::Scalar);
+        assert_eq!(all.last().copied(), Isa::detect().or(Some(Isa::Scalar)));
+        for (i, &isa) in all.iter().enumerate() {
+            assert!(!all[..i].contains(&isa), "{isa} twice");
+            assert!(Kernels::of(isa).is_some(), "{isa}");
+        }
+        // What has the wider vectors can also do with the narrower ones.
+        assert!(!all.contains(&Isa::Avx512) || all.contains(&Isa::Avx2));
+    }
+}

@@ -297,7 +297,7 @@ fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slots: usize) -> Vec<f64> {
 #[test]
 fn attention_is_softmax_and_the_same_everywhere() {
     let scalar = Kernels::of(Isa::Scalar).unwrap();
-    for (dim, heads) in [(1, 1), (15, 2), (16, 3), (17, 4), (32, 5), (64, 4), (80, 8)] {
+    for (dim, heads) in [(1, 1), (15, 2), (16, 3), (17, 4), (32, 5), (48, 1), (64, 4), (64, 7), (80, 8)] {
         for (at, rows) in [(0, 1), (0, 3), (KEYS - 2, 4), (KEYS - 1, 1), (KEYS, 1), (2 * KEYS + 5, 2)] {
             let slots = at + rows;
             let q = numbers(1, rows * heads * dim, false);
