@@ -8,13 +8,12 @@
 
 #![allow(clippy::print_stdout, reason = "the table is the program's result")]
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
 use llm_rs2::core::{BLOCK_LEN, DType, HostTensor, Shape};
-use llm_rs2::engine::{ModelFiles, Observer, Request, Session, SessionOptions};
+use llm_rs2::engine::{ModelFiles, Request, Session, SessionOptions};
 use llm_rs2::format::{FormatError, TensorSource};
 use llm_rs2::quant::{dequantize_row, q4_0, q4_1};
 use llm_rs2::sampling::SamplingParams;
@@ -89,23 +88,9 @@ fn make_up_texts(model: &Path) -> Result<Vec<Vec<u32>>> {
                 stop: Vec::new(),
                 ignore_eos: false,
             };
-            Ok([start.clone(), session.generate(&request, &mut Silent)?.ids].concat())
+            Ok([start.clone(), session.generate(&request, &mut ())?.ids].concat())
         })
         .collect()
-}
-
-struct Silent;
-
-impl Observer for Silent {
-    fn prefill(&mut self, _: usize, _: usize) {}
-
-    fn text(&mut self, _: &str) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
-    fn cancelled(&self) -> bool {
-        false
-    }
 }
 
 /// Matrices as plain rounding leaves them, in f32. The search keeps such a matrix as it is: its grid has no

@@ -38,6 +38,19 @@ pub trait Observer {
     fn cancelled(&self) -> bool;
 }
 
+/// Nobody watches.
+impl Observer for () {
+    fn prefill(&mut self, _: usize, _: usize) {}
+
+    fn text(&mut self, _: &str) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
 /// Why a generation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finish {

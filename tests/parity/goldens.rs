@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
 use llm_rs2::core::{Backend, DType};
-use llm_rs2::engine::{ModelFiles, Observer, Request, Session, SessionOptions};
+use llm_rs2::engine::{ModelFiles, Request, Session, SessionOptions};
 use llm_rs2::sampling::SamplingParams;
 use serde::Deserialize;
 
@@ -105,21 +104,6 @@ pub fn logits<B: Backend>(session: &mut Session<B>, ids: &[u32]) -> Vec<Vec<f32>
     rows
 }
 
-/// Follows nothing.
-pub struct Silent;
-
-impl Observer for Silent {
-    fn prefill(&mut self, _: usize, _: usize) {}
-
-    fn text(&mut self, _: &str) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
-
 /// The likeliest continuation, through the same path as the program's.
 pub fn greedy<B: Backend>(session: &mut Session<B>, prompt: &[u32], tokens: usize) -> Vec<u32> {
     let request = Request {
@@ -129,5 +113,5 @@ pub fn greedy<B: Backend>(session: &mut Session<B>, prompt: &[u32], tokens: usiz
         stop: Vec::new(),
         ignore_eos: true,
     };
-    session.generate(&request, &mut Silent).expect("generation succeeds").ids
+    session.generate(&request, &mut ()).expect("generation succeeds").ids
 }
