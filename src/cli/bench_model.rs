@@ -13,27 +13,20 @@ use self::args::Args;
 use self::table::{Row, Table, count};
 use super::args::BackendName;
 use super::progress::Progress;
-use super::run::say;
+use super::run::exit_code;
 use super::{interrupt, provenance};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{ModelBench, Test};
 use crate::core::{Backend, DType, KvLayout};
-use crate::engine::{ModelFiles, available_bytes, fits, human_bytes};
+use crate::engine::{ModelFiles, available_bytes, human_bytes};
 use crate::format::TensorSource;
 use crate::models::llama::{Llama, parameter_count};
 use crate::models::{ModelConfig, RandomWeights};
 
 /// Runs the program on the process's arguments.
 pub fn bench_model() -> ExitCode {
-    let args = Args::from_process();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Args::from_process()).map(|()| ExitCode::SUCCESS))
 }
 
 /// The model to measure.
@@ -98,11 +91,7 @@ fn check(args: &Args, subject: &Subject, tests: &[Test]) -> Result<Vec<DType>> {
     let formats: Vec<DType> = args
         .weight_dtype
         .iter()
-        .map(|wanted| {
-            let dtype = wanted.choose(config, subject.stored, available);
-            fits(config, dtype, available).map_err(anyhow::Error::msg)?;
-            Ok(dtype)
-        })
+        .map(|wanted| wanted.settle(config, subject.stored, available).map_err(anyhow::Error::msg))
         .collect::<Result<_>>()?;
     let positions = most_positions(tests);
     for &dtype in &args.kv_type {

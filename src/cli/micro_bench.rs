@@ -15,7 +15,7 @@ use self::table::Setting;
 use super::args::BackendName;
 use super::output::Stream;
 use super::progress::Progress;
-use super::run::say;
+use super::run::exit_code;
 use super::{interrupt, provenance};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
@@ -27,13 +27,7 @@ const LIMITS_TIME: Duration = Duration::from_secs(2);
 
 /// Runs the program on the process's arguments.
 pub fn micro_bench() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Args::parse()).map(|()| ExitCode::SUCCESS))
 }
 
 fn run(args: &Args) -> Result<()> {

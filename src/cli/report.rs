@@ -85,7 +85,7 @@ impl Report<'_> {
             "settings": {
                 "model": self.model,
                 "backend": self.backend,
-                "weight_dtype": self.settings.weight_dtype().name(),
+                "weight_dtype": self.settings.session.weight_dtype.name(),
                 "kv_type": self.settings.session.kv_dtype.name(),
                 "max_seq_len": self.settings.session.max_seq_len,
                 "prefill_chunk": self.settings.session.prefill_chunk,

@@ -21,14 +21,15 @@ use crate::engine::{Finish, ModelFiles, Request, Session, human_bytes};
 
 /// Runs the program on the process's arguments.
 pub fn generate() -> ExitCode {
-    let args = Args::parse();
-    match run(&args) {
-        Ok(code) => code,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Args::parse()))
+}
+
+/// How every program ends: with its own code, or with one sentence on standard error.
+pub(super) fn exit_code(result: Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        say(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 /// A line on standard error; where even that is closed there is nobody left to tell.
@@ -102,7 +103,7 @@ impl Job<'_> {
         if !args.quiet {
             say(&format!(
                 "{model}: {} weights, {} | {described}",
-                settings.weight_dtype(),
+                settings.session.weight_dtype,
                 human_bytes(weight_bytes as u64)
             ));
         }

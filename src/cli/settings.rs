@@ -6,8 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use anyhow::{Context, Result};
 
 use super::args::{Args, Seed};
-use crate::core::DType;
-use crate::engine::{ModelFiles, SessionOptions, available_bytes, fits};
+use crate::engine::{ModelFiles, SessionOptions, available_bytes};
 use crate::models::GenerationConfig;
 use crate::sampling::SamplingParams;
 
@@ -35,9 +34,8 @@ impl Settings {
     /// Values out of range, weights that do not fit in memory.
     pub fn new(args: &Args, files: &ModelFiles) -> Result<Self> {
         let config = &files.config;
-        let available = available_bytes();
-        let weight_dtype = args.weight_dtype.choose(config, files.stored, available);
-        fits(config, weight_dtype, available).map_err(anyhow::Error::msg)?;
+        let weight_dtype =
+            args.weight_dtype.settle(config, files.stored, available_bytes()).map_err(anyhow::Error::msg)?;
         let trained = config.max_position_embeddings;
         let max_seq_len = args.max_seq_len.unwrap_or(MAX_SEQ_LEN.min(trained));
         let mut warnings = Vec::new();
@@ -57,11 +55,6 @@ impl Settings {
             sampling: sampling(args, &files.generation)?,
             warnings,
         })
-    }
-
-    /// Type of the weights, for reports.
-    pub fn weight_dtype(&self) -> DType {
-        self.session.weight_dtype
     }
 }
 

@@ -172,10 +172,10 @@ impl<B: Backend> Session<B> {
         start: Instant,
     ) -> Result<Finish, EngineError> {
         let limit = request.max_tokens.unwrap_or(usize::MAX);
+        if limit == 0 {
+            return Ok(Finish::Length);
+        }
         loop {
-            if run.history.len() - request.prompt.len() >= limit {
-                return Ok(Finish::Length);
-            }
             if observer.cancelled() {
                 return Ok(Finish::Cancelled);
             }

@@ -16,4 +16,4 @@ pub use memory::{available_bytes, human_bytes, peak_resident_bytes};
 pub use model_files::ModelFiles;
 pub use session::{Session, SessionOptions, nll};
 pub use stop::StopMatcher;
-pub use weight_format::{WeightDType, fits, weight_bytes};
+pub use weight_format::{WeightDType, weight_bytes};

@@ -42,6 +42,20 @@ impl WeightDType {
             }
         }
     }
+
+    /// [`Self::choose`], refused where the weights do not fit in memory.
+    ///
+    /// # Errors
+    /// A sentence that names the smaller format that would fit.
+    pub fn settle(
+        self,
+        config: &ModelConfig,
+        stored: DType,
+        available: Option<u64>,
+    ) -> Result<DType, String> {
+        let dtype = self.choose(config, stored, available);
+        fits(config, dtype, available).map(|()| dtype)
+    }
 }
 
 /// Bytes that the model's weights take in `format`, to within the few kB of norms and block padding.
@@ -51,7 +65,7 @@ pub fn weight_bytes(config: &ModelConfig, format: DType) -> u64 {
 }
 
 /// A sentence if the weights cannot fit in memory, naming the smaller format that would.
-pub fn fits(config: &ModelConfig, format: DType, available: Option<u64>) -> Result<(), String> {
+fn fits(config: &ModelConfig, format: DType, available: Option<u64>) -> Result<(), String> {
     let (need, Some(have)) = (weight_bytes(config, format), available) else { return Ok(()) };
     if need <= have {
         return Ok(());
