@@ -5,13 +5,17 @@ use std::ops::Range;
 use super::buffer::AlignedBytes;
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
-use super::kernels::attention::{Attend, scratch_len};
-use super::pool::Pool;
+use super::kernels::attention::{Attend, SPAN, scratch_len, state_len};
+use super::kernels::table::Attention;
+use super::pool::{Chunk, Pool};
 use super::{CpuBuffer, broken};
 use crate::core::{Buffer, CoreError, DType, KvLayer, KvLayout, Result, Tensor};
 
 /// Query rows that share the reading of a cache tile.
 const ROWS: usize = 8;
+
+/// Chunks a thread below which blocks are cut into spans of the cache.
+const MIN_CHUNKS: usize = 4;
 
 /// Checks that a cache buffer is what its layout says.
 fn check(op: &'static str, buffer: &CpuBuffer, layout: &KvLayout) -> Result<()> {
@@ -129,45 +133,180 @@ pub(super) fn attention(
         return Ok(());
     }
     let kernel = kernels.attend(layout.dtype).ok_or(CoreError::Unsupported { op, dtype: layout.dtype })?;
-    // Few rows are cut finer, so that there is a chunk for every thread.
-    let blocks = rows.div_ceil(ROWS);
-    // Whole cache lines, which vectors then do not cross.
-    let each = scratch_len(ROWS, group, dim).next_multiple_of(16);
-    scratch.grow(each * pool.threads() * size_of::<f32>(), op)?;
-    let scratch = Disjoint::new(scratch.view_mut::<f32>());
-    let queries = q.buffer().f32(op)?;
-    let out = Disjoint::new(out.buffer_mut().f32_mut(op)?);
-    let slot = dim * layout.dtype.block_bytes();
-    let scale = 1.0 / (dim as f32).sqrt();
-    let job = |chunk: super::pool::Chunk| {
-        // The longest rows first: what is left at the end is short.
-        let (block, head) = (blocks - 1 - chunk.index / layout.kv_heads, chunk.index % layout.kv_heads);
-        let first = block * ROWS;
-        let count = ROWS.min(rows - first);
-        let at = at + first;
-        let stored = head * layout.capacity * slot..(head * layout.capacity + at + count) * slot;
-        let column = head * group * dim;
-        let attend = Attend {
-            q: &queries[first * width + column..],
-            q_stride: width,
-            rows: count,
-            heads: group,
-            head_dim: dim,
-            at,
-            keys: &cache.k.bytes()[stored.clone()],
-            values: &cache.v.bytes()[stored],
-            scale,
-        };
-        let mine = chunk.worker * each;
-        // SAFETY: no two chunks are worked on by one thread at a time, so the thread's scratch is this call's.
-        let scratch = unsafe { scratch.part(mine..mine + scratch_len(count, group, dim)) };
-        kernel(&attend, scratch);
-        for row in 0..count {
-            let to = (first + row) * width + column;
-            // SAFETY: these rows of this head are one chunk's.
-            let out = unsafe { out.part(to..to + group * dim) };
-            out.copy_from_slice(&scratch[row * group * dim..(row + 1) * group * dim]);
-        }
+    let blocks = Blocks {
+        rows,
+        at,
+        group,
+        layout,
+        width,
+        q: q.buffer().f32(op)?,
+        keys: cache.k.bytes(),
+        values: cache.v.bytes(),
+        kernel,
+        merge: kernels.merge,
     };
-    pool.run(blocks * layout.kv_heads, &job).map_err(broken)
+    let out = Disjoint::new(out.buffer_mut().f32_mut(op)?);
+    let spans = (at + rows).div_ceil(SPAN);
+    if spans > 1 && blocks.count() < MIN_CHUNKS * pool.threads() {
+        blocks.by_spans(pool, scratch, spans, &out)
+    } else {
+        blocks.by_blocks(pool, scratch, &out)
+    }
+}
+
+/// The work of one call: blocks of up to [`ROWS`] rows, of each head of the cache.
+struct Blocks<'a> {
+    rows: usize,
+    at: usize,
+    /// Query heads that read a head of the cache.
+    group: usize,
+    layout: &'a KvLayout,
+    /// Elements of a query row.
+    width: usize,
+    q: &'a [f32],
+    keys: &'a [u8],
+    values: &'a [u8],
+    kernel: Attention,
+    merge: fn(usize, &mut [f32], &[f32]),
+}
+
+/// One of them: which head of the cache, its first row and its rows.
+#[derive(Clone, Copy)]
+struct Block {
+    head: usize,
+    first: usize,
+    rows: usize,
+}
+
+impl Blocks<'_> {
+    fn count(&self) -> usize {
+        self.rows.div_ceil(ROWS) * self.layout.kv_heads
+    }
+
+    /// The rows that see most come first: what is left at the end is short.
+    fn block(&self, index: usize) -> Block {
+        let first = (self.rows.div_ceil(ROWS) - 1 - index / self.layout.kv_heads) * ROWS;
+        Block { head: index % self.layout.kv_heads, first, rows: ROWS.min(self.rows - first) }
+    }
+
+    /// Elements of a block's state.
+    fn state_len(&self, block: Block) -> usize {
+        state_len(block.rows * self.group, self.layout.head_dim)
+    }
+
+    /// Elements kept for the state of a block and for a thread to work in: whole cache lines, which vectors then do
+    /// not cross.
+    fn room(&self) -> (usize, usize) {
+        let (pairs, dim) = (ROWS.min(self.rows) * self.group, self.layout.head_dim);
+        (state_len(pairs, dim).next_multiple_of(16), scratch_len(pairs, dim).next_multiple_of(16))
+    }
+
+    /// Spans that the last row of a block sees.
+    fn spans(&self, block: Block) -> usize {
+        (self.at + block.first + block.rows).div_ceil(SPAN)
+    }
+
+    fn attend(&self, block: Block, span: usize, state: &mut [f32], scratch: &mut [f32]) {
+        let dim = self.layout.head_dim;
+        let slot = dim * self.layout.dtype.block_bytes();
+        let at = self.at + block.first;
+        let (from, to) = (span * SPAN, ((span + 1) * SPAN).min(at + block.rows));
+        let head = block.head * self.layout.capacity;
+        let stored = (head + from) * slot..(head + to) * slot;
+        let job = Attend {
+            q: &self.q[block.first * self.width + block.head * self.group * dim..],
+            q_stride: self.width,
+            rows: block.rows,
+            heads: self.group,
+            head_dim: dim,
+            visible: at as isize + 1 - from as isize,
+            keys: &self.keys[stored.clone()],
+            values: &self.values[stored],
+            scale: 1.0 / (dim as f32).sqrt(),
+        };
+        (self.kernel)(&job, &mut state[..self.state_len(block)], scratch);
+    }
+
+    /// Sums of values over sums of weights go to a block's rows.
+    fn settle(&self, block: Block, state: &[f32], out: &Disjoint<'_, f32>) {
+        let dim = self.layout.head_dim;
+        let pairs = block.rows * self.group;
+        let sums = &state[pairs * (dim + 1)..];
+        for row in 0..block.rows {
+            let to = (block.first + row) * self.width + block.head * self.group * dim;
+            // SAFETY: these rows of this head are one chunk's.
+            let out = unsafe { out.part(to..to + self.group * dim) };
+            let first = row * self.group;
+            let values = state[first * dim..].chunks_exact(dim);
+            for ((out, values), sum) in out.chunks_exact_mut(dim).zip(values).zip(&sums[first..]) {
+                let inv = 1.0 / *sum;
+                for (o, v) in out.iter_mut().zip(values) {
+                    *o = v * inv;
+                }
+            }
+        }
+    }
+
+    /// A chunk is a block; its thread goes through the spans.
+    fn by_blocks(&self, pool: &mut Pool, scratch: &mut AlignedBytes, out: &Disjoint<'_, f32>) -> Result<()> {
+        let (state, work) = self.room();
+        let each = 2 * state + work;
+        scratch.grow(each * pool.threads() * size_of::<f32>(), "attention")?;
+        let scratch = Disjoint::new(scratch.view_mut::<f32>());
+        let job = |chunk: Chunk| {
+            let block = self.block(chunk.index);
+            let mine = chunk.worker * each;
+            // SAFETY: no two chunks are worked on by one thread at a time, so the thread's scratch is this call's.
+            let mine = unsafe { scratch.part(mine..mine + each) };
+            let (states, work) = mine.split_at_mut(2 * state);
+            let (sum, next) = states.split_at_mut(state);
+            self.attend(block, 0, sum, work);
+            let len = self.state_len(block);
+            for span in 1..self.spans(block) {
+                self.attend(block, span, next, work);
+                (self.merge)(self.layout.head_dim, &mut sum[..len], &next[..len]);
+            }
+            self.settle(block, sum, out);
+        };
+        pool.run(self.count(), &job).map_err(broken)
+    }
+
+    /// A chunk is a span of a block, which serves few blocks on many threads; then the spans are merged.
+    fn by_spans(
+        &self,
+        pool: &mut Pool,
+        scratch: &mut AlignedBytes,
+        spans: usize,
+        out: &Disjoint<'_, f32>,
+    ) -> Result<()> {
+        let (state, work) = self.room();
+        let states = state * spans * self.count();
+        scratch.grow((states + work * pool.threads()) * size_of::<f32>(), "attention")?;
+        let scratch = Disjoint::new(scratch.view_mut::<f32>());
+        let job = |chunk: Chunk| {
+            let (index, span) = (chunk.index / spans, chunk.index % spans);
+            let block = self.block(index);
+            if span >= self.spans(block) {
+                return;
+            }
+            let (at, mine) = (state * chunk.index, states + work * chunk.worker);
+            // SAFETY: the state is this chunk's, the rest is the thread's, which works on one chunk at a time.
+            let (state, work) = unsafe { (scratch.part(at..at + state), scratch.part(mine..mine + work)) };
+            self.attend(block, span, state, work);
+        };
+        pool.run(self.count() * spans, &job).map_err(broken)?;
+        let job = |chunk: Chunk| {
+            let block = self.block(chunk.index);
+            let at = state * chunk.index * spans;
+            // SAFETY: the states of a block are this chunk's.
+            let states = unsafe { scratch.part(at..at + state * spans) };
+            let (sum, later) = states.split_at_mut(state);
+            let len = self.state_len(block);
+            for next in later.chunks_exact(state).take(self.spans(block) - 1) {
+                (self.merge)(self.layout.head_dim, &mut sum[..len], &next[..len]);
+            }
+            self.settle(block, sum, out);
+        };
+        pool.run(self.count(), &job).map_err(broken)
+    }
 }

@@ -208,6 +208,23 @@ fn attention_in_chunks_is_attention_at_once() {
 }
 
 #[test]
+fn attention_over_several_spans_is_the_same_however_it_is_shared_out() {
+    // Three heads on one thread and one row are few chunks a thread, many rows are many; three threads make all
+    // of it few.
+    let layout = KvLayout { dtype: DType::F16, kv_heads: 3, head_dim: 32, capacity: 1200 };
+    let truth = attend_in_steps(&backend(Isa::Scalar, 1), &layout, 6, &[1100]);
+    for isa in Isa::available() {
+        for threads in [1, 3] {
+            let b = backend(isa, threads);
+            for steps in [&[1100][..], &[1030, 1, 1, 68], &[500, 24, 570, 1, 5], &[1, 1098, 1]] {
+                let got = attend_in_steps(&b, &layout, 6, steps);
+                assert_eq!(bits(&got), bits(&truth), "{} steps of {}", b.describe(), steps[0]);
+            }
+        }
+    }
+}
+
+#[test]
 fn large_matrices_are_shared_among_threads_without_a_change() {
     let (rows, cols) = (40, 1030);
     let run = |b: &CpuBackend| {

@@ -1,10 +1,11 @@
 //! Causal attention of a few query rows over one head of the cache.
 //!
-//! Keys are taken in tiles of [`KEYS`] slots counted from slot 0. Per row and head, in this order whatever else
-//! is computed beside it: scores (16 partial sums by index mod 16, one tree) times the scale; the running
-//! maximum; `p = e^(score - max)`; the sum of `p` in 16 partial sums by slot mod 16, one tree; sums and
-//! accumulators so far rescaled by `e^(old max - max)`; values added in ascending slots (the online softmax of
-//! Milakov and Gimelshein 2018, arXiv 1805.02867).
+//! Slots are cut into spans of [`SPAN`], counted from slot 0, and a span into tiles of [`KEYS`]. Per row, head and
+//! span, in this order whatever else is computed beside it, tile by tile: scores (16 partial sums by index mod 16,
+//! one tree) times the scale; the running maximum; `p = e^(score - max)`; the sum of `p` in 16 partial sums by slot
+//! mod 16, one tree; sums and accumulators so far rescaled by `e^(old max - max)`; values added in ascending slots
+//! (the online softmax of Milakov and Gimelshein 2018, arXiv 1805.02867). Spans are then merged in ascending order,
+//! so that they may be computed by different threads (as in Dao et al. 2023, "Flash-Decoding").
 
 use super::exp::exp;
 use super::float::{Stored, StoredF32, block, widen};
@@ -13,10 +14,13 @@ use super::simd::{Simd, max_lane};
 /// Slots of a tile.
 pub(crate) const KEYS: usize = 64;
 
+/// Slots of a span.
+pub(crate) const SPAN: usize = 8 * KEYS;
+
 /// Heads that share the loads of a key or value.
 const HEADS: usize = 4;
 
-/// Query rows against the keys and values of one head.
+/// Query rows against the keys and values of one head, of one span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attend<'a> {
     /// The first query row's first head that reads this head of the cache, and all behind it.
@@ -29,36 +33,47 @@ pub(crate) struct Attend<'a> {
     pub heads: usize,
     /// Elements of a head.
     pub head_dim: usize,
-    /// Slot of the first row: it sees slots `0..=at`.
-    pub at: usize,
-    /// `[at + rows][head_dim]` stored keys.
+    /// Slots of the span that the first row sees; each further row sees one more, as far as there are any. Below 1
+    /// the first rows see none.
+    pub visible: isize,
+    /// `[slots][head_dim]` stored keys of the span.
     pub keys: &'a [u8],
-    /// `[at + rows][head_dim]` stored values.
+    /// `[slots][head_dim]` stored values of the span.
     pub values: &'a [u8],
     /// Factor of the scores.
     pub scale: f32,
 }
 
-/// Elements that [`attend`] needs to work in.
-pub(crate) fn scratch_len(rows: usize, heads: usize, head_dim: usize) -> usize {
-    rows * heads * (head_dim + KEYS + 3) + 2 * KEYS * head_dim
+/// Elements of the state of so many pairs of a row and a head: `[pairs][head_dim]` sums of values, `[pairs]` greatest
+/// scores, `[pairs]` sums of weights.
+pub(crate) fn state_len(pairs: usize, head_dim: usize) -> usize {
+    pairs * (head_dim + 2)
 }
 
-/// Leaves `[rows][heads][head_dim]` results at the start of `scratch`, which has [`scratch_len`] elements.
+/// Elements that [`attend`] needs to work in.
+pub(crate) fn scratch_len(pairs: usize, head_dim: usize) -> usize {
+    pairs * (KEYS + 1) + 2 * KEYS * head_dim
+}
+
+/// Leaves what the span's slots make in `state`, of [`state_len`] elements. `scratch` has [`scratch_len`].
 #[inline(always)]
-pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(s: S, job: &Attend<'_>, scratch: &mut [f32]) {
+pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(
+    s: S,
+    job: &Attend<'_>,
+    state: &mut [f32],
+    scratch: &mut [f32],
+) {
     let (pairs, dim) = (job.rows * job.heads, job.head_dim);
-    let (acc, rest) = scratch.split_at_mut(pairs * dim);
-    let (p, rest) = rest.split_at_mut(pairs * KEYS);
+    let (acc, rest) = state.split_at_mut(pairs * dim);
+    let (max, sum) = rest.split_at_mut(pairs);
+    let (p, rest) = scratch.split_at_mut(pairs * KEYS);
     let (wide, rest) = rest.split_at_mut(2 * KEYS * dim);
-    let (max, rest) = rest.split_at_mut(pairs);
-    let (sum, kept) = rest.split_at_mut(pairs);
     acc.fill(0.0);
     max.fill(f32::NEG_INFINITY);
     sum.fill(0.0);
-    let mut state = State { acc, p: p.as_chunks_mut().0, max, sum, kept };
+    let mut state = State { acc, p: p.as_chunks_mut().0, max, sum, kept: &mut rest[..pairs] };
     let size = B / 16;
-    let slots = job.at + job.rows;
+    let slots = job.keys.len() / (dim * size).max(1);
     let mut first = 0;
     while first < slots {
         let stop = (first + KEYS).min(slots);
@@ -78,10 +93,36 @@ pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(s: S, job: &Attend<'
         }
         first = stop;
     }
-    for (acc, sum) in state.acc.chunks_exact_mut(dim.max(1)).zip(state.sum) {
-        let inv = 1.0 / *sum;
-        for a in acc {
-            *a *= inv;
+}
+
+/// Adds the state of a later span to `into`. A pair that sees nothing of the later span stays as it is.
+#[inline(always)]
+pub(crate) fn merge<S: Simd>(s: S, head_dim: usize, into: &mut [f32], later: &[f32]) {
+    let pairs = into.len() / (head_dim + 2);
+    let (acc, rest) = into.split_at_mut(pairs * head_dim);
+    let (max, sum) = rest.split_at_mut(pairs);
+    let (later_acc, rest) = later.split_at(pairs * head_dim);
+    let (later_max, later_sum) = rest.split_at(pairs);
+    for i in 0..pairs {
+        // Of one slot at least, a sum of weights is not 0 (but may be NaN).
+        if later_sum[i] == 0.0 {
+            continue;
+        }
+        let top = if later_max[i] > max[i] { later_max[i] } else { max[i] };
+        let mut lanes = [0.0; 16];
+        (lanes[0], lanes[1]) = (max[i] - top, later_max[i] - top);
+        s.store(exp(s, s.load(&lanes)), &mut lanes);
+        let (kept, added) = (lanes[0], lanes[1]);
+        max[i] = top;
+        sum[i] = (later_sum[i]).mul_add(added, sum[i] * kept);
+        let (a, a_tail) = acc[i * head_dim..(i + 1) * head_dim].as_chunks_mut::<16>();
+        let (b, b_tail) = later_acc[i * head_dim..(i + 1) * head_dim].as_chunks::<16>();
+        let (k, l) = (s.splat(kept), s.splat(added));
+        for (a, b) in a.iter_mut().zip(b) {
+            s.store(s.fma(s.load(b), l, s.mul(s.load(a), k)), a);
+        }
+        for (a, b) in a_tail.iter_mut().zip(b_tail) {
+            *a = b.mul_add(added, *a * kept);
         }
     }
 }
@@ -114,10 +155,11 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// Slots that a row sees.
+    /// Slots of the tile that a row sees.
     #[inline(always)]
     fn visible(&self, job: &Attend<'_>, row: usize) -> usize {
-        (job.at + row + 1).saturating_sub(self.first).min(self.slots)
+        let visible = job.visible.saturating_add_unsigned(row).saturating_sub_unsigned(self.first);
+        self.slots.min(usize::try_from(visible).unwrap_or(0))
     }
 
     /// Adds the tile to the state of all rows and heads: first all scores, then all values, so that the one and

@@ -23,7 +23,7 @@ pub(super) mod packed;
 mod quantized;
 mod scalar;
 mod simd;
-mod table;
+pub(super) mod table;
 #[cfg(test)]
 mod tests;
 

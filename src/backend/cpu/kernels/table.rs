@@ -21,8 +21,8 @@ pub(crate) type FloatTile = fn(&[u8], &FloatRows<'_>, &mut Outputs);
 /// Layout, tile of packed weight rows, group of activation rows, results.
 pub(crate) type QuantizedTile = fn(&TileLayout, &[u8], &QuantizedRows<'_>, &mut Outputs);
 
-/// Queries and cache, memory for the results and to work in.
-pub(crate) type Attention = fn(&Attend<'_>, &mut [f32]);
+/// Queries and a span of the cache, memory for the state and to work in.
+pub(crate) type Attention = fn(&Attend<'_>, &mut [f32], &mut [f32]);
 
 /// The kernels of one instruction set; the modules that define them say what they do.
 pub(crate) struct Kernels {
@@ -37,6 +37,7 @@ pub(crate) struct Kernels {
     float_tiles: [FloatTile; 3],
     widen: [Widen; 3],
     quantized_tiles: [QuantizedTile; 3],
+    pub merge: fn(usize, &mut [f32], &[f32]),
     attend: [Attention; 2],
 }
 
@@ -147,11 +148,13 @@ macro_rules! table {
                     compiled!(S [$($feature)*] quantized::tile_q4_1,
                         (layout: &TileLayout, w: &[u8], x: &QuantizedRows<'_>, out: &mut Outputs)),
                 ],
+                merge: compiled!(S [$($feature)*] attention::merge,
+                    (head_dim: usize, into: &mut [f32], later: &[f32])),
                 attend: [
                     compiled!(S [$($feature)*] attention::attend::<S, StoredF32, 64>,
-                        (job: &Attend<'_>, scratch: &mut [f32])),
+                        (job: &Attend<'_>, state: &mut [f32], scratch: &mut [f32])),
                     compiled!(S [$($feature)*] attention::attend::<S, StoredF16, 32>,
-                        (job: &Attend<'_>, scratch: &mut [f32])),
+                        (job: &Attend<'_>, state: &mut [f32], scratch: &mut [f32])),
                 ],
             };
         }
