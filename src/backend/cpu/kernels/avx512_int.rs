@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::isa::Avx512;
+use super::GROUP;
 use super::packed::{Q4_BYTES, Q8_BYTES};
 use super::quantized::{Lanes, run};
 use crate::core::BLOCK_LEN;
@@ -12,6 +13,8 @@ use crate::core::BLOCK_LEN;
 // signed byte to a lane without saturation: a block's sum is at most 32 * 255 * 127.
 impl Lanes for Avx512 {
     type I = __m512i;
+
+    const ROWS: usize = GROUP;
 
     #[inline(always)]
     fn splat_i(self, x: i32) -> __m512i {

@@ -15,6 +15,9 @@ pub(crate) trait Lanes: Simd {
     /// Sixteen i32.
     type I: Copy;
 
+    /// Activation rows at a time at most, of 4, 6, 8 and [`GROUP`]: as many as it is quickest with.
+    const ROWS: usize = 4;
+
     fn splat_i(self, x: i32) -> Self::I;
     /// Rounded to nearest, which matters not below 2^24.
     fn to_f32(self, v: Self::I) -> Self::F;
@@ -132,10 +135,10 @@ macro_rules! tile_kernel {
                     }
                     results.len()
                 };
-                // As many rows as the registers hold the sums of.
                 at += match x.width - at {
-                    GROUP.. if L::WIDE => put(&$rows::<L, GROUP>(l, layout, tile, x, at)),
-                    8.. if L::WIDE => put(&$rows::<L, 8>(l, layout, tile, x, at)),
+                    GROUP.. if L::ROWS >= GROUP => put(&$rows::<L, GROUP>(l, layout, tile, x, at)),
+                    8.. if L::ROWS >= 8 => put(&$rows::<L, 8>(l, layout, tile, x, at)),
+                    6.. if L::ROWS >= 6 => put(&$rows::<L, 6>(l, layout, tile, x, at)),
                     4.. => put(&$rows::<L, 4>(l, layout, tile, x, at)),
                     2.. => put(&$rows::<L, 2>(l, layout, tile, x, at)),
                     _ => put(&$rows::<L, 1>(l, layout, tile, x, at)),
