@@ -91,14 +91,14 @@ pub trait Backend: Send + Sync {
         at: usize,
     ) -> Result<()>;
 
-    /// Copies the slots in `keep`, in that order and packed together from slot 0, into a cache buffer of
+    /// Copies the slots in `keep`, in that order and packed together from slot 0, into a layer's cache of
     /// another capacity. Growing keeps `0..len`; an eviction keeps what its plan says.
     fn kv_repack(
         &self,
-        src: &Self::Buffer,
+        src: &KvLayer<Self::Buffer>,
         from: &KvLayout,
         keep: &[std::ops::Range<usize>],
-        dst: &mut Self::Buffer,
+        dst: &mut KvLayer<Self::Buffer>,
         to: &KvLayout,
     ) -> Result<()>;
 

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::{Backend, Buffer, CoreError, DType, Result};
 
-/// How one layer's keys (and likewise its values) lie in their buffer: head-major,
-/// `[kv_heads][capacity][head_dim]`, so that a head's keys are contiguous.
+/// What one layer's keys (and likewise its values) are, and how much room they have: head-major,
+/// `[kv_heads][slots][head_dim]`, so that a head's keys are contiguous. Within a head a backend orders them as suits
+/// its kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvLayout {
     /// Type of the stored elements.
@@ -19,14 +20,23 @@ pub struct KvLayout {
 }
 
 impl KvLayout {
-    /// Elements of a buffer of this layout; `None` if they do not fit in a `usize`.
-    pub fn elements(&self) -> Option<usize> {
-        self.kv_heads.checked_mul(self.capacity)?.checked_mul(self.head_dim)
+    /// Slots that memory is taken for are a multiple of this, so that a backend may keep keys in tiles of as many.
+    pub const TILE: usize = 16;
+
+    /// Slots that memory is taken for.
+    pub fn slots(&self) -> usize {
+        self.capacity.next_multiple_of(Self::TILE)
     }
 
-    /// Index of the first element of `slot` of `head`.
+    /// Elements of a buffer of this layout; `None` if they do not fit in a `usize`.
+    pub fn elements(&self) -> Option<usize> {
+        let slots = self.capacity.checked_next_multiple_of(Self::TILE)?;
+        self.kv_heads.checked_mul(slots)?.checked_mul(self.head_dim)
+    }
+
+    /// Index of the first element of `slot` of `head` where the slots lie one behind the other.
     pub fn offset(&self, head: usize, slot: usize) -> usize {
-        (head * self.capacity + slot) * self.head_dim
+        (head * self.slots() + slot) * self.head_dim
     }
 
     /// Bytes of one token's key and value in one layer.
@@ -118,11 +128,10 @@ impl<B: Buffer> KvCache<B> {
         // All buffers are made before any is replaced: a refused allocation leaves the cache as it was.
         let mut fresh = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
-            let mut k = backend.alloc(to.dtype, elements)?;
-            let mut v = backend.alloc(to.dtype, elements)?;
-            backend.kv_repack(&layer.k, &self.layout, keep, &mut k, &to)?;
-            backend.kv_repack(&layer.v, &self.layout, keep, &mut v, &to)?;
-            fresh.push(KvLayer { k, v });
+            let (k, v) = (backend.alloc(to.dtype, elements)?, backend.alloc(to.dtype, elements)?);
+            let mut repacked = KvLayer { k, v };
+            backend.kv_repack(layer, &self.layout, keep, &mut repacked, &to)?;
+            fresh.push(repacked);
         }
         self.layers = fresh;
         self.layout = to;

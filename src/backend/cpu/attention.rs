@@ -1,111 +1,20 @@
-//! The key/value cache and attention over it.
-
-use std::ops::Range;
+//! Attention over the key/value cache: the work of a call cut into chunks.
 
 use super::buffer::AlignedBytes;
+use super::cache::{check, check_slots};
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
 use super::kernels::attention::{Attend, SPAN, scratch_len, state_len};
 use super::kernels::table::Attention;
 use super::pool::{Chunk, Pool};
 use super::{CpuBuffer, broken};
-use crate::core::{Buffer, CoreError, DType, KvLayer, KvLayout, Result, Tensor};
+use crate::core::{CoreError, KvLayer, KvLayout, Result, Tensor};
 
 /// Query rows that share the reading of a cache tile.
 const ROWS: usize = 8;
 
 /// Chunks a thread below which blocks are cut into spans of the cache.
 const MIN_CHUNKS: usize = 4;
-
-/// Checks that a cache buffer is what its layout says.
-fn check(op: &'static str, buffer: &CpuBuffer, layout: &KvLayout) -> Result<()> {
-    if !matches!(layout.dtype, DType::F32 | DType::F16) || buffer.dtype() != layout.dtype {
-        return Err(CoreError::Unsupported { op, dtype: layout.dtype });
-    }
-    CoreError::expect_eq(op, "cache length", buffer.len(), layout.elements().unwrap_or(usize::MAX))
-}
-
-/// Checks that `rows` slots from `at` on exist.
-fn check_slots(op: &'static str, at: usize, rows: usize, capacity: usize) -> Result<()> {
-    match at.checked_add(rows) {
-        Some(end) if end <= capacity => Ok(()),
-        end => Err(CoreError::Mismatch {
-            op,
-            what: "last slot",
-            got: end.unwrap_or(usize::MAX),
-            expected: capacity,
-        }),
-    }
-}
-
-/// See [`crate::core::Backend::kv_append`].
-pub(super) fn append(
-    kernels: &Kernels,
-    k: &Tensor<CpuBuffer>,
-    v: &Tensor<CpuBuffer>,
-    cache: &mut KvLayer<CpuBuffer>,
-    layout: &KvLayout,
-    at: usize,
-) -> Result<()> {
-    let op = "kv_append";
-    CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
-    check_slots(op, at, k.rows(), layout.capacity)?;
-    for (src, dst) in [(k, &mut cache.k), (v, &mut cache.v)] {
-        check(op, dst, layout)?;
-        CoreError::expect_eq(op, "columns", src.cols(), layout.kv_heads * layout.head_dim)?;
-        if src.cols() == 0 {
-            continue;
-        }
-        let values = src.buffer().f32(op)?;
-        for (row, values) in values.chunks_exact(src.cols()).take(src.rows()).enumerate() {
-            for (head, values) in values.chunks_exact(layout.head_dim).enumerate() {
-                let to = layout.offset(head, at + row);
-                let to = to..to + layout.head_dim;
-                match layout.dtype {
-                    DType::F16 => (kernels.narrow_f16)(values, &mut dst.f16_mut(op)?[to]),
-                    _ => dst.f32_mut(op)?[to].copy_from_slice(values),
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// See [`crate::core::Backend::kv_repack`].
-pub(super) fn repack(
-    src: &CpuBuffer,
-    from: &KvLayout,
-    keep: &[Range<usize>],
-    dst: &mut CpuBuffer,
-    to: &KvLayout,
-) -> Result<()> {
-    let op = "kv_repack";
-    check(op, src, from)?;
-    check(op, dst, to)?;
-    CoreError::expect_eq(op, "heads", to.kv_heads, from.kv_heads)?;
-    CoreError::expect_eq(op, "head size", to.head_dim, from.head_dim)?;
-    if to.dtype != from.dtype {
-        return Err(CoreError::Unsupported { op, dtype: to.dtype });
-    }
-    let mut kept = 0usize;
-    for range in keep {
-        let count = range.end.checked_sub(range.start).unwrap_or(usize::MAX);
-        check_slots(op, range.start, count, from.capacity)?;
-        kept = kept.saturating_add(count);
-    }
-    check_slots(op, 0, kept, to.capacity)?;
-    let slot = from.head_dim * from.dtype.block_bytes();
-    for head in 0..from.kv_heads {
-        let mut into = head * to.capacity * slot;
-        for range in keep {
-            let base = head * from.capacity;
-            let bytes = &src.bytes()[(base + range.start) * slot..(base + range.end) * slot];
-            dst.bytes_mut()[into..into + bytes.len()].copy_from_slice(bytes);
-            into += bytes.len();
-        }
-    }
-    Ok(())
-}
 
 /// See [`crate::core::Backend::attention`]. `scratch` grows to what the shape needs and is then reused.
 #[expect(clippy::too_many_arguments, reason = "the trait's operands and what the backend adds to them")]
@@ -211,8 +120,8 @@ impl Blocks<'_> {
         let slot = dim * self.layout.dtype.block_bytes();
         let at = self.at + block.first;
         let (from, to) = (span * SPAN, ((span + 1) * SPAN).min(at + block.rows));
-        let head = block.head * self.layout.capacity;
-        let stored = (head + from) * slot..(head + to) * slot;
+        let head = block.head * self.layout.slots();
+        let tiles = (head + from) * slot..(head + to.next_multiple_of(KvLayout::TILE)) * slot;
         let job = Attend {
             q: &self.q[block.first * self.width + block.head * self.group * dim..],
             q_stride: self.width,
@@ -220,8 +129,9 @@ impl Blocks<'_> {
             heads: self.group,
             head_dim: dim,
             visible: at as isize + 1 - from as isize,
-            keys: &self.keys[stored.clone()],
-            values: &self.values[stored],
+            slots: to - from,
+            keys: &self.keys[tiles],
+            values: &self.values[(head + from) * slot..(head + to) * slot],
             scale: 1.0 / (dim as f32).sqrt(),
         };
         (self.kernel)(&job, &mut state[..self.state_len(block)], scratch);

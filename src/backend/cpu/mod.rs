@@ -8,6 +8,7 @@
 
 mod attention;
 mod buffer;
+mod cache;
 mod disjoint;
 mod input;
 mod isa;
@@ -188,18 +189,18 @@ impl Backend for CpuBackend {
         layout: &KvLayout,
         at: usize,
     ) -> Result<()> {
-        attention::append(self.kernels, k, v, cache, layout, at)
+        cache::append(self.kernels, &mut self.lock().pool, k, v, cache, layout, at)
     }
 
     fn kv_repack(
         &self,
-        src: &CpuBuffer,
+        src: &KvLayer<CpuBuffer>,
         from: &KvLayout,
         keep: &[Range<usize>],
-        dst: &mut CpuBuffer,
+        dst: &mut KvLayer<CpuBuffer>,
         to: &KvLayout,
     ) -> Result<()> {
-        attention::repack(src, from, keep, dst, to)
+        cache::repack(src, from, keep, dst, to)
     }
 
     fn attention(

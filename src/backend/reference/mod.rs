@@ -189,20 +189,22 @@ impl Backend for ReferenceBackend {
 
     fn kv_repack(
         &self,
-        src: &ReferenceBuffer,
+        src: &KvLayer<ReferenceBuffer>,
         from: &KvLayout,
         keep: &[Range<usize>],
-        dst: &mut ReferenceBuffer,
+        dst: &mut KvLayer<ReferenceBuffer>,
         to: &KvLayout,
     ) -> Result<()> {
         let kept: usize = keep.iter().map(ExactSizeIterator::len).sum();
         if kept > to.capacity || keep.iter().any(|r| r.end > from.capacity) {
             return Err(CoreError::CacheFull { len: kept, max: to.capacity, more: 0 });
         }
-        for head in 0..from.kv_heads {
-            for (slot, source) in keep.iter().cloned().flatten().enumerate() {
-                let start = from.offset(head, source);
-                dst.store(to.offset(head, slot), &src.values()[start..start + from.head_dim]);
+        for (src, dst) in [(&src.k, &mut dst.k), (&src.v, &mut dst.v)] {
+            for head in 0..from.kv_heads {
+                for (slot, source) in keep.iter().cloned().flatten().enumerate() {
+                    let start = from.offset(head, source);
+                    dst.store(to.offset(head, slot), &src.values()[start..start + from.head_dim]);
+                }
             }
         }
         Ok(())

@@ -72,7 +72,7 @@ fn rope_turns_the_pairs_of_each_head() {
 #[test]
 fn attention_averages_values_by_softmax_and_sees_no_future() {
     let layout = KvLayout { dtype: DType::F32, kv_heads: 1, head_dim: 1, capacity: 4 };
-    let alloc = || B.alloc(DType::F32, 4).unwrap();
+    let alloc = || B.alloc(DType::F32, layout.elements().unwrap()).unwrap();
     let mut cache = KvLayer { k: alloc(), v: alloc() };
     let ln3 = 3f32.ln();
     B.kv_append(&tensor(2, &[0.0, ln3]), &tensor(2, &[8.0, 4.0]), &mut cache, &layout, 0).unwrap();
@@ -122,11 +122,22 @@ fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
 fn repacking_keeps_what_the_plan_says_in_its_order() {
     let from = KvLayout { dtype: DType::F32, kv_heads: 2, head_dim: 1, capacity: 4 };
     let to = KvLayout { capacity: 3, ..from };
-    let mut src = B.alloc(DType::F32, 8).unwrap();
-    src.store(0, &[0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]);
-    let mut dst = B.alloc(DType::F32, 6).unwrap();
+    let layer = |layout: &KvLayout| {
+        let alloc = || B.alloc(DType::F32, layout.elements().unwrap()).unwrap();
+        KvLayer { k: alloc(), v: alloc() }
+    };
+    let mut src = layer(&from);
+    for (head, base) in [(0, 0.0), (1, 10.0)] {
+        src.k.store(from.offset(head, 0), &[base, base + 1.0, base + 2.0, base + 3.0]);
+        src.v.store(from.offset(head, 0), &[-base, -base - 1.0, -base - 2.0, -base - 3.0]);
+    }
+    let mut dst = layer(&to);
     B.kv_repack(&src, &from, &[0..1, 2..4], &mut dst, &to).unwrap();
-    assert_eq!(dst.values(), [0.0, 2.0, 3.0, 10.0, 12.0, 13.0]);
+    for (head, base) in [(0, 0.0), (1, 10.0)] {
+        let at = to.offset(head, 0);
+        assert_eq!(dst.k.values()[at..at + 3], [base, base + 2.0, base + 3.0]);
+        assert_eq!(dst.v.values()[at..at + 3], [-base, -base - 2.0, -base - 3.0]);
+    }
     assert!(B.kv_repack(&src, &from, &[0..4, 0..4], &mut dst, &to).is_err());
 }
 

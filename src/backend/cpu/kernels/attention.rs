@@ -1,18 +1,21 @@
 //! Causal attention of a few query rows over one head of the cache.
 //!
 //! Slots are cut into spans of [`SPAN`], counted from slot 0, and a span into tiles of [`KEYS`]. Per row, head and
-//! span, in this order whatever else is computed beside it, tile by tile: scores (16 partial sums by index mod 16,
-//! one tree) times the scale; the running maximum; `p = e^(score - max)`; the sum of `p` in 16 partial sums by slot
+//! span, in this order whatever else is computed beside it, tile by tile: scores (fused multiply-adds in ascending
+//! elements of the head) times the scale; the running maximum; `p = e^(score - max)`; the sum of `p` in 16 partial sums by slot
 //! mod 16, one tree; sums and accumulators so far rescaled by `e^(old max - max)`; values added in ascending slots
 //! (the online softmax of Milakov and Gimelshein 2018, arXiv 1805.02867). Spans are then merged in ascending order,
 //! so that they may be computed by different threads (as in Dao et al. 2023, "Flash-Decoding").
 
 use super::exp::exp;
-use super::float::{Stored, StoredF32, block, widen};
+use super::float::{Stored, StoredF32, widen};
 use super::simd::{Simd, max_lane};
 
 /// Slots of a tile.
 pub(crate) const KEYS: usize = 64;
+
+/// Slots of a vector, of which the keys lie together.
+const LANES: usize = 16;
 
 /// Slots of a span.
 pub(crate) const SPAN: usize = 8 * KEYS;
@@ -36,7 +39,9 @@ pub(crate) struct Attend<'a> {
     /// Slots of the span that the first row sees; each further row sees one more, as far as there are any. Below 1
     /// the first rows see none.
     pub visible: isize,
-    /// `[slots][head_dim]` stored keys of the span.
+    /// Slots of the span.
+    pub slots: usize,
+    /// `[slots / 16, rounded up][head_dim][16]` stored keys of the span; a lane beyond the slots may hold anything.
     pub keys: &'a [u8],
     /// `[slots][head_dim]` stored values of the span.
     pub values: &'a [u8],
@@ -73,16 +78,15 @@ pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(
     sum.fill(0.0);
     let mut state = State { acc, p: p.as_chunks_mut().0, max, sum, kept: &mut rest[..pairs] };
     let size = B / 16;
-    let slots = job.keys.len() / (dim * size).max(1);
     let mut first = 0;
-    while first < slots {
-        let stop = (first + KEYS).min(slots);
-        let keys = &job.keys[first * dim * size..stop * dim * size];
-        let values = &job.values[first * dim * size..stop * dim * size];
+    while first < job.slots {
+        let stop = (first + KEYS).min(job.slots);
+        let tile = first * dim * size..stop.next_multiple_of(LANES) * dim * size;
+        let (keys, values) = (&job.keys[tile], &job.values[first * dim * size..stop * dim * size]);
         if size < 4 && job.rows > 1 {
             // Several rows read the tile: it is brought to f32 once.
             let (k, v) = wide.split_at_mut(KEYS * dim);
-            let (k, v) = (&mut k[..(stop - first) * dim], &mut v[..(stop - first) * dim]);
+            let (k, v) = (&mut k[..keys.len() / size], &mut v[..values.len() / size]);
             widen::<S, D, B>(s, keys, k);
             widen::<S, D, B>(s, values, v);
             let tile = Tile { keys: stored(k), values: stored(v), first, slots: stop - first };
@@ -173,10 +177,10 @@ impl Tile<'_> {
             }
             let q = &job.q[row * job.q_stride + head * job.head_dim..];
             match job.heads - head {
-                1 => self.weights::<S, D, B, 1, 16>(s, job, q, visible, at, state),
-                2 => self.weights::<S, D, B, 2, 8>(s, job, q, visible, at, state),
-                3 => self.weights::<S, D, B, 3, 4>(s, job, q, visible, at, state),
-                _ => self.weights::<S, D, B, HEADS, 4>(s, job, q, visible, at, state),
+                1 => self.weights::<S, D, B, 1>(s, job, q, visible, at, state),
+                2 => self.weights::<S, D, B, 2>(s, job, q, visible, at, state),
+                3 => self.weights::<S, D, B, 3>(s, job, q, visible, at, state),
+                _ => self.weights::<S, D, B, HEADS>(s, job, q, visible, at, state),
             }
         }
         for (row, head) in groups(job) {
@@ -195,7 +199,7 @@ impl Tile<'_> {
 
     /// The weights of the tile's slots for `X` heads from pair `at` on, and what they do to maxima and sums.
     #[inline(always)]
-    fn weights<S: Simd, D: Stored<B>, const B: usize, const X: usize, const K: usize>(
+    fn weights<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
         &self,
         s: S,
         job: &Attend<'_>,
@@ -205,7 +209,7 @@ impl Tile<'_> {
         state: &mut State<'_>,
     ) {
         let Some(p) = state.p[at..].first_chunk_mut::<X>() else { return };
-        self.scores::<S, D, B, X, K>(s, job, q, visible, p);
+        self.scores::<S, D, B, X>(s, job, q, visible, p);
         let mut old = [0.0; 16];
         let mut totals = [s.splat(0.0); X];
         for x in 0..X {
@@ -232,9 +236,9 @@ impl Tile<'_> {
         }
     }
 
-    /// The scores of the visible slots; where registers allow it, of `K` keys at a time.
+    /// The scores of the visible slots, and of what lies behind them in the last lanes.
     #[inline(always)]
-    fn scores<S: Simd, D: Stored<B>, const B: usize, const X: usize, const K: usize>(
+    fn scores<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
         &self,
         s: S,
         job: &Attend<'_>,
@@ -242,51 +246,18 @@ impl Tile<'_> {
         visible: usize,
         p: &mut [[f32; KEYS]; X],
     ) {
-        let (dim, row) = (job.head_dim, job.head_dim * (B / 16));
+        let dim = job.head_dim;
         let mut qs = [q; X];
         for x in 0..X {
             qs[x] = &q[x * dim..(x + 1) * dim];
         }
-        let mut j = 0;
-        while S::WIDE && dim.is_multiple_of(16) && j + K <= visible {
-            let mut dots = [s.splat(0.0); 16];
-            for c in 0..dim / 16 {
-                let mut qv = [s.splat(0.0); X];
-                for x in 0..X {
-                    let Some(q) = qs[x][c * 16..].first_chunk() else { return };
-                    qv[x] = s.load(q);
-                }
-                for k in 0..K {
-                    let Some(key) = self.keys[(j + k) * row + c * B..].first_chunk() else { return };
-                    let key = D::load(s, key);
-                    for x in 0..X {
-                        dots[x * K + k] = s.fma(key, qv[x], dots[x * K + k]);
-                    }
-                }
-            }
-            let mut out = [0.0; 16];
-            s.store(s.mul(s.sum_each(&dots), s.splat(job.scale)), &mut out);
+        let keys = self.keys.as_chunks::<B>().0;
+        for at in 0..visible.div_ceil(LANES) {
+            let sums = dots::<S, D, B, X>(s, &keys[at * dim..(at + 1) * dim], qs);
             for x in 0..X {
-                p[x][j..j + K].copy_from_slice(&out[x * K..(x + 1) * K]);
+                let Some(p) = p[x].as_chunks_mut::<LANES>().0.get_mut(at) else { return };
+                s.store(s.mul(sums[x], s.splat(job.scale)), p);
             }
-            j += K;
-        }
-        // One head alone shares nothing with others: four keys at a time hide the additions' latency.
-        while X == 1 && j + 4 <= visible {
-            let keys = &self.keys[j * row..(j + 4) * row];
-            let keys = [&keys[..row], &keys[row..2 * row], &keys[2 * row..3 * row], &keys[3 * row..]];
-            let dots = block::<S, D, B, 4, X>(s, keys, qs);
-            for k in 0..4 {
-                p[0][j + k] = dots[0][k] * job.scale;
-            }
-            j += 4;
-        }
-        while j < visible {
-            let dots = block::<S, D, B, 1, X>(s, [&self.keys[j * row..(j + 1) * row]], qs);
-            for x in 0..X {
-                p[x][j] = dots[x][0] * job.scale;
-            }
-            j += 1;
         }
     }
 
@@ -370,6 +341,24 @@ impl Tile<'_> {
             }
         }
     }
+}
+
+/// The products of sixteen keys, `[head_dim][16]`, with `X` heads. One vector of keys at a time: so memory is read from
+/// front to back, and the heads' sums are enough to keep the multipliers busy.
+#[inline(always)]
+fn dots<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
+    s: S,
+    keys: &[[u8; B]],
+    q: [&[f32]; X],
+) -> [S::F; X] {
+    let mut sums = [s.splat(0.0); X];
+    for (d, key) in keys.iter().enumerate().take(q[0].len()) {
+        let key = D::load(s, key);
+        for x in 0..X {
+            sums[x] = s.fma(key, s.splat(q[x][d]), sums[x]);
+        }
+    }
+    sums
 }
 
 /// Every row with the first of each group of up to [`HEADS`] heads.

@@ -16,69 +16,6 @@ unsafe fn pow2(n: __m512i) -> __m512 {
     unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(n, _mm512_set1_epi32(127)))) }
 }
 
-/// The upper and lower halves of two vectors, added: `a`'s eight sums, then `b`'s.
-///
-/// # Safety
-/// AVX-512F must be there.
-#[inline(always)]
-unsafe fn fold8(a: __m512, b: __m512) -> __m512 {
-    // SAFETY: the caller promises AVX-512F.
-    unsafe {
-        let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
-        _mm512_add_ps(low, _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
-    }
-}
-
-/// Neighbouring quarters of two vectors of two halves each, added: the sums of `a`'s halves, then of `b`'s.
-///
-/// # Safety
-/// AVX-512F must be there.
-#[inline(always)]
-unsafe fn fold4(a: __m512, b: __m512) -> __m512 {
-    // SAFETY: the caller promises AVX-512F.
-    unsafe {
-        let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
-        _mm512_add_ps(even, _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b))
-    }
-}
-
-/// Four partial sums each of vectors `first`, `first + 4`, `first + 8` and `first + 12`.
-///
-/// # Safety
-/// AVX-512F must be there.
-#[inline(always)]
-unsafe fn quarters(v: &[__m512; 16], first: usize) -> __m512 {
-    // SAFETY: the caller promises AVX-512F.
-    unsafe { fold4(fold8(v[first], v[first + 4]), fold8(v[first + 8], v[first + 12])) }
-}
-
-/// Within each quarter: the first two and the last two of `a`, added, then those of `b`.
-///
-/// # Safety
-/// AVX-512F and DQ must be there.
-#[inline(always)]
-unsafe fn fold2(a: __m512, b: __m512) -> __m512 {
-    // SAFETY: the caller promises AVX-512F and DQ.
-    unsafe {
-        let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
-        let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
-        _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
-    }
-}
-
-/// Within each quarter: neighbours of `a`, added, then those of `b`.
-///
-/// # Safety
-/// AVX-512F must be there.
-#[inline(always)]
-unsafe fn fold1(a: __m512, b: __m512) -> __m512 {
-    // SAFETY: the caller promises AVX-512F.
-    unsafe {
-        let even = _mm512_shuffle_ps::<0b10_00_10_00>(a, b);
-        _mm512_add_ps(even, _mm512_shuffle_ps::<0b11_01_11_01>(a, b))
-    }
-}
-
 // SAFETY of every block below: `self` proves AVX-512 F, BW, VL and DQ; addresses come from references to
 // arrays of the size that is read or written, by instructions that take any alignment.
 impl Simd for Avx512 {
@@ -205,14 +142,6 @@ impl Simd for Avx512 {
             let s = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps::<1>(s));
             let s = _mm_add_ps(s, _mm_movehl_ps(s, s));
             _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps::<1>(s, s)))
-        }
-    }
-    #[inline(always)]
-    fn sum_each(self, v: &[__m512; 16]) -> __m512 {
-        // SAFETY: see above.
-        unsafe {
-            let (even, odd) = (fold2(quarters(v, 0), quarters(v, 1)), fold2(quarters(v, 2), quarters(v, 3)));
-            fold1(even, odd)
         }
     }
 }

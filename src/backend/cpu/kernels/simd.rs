@@ -53,16 +53,6 @@ pub(crate) trait Simd: Copy {
 
     /// The lanes' sum by one tree: `s[i] += s[i + 8]`, then `+ 4`, `+ 2`, `+ 1`.
     fn sum(self, a: Self::F) -> f32;
-
-    /// [`Self::sum`] of each vector.
-    #[inline(always)]
-    fn sum_each(self, v: &[Self::F; 16]) -> Self::F {
-        let mut sums = [0.0; 16];
-        for i in 0..16 {
-            sums[i] = self.sum(v[i]);
-        }
-        self.load(&sums)
-    }
 }
 
 /// The tree of [`Simd::sum`] in plain words.

@@ -294,15 +294,28 @@ fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slots: usize) -> Vec<f64> {
     (0..dim).map(|d| weighted(d) / total).collect()
 }
 
+/// Keys that lie slot after slot, in tiles; lanes without a slot hold NaN.
+fn key_tiles(keys: &[u8], dim: usize, size: usize) -> Vec<u8> {
+    let slots = keys.len() / (dim * size);
+    let mut tiles = vec![0xff; slots.next_multiple_of(16) * dim * size];
+    for (i, element) in keys.chunks_exact(size).enumerate() {
+        let (slot, d) = (i / dim, i % dim);
+        let at = (slot / 16 * 16 * dim + d * 16 + slot % 16) * size;
+        tiles[at..at + size].copy_from_slice(element);
+    }
+    tiles
+}
+
 /// All spans of one call, merged: `[rows * heads][dim]`.
 fn attend_spans(k: &Kernels, dtype: DType, q: &[f32], kv: &[Vec<u8>; 2], shape: [usize; 4]) -> Vec<f32> {
     let [at, rows, heads, dim] = shape;
     let (pairs, slot) = (rows * heads, dtype.bytes_for(dim).unwrap());
+    let keys = key_tiles(&kv[0], dim, slot / dim);
     let mut sum = vec![f32::NAN; state_len(pairs, dim)];
     let mut next = sum.clone();
     let mut scratch = vec![f32::NAN; scratch_len(pairs, dim)];
     for from in (0..at + rows).step_by(SPAN) {
-        let stored = from * slot..(from + SPAN).min(at + rows) * slot;
+        let to = (from + SPAN).min(at + rows);
         let job = Attend {
             q,
             q_stride: heads * dim,
@@ -310,8 +323,9 @@ fn attend_spans(k: &Kernels, dtype: DType, q: &[f32], kv: &[Vec<u8>; 2], shape: 
             heads,
             head_dim: dim,
             visible: at as isize + 1 - from as isize,
-            keys: &kv[0][stored.clone()],
-            values: &kv[1][stored],
+            slots: to - from,
+            keys: &keys[from * slot..to.next_multiple_of(16) * slot],
+            values: &kv[1][from * slot..to * slot],
             scale: 1.0 / (dim as f32).sqrt(),
         };
         let state = if from == 0 { &mut sum } else { &mut next };
