@@ -1,5 +1,7 @@
 //! The attention half of a block.
 
+use std::ops::Range;
+
 use super::weights::Layer;
 use super::workspace::Workspace;
 use crate::core::{Backend, KvCache, LinearPart, Result};
@@ -23,11 +25,68 @@ pub(super) fn forward<B: Backend>(
             LinearPart { weight: &layer.v.weight, bias: layer.v.bias.as_ref(), out: &mut ws.v },
         ],
     )?;
-    backend.rope(&mut ws.q, &ws.angles)?;
+    let at = cache.len();
+    store(backend, index, cache, ws)?;
+    attend(backend, layer, index, at, cache, ws)
+}
+
+/// As [`forward`], but continues with no more than the rows in `wanted`: keys and values are those of all rows,
+/// and afterwards `ws.x` has the wanted ones alone.
+///
+/// In a prompt's last layer nothing else is needed, since no later layer reads the other rows.
+pub(super) fn forward_rows<B: Backend>(
+    backend: &B,
+    layer: &Layer<B::Weight>,
+    index: usize,
+    eps: f32,
+    cache: &mut KvCache<B::Buffer>,
+    ws: &mut Workspace<B>,
+    wanted: Range<usize>,
+) -> Result<()> {
+    backend.rms_norm(&ws.x, &layer.attention_norm, eps, &mut ws.normed)?;
+    backend.linear(
+        &ws.normed,
+        &mut [
+            LinearPart { weight: &layer.k.weight, bias: layer.k.bias.as_ref(), out: &mut ws.k },
+            LinearPart { weight: &layer.v.weight, bias: layer.v.bias.as_ref(), out: &mut ws.v },
+        ],
+    )?;
+    let at = cache.len() + wanted.start;
+    store(backend, index, cache, ws)?;
+    ws.keep_rows(backend, wanted)?;
+    if ws.x.rows() == 0 {
+        return Ok(());
+    }
+    backend.linear(
+        &ws.normed,
+        &mut [LinearPart { weight: &layer.q.weight, bias: layer.q.bias.as_ref(), out: &mut ws.q }],
+    )?;
+    attend(backend, layer, index, at, cache, ws)
+}
+
+/// Keys are rotated and both they and the values stored behind what the cache holds.
+fn store<B: Backend>(
+    backend: &B,
+    index: usize,
+    cache: &mut KvCache<B::Buffer>,
+    ws: &mut Workspace<B>,
+) -> Result<()> {
     backend.rope(&mut ws.k, &ws.angles)?;
     let (layout, at) = (*cache.layout(), cache.len());
-    backend.kv_append(&ws.k, &ws.v, cache.layer_mut(index), &layout, at)?;
-    backend.attention(&ws.q, cache.layer(index), &layout, at, &mut ws.attended)?;
+    backend.kv_append(&ws.k, &ws.v, cache.layer_mut(index), &layout, at)
+}
+
+/// From the queries in `ws.q`, the first of which stands in slot `at`, to the sum in `ws.x`.
+fn attend<B: Backend>(
+    backend: &B,
+    layer: &Layer<B::Weight>,
+    index: usize,
+    at: usize,
+    cache: &KvCache<B::Buffer>,
+    ws: &mut Workspace<B>,
+) -> Result<()> {
+    backend.rope(&mut ws.q, &ws.angles)?;
+    backend.attention(&ws.q, cache.layer(index), cache.layout(), at, &mut ws.attended)?;
     backend.linear(
         &ws.attended,
         &mut [LinearPart { weight: &layer.o.weight, bias: layer.o.bias.as_ref(), out: &mut ws.normed }],

@@ -4,6 +4,8 @@
 mod attention;
 mod ffn;
 mod model;
+#[cfg(test)]
+mod tests;
 mod weights;
 mod workspace;
 

@@ -1,5 +1,7 @@
 //! The forward pass.
 
+use std::ops::Range;
+
 use super::weights::{LoadProgress, Weights};
 use super::workspace::Workspace;
 use super::{attention, ffn};
@@ -65,6 +67,9 @@ impl<B: Backend> Llama<B> {
     /// Takes in up to `ws.chunk()` tokens behind those in the cache. `logits`, where wanted, receives those of
     /// the last token (`vocab_size` values): a prompt's earlier chunks need none.
     ///
+    /// The last layer's queries, output projection and feed-forward network are computed for that token alone,
+    /// or not at all: nothing reads what they would give for the others.
+    ///
     /// # Errors
     /// More tokens than a chunk, an id outside of the vocabulary, a full cache: nothing is taken in then.
     pub fn prefill(
@@ -75,10 +80,10 @@ impl<B: Backend> Llama<B> {
         ws: &mut Workspace<B>,
         logits: Option<&mut [f32]>,
     ) -> Result<()> {
-        self.layers(backend, ids, cache, ws)?;
-        let Some(logits) = logits else { return Ok(()) };
-        let Some(last) = ids.len().checked_sub(1) else { return Ok(()) };
-        self.head(backend, ws, last, 1)?;
+        let from = if logits.is_some() { ids.len().saturating_sub(1) } else { ids.len() };
+        self.layers(backend, ids, from..ids.len(), cache, ws)?;
+        let Some(logits) = logits.filter(|_| !ids.is_empty()) else { return Ok(()) };
+        self.head(backend, ws, 0, 1)?;
         backend.download(&ws.logits, 0, logits)
     }
 
@@ -97,6 +102,43 @@ impl<B: Backend> Llama<B> {
         self.prefill(backend, &[id], cache, ws, Some(logits))
     }
 
+    /// Takes in up to `ws.logits_rows()` tokens and leaves the logits behind each of them in `ws`, for
+    /// [`Self::logits_of`].
+    ///
+    /// # Errors
+    /// As [`Self::prefill`].
+    pub fn decode_rows(
+        &self,
+        backend: &B,
+        ids: &[u32],
+        cache: &mut KvCache<B::Buffer>,
+        ws: &mut Workspace<B>,
+    ) -> Result<()> {
+        if ids.len() > ws.logits_rows() {
+            return Err(CoreError::Mismatch {
+                op: "decode_rows",
+                what: "number of tokens",
+                got: ids.len(),
+                expected: ws.logits_rows(),
+            });
+        }
+        self.layers(backend, ids, 0..ids.len(), cache, ws)?;
+        self.head(backend, ws, 0, ids.len())
+    }
+
+    /// The logits behind token `row` of the last [`Self::decode_rows`].
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`] if it had no such token, or `logits` is not `vocab_size` long.
+    pub fn logits_of(&self, backend: &B, row: usize, ws: &Workspace<B>, logits: &mut [f32]) -> Result<()> {
+        let op = "logits_of";
+        CoreError::expect_eq(op, "logits", logits.len(), self.config.vocab_size)?;
+        if row >= ws.logits.rows() {
+            return Err(CoreError::Mismatch { op, what: "row", got: row, expected: ws.logits.rows() });
+        }
+        backend.download(&ws.logits, row, logits)
+    }
+
     /// As [`Self::prefill`], but gives the logits of every position, in order, to `sink`; the output matrix is
     /// applied to as many positions at once as the workspace was made for.
     ///
@@ -110,8 +152,8 @@ impl<B: Backend> Llama<B> {
         ws: &mut Workspace<B>,
         sink: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<()> {
-        self.layers(backend, ids, cache, ws)?;
-        let step = ws.logits.capacity();
+        self.layers(backend, ids, 0..ids.len(), cache, ws)?;
+        let step = ws.logits_rows();
         let mut row = vec![0.0; self.config.vocab_size];
         for from in (0..ids.len()).step_by(step) {
             let count = step.min(ids.len() - from);
@@ -124,11 +166,13 @@ impl<B: Backend> Llama<B> {
         Ok(())
     }
 
-    /// Embedding and all blocks; the residual stream of `ids` is left in `ws.x`.
+    /// Embedding and all blocks. The residual stream of the tokens in `wanted` is left in `ws.x`; unless these
+    /// are all, they are at most `ws.logits_rows()`.
     fn layers(
         &self,
         backend: &B,
         ids: &[u32],
+        wanted: Range<usize>,
         cache: &mut KvCache<B::Buffer>,
         ws: &mut Workspace<B>,
     ) -> Result<()> {
@@ -150,9 +194,18 @@ impl<B: Backend> Llama<B> {
         ws.angles.set_rows(ids.len())?;
         backend.upload(angles, &mut ws.angles, 0)?;
         backend.embed(&self.weights.embedding, ids, &mut ws.x)?;
-        for (index, layer) in self.weights.layers.iter().enumerate() {
-            attention::forward(backend, layer, index, self.config.rms_norm_eps, cache, ws)?;
-            ffn::forward(backend, layer, self.config.rms_norm_eps, ws)?;
+        let eps = self.config.rms_norm_eps;
+        let layers = &self.weights.layers;
+        for (index, layer) in layers.iter().enumerate() {
+            if index + 1 < layers.len() || wanted.len() == ids.len() {
+                attention::forward(backend, layer, index, eps, cache, ws)?;
+            } else {
+                attention::forward_rows(backend, layer, index, eps, cache, ws, wanted.clone())?;
+                if wanted.is_empty() {
+                    break;
+                }
+            }
+            ffn::forward(backend, layer, eps, ws)?;
         }
         cache.advance(ids.len());
         Ok(())

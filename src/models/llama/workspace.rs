@@ -1,5 +1,7 @@
 //! Memory for one forward pass, made once.
 
+use std::ops::Range;
+
 use crate::core::{Backend, Result, Tensor};
 use crate::models::ModelConfig;
 
@@ -60,5 +62,22 @@ impl<B: Backend> Workspace<B> {
     /// The most tokens that one forward pass takes.
     pub fn chunk(&self) -> usize {
         self.x.capacity()
+    }
+
+    /// The most tokens whose logits are computed at once.
+    pub fn logits_rows(&self) -> usize {
+        self.logits.capacity()
+    }
+
+    /// Leaves no more than `rows` (at most [`Self::logits_rows`]) of the residual stream, of its normalized form
+    /// and of the angles; they become the first ones.
+    pub(super) fn keep_rows(&mut self, backend: &B, rows: Range<usize>) -> Result<()> {
+        for tensor in [&mut self.x, &mut self.normed] {
+            backend.copy_rows(tensor, rows.start, rows.len(), &mut self.head_in)?;
+            backend.copy_rows(&self.head_in, 0, rows.len(), tensor)?;
+        }
+        let width = self.angles.cols();
+        self.angles.set_rows(rows.len())?;
+        backend.upload(&self.host_angles[rows.start * width..rows.end * width], &mut self.angles, 0)
     }
 }
