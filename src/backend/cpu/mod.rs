@@ -6,6 +6,7 @@
 //!
 //! One caller at a time computes; others wait for it.
 
+mod affinity;
 mod attention;
 mod buffer;
 mod cache;
@@ -23,9 +24,11 @@ mod weight;
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 
 pub use buffer::CpuBuffer;
 pub use isa::Isa;
+pub use topology::most_threads;
 pub use weight::CpuWeight;
 
 use crate::core::{Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
@@ -33,6 +36,7 @@ use buffer::AlignedBytes;
 use input::Input;
 use kernels::Kernels;
 use pool::{JobPanicked, Pool};
+use topology::Machine;
 
 /// Elements from which on an element-wise operation is worth more than one thread.
 const PARALLEL_FROM: usize = 1 << 15;
@@ -54,7 +58,17 @@ pub struct CpuBackend {
     kernels: &'static Kernels,
     isa: Isa,
     threads: usize,
+    bound: Option<Bound>,
     inner: Mutex<Inner>,
+}
+
+/// The cores that the threads were to stay on.
+struct Bound {
+    cpus: String,
+    granted: bool,
+    /// Who made the backend, and where it might run before.
+    maker: ThreadId,
+    before: Vec<usize>,
 }
 
 /// What one caller at a time uses.
@@ -65,7 +79,9 @@ struct Inner {
 }
 
 impl CpuBackend {
-    /// Chooses the kernels and starts the threads.
+    /// Chooses the kernels and starts the threads. On a machine with fast and slow cores the threads stay on the
+    /// fast ones, if these are enough; the calling thread is one of them until the backend is dropped, and others
+    /// that it starts in between inherit this.
     ///
     /// # Errors
     /// [`CoreError::Backend`] if this machine lacks the instructions (see [`Isa::detect`]) or refuses the
@@ -80,15 +96,17 @@ impl CpuBackend {
         })?;
         let kernels =
             Kernels::of(isa).ok_or_else(|| failed(format!("this machine has no {isa} instructions")))?;
-        let threads = options.threads.unwrap_or_else(topology::default_threads).max(1);
+        let machine = Machine::this();
+        let threads = options.threads.unwrap_or(machine.default_threads).max(1);
         if threads > MAX_THREADS {
             return Err(failed(format!(
                 "{threads} threads are more than the {MAX_THREADS} that are allowed"
             )));
         }
+        let bound = bind(&machine, threads);
         let pool = Pool::new(threads).map_err(|e| failed(format!("cannot start {threads} threads: {e}")))?;
         let inner = Inner { pool, input: Input::default(), scratch: AlignedBytes::default() };
-        Ok(Self { kernels, isa, threads, inner: Mutex::new(inner) })
+        Ok(Self { kernels, isa, threads, bound, inner: Mutex::new(inner) })
     }
 
     /// The instruction set in use.
@@ -104,6 +122,28 @@ impl CpuBackend {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic in another caller leaves workspaces that the next operation overwrites.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Binds the calling thread, which the pool's threads inherit, to the cores that so many threads belong on.
+/// `None` where all cores are alike. All cores of a set for each thread, not one each: a thread whose core has
+/// other work to do can then move to one that has not.
+fn bind(machine: &Machine, threads: usize) -> Option<Bound> {
+    let cpus = machine.cpus_for(threads);
+    if !machine.is_choice(cpus) {
+        return None;
+    }
+    // The threads that prepare weights are for all cores, so they must be there before.
+    rayon::current_num_threads();
+    let (maker, before) = (thread::current().id(), affinity::get());
+    Some(Bound { cpus: affinity::list(cpus), granted: affinity::set(cpus), maker, before })
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if thread::current().id() == self.maker {
+            affinity::set(&self.before);
+        }
     }
 }
 
@@ -134,7 +174,14 @@ impl Backend for CpuBackend {
 
     fn describe(&self) -> String {
         let s = if self.threads == 1 { "" } else { "s" };
-        format!("cpu: {}, {} thread{s}", self.isa, self.threads)
+        let cores = match &self.bound {
+            None => String::new(),
+            Some(Bound { cpus, granted: true, .. }) => format!(" on cores {cpus}"),
+            Some(Bound { cpus, .. }) => {
+                format!(" (the system did not let them stay on the fast cores {cpus})")
+            }
+        };
+        format!("cpu: {}, {} thread{s}{cores}", self.isa, self.threads)
     }
 
     fn alloc(&self, dtype: DType, len: usize) -> Result<CpuBuffer> {

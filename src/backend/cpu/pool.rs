@@ -291,6 +291,54 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_of_a_worker_reaches_the_caller_as_an_error_and_nobody_hangs() {
+        let mut pool = Pool::new(3).unwrap();
+        for _ in 0..20 {
+            let failed = AtomicBool::new(false);
+            let e = pool.run(1000, &|c| {
+                if c.worker == 0 {
+                    // The caller's own chunks wait, so that a worker gets one.
+                    while !failed.load(Ordering::Acquire) {
+                        thread::yield_now();
+                    }
+                } else {
+                    failed.store(true, Ordering::Release);
+                    panic!("worker {} is broken", c.worker);
+                }
+            });
+            let message = e.unwrap_err().to_string();
+            assert!(message.starts_with("a worker thread failed: worker "), "{message}");
+        }
+        pool.run(3, &|_| {}).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn workers_stay_on_the_cores_of_the_thread_that_made_them() {
+        use crate::backend::cpu::affinity;
+        let last = affinity::get().pop().unwrap();
+        let here = thread::spawn(move || {
+            assert!(affinity::set(&[last]));
+            let mut pool = Pool::new(3).unwrap();
+            let seen = Mutex::new(Vec::new());
+            while seen.lock().unwrap().len() < 3 {
+                pool.run(3, &|c| {
+                    let mut seen = seen.lock().unwrap();
+                    if !seen.iter().any(|(worker, _)| *worker == c.worker) {
+                        seen.push((c.worker, affinity::get()));
+                    }
+                    drop(seen);
+                    // All three are on one core, so that each must leave it to the next.
+                    thread::sleep(Duration::from_millis(1));
+                })
+                .unwrap();
+            }
+            assert!(seen.into_inner().unwrap().iter().all(|(_, cpus)| *cpus == [last]));
+        });
+        here.join().unwrap();
+    }
+
+    #[test]
     fn slow_chunks_are_waited_for() {
         let mut pool = Pool::new(3).unwrap();
         let done = AtomicU32::new(0);

@@ -368,3 +368,31 @@ fn strange_numbers_neither_hang_nor_panic_and_show_in_the_result() {
         }
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn fast_cores_are_kept_until_the_backend_goes() {
+    let all = affinity::get();
+    let last = all[all.len() - 1];
+    let phone = |fast: usize| topology::Machine::of(all.clone(), vec![fast]);
+    let bound = bind(&phone(last), 1);
+    if all.len() == 1 {
+        assert!(bound.is_none(), "there is no choice");
+        return;
+    }
+    assert_eq!(affinity::get(), [last]);
+    assert_eq!(with_bound(bound).describe(), format!("cpu: scalar, 1 thread on cores {last}"));
+    assert_eq!(affinity::get(), all);
+    // More threads than fast cores take all.
+    assert!(bind(&phone(last), 2).is_none());
+    // A core that is not there: refused, said, and no error.
+    let refused = bind(&phone(1023), 1);
+    assert_eq!(affinity::get(), all);
+    let described = with_bound(refused).describe();
+    assert!(described.contains("did not let them stay on the fast cores 1023"), "{described}");
+}
+
+#[cfg(target_os = "linux")]
+fn with_bound(bound: Option<Bound>) -> CpuBackend {
+    CpuBackend { bound, ..backend(Isa::Scalar, 1) }
+}
