@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Parser, ValueEnum};
 
+use crate::backend::cpu::{Isa, most_threads};
 use crate::core::DType;
 use crate::engine::WeightDType;
 
@@ -47,6 +48,11 @@ pub struct Args {
     /// Threads of the cpu backend [default: the number of fast cores]
     #[arg(short, long, value_name = "N", value_parser = threads, help_heading = "Machine")]
     pub threads: Option<usize>,
+
+    /// Instruction set of the cpu backend: scalar (slow), avx2, avx512, neon. Changes speed, never the text
+    /// [default: the best that this CPU has]
+    #[arg(long, value_name = "NAME", value_parser = isa, help_heading = "Machine")]
+    pub isa: Option<Isa>,
 
     /// Tokens of the prompt that go through the model at once; changes memory and speed, never the text
     #[arg(long, value_name = "N", default_value = "256", value_parser = at_least_one, help_heading = "Machine")]
@@ -191,9 +197,25 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 pub(super) fn threads(text: &str) -> Result<usize, String> {
+    let most = most_threads();
+    let cores = if most == 1 { "core" } else { "cores" };
     match text.parse() {
-        Ok(n @ 1..=512) => Ok(n),
-        _ => Err("a number of threads from 1 to 512 is needed".to_owned()),
+        Ok(0) => Err(format!("0 threads cannot compute; this process may use {most} {cores}")),
+        Ok(n) if n <= most => Ok(n),
+        Ok(n) => Err(format!("{n} threads are more than the {most} {cores} that this process may use")),
+        Err(_) => Err(format!("a number of threads from 1 to {most} is needed")),
+    }
+}
+
+/// An instruction set by its name, if this CPU has it.
+pub(super) fn isa(text: &str) -> Result<Isa, String> {
+    let names = |all: &[Isa]| all.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
+    let named = |isa: &&Isa| isa.name().eq_ignore_ascii_case(text);
+    let here = Isa::available();
+    match Isa::ALL.iter().find(named) {
+        Some(isa) if here.contains(isa) => Ok(*isa),
+        Some(isa) => Err(format!("this CPU does not have {isa}; choose one of {}", names(&here))),
+        None => Err(format!("no such instruction set; the names are {}", names(Isa::ALL))),
     }
 }
 
@@ -216,6 +238,30 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn instruction_sets_are_unknown_or_not_here() {
+        for &isa in Isa::ALL {
+            let parsed = super::isa(&isa.name().to_uppercase());
+            if Isa::available().contains(&isa) {
+                assert_eq!(parsed, Ok(isa));
+            } else {
+                assert!(parsed.unwrap_err().starts_with(&format!("this CPU does not have {isa}; choose")));
+            }
+        }
+        let message = super::isa("mmx").unwrap_err();
+        assert!(message.contains("no such instruction set") && message.contains("scalar, avx2"), "{message}");
+    }
+
+    #[test]
+    fn threads_are_as_many_as_there_are_cores_for() {
+        let most = most_threads();
+        assert_eq!(threads(&most.to_string()), Ok(most));
+        let message = threads(&(most + 1).to_string()).unwrap_err();
+        assert!(message.starts_with(&format!("{} threads are more than the {most} core", most + 1)));
+        assert!(threads("0").unwrap_err().contains(&most.to_string()));
+        assert!(threads("x").is_err() && threads("-1").is_err());
     }
 
     #[test]

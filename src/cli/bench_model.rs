@@ -61,12 +61,12 @@ fn run(args: &Args) -> Result<()> {
     let mut table = Table::new(stdout(), args.output);
     let outcome = match args.backend {
         BackendName::Cpu => job.run(&mut table, &formats, &|threads| {
-            let backend = CpuBackend::new(CpuOptions { threads, ..CpuOptions::default() })?;
+            let backend = CpuBackend::new(CpuOptions { threads, isa: args.isa })?;
             let threads = backend.threads();
             Ok((backend, threads))
         }),
-        BackendName::Reference if !args.threads.is_empty() => {
-            bail!("--threads is for the cpu backend; the reference has one thread")
+        BackendName::Reference if !args.threads.is_empty() || args.isa.is_some() => {
+            bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
         }
         BackendName::Reference => job.run(&mut table, &formats, &|_| Ok((ReferenceBackend, 1))),
     };

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use super::args::{Args, BackendName};
@@ -60,8 +60,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     let prompt = encode(args, &files, &text)?;
     let job = Job { args, settings, files, prompt, text, start };
     match args.backend {
-        BackendName::Cpu => {
-            job.run(CpuBackend::new(CpuOptions { threads: args.threads, ..CpuOptions::default() })?)
+        BackendName::Cpu => job.run(CpuBackend::new(CpuOptions { threads: args.threads, isa: args.isa })?),
+        BackendName::Reference if args.isa.is_some() => {
+            bail!("--isa is for the cpu backend; the reference has plain loops")
         }
         BackendName::Reference => job.run(ReferenceBackend),
     }

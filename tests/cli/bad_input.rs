@@ -159,7 +159,25 @@ fn settings_out_of_range() {
     refuses(&with(&["--top-p", "1.5"]), 1, &["top-p", "1.5"]);
     refuses(&with(&["--temperature", "NaN"]), 1, &["temperature"]);
     refuses(&with(&["--repetition-penalty", "0"]), 1, &["repetition penalty"]);
-    refuses(&with(&["--threads", "0"]), 2, &["--threads"]);
     refuses(&with(&["--weight-dtype", "q5_k"]), 2, &["--weight-dtype", "q5_k"]);
     refuses(&with(&["--backend", "cuda"]), 2, &["cuda"]);
+}
+
+#[test]
+fn threads_and_instruction_sets_that_are_not_there() {
+    let model = tiny().to_str().unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let refuses = |rest: &[&str], code, parts: &[&str]| {
+        refuses(&[&["-m", model, "-p", "t1"], rest].concat(), code, parts);
+    };
+    refuses(&["--threads", "0"], 2, &["--threads", "0 threads", &format!("{cores} core")]);
+    for more in [cores + 1, 1_000_000] {
+        let more = more.to_string();
+        refuses(&["--threads", &more], 2, &[&format!("{more} threads are more than the {cores} core")]);
+    }
+    refuses(&["--threads", "two"], 2, &["--threads", "two"]);
+    refuses(&["--isa", "mmx"], 2, &["--isa", "mmx", "no such instruction set", "scalar, avx2"]);
+    let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+    refuses(&["--isa", foreign], 2, &[&format!("this CPU does not have {foreign}"), "scalar"]);
+    refuses(&["--isa", "scalar", "--backend", "reference"], 1, &["--isa", "cpu backend"]);
 }

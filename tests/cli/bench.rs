@@ -147,7 +147,10 @@ mod model {
         let demo = |rest: &[&'static str]| [&["--shape", "demo"], rest].concat();
         refuses(PROGRAM, &["--shape", "llama-70b"], 2, &["llama-70b", "llama3.2-1b, llama3.2-3b, demo"]);
         refuses(PROGRAM, &demo(&["-r", "0"]), 2, &["--repetitions", "at least 1"]);
-        refuses(PROGRAM, &demo(&["-t", "0"]), 2, &["--threads"]);
+        refuses(PROGRAM, &demo(&["-t", "0"]), 2, &["--threads", "0 threads"]);
+        refuses(PROGRAM, &demo(&["-t", "1,100000"]), 2, &["100000 threads are more than the"]);
+        refuses(PROGRAM, &demo(&["--isa", "sse9"]), 2, &["sse9", "no such instruction set"]);
+        refuses(PROGRAM, &demo(&["-b", "reference", "--isa", "scalar"]), 1, &["--isa"]);
         refuses(PROGRAM, &demo(&["-d", "500", "-p", "8"]), 1, &["tg128 @ d500", "628", "512"]);
         refuses(PROGRAM, &demo(&["-p", "0", "-n", "0"]), 1, &["nothing to measure"]);
         refuses(PROGRAM, &demo(&["-b", "reference", "-t", "1"]), 1, &["--threads"]);
@@ -222,7 +225,7 @@ mod micro {
 
     #[test]
     fn what_cannot_be_measured_is_a_sentence() {
-        refuses(PROGRAM, &["--isa", "mmx"], 2, &["mmx", "this CPU has", "scalar"]);
+        refuses(PROGRAM, &["--isa", "mmx"], 2, &["mmx", "no such instruction set", "scalar"]);
         refuses(PROGRAM, &["--filter", "matmul"], 1, &["matmul", "linear_qkv"]);
         refuses(PROGRAM, &["--shape", "gpt"], 2, &["gpt", "llama3.2-1b"]);
         refuses(PROGRAM, &["--weight-dtype", "auto"], 2, &["auto", "q4_0"]);

@@ -73,7 +73,7 @@ fn the_demo_model_needs_no_arguments_but_a_prompt() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_text_for_any_number_of_threads_and_any_chunk() {
+fn the_same_seed_gives_the_same_text_for_any_threads_chunk_and_isa() {
     let run = |rest: &[&str]| {
         let base = ["-p", "The little dog was very", "-n", "60", "-q", "--temperature", "1"];
         let output = generate().args(base).args(rest).output().unwrap();
@@ -81,7 +81,9 @@ fn the_same_seed_gives_the_same_text_for_any_number_of_threads_and_any_chunk() {
         String::from_utf8(output.stdout).unwrap()
     };
     let first = run(&["--seed", "1", "--threads", "1"]);
-    assert_eq!(first, run(&["--seed", "1", "--threads", "3", "--prefill-chunk", "2"]));
+    let cores = std::thread::available_parallelism().unwrap().to_string();
+    assert_eq!(first, run(&["--seed", "1", "--threads", &cores, "--prefill-chunk", "2"]));
+    assert_eq!(first, run(&["--seed", "1", "--isa", "scalar"]));
     assert_ne!(first, run(&["--seed", "2", "--threads", "1"]));
     assert_ne!(run(&["--seed", "random"]), run(&["--seed", "random"]));
 }

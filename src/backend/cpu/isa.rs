@@ -16,6 +16,9 @@ pub enum Isa {
 }
 
 impl Isa {
+    /// All that there are kernels for, on any machine.
+    pub const ALL: &[Isa] = &[Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon];
+
     /// The fastest that this machine has; `None` on an x86-64 without AVX2, FMA or F16C.
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
@@ -139,6 +142,7 @@ mod tests {
     fn the_best_set_comes_last_and_all_have_kernels() {
         let all = Isa::available();
         assert_eq!(all[0], Isa::Scalar);
+        assert!(all.iter().all(|isa| Isa::ALL.contains(isa)));
         assert_eq!(all.last().copied(), Isa::detect().or(Some(Isa::Scalar)));
         for (i, &isa) in all.iter().enumerate() {
             assert!(!all[..i].contains(&isa), "{isa} twice");

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::backend::cpu::Isa;
 use crate::bench::Test;
-use crate::cli::args::{BackendName, STYLES, at_least_one, kv_dtype, threads, weight_dtype};
+use crate::cli::args::{BackendName, STYLES, at_least_one, isa, kv_dtype, threads, weight_dtype};
 use crate::core::DType;
 use crate::engine::WeightDType;
 use crate::models::NamedShape;
@@ -56,6 +57,10 @@ pub struct Args {
     /// Threads of the cpu backend [default: the number of fast cores]
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = threads)]
     pub threads: Vec<usize>,
+
+    /// Instruction set of the cpu backend: scalar, avx2, avx512, neon [default: the best that this CPU has]
+    #[arg(long, value_name = "NAME", value_parser = isa)]
+    pub isa: Option<Isa>,
 
     /// Tokens of the prompt that go through the model at once
     #[arg(long, value_name = "N", default_value = "256", value_parser = at_least_one)]
