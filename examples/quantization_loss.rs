@@ -64,8 +64,13 @@ fn main() -> Result<()> {
 }
 
 fn session(files: ModelFiles, weight_dtype: DType) -> Result<Session<CpuBackend>> {
-    let options =
-        SessionOptions { weight_dtype, kv_dtype: DType::F32, max_seq_len: 1024, prefill_chunk: 256 };
+    let options = SessionOptions {
+        weight_dtype,
+        kv_dtype: DType::F32,
+        max_seq_len: 1024,
+        prefill_chunk: 256,
+        lookup: 0,
+    };
     Ok(Session::load(CpuBackend::new(CpuOptions::default())?, files, &options, &mut |_| ())?)
 }
 

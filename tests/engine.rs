@@ -11,8 +11,13 @@ use llm_rs2::sampling::SamplingParams;
 
 /// The demo model, which ends its stories by itself.
 fn demo(max_seq_len: usize, prefill_chunk: usize) -> Session<ReferenceBackend> {
-    let options =
-        SessionOptions { weight_dtype: DType::F32, kv_dtype: DType::F32, max_seq_len, prefill_chunk };
+    let options = SessionOptions {
+        weight_dtype: DType::F32,
+        kv_dtype: DType::F32,
+        max_seq_len,
+        prefill_chunk,
+        lookup: 0,
+    };
     let files = ModelFiles::demo().expect("the demo model is whole");
     Session::load(ReferenceBackend, files, &options, &mut |_| ()).expect("the demo model loads")
 }

@@ -58,6 +58,11 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "256", value_parser = at_least_one, help_heading = "Machine")]
     pub prefill_chunk: usize,
 
+    /// Draft up to N tokens from what followed earlier occurrences of the last ones, and verify them in one
+    /// pass; faster where the text repeats the prompt or itself, and the same text in any case
+    #[arg(long, value_name = "N", default_value = "0", value_parser = lookup, help_heading = "Machine")]
+    pub lookup: usize,
+
     /// The text to continue, or with --chat the message to answer
     #[arg(short, long, value_name = "TEXT", conflicts_with = "prompt_file", help_heading = "Text")]
     pub prompt: Option<String>,
@@ -219,6 +224,13 @@ pub(super) fn isa(text: &str) -> Result<Isa, String> {
     }
 }
 
+fn lookup(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 0..=64) => Ok(n),
+        _ => Err("a number of tokens from 0 (off) to 64 is needed".to_owned()),
+    }
+}
+
 fn not_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("a stop string cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
@@ -285,6 +297,7 @@ mod tests {
             ["--kv-type", "q8_0"],
             ["--stop", ""],
             ["--seed", "-1"],
+            ["--lookup", "65"],
             ["--max-seq-len", "0"],
             ["--system", "x"],
         ] {

@@ -53,6 +53,13 @@ impl Report<'_> {
             format!("prefill {} tokens, {}", o.prompt_tokens, rate(self.prefill_rate())),
             format!("decode {} tokens, {}", o.ids.len(), rate(self.decode_rate())),
         ];
+        let l = o.lookup;
+        if l.passes > 0 {
+            parts.push(format!(
+                "lookup {} of {} drafted tokens accepted in {} passes",
+                l.accepted, l.drafted, l.passes
+            ));
+        }
         if let Some(bytes) = peak_resident_bytes() {
             parts.push(format!("peak memory {}", human_bytes(bytes)));
         }
@@ -77,6 +84,11 @@ impl Report<'_> {
                 "decode_s": o.timings.decode.as_secs_f64(),
                 "decode_tokens_per_s": self.decode_rate(),
             },
+            "lookup": {
+                "passes": o.lookup.passes,
+                "drafted": o.lookup.drafted,
+                "accepted": o.lookup.accepted,
+            },
             "memory": {
                 "weights_bytes": self.weight_bytes,
                 "kv_cache_bytes": self.cache_bytes,
@@ -89,6 +101,7 @@ impl Report<'_> {
                 "kv_type": self.settings.session.kv_dtype.name(),
                 "max_seq_len": self.settings.session.max_seq_len,
                 "prefill_chunk": self.settings.session.prefill_chunk,
+                "lookup": self.settings.session.lookup,
                 "temperature": as_typed(s.temperature),
                 "top_k": s.top_k,
                 "top_p": as_typed(s.top_p),

@@ -51,6 +51,7 @@ impl Settings {
                 kv_dtype: args.kv_type,
                 max_seq_len,
                 prefill_chunk: args.prefill_chunk,
+                lookup: args.lookup,
             },
             sampling: sampling(args, &files.generation)?,
             warnings,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::EngineError;
 use super::session::Session;
+use super::speculative::{Lookup, LookupStats};
 use super::stop::StopMatcher;
 use crate::core::Backend;
 use crate::sampling::{Chain, SamplingParams, SeededRng};
@@ -102,8 +103,11 @@ pub struct Outcome {
     pub ids: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Forward passes of one token, which [`Timings::decode`] covers.
+    /// Tokens taken in behind the prompt, which [`Timings::decode`] covers. Each is a forward pass of its own,
+    /// but for those that were drafted and accepted.
     pub decode_steps: usize,
+    /// What prompt lookup did.
+    pub lookup: LookupStats,
     /// Why it ended.
     pub finish: Finish,
     /// Durations.
@@ -114,7 +118,8 @@ impl<B: Backend> Session<B> {
     /// Takes in the prompt and generates until one of the [`Finish`] reasons.
     ///
     /// Starts from an empty context each time. The same request gives the same ids on every machine, for any
-    /// number of threads and any prefill chunk (CPU backend).
+    /// number of threads, any prefill chunk and any [`SessionOptions::lookup`](super::SessionOptions::lookup)
+    /// (CPU backend).
     ///
     /// # Errors
     /// An empty prompt, one that leaves no room in the context, ids outside of the vocabulary, logits that
@@ -126,7 +131,7 @@ impl<B: Backend> Session<B> {
     ) -> Result<Outcome, EngineError> {
         self.check_prompt(&request.prompt)?;
         self.cache.clear();
-        let mut run = Run::new(request)?;
+        let mut run = Run::new(request, self.lookup)?;
         // The text goes on where the prompt ends: a word's leading space is not the start of a text.
         for &id in &request.prompt {
             run.decoder.push(&self.tokenizer, id)?;
@@ -152,7 +157,7 @@ impl<B: Backend> Session<B> {
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<Finish>, EngineError> {
         let mut done = 0;
-        for chunk in prompt.chunks(self.workspace.chunk()) {
+        for chunk in prompt.chunks(self.chunk) {
             if observer.cancelled() {
                 return Ok(ControlFlow::Break(Finish::Cancelled));
             }
@@ -198,12 +203,28 @@ impl<B: Backend> Session<B> {
             if run.history.len() >= self.cache.max_len() {
                 return Ok(Finish::ContextFull);
             }
-            if run.history.len() - request.prompt.len() >= limit {
+            let left = limit - (run.history.len() - request.prompt.len());
+            if left == 0 {
                 return Ok(Finish::Length);
             }
-            self.model.decode(&self.backend, id, &mut self.cache, &mut self.workspace, &mut self.logits)?;
+            self.next_logits(run, left)?;
             run.steps += 1;
         }
+    }
+
+    /// The logits behind the last token chosen, of which `left` more are wanted at most: from the pass that has
+    /// verified a draft, or from a new one.
+    fn next_logits(&mut self, run: &mut Run, left: usize) -> Result<(), EngineError> {
+        let Self { backend, model, cache, workspace, logits, .. } = self;
+        if let Some(row) = run.lookup.chosen(&run.history) {
+            return Ok(model.logits_of(backend, row, workspace, logits)?);
+        }
+        // All but the last token are certain; what was drafted beyond them is not what was chosen.
+        cache.truncate(run.history.len() - 1);
+        let left = left.min(cache.max_len() - run.history.len());
+        let rows = run.lookup.rows(&run.history, left.saturating_sub(1));
+        model.decode_rows(backend, rows, cache, workspace)?;
+        Ok(model.logits_of(backend, 0, workspace, logits)?)
     }
 }
 
@@ -219,10 +240,11 @@ struct Run {
     timings: Timings,
     first: Option<Instant>,
     steps: usize,
+    lookup: Lookup,
 }
 
 impl Run {
-    fn new(request: &Request) -> Result<Self, EngineError> {
+    fn new(request: &Request, lookup: usize) -> Result<Self, EngineError> {
         Ok(Self {
             chain: Chain::new(&request.sampling)?,
             rng: SeededRng::new(request.sampling.seed),
@@ -233,6 +255,7 @@ impl Run {
             timings: Timings::default(),
             first: None,
             steps: 0,
+            lookup: Lookup::new(lookup, &request.prompt),
         })
     }
 
@@ -268,6 +291,7 @@ impl Run {
             ids,
             prompt_tokens,
             decode_steps: self.steps,
+            lookup: self.lookup.stats(),
             finish,
             timings: self.timings,
         })

@@ -7,6 +7,7 @@ mod generate;
 mod memory;
 mod model_files;
 mod session;
+mod speculative;
 mod stop;
 mod weight_format;
 
@@ -15,5 +16,6 @@ pub use generate::{Finish, Observer, Outcome, Request, Timings};
 pub use memory::{available_bytes, human_bytes, peak_resident_bytes};
 pub use model_files::ModelFiles;
 pub use session::{Session, SessionOptions, nll};
+pub use speculative::LookupStats;
 pub use stop::StopMatcher;
 pub use weight_format::{WeightDType, weight_bytes};

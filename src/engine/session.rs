@@ -17,9 +17,13 @@ pub struct SessionOptions {
     pub max_seq_len: usize,
     /// Tokens of the prompt that go through the model at once.
     pub prefill_chunk: usize,
+    /// The most tokens that are drafted from earlier text and verified in one pass (prompt lookup); 0 for none.
+    /// Changes memory and speed, never the text (CPU backend).
+    pub lookup: usize,
 }
 
-/// Backend, model, tokenizer, cache and workspace.
+/// Backend, model, tokenizer, cache and workspace: load once, then [`generate`](Self::generate) or
+/// [`score`](Self::score) as often as wanted, one text after the other, each from an empty context.
 pub struct Session<B: Backend> {
     pub(super) backend: B,
     pub(super) model: Llama<B>,
@@ -28,6 +32,8 @@ pub struct Session<B: Backend> {
     pub(super) workspace: Workspace<B>,
     pub(super) logits: Vec<f32>,
     pub(super) eos: Vec<u32>,
+    pub(super) chunk: usize,
+    pub(super) lookup: usize,
 }
 
 impl<B: Backend> Session<B> {
@@ -45,8 +51,9 @@ impl<B: Backend> Session<B> {
         let model =
             Llama::load(&backend, files.tensors.as_ref(), files.config, options.weight_dtype, progress)?;
         let cache = model.new_cache(&backend, options.kv_dtype, options.max_seq_len)?;
-        let chunk = options.prefill_chunk.min(options.max_seq_len);
-        let workspace = model.workspace(&backend, chunk, 1)?;
+        let chunk = options.prefill_chunk.clamp(1, options.max_seq_len.max(1));
+        let lookup = options.lookup.min(options.max_seq_len);
+        let workspace = model.workspace(&backend, chunk.max(lookup + 1), lookup + 1)?;
         Ok(Self {
             backend,
             model,
@@ -55,6 +62,8 @@ impl<B: Backend> Session<B> {
             workspace,
             logits: vec![0.0; vocab],
             eos: files.eos,
+            chunk,
+            lookup,
         })
     }
 
@@ -90,7 +99,7 @@ impl<B: Backend> Session<B> {
             _ => self.cache.clear(),
         }
         let mut first = 0;
-        for part in ids.chunks(self.workspace.chunk()) {
+        for part in ids.chunks(self.chunk) {
             let mut shifted = |row: usize, logits: &[f32]| sink(first + row, logits);
             self.model.forward_all(
                 &self.backend,

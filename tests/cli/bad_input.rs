@@ -159,6 +159,8 @@ fn settings_out_of_range() {
     refuses(&with(&["--top-p", "1.5"]), 1, &["top-p", "1.5"]);
     refuses(&with(&["--temperature", "NaN"]), 1, &["temperature"]);
     refuses(&with(&["--repetition-penalty", "0"]), 1, &["repetition penalty"]);
+    refuses(&with(&["--lookup", "65"]), 2, &["--lookup", "65", "from 0 (off) to 64"]);
+    refuses(&with(&["--lookup", "-1"]), 2, &["-1"]);
     refuses(&with(&["--weight-dtype", "q5_k"]), 2, &["--weight-dtype", "q5_k"]);
     refuses(&with(&["--backend", "cuda"]), 2, &["cuda"]);
 }

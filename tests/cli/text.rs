@@ -73,7 +73,7 @@ fn the_demo_model_needs_no_arguments_but_a_prompt() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_text_for_any_threads_chunk_and_isa() {
+fn the_same_seed_gives_the_same_text_for_any_threads_chunk_isa_and_draft() {
     let run = |rest: &[&str]| {
         let base = ["-p", "The little dog was very", "-n", "60", "-q", "--temperature", "1"];
         let output = generate().args(base).args(rest).output().unwrap();
@@ -83,7 +83,7 @@ fn the_same_seed_gives_the_same_text_for_any_threads_chunk_and_isa() {
     let first = run(&["--seed", "1", "--threads", "1"]);
     let cores = std::thread::available_parallelism().unwrap().to_string();
     assert_eq!(first, run(&["--seed", "1", "--threads", &cores, "--prefill-chunk", "2"]));
-    assert_eq!(first, run(&["--seed", "1", "--isa", "scalar"]));
+    assert_eq!(first, run(&["--seed", "1", "--isa", "scalar", "--lookup", "8"]));
     assert_ne!(first, run(&["--seed", "2", "--threads", "1"]));
     assert_ne!(run(&["--seed", "random"]), run(&["--seed", "random"]));
 }
@@ -220,4 +220,33 @@ fn help_and_version() {
         .assert()
         .success()
         .stdout(predicate::str::contains("Sampling:").and(predicate::str::contains("--repetition-window")));
+}
+
+#[test]
+fn lookup_is_counted_and_changes_nothing() {
+    let prompt = "The old fox had a red ball. The old fox lived in a small house. The old fox had";
+    let run = |rest: &[&str]| -> (Value, String) {
+        let base = ["-p", prompt, "-n", "120", "--temperature", "0", "--ignore-eos", "--json"];
+        let output = generate().args(base).args(rest).output().unwrap();
+        assert!(output.status.success());
+        (serde_json::from_slice(&output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (plain, quiet) = run(&[]);
+    let (drafted, told) = run(&["--lookup", "6"]);
+    assert_eq!(plain["ids"], drafted["ids"]);
+    assert_eq!(plain["text"], drafted["text"]);
+    let count = |run: &Value, key: &str| run["lookup"][key].as_u64().unwrap();
+    for key in ["passes", "drafted", "accepted"] {
+        assert_eq!(count(&plain, key), 0);
+        assert!(count(&drafted, key) > 0, "{drafted}");
+    }
+    let sentence = format!(
+        "lookup {} of {} drafted tokens accepted in {} passes",
+        count(&drafted, "accepted"),
+        count(&drafted, "drafted"),
+        count(&drafted, "passes")
+    );
+    assert!(told.contains(&sentence), "{told}");
+    assert!(!quiet.contains("drafted"), "{quiet}");
+    assert_eq!(drafted["settings"]["lookup"], 6);
 }

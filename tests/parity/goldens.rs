@@ -83,6 +83,7 @@ pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session<B> {
         kv_dtype: setup.kv,
         max_seq_len: 512,
         prefill_chunk: setup.chunk,
+        lookup: 0,
     };
     Session::load(backend, files, &options, &mut |_| ()).expect("the golden checkpoint loads")
 }
