@@ -70,6 +70,7 @@ fn session(files: ModelFiles, weight_dtype: DType) -> Result<Session<CpuBackend>
         max_seq_len: 1024,
         prefill_chunk: 256,
         lookup: 0,
+        check_numerics: false,
     };
     Ok(Session::load(CpuBackend::new(CpuOptions::default())?, files, &options, &mut |_| ())?)
 }

@@ -17,6 +17,7 @@ fn demo(max_seq_len: usize, prefill_chunk: usize) -> Session<ReferenceBackend> {
         max_seq_len,
         prefill_chunk,
         lookup: 0,
+        check_numerics: false,
     };
     let files = ModelFiles::demo().expect("the demo model is whole");
     Session::load(ReferenceBackend, files, &options, &mut |_| ()).expect("the demo model loads")

@@ -25,6 +25,7 @@ fn options(lookup: usize) -> SessionOptions {
         max_seq_len: 400,
         prefill_chunk: 64,
         lookup,
+        check_numerics: false,
     }
 }
 

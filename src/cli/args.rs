@@ -144,6 +144,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub echo: bool,
 
+    /// Look for values that are not finite after each step of each layer, and report the first ones; slower
+    #[arg(long, help_heading = "Output")]
+    pub check_numerics: bool,
+
     /// Print one JSON object (text, ids, timings, settings) instead of the text
     #[arg(long, help_heading = "Output")]
     pub json: bool,

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 
 use super::interrupt;
 use super::progress::Progress;
+use super::run::say;
 use crate::engine::Observer;
+use crate::models::llama::NonFinite;
 
 /// Streams text to `out`, and shows how far the prompt is taken in.
 pub struct Stream<W> {
@@ -66,6 +68,10 @@ impl<W: Write> Observer for Stream<W> {
 
     fn text(&mut self, piece: &str) -> ControlFlow<()> {
         self.write(piece)
+    }
+
+    fn non_finite(&mut self, found: &NonFinite) {
+        say(&format!("warning: {found}: what follows from it has no meaning"));
     }
 
     fn cancelled(&self) -> bool {

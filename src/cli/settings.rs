@@ -52,6 +52,7 @@ impl Settings {
                 max_seq_len,
                 prefill_chunk: args.prefill_chunk,
                 lookup: args.lookup,
+                check_numerics: args.check_numerics,
             },
             sampling: sampling(args, &files.generation)?,
             warnings,

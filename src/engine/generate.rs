@@ -8,6 +8,7 @@ use super::session::Session;
 use super::speculative::{Lookup, LookupStats};
 use super::stop::StopMatcher;
 use crate::core::Backend;
+use crate::models::llama::NonFinite;
 use crate::sampling::{Chain, SamplingParams, SeededRng};
 use crate::tokenizer::StreamDecoder;
 
@@ -34,6 +35,10 @@ pub trait Observer {
     /// More text, in order; whole characters, and nothing that belongs to a stop string. `Break` ends the
     /// generation (the reader has gone).
     fn text(&mut self, piece: &str) -> ControlFlow<()>;
+
+    /// Something in the model's arithmetic is not finite, and what follows from it has no meaning. Told once, and
+    /// only if the session looks for it.
+    fn non_finite(&mut self, _found: &NonFinite) {}
 
     /// Whether to stop now. Asked before every chunk of the prompt and every token.
     fn cancelled(&self) -> bool;
@@ -164,9 +169,16 @@ impl<B: Backend> Session<B> {
             done += chunk.len();
             let logits = (done == prompt.len()).then_some(&mut self.logits[..]);
             self.model.prefill(&self.backend, chunk, &mut self.cache, &mut self.workspace, logits)?;
+            self.report_numerics(observer);
             observer.prefill(done, prompt.len());
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn report_numerics(&mut self, observer: &mut dyn Observer) {
+        if let Some(found) = self.workspace.non_finite() {
+            observer.non_finite(&found);
+        }
     }
 
     fn decode_loop(
@@ -208,6 +220,7 @@ impl<B: Backend> Session<B> {
                 return Ok(Finish::Length);
             }
             self.next_logits(run, left)?;
+            self.report_numerics(observer);
             run.steps += 1;
         }
     }

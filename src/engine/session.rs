@@ -20,6 +20,9 @@ pub struct SessionOptions {
     /// The most tokens that are drafted from earlier text and verified in one pass (prompt lookup); 0 for none.
     /// Changes memory and speed, never the text (CPU backend).
     pub lookup: usize,
+    /// Look for values that are not finite after each step of each layer, and tell
+    /// [`Observer::non_finite`](super::Observer::non_finite).
+    pub check_numerics: bool,
 }
 
 /// Backend, model, tokenizer, cache and workspace: load once, then [`generate`](Self::generate) or
@@ -53,7 +56,10 @@ impl<B: Backend> Session<B> {
         let cache = model.new_cache(&backend, options.kv_dtype, options.max_seq_len)?;
         let chunk = options.prefill_chunk.clamp(1, options.max_seq_len.max(1));
         let lookup = options.lookup.min(options.max_seq_len);
-        let workspace = model.workspace(&backend, chunk.max(lookup + 1), lookup + 1)?;
+        let mut workspace = model.workspace(&backend, chunk.max(lookup + 1), lookup + 1)?;
+        if options.check_numerics {
+            workspace.check_numerics();
+        }
         Ok(Self {
             backend,
             model,

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::models::Copy;
-use crate::program::{refuses, tiny};
+use crate::program::{generate, refuses, tiny};
 
 const NORM: &str = "model.norm.weight";
 
@@ -182,4 +182,57 @@ fn threads_and_instruction_sets_that_are_not_there() {
     let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
     refuses(&["--isa", foreign], 2, &[&format!("this CPU does not have {foreign}"), "scalar"]);
     refuses(&["--isa", "scalar", "--backend", "reference"], 1, &["--isa", "cpu backend"]);
+}
+
+/// A copy of the tiny checkpoint with one value of a bf16 tensor replaced.
+fn with_value(tensor: &str, index: usize, bits: u16) -> Copy {
+    Copy::new().bytes(|bytes| {
+        let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header: serde_json::Value = serde_json::from_slice(&bytes[8..end]).unwrap();
+        assert_eq!(header[tensor]["dtype"], "BF16");
+        let at = end + header[tensor]["data_offsets"][0].as_u64().unwrap() as usize + 2 * index;
+        bytes[at..at + 2].copy_from_slice(&bits.to_le_bytes());
+    })
+}
+
+#[test]
+fn check_numerics_names_the_place_where_a_value_is_not_finite() {
+    const NAN: u16 = 0x7fc0;
+    const INFINITY: u16 = 0x7f80;
+    for (tensor, bits, place) in [
+        ("model.embed_tokens.weight", NAN, "NaN in the embedding, at position 0"),
+        ("model.layers.0.self_attn.k_proj.weight", NAN, "NaN in layer 0, in the keys, at position 0"),
+        ("model.layers.1.self_attn.v_proj.weight", INFINITY, "an infinite value in layer 1, in the values"),
+        ("model.layers.0.self_attn.q_proj.weight", NAN, "NaN in layer 0, in the queries"),
+        ("model.layers.0.self_attn.o_proj.weight", INFINITY, "an infinite value in layer 0, after attention"),
+        ("model.layers.1.mlp.down_proj.weight", NAN, "NaN in layer 1, after the feed-forward network"),
+        ("model.norm.weight", NAN, "NaN in the logits"),
+    ] {
+        // Token t5, of which row the embedding's value is; in the other matrices it is the first output.
+        let index = if tensor.contains("embed") { token_id("t5") * 128 } else { 0 };
+        let copy = with_value(tensor, index, bits);
+        for backend in ["cpu", "reference"] {
+            let args = copy.args(&["--check-numerics", "-n", "3", "--ignore-eos", "-b", backend]);
+            let output = generate().args(&args).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let reports: Vec<_> = stderr.lines().filter(|l| l.contains("has no meaning")).collect();
+            assert_eq!(reports.len(), 1, "{tensor} {backend}: {stderr}");
+            assert!(reports[0].starts_with(&format!("warning: {place}")), "{tensor} {backend}: {stderr}");
+            let silent =
+                generate().args(copy.args(&["-n", "3", "--ignore-eos", "-b", backend])).output().unwrap();
+            assert!(!String::from_utf8_lossy(&silent.stderr).contains("has no meaning"));
+        }
+    }
+    let sound = Copy::new();
+    generate()
+        .args(sound.args(&["--check-numerics", "-n", "3", "--ignore-eos", "--quiet"]))
+        .assert()
+        .success()
+        .stderr("");
+}
+
+fn token_id(word: &str) -> usize {
+    let text = fs::read(tiny().join("tokenizer.json")).unwrap();
+    let tokenizer: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    tokenizer["model"]["vocab"][word].as_u64().unwrap() as usize
 }

@@ -84,6 +84,7 @@ pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session<B> {
         max_seq_len: 512,
         prefill_chunk: setup.chunk,
         lookup: 0,
+        check_numerics: false,
     };
     Session::load(backend, files, &options, &mut |_| ()).expect("the golden checkpoint loads")
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::numerics::look;
 use super::weights::Layer;
 use super::workspace::Workspace;
 use crate::core::{Backend, KvCache, LinearPart, Result};
@@ -72,6 +73,8 @@ fn store<B: Backend>(
     ws: &mut Workspace<B>,
 ) -> Result<()> {
     backend.rope(&mut ws.k, &ws.angles)?;
+    look(&mut ws.watch, backend, &ws.k, Some(index), "in the keys")?;
+    look(&mut ws.watch, backend, &ws.v, Some(index), "in the values")?;
     let (layout, at) = (*cache.layout(), cache.len());
     backend.kv_append(&ws.k, &ws.v, cache.layer_mut(index), &layout, at)
 }
@@ -86,10 +89,13 @@ fn attend<B: Backend>(
     ws: &mut Workspace<B>,
 ) -> Result<()> {
     backend.rope(&mut ws.q, &ws.angles)?;
+    look(&mut ws.watch, backend, &ws.q, Some(index), "in the queries")?;
     backend.attention(&ws.q, cache.layer(index), cache.layout(), at, &mut ws.attended)?;
+    look(&mut ws.watch, backend, &ws.attended, Some(index), "in attention")?;
     backend.linear(
         &ws.attended,
         &mut [LinearPart { weight: &layer.o.weight, bias: layer.o.bias.as_ref(), out: &mut ws.normed }],
     )?;
-    backend.add(&ws.normed, &mut ws.x)
+    backend.add(&ws.normed, &mut ws.x)?;
+    look(&mut ws.watch, backend, &ws.x, Some(index), "after attention")
 }

@@ -4,11 +4,13 @@
 mod attention;
 mod ffn;
 mod model;
+mod numerics;
 #[cfg(test)]
 mod tests;
 mod weights;
 mod workspace;
 
 pub use model::Llama;
+pub use numerics::NonFinite;
 pub use weights::{LoadProgress, parameter_count};
 pub use workspace::Workspace;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::numerics::{look, look_from};
 use super::weights::{LoadProgress, Weights};
 use super::workspace::Workspace;
 use super::{attention, ffn};
@@ -194,6 +195,10 @@ impl<B: Backend> Llama<B> {
         ws.angles.set_rows(ids.len())?;
         backend.upload(angles, &mut ws.angles, 0)?;
         backend.embed(&self.weights.embedding, ids, &mut ws.x)?;
+        if let Some(watch) = &mut ws.watch {
+            watch.position = cache.position();
+        }
+        look(&mut ws.watch, backend, &ws.x, None, "the embedding")?;
         let eps = self.config.rms_norm_eps;
         let layers = &self.weights.layers;
         for (index, layer) in layers.iter().enumerate() {
@@ -205,7 +210,7 @@ impl<B: Backend> Llama<B> {
                     break;
                 }
             }
-            ffn::forward(backend, layer, eps, ws)?;
+            ffn::forward(backend, layer, index, eps, ws)?;
         }
         cache.advance(ids.len());
         Ok(())
@@ -216,6 +221,7 @@ impl<B: Backend> Llama<B> {
         let weight = self.weights.output.as_ref().unwrap_or(&self.weights.embedding);
         backend.copy_rows(&ws.x, from, count, &mut ws.head_in)?;
         backend.rms_norm(&ws.head_in, &self.weights.norm, self.config.rms_norm_eps, &mut ws.normed)?;
-        backend.linear(&ws.normed, &mut [LinearPart { weight, bias: None, out: &mut ws.logits }])
+        backend.linear(&ws.normed, &mut [LinearPart { weight, bias: None, out: &mut ws.logits }])?;
+        look_from(&mut ws.watch, backend, &ws.logits, from, None, "the logits")
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::numerics::{NonFinite, Watch};
 use crate::core::{Backend, Result, Tensor};
 use crate::models::ModelConfig;
 
@@ -30,6 +31,8 @@ pub struct Workspace<B: Backend> {
     /// Rows whose logits are wanted, `[logits rows, hidden]`, and the logits, `[logits rows, vocab]`.
     pub(super) head_in: Tensor<B::Buffer>,
     pub(super) logits: Tensor<B::Buffer>,
+    /// Looks at all of these, if asked to.
+    pub(super) watch: Option<Watch>,
 }
 
 impl<B: Backend> Workspace<B> {
@@ -56,6 +59,7 @@ impl<B: Backend> Workspace<B> {
             host_angles: vec![0.0; chunk * config.head_dim],
             head_in: backend.tensor(logits_rows, hidden)?,
             logits: backend.tensor(logits_rows, config.vocab_size)?,
+            watch: None,
         })
     }
 
@@ -69,12 +73,26 @@ impl<B: Backend> Workspace<B> {
         self.logits.capacity()
     }
 
+    /// From now on every pass looks for values that are not finite after each of its steps, which costs the time
+    /// to read all activations on the host.
+    pub fn check_numerics(&mut self) {
+        self.watch = Some(Watch::new());
+    }
+
+    /// The first value that was not finite, if one was found since the last question; it is given once.
+    pub fn non_finite(&mut self) -> Option<NonFinite> {
+        self.watch.as_mut()?.tell()
+    }
+
     /// Leaves no more than `rows` (at most [`Self::logits_rows`]) of the residual stream, of its normalized form
     /// and of the angles; they become the first ones.
     pub(super) fn keep_rows(&mut self, backend: &B, rows: Range<usize>) -> Result<()> {
         for tensor in [&mut self.x, &mut self.normed] {
             backend.copy_rows(tensor, rows.start, rows.len(), &mut self.head_in)?;
             backend.copy_rows(&self.head_in, 0, rows.len(), tensor)?;
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.position += rows.start;
         }
         let width = self.angles.cols();
         self.angles.set_rows(rows.len())?;
