@@ -8,6 +8,7 @@ mod buffer;
 mod dtype;
 mod error;
 mod kv_cache;
+mod order;
 mod shape;
 mod tensor;
 
@@ -16,5 +17,6 @@ pub use buffer::Buffer;
 pub use dtype::{BLOCK_LEN, DType, UnknownDType};
 pub use error::{CoreError, Result};
 pub use kv_cache::{KvCache, KvLayer, KvLayout};
+pub use order::{Order, TILE_BLOCKS, TILE_ROWS};
 pub use shape::Shape;
 pub use tensor::{HostBytes, HostMemory, HostTensor, Tensor};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Buffer, CoreError, DType, Result, Shape};
+use super::{Buffer, CoreError, DType, Order, Result, Shape};
 
 /// What [`HostBytes`] can be a part of.
 pub trait HostMemory: Send + Sync {
@@ -14,6 +14,10 @@ pub trait HostMemory: Send + Sync {
     /// Says that the bytes in `range` will hardly be read again. A mapped file gives their memory back to the
     /// system, which reads them again if it comes to that.
     fn release(&self, _range: Range<usize>) {}
+
+    /// Says that the bytes in `range` will be read soon, and waits until they can be read without delay. A mapped
+    /// file is read into memory; threads may do so beside those that read.
+    fn prefetch(&self, _range: Range<usize>) {}
 }
 
 impl HostMemory for Vec<u8> {
@@ -47,6 +51,11 @@ impl HostBytes {
         self.owner.release(self.range.clone());
     }
 
+    /// See [`HostMemory::prefetch`].
+    pub fn prefetch(&self) {
+        self.owner.prefetch(self.range.clone());
+    }
+
     /// A part of these bytes, sharing their owner; `None` if `range` does not lie within them.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
         let start = self.range.start.checked_add(range.start)?;
@@ -73,32 +82,41 @@ impl fmt::Debug for HostBytes {
     }
 }
 
-/// A named tensor as a file holds it: row-major, little endian, not copied.
+/// A named tensor as a file holds it: little endian, not copied, row-major or in tiles.
 #[derive(Clone, Debug)]
 pub struct HostTensor {
     name: String,
     dtype: DType,
     shape: Shape,
+    order: Order,
     data: HostBytes,
 }
 
 impl HostTensor {
-    /// Binds bytes to a name, a type and a shape.
+    /// Binds bytes to a name, a type and a shape; they are row-major.
     ///
     /// # Errors
     /// [`CoreError::BadTensor`] if the bytes are not exactly as many as shape and type ask for. Rows of the
     /// block formats must be whole blocks.
     pub fn new(name: impl Into<String>, dtype: DType, shape: Shape, data: HostBytes) -> Result<Self> {
+        Self::in_order(name, dtype, shape, Order::Rows, data)
+    }
+
+    /// As [`Self::new`], with the elements in the given order.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; also for tiles of a type that has none.
+    pub fn in_order(
+        name: impl Into<String>,
+        dtype: DType,
+        shape: Shape,
+        order: Order,
+        data: HostBytes,
+    ) -> Result<Self> {
         let name = name.into();
         let have = data.as_ref().len();
-        let need = shape.as_matrix().and_then(|(rows, cols)| {
-            if cols % dtype.block_len() != 0 {
-                return None;
-            }
-            dtype.bytes_for(cols)?.checked_mul(rows)
-        });
-        match need {
-            Some(n) if n == have => Ok(Self { name, dtype, shape, data }),
+        match shape.as_matrix().and_then(|(rows, cols)| order.bytes(dtype, rows, cols)) {
+            Some(n) if n == have => Ok(Self { name, dtype, shape, order, data }),
             Some(n) => Err(CoreError::BadTensor {
                 name,
                 reason: format!("{dtype} {shape} takes {n} bytes, but {have} are there"),
@@ -133,6 +151,11 @@ impl HostTensor {
         self.shape
     }
 
+    /// The order of the stored elements.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
     /// `(rows, columns)`; a vector is one row.
     pub fn matrix_dims(&self) -> (usize, usize) {
         self.shape.as_matrix().expect("checked in new")
@@ -148,11 +171,13 @@ impl HostTensor {
         &self.data
     }
 
-    /// Bytes of row `row` (the last dimension is a row).
+    /// Bytes of row `row` (the last dimension is a row) of a tensor in [`Order::Rows`]. `quant::rows` reads
+    /// rows of any order.
     ///
     /// # Panics
-    /// If `row` is not less than the number of rows.
+    /// If `row` is not less than the number of rows, or if the tensor is in tiles.
     pub fn row_bytes(&self, row: usize) -> &[u8] {
+        assert_eq!(self.order, Order::Rows, "order of tensor '{}'", self.name);
         let (_, cols) = self.matrix_dims();
         let n = self.dtype.bytes_for(cols).expect("checked in new");
         &self.bytes()[row * n..(row + 1) * n]

@@ -6,6 +6,7 @@
 //! - [`q4_0`], [`q4_1`], [`q8_0`]: one block format each, byte for byte as in ggml (`ggml-common.h`).
 //! - [`float`]: f16 and bf16 rows.
 //! - [`activation`]: the int8 form of a linear layer's input.
+//! - [`tiles`]: the order in which the kernels read block formats; [`rows`]: rows of a stored tensor, converted.
 //! - [`linear_row`] and [`dot_float`]: one output of a linear layer, in the order of additions that every
 //!   kernel keeps.
 
@@ -15,7 +16,9 @@ pub mod q4_0;
 pub mod q4_1;
 pub mod q8_0;
 mod round;
+pub mod rows;
 mod search;
+pub mod tiles;
 
 use crate::core::{BLOCK_LEN, CoreError, DType, Result};
 use activation::QuantizedRow;

@@ -1,8 +1,10 @@
 //! The whole backend: the same bits for any number of threads and any cutting of the rows.
 
+use super::weight::Matrix;
 use super::*;
 use crate::core::{PreparedWeight, Shape};
 use crate::quant::activation::QuantizedRow;
+use crate::quant::rows::{RowReader, tiled};
 use crate::quant::{dequantize_row, dot_float, linear_row, quantize_row, row_bytes};
 
 const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
@@ -148,6 +150,32 @@ fn weights_convert_between_all_formats_and_embed_reads_them() {
         let e = b.embed(&table, &[19], &mut out).unwrap_err();
         assert!(matches!(e, CoreError::BadToken { id: 19, vocab: 19 }), "{e}");
     }
+}
+
+#[test]
+fn tiles_are_used_where_they_lie_and_compute_as_rows_do() {
+    let b = backend(Isa::available().pop().unwrap(), 2);
+    for ((rows, cols), format) in
+        [(19, 96), (33, 44)].into_iter().flat_map(|s| [DType::Q4_0, DType::Q4_1, DType::Q8_0].map(|f| (s, f)))
+    {
+        let source = HostTensor::from_f32("w", Shape::from([rows, cols]), &numbers(5, rows * cols)).unwrap();
+        let tiles = tiled(&source, format);
+        let (plain, shared) = (b.prepare(&source, format).unwrap(), b.prepare(&tiles, format).unwrap());
+        let (Matrix::Packed(one, _), Matrix::Packed(other, _)) = (plain.matrix(), shared.matrix()) else {
+            panic!("{format} is packed")
+        };
+        assert_eq!(one, other, "{format}");
+        assert_eq!(other.as_ptr(), tiles.bytes().as_ptr(), "{format} was copied");
+        // In another format: by way of the rows that the tiles hold.
+        let (narrow, expected) = (b.prepare(&tiles, DType::BF16).unwrap(), rows_as_bf16(&tiles));
+        assert!(matches!(narrow.matrix(), Matrix::Float(bytes, _) if bytes == expected), "{format}");
+    }
+}
+
+fn rows_as_bf16(tensor: &HostTensor) -> Vec<u8> {
+    let (rows, _) = tensor.matrix_dims();
+    let mut reader = RowReader::new(tensor, DType::BF16);
+    (0..rows).flat_map(|r| reader.row(r).unwrap().to_vec()).collect()
 }
 
 #[test]

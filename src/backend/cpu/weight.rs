@@ -5,8 +5,9 @@ use rayon::prelude::*;
 use super::buffer::{AlignedBytes, view};
 use super::kernels::TILE;
 use super::kernels::packed::TileLayout;
-use crate::core::{CoreError, DType, HostBytes, HostTensor, PreparedWeight, Result};
-use crate::quant::{dequantize_row, quantize_row, row_bytes};
+use crate::core::{CoreError, DType, HostBytes, HostTensor, Order, PreparedWeight, Result};
+use crate::quant::row_bytes;
+use crate::quant::rows::RowReader;
 
 /// A prepared weight of the CPU backend.
 pub struct CpuWeight {
@@ -21,6 +22,8 @@ enum Data {
     Shared(HostBytes),
     /// Row-major floats, converted.
     Owned(AlignedBytes),
+    /// Tiles of quantized rows where they were, in a mapped file of packed weights.
+    SharedTiles(HostBytes, TileLayout),
     /// Tiles of quantized rows.
     Packed(AlignedBytes, TileLayout),
 }
@@ -34,8 +37,9 @@ pub(super) enum Matrix<'a> {
 }
 
 impl CpuWeight {
-    /// Brings a tensor into the form for `format`. Floats that are stored in that format already are not copied
-    /// (unless f32 values lie at an odd address); quantized weights are packed, in parallel.
+    /// Brings a tensor into the form for `format`. What is stored in that form already is not copied: floats of
+    /// that format (unless f32 values lie at an odd address), and tiles. Other block formats are packed, in
+    /// parallel.
     ///
     /// # Errors
     /// [`CoreError::Unsupported`] for formats that are not weights, [`CoreError::OutOfMemory`].
@@ -47,7 +51,11 @@ impl CpuWeight {
         }
         let (rows, cols) = tensor.matrix_dims();
         let data = if let Some(layout) = TileLayout::new(format, cols) {
-            Data::Packed(pack(tensor, format, &layout)?, layout)
+            if tensor.dtype() == format && tensor.order() == Order::Tiles {
+                Data::SharedTiles(tensor.data().clone(), layout)
+            } else {
+                Data::Packed(pack(tensor, format, &layout)?, layout)
+            }
         } else if tensor.dtype() == format && (format != DType::F32 || view::<f32>(tensor.bytes()).is_some())
         {
             Data::Shared(tensor.data().clone())
@@ -61,7 +69,7 @@ impl CpuWeight {
         match &self.data {
             Data::Shared(bytes) => Some(bytes.as_ref()),
             Data::Owned(bytes) => Some(bytes.as_slice()),
-            Data::Packed(..) => None,
+            Data::SharedTiles(..) | Data::Packed(..) => None,
         }
     }
 
@@ -78,6 +86,7 @@ impl CpuWeight {
         match &self.data {
             Data::Shared(bytes) => Matrix::Float(bytes.as_ref(), row_bytes(self.dtype, self.cols)),
             Data::Owned(bytes) => Matrix::Float(bytes.as_slice(), row_bytes(self.dtype, self.cols)),
+            Data::SharedTiles(bytes, layout) => Matrix::Packed(bytes.as_ref(), layout),
             Data::Packed(bytes, layout) => Matrix::Packed(bytes.as_slice(), layout),
         }
     }
@@ -98,34 +107,9 @@ impl PreparedWeight for CpuWeight {
 
     fn size_bytes(&self) -> usize {
         match &self.data {
-            Data::Shared(bytes) => bytes.as_ref().len(),
+            Data::Shared(bytes) | Data::SharedTiles(bytes, _) => bytes.as_ref().len(),
             Data::Owned(bytes) | Data::Packed(bytes, _) => bytes.as_slice().len(),
         }
-    }
-}
-
-/// A stored row as `format`, by way of f32 unless it is that already.
-struct Converter {
-    wide: Vec<f32>,
-    bytes: Vec<u8>,
-}
-
-impl Converter {
-    fn new(tensor: &HostTensor, format: DType) -> Self {
-        let (_, cols) = tensor.matrix_dims();
-        if tensor.dtype() == format {
-            return Self { wide: Vec::new(), bytes: Vec::new() };
-        }
-        Self { wide: vec![0.0; cols], bytes: vec![0; row_bytes(format, cols)] }
-    }
-
-    fn row<'a>(&'a mut self, tensor: &'a HostTensor, format: DType, row: usize) -> Result<&'a [u8]> {
-        if tensor.dtype() == format {
-            return Ok(tensor.row_bytes(row));
-        }
-        dequantize_row(tensor.dtype(), tensor.row_bytes(row), &mut self.wide)?;
-        quantize_row(format, &self.wide, &mut self.bytes)?;
-        Ok(&self.bytes)
     }
 }
 
@@ -136,13 +120,8 @@ fn pack(tensor: &HostTensor, format: DType, layout: &TileLayout) -> Result<Align
     let mut packed = AlignedBytes::zeroed(size, "a weight")?;
     let tiles = packed.as_mut_slice().par_chunks_mut(layout.bytes().max(1)).enumerate();
     tiles.try_for_each_init(
-        || Converter::new(tensor, format),
-        |converter, (t, tile)| -> Result<()> {
-            for lane in 0..TILE.min(rows - t * TILE) {
-                layout.pack_row(converter.row(tensor, format, t * TILE + lane)?, lane, tile);
-            }
-            Ok(())
-        },
+        || RowReader::new(tensor, format),
+        |reader, (t, tile)| reader.tile(layout, t, tile),
     )?;
     Ok(packed)
 }
@@ -153,11 +132,8 @@ fn convert(tensor: &HostTensor, format: DType) -> Result<AlignedBytes> {
     let size = row.checked_mul(rows).ok_or(CoreError::OutOfMemory { what: "a weight", bytes: usize::MAX })?;
     let mut out = AlignedBytes::zeroed(size, "a weight")?;
     out.as_mut_slice().par_chunks_mut(row.max(1)).enumerate().try_for_each_init(
-        || Converter::new(tensor, format),
-        |converter, (r, out)| -> Result<()> {
-            out.copy_from_slice(converter.row(tensor, format, r)?);
-            Ok(())
-        },
+        || RowReader::new(tensor, format),
+        |reader, (r, out)| reader.row(r).map(|row| out.copy_from_slice(row)),
     )?;
     Ok(out)
 }

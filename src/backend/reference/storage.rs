@@ -3,7 +3,7 @@
 use half::f16;
 
 use crate::core::{Buffer, CoreError, DType, HostTensor, PreparedWeight, Result};
-use crate::quant;
+use crate::quant::{self, rows::RowReader};
 
 /// Values as f32; those of an f16 buffer are rounded to f16 when they are stored.
 #[derive(Debug, Clone)]
@@ -76,14 +76,9 @@ impl ReferenceWeight {
         }
         let (rows, cols) = tensor.matrix_dims();
         let mut values = vec![0.0; rows * cols];
-        let mut packed = vec![0; quant::row_bytes(format, cols)];
+        let mut reader = RowReader::new(tensor, format);
         for r in 0..rows {
-            let row = &mut values[r * cols..(r + 1) * cols];
-            quant::dequantize_row(tensor.dtype(), tensor.row_bytes(r), row)?;
-            if format != tensor.dtype() {
-                quant::quantize_row(format, row, &mut packed)?;
-                quant::dequantize_row(format, &packed, row)?;
-            }
+            quant::dequantize_row(format, reader.row(r)?, &mut values[r * cols..(r + 1) * cols])?;
         }
         Ok(Self { dtype: format, rows, cols, values })
     }

@@ -151,3 +151,16 @@ fn operands_that_do_not_fit_are_refused() {
     assert!(matches!(B.embed(&w, &[2], &mut rows), Err(CoreError::BadToken { id: 2, vocab: 2 })));
     assert!(B.copy_rows(&tensor(1, &[0.0; 3]), 1, 1, &mut rows).is_err());
 }
+
+#[test]
+fn tiles_are_read_as_the_rows_that_they_hold() {
+    let values: Vec<f32> = (0..19 * 44).map(|i| ((i * 37 % 101) as f32 - 50.0) / 64.0).collect();
+    let source = HostTensor::from_f32("w", Shape::from([19, 44]), &values).unwrap();
+    for format in [DType::Q4_0, DType::Q4_1, DType::Q8_0] {
+        let tiles = crate::quant::rows::tiled(&source, format);
+        let read = ReferenceBackend.prepare(&tiles, format).unwrap();
+        let direct = ReferenceBackend.prepare(&source, format).unwrap();
+        assert_eq!(read.values(), direct.values(), "{format}");
+        assert_ne!(read.values(), values, "{format} rounds");
+    }
+}

@@ -30,7 +30,7 @@ mod tests;
 pub(super) use table::Kernels;
 
 /// Weight rows that a matrix kernel takes at a time.
-pub(super) const TILE: usize = 16;
+pub(super) const TILE: usize = crate::core::TILE_ROWS;
 
 /// Activation rows that a matrix kernel takes at a time at most.
 pub(super) const GROUP: usize = 12;

@@ -1,0 +1,63 @@
+//! In which order a stored matrix holds its elements.
+
+use super::{BLOCK_LEN, DType};
+
+/// Rows of a tile: as many as the narrowest common vector of 32-bit lanes times its registers serve well, and a
+/// whole AVX-512 vector.
+pub const TILE_ROWS: usize = 16;
+
+/// Blocks of a row that lie together in a tile.
+pub const TILE_BLOCKS: usize = 2;
+
+/// The order of a stored matrix's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// One row after the other: how checkpoints store everything.
+    Rows,
+    /// Tiles of [`TILE_ROWS`] rows, filled up with zeros (`quant::tiles` has the arrangement): how the CPU's
+    /// kernels read the block formats, on every instruction set.
+    Tiles,
+}
+
+impl Order {
+    /// Bytes of a matrix in this order. `None` if there is no such matrix (row-major rows are whole blocks,
+    /// tiles hold block formats only), or if the number does not fit in a `usize`.
+    pub fn bytes(self, dtype: DType, rows: usize, cols: usize) -> Option<usize> {
+        match self {
+            Order::Rows if !cols.is_multiple_of(dtype.block_len()) => None,
+            Order::Rows => dtype.bytes_for(cols)?.checked_mul(rows),
+            Order::Tiles if dtype.is_quantized() => {
+                let cols = cols.checked_next_multiple_of(TILE_BLOCKS * BLOCK_LEN)?;
+                dtype.bytes_for(cols)?.checked_mul(rows.checked_next_multiple_of(TILE_ROWS)?)
+            }
+            Order::Tiles => None,
+        }
+    }
+
+    /// The name in files and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Order::Rows => "rows",
+            Order::Tiles => "tiles",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_whole_and_hold_blocks_only() {
+        assert_eq!(Order::Rows.bytes(DType::Q4_0, 3, 96), Some(3 * 3 * 18));
+        assert_eq!(Order::Tiles.bytes(DType::Q4_0, 3, 96), Some(16 * 4 * 18));
+        assert_eq!(Order::Tiles.bytes(DType::Q8_0, 17, 64), Some(32 * 2 * 34));
+        assert_eq!(Order::Tiles.bytes(DType::Q8_0, 1, 65), Some(16 * 4 * 34));
+        assert_eq!(Order::Tiles.bytes(DType::Q8_0, 0, 64), Some(0));
+        assert_eq!(Order::Tiles.bytes(DType::F32, 16, 64), None);
+        assert_eq!(Order::Rows.bytes(DType::Q4_1, 1, 33), None);
+        assert_eq!(Order::Tiles.bytes(DType::Q4_1, usize::MAX, 32), None);
+        assert_eq!(Order::Tiles.bytes(DType::Q4_1, 1, usize::MAX), None);
+        assert_eq!(Order::Rows.bytes(DType::F32, usize::MAX, 2), None);
+    }
+}

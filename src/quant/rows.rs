@@ -1,0 +1,125 @@
+//! Rows of a stored tensor, whatever its order, as another format.
+
+use super::tiles::TileLayout;
+use super::{dequantize_row, quantize_row, row_bytes};
+use crate::core::{DType, HostTensor, Order, Result, TILE_ROWS};
+
+/// Reads rows of a tensor as `format`: bytes that are stored in it as they are, others by way of f32.
+///
+/// One for each thread: it holds the row that it returned last.
+pub struct RowReader<'a> {
+    tensor: &'a HostTensor,
+    format: DType,
+    tiles: Option<TileLayout>,
+    stored: Vec<u8>,
+    wide: Vec<f32>,
+    converted: Vec<u8>,
+}
+
+impl<'a> RowReader<'a> {
+    /// A reader of `tensor`.
+    pub fn new(tensor: &'a HostTensor, format: DType) -> Self {
+        let (_, cols) = tensor.matrix_dims();
+        let tiles = match tensor.order() {
+            Order::Rows => None,
+            Order::Tiles => TileLayout::new(tensor.dtype(), cols),
+        };
+        let converts = tensor.dtype() != format;
+        Self {
+            tensor,
+            format,
+            tiles,
+            stored: vec![0; if tiles.is_some() { row_bytes(tensor.dtype(), cols) } else { 0 }],
+            wide: vec![0.0; if converts { cols } else { 0 }],
+            converted: vec![0; if converts { row_bytes(format, cols) } else { 0 }],
+        }
+    }
+
+    /// Row `row`.
+    ///
+    /// # Errors
+    /// [`crate::core::CoreError::Unsupported`] between types that are not weights.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&mut self, row: usize) -> Result<&[u8]> {
+        let stored = match &self.tiles {
+            None => self.tensor.row_bytes(row),
+            Some(layout) => {
+                let tile = &self.tensor.bytes()[row / TILE_ROWS * layout.bytes()..][..layout.bytes()];
+                layout.unpack_row(tile, row % TILE_ROWS, &mut self.stored);
+                &self.stored
+            }
+        };
+        if self.tensor.dtype() == self.format {
+            return Ok(stored);
+        }
+        dequantize_row(self.tensor.dtype(), stored, &mut self.wide)?;
+        quantize_row(self.format, &self.wide, &mut self.converted)?;
+        Ok(&self.converted)
+    }
+
+    /// Fills tile `tile` of the matrix as `layout`, that of the reader's format, has it. `out` was zero.
+    ///
+    /// # Errors
+    /// As [`Self::row`].
+    ///
+    /// # Panics
+    /// If there is no such tile, or `out` is shorter than it.
+    pub fn tile(&mut self, layout: &TileLayout, tile: usize, out: &mut [u8]) -> Result<()> {
+        let (rows, _) = self.tensor.matrix_dims();
+        for lane in 0..TILE_ROWS.min(rows - tile * TILE_ROWS) {
+            layout.pack_row(self.row(tile * TILE_ROWS + lane)?, lane, out);
+        }
+        Ok(())
+    }
+}
+
+/// `tensor` as tiles of `format`, for tests.
+#[cfg(test)]
+pub(crate) fn tiled(tensor: &HostTensor, format: DType) -> HostTensor {
+    let (rows, cols) = tensor.matrix_dims();
+    let layout = TileLayout::new(format, cols).unwrap();
+    let mut bytes = vec![0; layout.bytes() * rows.div_ceil(TILE_ROWS)];
+    let mut reader = RowReader::new(tensor, format);
+    for (t, tile) in bytes.chunks_exact_mut(layout.bytes()).enumerate() {
+        reader.tile(&layout, t, tile).unwrap();
+    }
+    HostTensor::in_order("w", format, tensor.shape(), Order::Tiles, bytes.into()).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Shape;
+
+    #[test]
+    fn rows_out_of_tiles_are_those_that_went_in_and_convert_as_those_do() {
+        for (rows, cols) in [(21, 96), (16, 44)] {
+            let values: Vec<f32> = (0..rows * cols).map(|i| ((i * 37 % 101) as f32 - 50.0) / 64.0).collect();
+            let floats = HostTensor::from_f32("w", Shape::from([rows, cols]), &values).unwrap();
+            for format in [DType::Q4_0, DType::Q4_1, DType::Q8_0] {
+                let tiles = tiled(&floats, format);
+                let mut direct = RowReader::new(&floats, format);
+                let mut out = RowReader::new(&tiles, format);
+                let mut narrow = RowReader::new(&tiles, DType::BF16);
+                for r in 0..rows {
+                    let stored = direct.row(r).unwrap().to_vec();
+                    assert_eq!(out.row(r).unwrap(), stored, "{format}, row {r}");
+                    let (mut wide, mut expected) = (vec![0.0; cols], vec![0; 2 * cols]);
+                    dequantize_row(format, &stored, &mut wide).unwrap();
+                    quantize_row(DType::BF16, &wide, &mut expected).unwrap();
+                    assert_eq!(narrow.row(r).unwrap(), expected, "{format}, row {r}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_no_weights() {
+        let ids = HostTensor::new("ids", DType::I32, Shape::from([1]), vec![0; 4].into()).unwrap();
+        assert!(RowReader::new(&ids, DType::F32).row(0).is_err());
+        let floats = HostTensor::from_f32("w", Shape::from([1]), &[1.0]).unwrap();
+        assert!(RowReader::new(&floats, DType::U8).row(0).is_err());
+    }
+}
