@@ -4,12 +4,16 @@
 //! been checked.
 
 mod checkpoint;
+mod checksum;
 mod error;
 mod file;
 mod header_fault;
+mod mapped;
+pub mod packed;
 mod safetensors;
 
 pub use checkpoint::Checkpoint;
+pub use checksum::{Checksum, checksum};
 pub use error::FormatError;
 pub(crate) use error::shown;
 pub(crate) use file::read_bounded;

@@ -4,42 +4,20 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use memmap2::Mmap;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use super::file::{io_error, open_regular};
-use super::{FormatError, header_fault};
-use crate::core::{DType, HostBytes, HostMemory, HostTensor, Shape};
+use super::file::open_regular;
+use super::mapped::map;
+use super::{FormatError, header_fault, packed};
+use crate::core::{DType, HostBytes, HostTensor, Shape};
 
 /// Bytes of the length field at the start.
 const LEN_BYTES: u64 = 8;
 
 /// The longest header: the limit of the reference implementation.
 const MAX_HEADER: u64 = 100_000_000;
-
-/// A file in memory, whose pages can be given back.
-struct Mapped(Mmap);
-
-impl HostMemory for Mapped {
-    fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn release(&self, range: Range<usize>) {
-        #[cfg(unix)]
-        if !range.is_empty() && range.end <= self.0.len() {
-            // SAFETY: the map is read-only and backed by a file, so that a page dropped now is read from the file
-            // again when it is next touched, with the same bytes; the range is within the map. It is only
-            // advice: if the system refuses, nothing changes.
-            let _ = unsafe {
-                self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
-            };
-        }
-    }
-}
 
 /// One mapped file. Every range in it has been checked to lie within the file.
 #[derive(Debug)]
@@ -65,13 +43,7 @@ impl SafeTensorsFile {
         if len < LEN_BYTES {
             return Err(damaged(path, format!("has {len} bytes, too few for a safetensors file: {AGAIN}")));
         }
-        // SAFETY: the map is read-only and private to this process, and lives as long as what borrows from it
-        // (`HostBytes` owns it). What remains is that another process writes to or truncates the file
-        // meanwhile, which no check here can exclude: changed bytes then become changed weights, all of which
-        // are plain numbers for which every bit pattern is valid, and a truncated file ends the process with
-        // SIGBUS. The header is read once, here, and its ranges stay within the map's fixed length.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| io_error("map", path, e))?;
-        Self::from_bytes(path, HostBytes::new(Arc::new(Mapped(map))))
+        Self::from_bytes(path, map(path, &file)?)
     }
 
     /// Checks a file's bytes.
@@ -203,6 +175,8 @@ fn readable(dtype: Dtype) -> Option<DType> {
 fn other_format(path: &Path, bytes: &[u8]) -> Option<FormatError> {
     let (what, way_on) = if bytes.starts_with(b"GGUF") {
         ("a GGUF file", "GGUF is not read yet: use the model's safetensors checkpoint".to_owned())
+    } else if packed::is_packed(bytes) {
+        ("a file of packed weights", "give it to --model-path by itself".to_owned())
     } else if bytes.starts_with(b"version https://git-lfs") {
         ("a Git LFS pointer and not the weights", "run 'git lfs pull' in its directory".to_owned())
     } else if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 2]) {

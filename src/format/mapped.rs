@@ -1,0 +1,68 @@
+//! Files in memory without a copy.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use super::FormatError;
+use super::file::io_error;
+use crate::core::{HostBytes, HostMemory};
+
+/// A file in memory, whose pages can be given back and asked for.
+struct Mapped(Mmap);
+
+/// Maps a regular file that is open for reading.
+pub(super) fn map(path: &Path, file: &File) -> Result<HostBytes, FormatError> {
+    // SAFETY: the map is read-only and private to this process, and lives as long as what borrows from it
+    // (`HostBytes` owns it). What remains is that another process writes to or truncates the file meanwhile, which
+    // no check here can exclude: changed bytes then become changed weights, all of which are plain numbers for
+    // which every bit pattern is valid, and a truncated file ends the process with SIGBUS. Headers are read once,
+    // into values of our own, and their ranges stay within the map's fixed length.
+    let map = unsafe { Mmap::map(file) }.map_err(|e| io_error("map", path, e))?;
+    Ok(HostBytes::new(Arc::new(Mapped(map))))
+}
+
+impl HostMemory for Mapped {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if !range.is_empty() && range.end <= self.0.len() {
+            // SAFETY: the map is read-only and backed by a file, so that a page dropped now is read from the file
+            // again when it is next touched, with the same bytes; the range is within the map. It is only
+            // advice: if the system refuses, nothing changes.
+            let _ = unsafe {
+                self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+        }
+    }
+
+    fn prefetch(&self, range: Range<usize>) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(bytes) = self.0.get(range) {
+            load_pages(bytes);
+        }
+    }
+}
+
+/// Brings a part of a mapped file into memory; any other bytes are there already.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn load_pages(bytes: &[u8]) {
+    /// The largest page there is: an address that is a multiple of it begins a page on every system.
+    const PAGE: usize = 64 << 10;
+    /// `MADV_POPULATE_READ`, from Linux 5.14 on; older ones can at least start to read.
+    const POPULATE_READ: libc::c_int = 22;
+    // From the first such address on: what is before it is less than the system reads at a time anyway.
+    let rest = &bytes[bytes.as_ptr().align_offset(PAGE).min(bytes.len())..];
+    for advice in [POPULATE_READ, libc::MADV_WILLNEED] {
+        // SAFETY: the bytes belong to a slice, and this advice loads their pages without changing them.
+        if unsafe { libc::madvise(rest.as_ptr().cast_mut().cast(), rest.len(), advice) } == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Opening a packed file: everything in it is checked before it is used.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::header::{HEADER, Header, LINE, Place, Table};
+use crate::core::{DType, HostBytes, HostTensor};
+use crate::format::file::open_regular;
+use crate::format::mapped::map;
+use crate::format::{FormatError, TensorSource, checksum, shown};
+
+/// A packed file, mapped. Opening it reads what is before the data; the weights are not read, so that damage
+/// there shows only in [`Self::verify`].
+#[derive(Debug)]
+pub struct PackedFile {
+    path: PathBuf,
+    bytes: HostBytes,
+    data: usize,
+    matrices: Option<DType>,
+    sections: HashMap<String, Range<usize>>,
+    tensors: BTreeMap<String, Place>,
+}
+
+impl PackedFile {
+    /// Whether the file at `path` begins as a packed one does. False for what cannot be read.
+    pub fn is_at(path: &Path) -> bool {
+        use std::io::Read as _;
+        let Ok((mut file, _)) = open_regular(path) else { return false };
+        let mut first = [0; super::MAGIC.len()];
+        file.read_exact(&mut first).is_ok() && super::is_packed(&first)
+    }
+
+    /// Maps a file and checks its header, its table and the checksum of both.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is none of this format or of another version, is not as long as it was
+    /// written, or if anything in it contradicts itself.
+    pub fn open(path: &Path) -> Result<Self, FormatError> {
+        let (file, len) = open_regular(path)?;
+        if len < HEADER as u64 {
+            let reason = format!("has {len} bytes, too few for a file of packed weights");
+            return Err(FormatError::Damaged { path: path.into(), reason });
+        }
+        Self::from_bytes(path, map(path, &file)?)
+    }
+
+    /// Checks the bytes of a file; `path` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_bytes(path: &Path, bytes: HostBytes) -> Result<Self, FormatError> {
+        let damaged = |reason| FormatError::Damaged { path: path.into(), reason };
+        let all = bytes.as_ref();
+        let header = Header::read(all, all.len() as u64).map_err(damaged)?;
+        // All three are at most the file's length.
+        let (data, table_end) = (header.data as usize, HEADER + header.table as usize);
+        let head = &all[HEADER..data];
+        if checksum(head) != header.head_sum {
+            return Err(damaged("is damaged: what is before its data does not have its checksum".into()));
+        }
+        let table: Table = serde_json::from_slice(&all[HEADER..table_end])
+            .map_err(|e| damaged(format!("has a table that is not valid ({e})")))?;
+        let matrices = match table.matrices.as_deref() {
+            None => None,
+            Some(name) => Some(
+                name.parse::<DType>()
+                    .ok()
+                    .filter(|d| d.is_float() || d.is_quantized())
+                    .ok_or_else(|| damaged(format!("has matrices of the unknown type '{}'", shown(name))))?,
+            ),
+        };
+        let mut sections = HashMap::new();
+        let mut end = table_end as u64;
+        for section in &table.sections {
+            let fault = |what: &str| damaged(format!("has a section '{}' {what}", shown(&section.name)));
+            let stop = section.offset.checked_add(section.length).filter(|&stop| stop <= header.data);
+            let stop = stop.ok_or_else(|| fault("that does not end before the data"))?;
+            if !section.offset.is_multiple_of(LINE) {
+                return Err(fault("that does not begin at a multiple of 64"));
+            }
+            if section.offset < end {
+                return Err(fault("that begins within what is before it"));
+            }
+            end = stop;
+            let range = section.offset as usize..stop as usize;
+            if sections.insert(section.name.clone(), range).is_some() {
+                return Err(fault("twice"));
+            }
+        }
+        let mut tensors = BTreeMap::new();
+        let mut end = header.data;
+        for entry in &table.tensors {
+            let fault = |reason| FormatError::Tensor { path: path.into(), name: entry.name.clone(), reason };
+            let place = entry.place().map_err(fault)?;
+            let stop = entry.offset.checked_add(entry.length).filter(|&stop| stop <= header.file);
+            let stop = stop.ok_or_else(|| fault("does not end within the file".into()))?;
+            if entry.offset < end {
+                return Err(fault(format!(
+                    "begins at byte {}, but what is before it ends at {end}",
+                    entry.offset
+                )));
+            }
+            end = stop;
+            if tensors.insert(entry.name.clone(), place).is_some() {
+                return Err(fault("is there twice".into()));
+            }
+        }
+        Ok(Self { path: path.into(), bytes, data, matrices, sections, tensors })
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The format of the matrices; `None` if the file holds no weights.
+    pub fn matrices(&self) -> Option<DType> {
+        self.matrices
+    }
+
+    /// A section's bytes, in the file's memory; `None` if there is none of that name.
+    pub fn section(&self, name: &str) -> Option<HostBytes> {
+        self.bytes.slice(self.sections.get(name)?.clone())
+    }
+
+    /// Starts to bring the weights into memory, beside whatever the caller does next: reading them page by page
+    /// as they are needed would take longer.
+    pub fn prefetch(&self) {
+        // Within the file: checked when it was opened.
+        let Some(data) = self.bytes.slice(self.data..self.bytes.as_ref().len()) else { return };
+        // Nothing depends on it: without a thread, pages come as they are needed.
+        let _ = std::thread::Builder::new().name("prefetch".into()).spawn(move || data.prefetch());
+    }
+
+    /// Reads all tensors and compares their checksums.
+    ///
+    /// # Errors
+    /// [`FormatError::Tensor`], naming the first tensor that is not as it was written.
+    pub fn verify(&self) -> Result<(), FormatError> {
+        self.tensors.par_iter().try_for_each(|(name, place)| {
+            let bytes = self.bytes.slice(place.offset..place.offset + place.length);
+            match bytes {
+                Some(bytes) if checksum(bytes.as_ref()) == place.checksum => Ok(()),
+                _ => Err(FormatError::Tensor {
+                    path: self.path.clone(),
+                    name: name.clone(),
+                    reason: "is damaged: it does not have its checksum; copy the file again".into(),
+                }),
+            }
+        })
+    }
+}
+
+impl TensorSource for PackedFile {
+    fn get(&self, name: &str) -> Result<Option<HostTensor>, FormatError> {
+        let Some(place) = self.tensors.get(name) else { return Ok(None) };
+        let fault = |reason| FormatError::Tensor { path: self.path.clone(), name: name.into(), reason };
+        // No overflow: the end was checked to lie within the file.
+        let data = self.bytes.slice(place.offset..place.offset + place.length);
+        let data = data.ok_or_else(|| fault("lies outside of the file".into()))?;
+        HostTensor::in_order(name, place.dtype, place.shape, place.order, data)
+            .map(Some)
+            .map_err(|e| fault(format!("cannot be used: {e}")))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.tensors.keys().map(String::as_str).collect()
+    }
+
+    fn location(&self, _: &str) -> String {
+        self.path.display().to_string()
+    }
+
+    fn total_bytes(&self) -> u64 {
+        self.tensors.values().map(|t| t.length as u64).sum()
+    }
+}
