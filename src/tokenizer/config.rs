@@ -68,18 +68,27 @@ impl TokenizerConfig {
     /// # Errors
     /// A file that exists but cannot be read, is not UTF-8, or is not of that form.
     pub fn from_dir(dir: &Path) -> Result<Self> {
-        let json = dir.join("tokenizer_config.json");
-        let mut config = match read_optional(&json)? {
-            Some(bytes) => Self::from_bytes(&bytes, &json.display().to_string())?,
+        let json = read_optional(&dir.join("tokenizer_config.json"))?;
+        let jinja = read_optional(&dir.join("chat_template.jinja"))?;
+        Self::from_parts(json.as_deref(), jinja.as_deref(), &dir.display().to_string())
+    }
+
+    /// As [`Self::from_dir`], from the bytes of the two files; `origin` names where they lie.
+    ///
+    /// # Errors
+    /// As [`Self::from_dir`].
+    pub fn from_parts(json: Option<&[u8]>, jinja: Option<&[u8]>, origin: &str) -> Result<Self> {
+        let name = |file: &str| Path::new(origin).join(file);
+        let mut config = match json {
+            Some(bytes) => Self::from_bytes(bytes, &name("tokenizer_config.json").display().to_string())?,
             None => Self::default(),
         };
-        let jinja = dir.join("chat_template.jinja");
-        if let Some(bytes) = read_optional(&jinja)? {
-            let template = String::from_utf8(bytes).map_err(|e| TokenizerError::Read {
-                path: jinja,
-                source: std::io::Error::new(std::io::ErrorKind::InvalidData, e.utf8_error()),
+        if let Some(bytes) = jinja {
+            let template = str::from_utf8(bytes).map_err(|e| TokenizerError::Read {
+                path: name("chat_template.jinja"),
+                source: std::io::Error::new(std::io::ErrorKind::InvalidData, e),
             })?;
-            config.chat_template = Some(template);
+            config.chat_template = Some(template.to_owned());
         }
         Ok(config)
     }

@@ -1,6 +1,7 @@
 //! How a tokenizer's decoder can be run piece by piece, and which decoders are refused.
 
 use serde_json::Value;
+use tokenizers::{DecoderWrapper, PostProcessorWrapper};
 
 /// Stands before a segment so that what a decoder does to the first piece alone does not happen to it.
 pub(super) const ANCHOR: &str = "\u{1}";
@@ -37,12 +38,15 @@ pub(super) enum Start {
 ///
 /// # Errors
 /// The reason why the tokenizer cannot be used: parts on which the `tokenizers` crate would panic.
-pub(super) fn check(tokenizer: &tokenizers::Tokenizer) -> Result<DecoderPlan, String> {
+pub(super) fn check(
+    post_processor: Option<&PostProcessorWrapper>,
+    decoder: Option<&DecoderWrapper>,
+) -> Result<DecoderPlan, String> {
     let json = |value: serde_json::Result<Value>| value.map_err(|e| e.to_string());
-    if let Some(processor) = tokenizer.get_post_processor() {
+    if let Some(processor) = post_processor {
         check_post_processor(&json(serde_json::to_value(processor))?)?;
     }
-    match tokenizer.get_decoder() {
+    match decoder {
         Some(decoder) => plan(&json(serde_json::to_value(decoder))?),
         None => Ok(DecoderPlan::Spaced),
     }

@@ -6,6 +6,7 @@ mod byte_level;
 mod config;
 mod decoder_plan;
 mod error;
+mod flat;
 mod merge_check;
 mod stream;
 #[cfg(test)]
@@ -13,18 +14,73 @@ mod tests;
 
 use std::path::Path;
 
-use tokenizers::Decoder as _;
+use tokenizers::{AddedVocabulary, Decoder as _, DecoderWrapper, Encoding};
 
+use crate::core::HostBytes;
 pub use config::TokenizerConfig;
 use decoder_plan::DecoderPlan;
 pub use error::{Result, TokenizerError};
+pub use flat::FlatForm;
+use flat::FlatTokenizer;
 pub use stream::StreamDecoder;
 
 /// A model's tokenizer, as its `tokenizer.json` describes it.
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Inner,
     plan: DecoderPlan,
     origin: String,
+}
+
+/// The crate's tokenizer, with its own model or with ours.
+enum Inner {
+    Whole(Box<tokenizers::Tokenizer>),
+    Flat(Box<FlatTokenizer>),
+}
+
+/// Calls the same method of either.
+macro_rules! either {
+    ($inner:expr, $t:ident => $call:expr) => {
+        match $inner {
+            Inner::Whole($t) => $call,
+            Inner::Flat($t) => $call,
+        }
+    };
+}
+
+impl Inner {
+    fn encode(&self, text: &str, special: bool) -> tokenizers::Result<Encoding> {
+        either!(self, t => t.encode_fast(text, special))
+    }
+
+    fn added(&self) -> &AddedVocabulary {
+        either!(self, t => t.get_added_vocabulary())
+    }
+
+    fn decoder(&self) -> Option<&DecoderWrapper> {
+        either!(self, t => t.get_decoder())
+    }
+
+    fn token_to_id(&self, token: &str) -> Option<u32> {
+        either!(self, t => t.token_to_id(token))
+    }
+
+    fn id_to_token(&self, id: u32) -> Option<String> {
+        either!(self, t => t.id_to_token(id))
+    }
+
+    fn vocab_size(&self) -> usize {
+        either!(self, t => t.get_vocab_size(true))
+    }
+
+    fn max_id(&self) -> Option<u32> {
+        match self {
+            Inner::Whole(t) => t.get_vocab(true).into_values().max(),
+            Inner::Flat(t) => {
+                let last = u32::try_from(t.get_vocab_size(false)).ok().and_then(|n| n.checked_sub(1));
+                t.get_added_vocabulary().get_added_tokens_decoder().keys().copied().max().max(last)
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -55,8 +111,29 @@ impl Tokenizer {
             serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
-        let plan = decoder_plan::check(&inner).map_err(bad)?;
-        Ok(Self { inner, plan, origin: origin.to_owned() })
+        let plan = decoder_plan::check(inner.get_post_processor(), inner.get_decoder()).map_err(bad)?;
+        Ok(Self { inner: Inner::Whole(Box::new(inner)), plan, origin: origin.to_owned() })
+    }
+
+    /// The form that [`Self::from_flat`] loads quickly, for a tokenizer read from the bytes `json`. `None` if
+    /// it is not one whose flat form gives the same ids for every text, or if it was read from such a form.
+    pub fn flat_form(&self, json: &[u8]) -> Option<FlatForm> {
+        match &self.inner {
+            Inner::Whole(whole) => flat::flatten(json, whole),
+            Inner::Flat(_) => None,
+        }
+    }
+
+    /// Puts a tokenizer together from the two parts of a [`FlatForm`]; `bpe` stays where it lies. `origin`
+    /// names their source in messages.
+    ///
+    /// # Errors
+    /// [`TokenizerError::BadTokenizer`].
+    pub fn from_flat(rest: &[u8], bpe: HostBytes, origin: &str) -> Result<Self> {
+        let bad = |reason: String| TokenizerError::BadTokenizer { origin: origin.to_owned(), reason };
+        let inner = flat::load(rest, bpe).map_err(bad)?;
+        let plan = decoder_plan::check(inner.get_post_processor(), inner.get_decoder()).map_err(bad)?;
+        Ok(Self { inner: Inner::Flat(Box::new(inner)), plan, origin: origin.to_owned() })
     }
 
     /// The ids of `text`. Text that spells a special token (`<|eot_id|>`) becomes that token, as in Hugging
@@ -70,7 +147,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         let encoding = self
             .inner
-            .encode_fast(text, add_special_tokens)
+            .encode(text, add_special_tokens)
             .map_err(|e| TokenizerError::Encode { origin: self.origin.clone(), reason: e.to_string() })?;
         Ok(encoding.get_ids().to_vec())
     }
@@ -109,13 +186,13 @@ impl Tokenizer {
 
     /// How many tokens there are, added ones included. Ids may have holes: see [`Self::max_id`].
     pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.inner.vocab_size()
     }
 
     /// The largest id, which the model's embedding must have a row for; `None` for an empty vocabulary. Walks
-    /// the whole vocabulary.
+    /// the whole vocabulary, except in the flat form.
     pub fn max_id(&self) -> Option<u32> {
-        self.inner.get_vocab(true).into_values().max()
+        self.inner.max_id()
     }
 
     /// The id of a token, given as the vocabulary spells it.
@@ -130,13 +207,13 @@ impl Tokenizer {
 
     /// Whether `id` is marked special: such tokens steer and are not text.
     pub fn is_special(&self, id: u32) -> bool {
-        let added = self.inner.get_added_vocabulary();
+        let added = self.inner.added();
         added.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
     }
 
     /// What the decoder is given for `id`, or `None` if it is not to be decoded.
     fn piece(&self, id: u32, skip_special: bool) -> Option<String> {
-        let added = self.inner.get_added_vocabulary();
+        let added = self.inner.added();
         let piece = added.simple_id_to_token(id).or_else(|| self.inner.id_to_token(id))?;
         (!skip_special || !added.is_special_token(&piece)).then_some(piece)
     }
@@ -146,7 +223,7 @@ impl Tokenizer {
         if pieces.is_empty() {
             return Ok(String::new()); // some decoders count on at least one
         }
-        match self.inner.get_decoder() {
+        match self.inner.decoder() {
             Some(decoder) => decoder
                 .decode(pieces)
                 .map_err(|e| TokenizerError::Decode { origin: self.origin.clone(), reason: e.to_string() }),

@@ -1,0 +1,104 @@
+//! A byte-pair model that is read where it lies, in a packed file: loading it costs nothing, where parsing its
+//! JSON and filling hash maps takes half a second for 128,000 tokens.
+//!
+//! The rest of a tokenizer (added tokens, pre-tokenizer, decoder, ...) is little and stays JSON; the `tokenizers`
+//! crate runs it all, with [`FlatBpe`] in the place of its own model.
+//!
+//! Everything here is a bounded look into the bytes: damaged ones give wrong or no tokens, never a panic.
+
+mod merge;
+mod model;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokenizers::{
+    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl,
+};
+
+use model::FlatBpe;
+
+use crate::core::HostBytes;
+
+/// A tokenizer of the crate around the flat model.
+pub(super) type FlatTokenizer =
+    TokenizerImpl<FlatBpe, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+
+/// A tokenizer in the form that loads quickly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlatForm {
+    /// A `tokenizer.json` without its model.
+    pub rest: Vec<u8>,
+    /// The model's tables.
+    pub bpe: Vec<u8>,
+}
+
+/// The parts of a `tokenizer.json` beside its model, as they are; whatever else is there is left out, as the
+/// crate does.
+#[derive(Serialize, Deserialize)]
+struct Rest {
+    #[serde(default)]
+    added_tokens: Value,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
+    #[serde(default)]
+    decoder: Value,
+}
+
+/// Puts a tokenizer together from its two parts.
+///
+/// # Errors
+/// What is wrong with them, as a part of a sentence.
+pub(super) fn load(rest: &[u8], bpe: HostBytes) -> Result<FlatTokenizer, String> {
+    let rest: Rest = serde_json::from_slice(rest).map_err(|e| e.to_string())?;
+    let mut tokenizer = TokenizerImpl::new(FlatBpe::new(bpe)?);
+    let crate_error = |e: tokenizers::Error| e.to_string();
+    // Before the added tokens, which are normalized when they are added.
+    tokenizer.with_normalizer(part::<NormalizerWrapper>(rest.normalizer)?).map_err(crate_error)?;
+    tokenizer.with_pre_tokenizer(part::<PreTokenizerWrapper>(rest.pre_tokenizer)?);
+    tokenizer.with_post_processor(part::<PostProcessorWrapper>(rest.post_processor)?);
+    tokenizer.with_decoder(part::<DecoderWrapper>(rest.decoder)?);
+    let added: Option<Vec<AddedToken>> = part(rest.added_tokens)?;
+    tokenizer.add_tokens(added.unwrap_or_default()).map_err(crate_error)?;
+    Ok(tokenizer)
+}
+
+fn part<T: serde::de::DeserializeOwned>(value: Value) -> Result<Option<T>, String> {
+    serde_json::from_value(value).map_err(|e| e.to_string())
+}
+
+/// The flat form of a tokenizer, made from the bytes of its `tokenizer.json` and what the crate made of them.
+/// `None` if it is not one whose flat form gives the same ids for every text:
+///
+/// - the model is byte-pair encoding whose ids are `0..n`, and that has none of dropout, unknown token, prefix,
+///   suffix and byte fallback: the whole algorithm is then "the lowest merge first, from the left";
+/// - vocabulary and added tokens read back are the same, each token and each id.
+pub(super) fn flatten(json: &[u8], whole: &tokenizers::Tokenizer) -> Option<FlatForm> {
+    let rest: Rest = serde_json::from_slice(json).ok()?;
+    let rest = serde_json::to_vec(&rest).ok()?;
+    let bpe = tables::build(whole.get_model())?;
+    let flat = load(&rest, bpe.clone().into()).ok()?;
+    same_tokens(whole, &flat).then_some(FlatForm { rest, bpe })
+}
+
+/// Whether both have the same tokens under the same ids, added ones with all their marks.
+fn same_tokens(whole: &tokenizers::Tokenizer, flat: &FlatTokenizer) -> bool {
+    let marks = |value: serde_json::Result<Value>| value.ok().filter(|v| !v.is_null());
+    let added = marks(serde_json::to_value(whole.get_added_vocabulary()));
+    let same_added = added.is_some() && added == marks(serde_json::to_value(flat.get_added_vocabulary()));
+    let vocab = whole.get_vocab(true);
+    same_added
+        && vocab.len() == flat.get_vocab(true).len()
+        && vocab.iter().all(|(token, &id)| {
+            flat.token_to_id(token) == Some(id)
+                && flat.id_to_token(id) == whole.id_to_token(id)
+                && flat.get_added_vocabulary().simple_id_to_token(id)
+                    == whole.get_added_vocabulary().simple_id_to_token(id)
+        })
+}
