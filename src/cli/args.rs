@@ -1,13 +1,13 @@
 //! Arguments as they are typed. What they mean is for [`super::settings`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Parser, ValueEnum};
 
 use crate::backend::cpu::{Isa, most_threads};
 use crate::core::DType;
-use crate::engine::WeightDType;
+use crate::engine::{CachePlace, WeightDType};
 
 pub(super) const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -21,8 +21,8 @@ pub(super) const STYLES: Styles = Styles::styled()
 #[derive(Debug, Parser)]
 #[command(name = "generate", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
-    /// Directory of a Hugging Face checkpoint (config.json, tokenizer.json, model.safetensors), or the
-    /// safetensors file in it
+    /// Directory of a Hugging Face checkpoint (config.json, tokenizer.json, model.safetensors), the safetensors
+    /// file in it, or a file that --pack-to made
     #[arg(short, long, value_name = "PATH", help_heading = "Model")]
     pub model_path: Option<PathBuf>,
 
@@ -40,6 +40,9 @@ pub struct Args {
     /// that is less]
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Model")]
     pub max_seq_len: Option<usize>,
+
+    #[command(flatten)]
+    pub pack: PackArgs,
 
     /// What computes
     #[arg(short, long, value_name = "NAME", default_value = "cpu", help_heading = "Machine")]
@@ -157,11 +160,48 @@ pub struct Args {
     pub quiet: bool,
 }
 
+/// Packed weights: made once, mapped afterwards.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Packed weights")]
+pub struct PackArgs {
+    /// Directory in which converted weights are kept for the next start, or 'off' [default: .llm_rs2 in the
+    /// model's directory, or else in the person's cache directory; only for models that take long to load]
+    #[arg(long, value_name = "PATH|off", value_parser = cache_place)]
+    pub pack_cache: Option<CachePlace>,
+
+    /// Write the model with its weights in --weight-dtype, tokenizer and settings into one file, and end: the
+    /// file is all that --model-path needs, on any machine
+    #[arg(long, value_name = "FILE")]
+    pub pack_to: Option<PathBuf>,
+
+    /// The machine that --pack-to packs for. The layout is the same for all today
+    #[arg(long, value_name = "CPU", requires = "pack_to")]
+    pub pack_for: Option<PackFor>,
+
+    /// Let --pack-to replace a file
+    #[arg(long, requires = "pack_to")]
+    pub pack_overwrite: bool,
+
+    /// Compare the weights of a packed file with their checksums before they are used
+    #[arg(long)]
+    pub pack_verify: bool,
+}
+
+/// A kind of processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PackFor {
+    /// Phones
+    Arm64,
+    /// PCs
+    X86,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   generate --prompt \"Once upon a time\"
   generate --model-path Llama-3.2-1B-Instruct --chat --prompt \"Why is the sky blue?\"
-  generate -m Llama-3.2-1B --weight-dtype q4_0 -n 100 --temperature 0 --prompt-file story.txt";
+  generate -m Llama-3.2-1B --weight-dtype q4_0 -n 100 --temperature 0 --prompt-file story.txt
+  generate -m Llama-3.2-1B --weight-dtype q4_0 --pack-to llama-1b.packed";
 
 /// What computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -235,6 +275,17 @@ fn lookup(text: &str) -> Result<usize, String> {
     }
 }
 
+fn cache_place(text: &str) -> Result<CachePlace, String> {
+    match text {
+        "off" => Ok(CachePlace::Off),
+        "" => Err("a directory or 'off' is needed".to_owned()),
+        path if Path::new(path).exists() && !Path::new(path).is_dir() => {
+            Err("it is no directory; give one, or 'off'".to_owned())
+        }
+        path => Ok(CachePlace::Directory(path.into())),
+    }
+}
+
 fn not_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("a stop string cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
@@ -304,6 +355,9 @@ mod tests {
             ["--lookup", "65"],
             ["--max-seq-len", "0"],
             ["--system", "x"],
+            ["--pack-for", "arm64"],
+            ["--pack-cache", ""],
+            ["--pack-cache", "Cargo.toml"],
         ] {
             assert!(Args::try_parse_from(["generate", bad[0], bad[1]]).is_err(), "{bad:?}");
         }

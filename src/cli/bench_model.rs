@@ -19,7 +19,7 @@ use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{ModelBench, Test};
 use crate::core::{Backend, DType, KvLayout};
-use crate::engine::{ModelFiles, available_bytes, human_bytes};
+use crate::engine::{ModelFiles, WeightDType, available_bytes, human_bytes};
 use crate::format::TensorSource;
 use crate::models::llama::{Llama, parameter_count};
 use crate::models::{ModelConfig, RandomWeights};
@@ -33,21 +33,27 @@ pub fn bench_model() -> ExitCode {
 struct Subject {
     name: String,
     config: ModelConfig,
-    stored: DType,
     tensors: Box<dyn TensorSource>,
+    /// The formats of the weights, in the order in which they were asked for.
+    formats: Vec<DType>,
 }
 
 impl Subject {
-    fn open(args: &Args) -> Result<Self> {
+    fn open(args: &Args, available: Option<u64>) -> Result<Self> {
         if let Some(path) = &args.model.model_path {
             let files = ModelFiles::open(path)?;
-            let ModelFiles { origin: name, config, stored, tensors, .. } = files;
-            return Ok(Self { name, config, stored, tensors });
+            let settle = |&wanted| files.settle(wanted, available);
+            let formats = args.weight_dtype.iter().map(settle).collect::<Result<_, _>>()?;
+            let ModelFiles { origin: name, config, tensors, .. } = files;
+            return Ok(Self { name, config, tensors, formats });
         }
         let Some(shape) = args.model.shape else { bail!("give a model with --model-path or --shape") };
         let config = shape.config();
+        let settle = |wanted: &WeightDType| wanted.settle(&config, DType::BF16, available);
+        let formats = args.weight_dtype.iter().map(settle).collect::<Result<_, _>>();
+        let formats = formats.map_err(anyhow::Error::msg)?;
         let tensors = Box::new(RandomWeights::new(&config));
-        Ok(Self { name: format!("random weights, {shape}"), config, stored: DType::BF16, tensors })
+        Ok(Self { name: format!("random weights, {shape}"), config, tensors, formats })
     }
 }
 
@@ -55,12 +61,13 @@ fn run(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot listen for Ctrl-C")?;
     let tests = args.tests();
     ensure!(!tests.is_empty(), "there is nothing to measure: -p, -n and --pg are all 0");
-    let subject = Subject::open(args)?;
-    let formats = check(args, &subject, &tests)?;
+    let available = available_bytes();
+    let subject = Subject::open(args, available)?;
+    check(args, &subject, &tests, available)?;
     let mut job = Job { args, tests, subject, cpu: provenance::cpu_name() };
     let mut table = Table::new(stdout(), args.output);
     let outcome = match args.backend {
-        BackendName::Cpu => job.run(&mut table, &formats, &|threads| {
+        BackendName::Cpu => job.run(&mut table, &|threads| {
             let backend = CpuBackend::new(CpuOptions { threads, isa: args.isa })?;
             let threads = backend.threads();
             Ok((backend, threads))
@@ -68,15 +75,15 @@ fn run(args: &Args) -> Result<()> {
         BackendName::Reference if !args.threads.is_empty() || args.isa.is_some() => {
             bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
         }
-        BackendName::Reference => job.run(&mut table, &formats, &|_| Ok((ReferenceBackend, 1))),
+        BackendName::Reference => job.run(&mut table, &|_| Ok((ReferenceBackend, 1))),
     };
     // Also behind an error, so that the rows before it can be read.
     table.finish().context("cannot write the results to standard output")?;
     outcome
 }
 
-/// Refuses before anything is measured what could not be measured; gives the formats of the weights.
-fn check(args: &Args, subject: &Subject, tests: &[Test]) -> Result<Vec<DType>> {
+/// Refuses before anything is measured what could not be measured.
+fn check(args: &Args, subject: &Subject, tests: &[Test], available: Option<u64>) -> Result<()> {
     let config = &subject.config;
     let limit = config.max_position_embeddings;
     for test in tests {
@@ -87,12 +94,6 @@ fn check(args: &Args, subject: &Subject, tests: &[Test]) -> Result<Vec<DType>> {
             subject.name
         );
     }
-    let available = available_bytes();
-    let formats: Vec<DType> = args
-        .weight_dtype
-        .iter()
-        .map(|wanted| wanted.settle(config, subject.stored, available).map_err(anyhow::Error::msg))
-        .collect::<Result<_>>()?;
     let positions = most_positions(tests);
     for &dtype in &args.kv_type {
         let layout =
@@ -110,7 +111,7 @@ fn check(args: &Args, subject: &Subject, tests: &[Test]) -> Result<Vec<DType>> {
             );
         }
     }
-    Ok(formats)
+    Ok(())
 }
 
 fn most_positions(tests: &[Test]) -> usize {
@@ -128,17 +129,12 @@ struct Job<'a> {
 type Make<'a, B> = dyn Fn(Option<usize>) -> Result<(B, usize)> + 'a;
 
 impl Job<'_> {
-    fn run<B: Backend>(
-        &mut self,
-        table: &mut Table<Stdout>,
-        formats: &[DType],
-        make: &Make<'_, B>,
-    ) -> Result<()> {
+    fn run<B: Backend>(&mut self, table: &mut Table<Stdout>, make: &Make<'_, B>) -> Result<()> {
         let threads: Vec<Option<usize>> = match &self.args.threads[..] {
             [] => vec![None],
             list => list.iter().copied().map(Some).collect(),
         };
-        for &format in formats {
+        for &format in &self.subject.formats {
             for &threads in &threads {
                 let (backend, threads) = make(threads)?;
                 if self.model(table, &backend, threads, format)?.is_break() {

@@ -5,6 +5,7 @@ mod bench_model;
 mod interrupt;
 mod micro_bench;
 mod output;
+mod packing;
 mod progress;
 mod prompt;
 mod provenance;

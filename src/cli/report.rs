@@ -19,6 +19,8 @@ pub struct Report<'a> {
     pub load: Duration,
     /// Bytes of prepared weights.
     pub weight_bytes: usize,
+    /// The packed file that the weights are mapped from, if they are.
+    pub packed: Option<&'a str>,
     /// Bytes of keys and values.
     pub cache_bytes: usize,
     /// The text and its timings.
@@ -91,6 +93,7 @@ impl Report<'_> {
             },
             "memory": {
                 "weights_bytes": self.weight_bytes,
+                "weights_mapped_from": self.packed,
                 "kv_cache_bytes": self.cache_bytes,
                 "peak_resident_bytes": peak_resident_bytes(),
             },

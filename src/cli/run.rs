@@ -12,7 +12,7 @@ use super::output::Stream;
 use super::progress::Progress;
 use super::report::Report;
 use super::settings::Settings;
-use super::{interrupt, prompt};
+use super::{interrupt, packing, prompt};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::Message;
@@ -40,9 +40,12 @@ pub(super) fn say(line: &str) {
 fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     interrupt::listen().context("cannot listen for Ctrl-C")?;
+    if let Some(target) = &args.pack.pack_to {
+        return packing::pack(args, target);
+    }
     let text = prompt::read(args)?;
     let files = match &args.model_path {
-        Some(path) => ModelFiles::open(path)?,
+        Some(path) => packing::load(args, path)?,
         None => {
             if !args.quiet {
                 say(
@@ -94,6 +97,7 @@ impl Job<'_> {
     fn run<B: Backend>(self, backend: B) -> Result<ExitCode> {
         let Self { args, settings, files, prompt, text, start } = self;
         let model = files.origin.clone();
+        let packed = files.packed.as_ref().map(|p| p.path.display().to_string());
         let described = backend.describe();
         let mut progress = Progress::new("Loading the model", args.quiet);
         let mut session =
@@ -103,9 +107,10 @@ impl Job<'_> {
         let weight_bytes = session.model().weight_bytes();
         if !args.quiet {
             say(&format!(
-                "{model}: {} weights, {} | {described}",
+                "{model}: {} weights, {}{} | {described}",
                 settings.session.weight_dtype,
-                human_bytes(weight_bytes as u64)
+                human_bytes(weight_bytes as u64),
+                packed.as_ref().filter(|p| **p != model).map(|p| format!(" from {p}")).unwrap_or_default()
             ));
         }
         let request = Request {
@@ -132,6 +137,7 @@ impl Job<'_> {
             settings: &settings,
             load,
             weight_bytes,
+            packed: packed.as_deref(),
             cache_bytes: session.cache_bytes(),
             outcome: &outcome,
         };

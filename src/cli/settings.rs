@@ -34,8 +34,7 @@ impl Settings {
     /// Values out of range, weights that do not fit in memory.
     pub fn new(args: &Args, files: &ModelFiles) -> Result<Self> {
         let config = &files.config;
-        let weight_dtype =
-            args.weight_dtype.settle(config, files.stored, available_bytes()).map_err(anyhow::Error::msg)?;
+        let weight_dtype = files.settle(args.weight_dtype, available_bytes())?;
         let trained = config.max_position_embeddings;
         let max_seq_len = args.max_seq_len.unwrap_or(MAX_SEQ_LEN.min(trained));
         let mut warnings = Vec::new();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::chat::ChatError;
-use crate::core::CoreError;
+use crate::core::{CoreError, DType};
 use crate::format::FormatError;
 use crate::models::ConfigError;
 use crate::models::ModelError;
@@ -42,6 +42,40 @@ pub enum EngineError {
         /// What to do.
         hint: &'static str,
     },
+    /// A file is where one is to be written.
+    #[error("'{}' is there already; choose another name, or give --pack-overwrite", path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Packing what is packed.
+    #[error("'{}' is a packed file already; copy it, or pack the model that it was made from", path.display())]
+    AlreadyPacked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A packed file that is a part of a cache.
+    #[error("'{}' holds no weights; give the model's directory", path.display())]
+    NoWeights {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another format than a packed file holds.
+    #[error(
+        "'{}' holds {holds} weights, but --weight-dtype asks for {asked}; leave it out, or pack the model again",
+        path.display()
+    )]
+    OtherWeights {
+        /// The packed file.
+        path: PathBuf,
+        /// Its format.
+        holds: DType,
+        /// The one asked for.
+        asked: DType,
+    },
+    /// Weights that no memory is there for.
+    #[error("{0}")]
+    TooLarge(String),
     /// The tokenizer gives ids that the model has no embedding for.
     #[error(
         "the tokenizer of {origin} has ids up to {max_id}, but the model's vocabulary ends at {vocab}; \

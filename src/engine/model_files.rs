@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::EngineError;
+use super::memory::available_bytes;
+use super::packing::{self, CachePlace, Cached, PackObserver, PackedWeights};
+use super::small_files::{Described, SmallFiles};
+use super::{EngineError, WeightDType};
 use crate::chat::{ChatTemplate, Message};
 use crate::core::{DType, HostBytes};
+use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, TensorSource};
 use crate::models::{GenerationConfig, ModelConfig};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
@@ -26,6 +30,8 @@ pub struct ModelFiles {
     pub tensors: Box<dyn TensorSource>,
     /// The type in which the matrices are stored.
     pub stored: DType,
+    /// The packed file that the tensors come from, if they do.
+    pub packed: Option<PackedWeights>,
     /// The token before a text's first.
     pub bos: Option<u32>,
     /// Tokens that end a text.
@@ -39,22 +45,142 @@ mod demo {
     pub const TOKENIZER: &[u8] = include_bytes!("../../assets/demo/tokenizer.json");
     pub const TOKENIZER_CONFIG: &[u8] = include_bytes!("../../assets/demo/tokenizer_config.json");
     pub const WEIGHTS: &[u8] = include_bytes!("../../assets/demo/model.safetensors");
+
+    pub fn small_files() -> super::SmallFiles {
+        let files = [
+            ("config.json", CONFIG),
+            ("generation_config.json", GENERATION),
+            ("tokenizer.json", TOKENIZER),
+            ("tokenizer_config.json", TOKENIZER_CONFIG),
+        ];
+        super::SmallFiles::new(files.map(|(name, bytes)| (name, bytes.to_vec())).into())
+    }
+}
+
+/// Where tensors come from.
+enum Tensors {
+    Checkpoint(Checkpoint),
+    Packed(PackedFile),
+}
+
+impl Tensors {
+    /// Those of a cached file, or of the checkpoint where the cache has none since they need no conversion.
+    fn of_cache(file: PackedFile, checkpoint: Checkpoint) -> Self {
+        if file.matrices().is_some() { Tensors::Packed(file) } else { Tensors::Checkpoint(checkpoint) }
+    }
+
+    /// The source; of a packed file the weights begin to come into memory.
+    fn boxed(self) -> Box<dyn TensorSource> {
+        match self {
+            Tensors::Checkpoint(checkpoint) => Box::new(checkpoint),
+            Tensors::Packed(file) => {
+                // Not where it would push out its own pages.
+                if available_bytes().is_none_or(|available| file.total_bytes() <= available) {
+                    file.prefetch();
+                }
+                Box::new(file)
+            }
+        }
+    }
+}
+
+/// The type of the embedding, which is that of all matrices in any honest checkpoint.
+fn stored_type(checkpoint: &Checkpoint) -> Result<DType, EngineError> {
+    Ok(checkpoint.get("model.embed_tokens.weight")?.map_or(DType::F32, |t| t.dtype()))
+}
+
+/// Refuses a tokenizer with ids that the model has no rows for.
+fn check_ids(origin: &str, parts: &Described) -> Result<(), EngineError> {
+    let vocab = parts.config.vocab_size;
+    match parts.tokenizer.max_id() {
+        Some(max_id) if max_id as usize >= vocab => {
+            Err(EngineError::ForeignTokenizer { origin: origin.to_owned(), max_id, vocab })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How a model is opened.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// The format that the weights will be asked for in: it decides what the cache holds.
+    pub weight_dtype: WeightDType,
+    /// Memory that is available, in bytes, where that is known.
+    pub available: Option<u64>,
+    /// Where packed weights are kept between runs.
+    pub cache: CachePlace,
+    /// Whether the weights of a packed file are compared with their checksums, which reads all of them.
+    pub verify: bool,
+}
+
+impl Default for LoadOptions {
+    /// Everything as it is stored, nothing kept.
+    fn default() -> Self {
+        Self { weight_dtype: WeightDType::Auto, available: None, cache: CachePlace::Off, verify: false }
+    }
 }
 
 impl ModelFiles {
-    /// Opens a Hugging Face directory, or the safetensors file in one.
+    /// Opens a Hugging Face directory, the safetensors file in one, or a packed file.
     ///
     /// # Errors
     /// A file that is missing, damaged or not supported, or a tokenizer that does not belong to the model.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
+        Self::load(path, &LoadOptions::default(), &mut ())
+    }
+
+    /// As [`Self::open`]; what takes long is taken from a cache, or put there for the next time.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and weights that do not fit in memory. A cache that does not work is no error.
+    pub fn load(
+        path: &Path,
+        options: &LoadOptions,
+        observer: &mut dyn PackObserver,
+    ) -> Result<Self, EngineError> {
+        let origin = path.display().to_string();
+        if PackedFile::is_at(path) {
+            let file = PackedFile::open(path)?;
+            if options.verify {
+                file.verify()?;
+            }
+            let parts = Described::read(&file)?;
+            check_ids(&origin, &parts)?;
+            return Self::new(origin, parts, Tensors::Packed(file));
+        }
         // The weights first: their errors tell best what a path that is no model is instead.
-        let tensors = Checkpoint::open(path)?;
-        let dir = tensors.dir().to_owned();
+        let checkpoint = Checkpoint::open(path)?;
+        let dir = checkpoint.dir().to_owned();
         let config = ModelConfig::from_file(&dir.join("config.json"))?;
-        let generation = GenerationConfig::from_file(&dir.join("generation_config.json"))?;
-        let tokenizer = Tokenizer::from_file(&dir.join("tokenizer.json"))?;
-        let tokenizer_config = TokenizerConfig::from_dir(&dir)?;
-        Self::new(path.display().to_string(), config, generation, tokenizer, tokenizer_config, tensors)
+        let cached = if options.cache == CachePlace::Off {
+            Cached::Nothing
+        } else {
+            let stored = stored_type(&checkpoint)?;
+            let settled = options.weight_dtype.settle(&config, stored, options.available);
+            let format = settled.map_err(EngineError::TooLarge)?;
+            packing::look_up(&options.cache, &checkpoint, &config, format, options.verify, observer)
+        };
+        if let Cached::Found(file) = cached {
+            let parts = Described::read(&file)?;
+            check_ids(&origin, &parts)?;
+            return Self::new(origin, parts, Tensors::of_cache(file, checkpoint));
+        }
+        let parts = Described {
+            config,
+            generation: GenerationConfig::from_file(&dir.join("generation_config.json"))?,
+            tokenizer: Tokenizer::from_file(&dir.join("tokenizer.json"))?,
+            tokenizer_config: TokenizerConfig::from_dir(&dir)?,
+        };
+        check_ids(&origin, &parts)?;
+        let made = match cached {
+            Cached::Missing(missing) => missing.make(&parts.tokenizer, observer)?,
+            _ => None,
+        };
+        let tensors = match made {
+            Some(file) => Tensors::of_cache(file, checkpoint),
+            None => Tensors::Checkpoint(checkpoint),
+        };
+        Self::new(origin, parts, tensors)
     }
 
     /// The demo model inside the program.
@@ -64,37 +190,91 @@ impl ModelFiles {
     pub fn demo() -> Result<Self, EngineError> {
         let name = |file: &str| format!("the demo model's {file}");
         let weights = HostBytes::new(Arc::new(demo::WEIGHTS));
-        Self::new(
-            "demo model".to_owned(),
-            ModelConfig::from_slice(demo::CONFIG, &name("config.json"))?,
-            GenerationConfig::from_slice(demo::GENERATION, &name("generation_config.json"))?,
-            Tokenizer::from_bytes(demo::TOKENIZER, &name("tokenizer.json"))?,
-            TokenizerConfig::from_bytes(demo::TOKENIZER_CONFIG, &name("tokenizer_config.json"))?,
-            Checkpoint::from_bytes(&name("model.safetensors"), weights)?,
-        )
+        let parts = Described {
+            config: ModelConfig::from_slice(demo::CONFIG, &name("config.json"))?,
+            generation: GenerationConfig::from_slice(demo::GENERATION, &name("generation_config.json"))?,
+            tokenizer: Tokenizer::from_bytes(demo::TOKENIZER, &name("tokenizer.json"))?,
+            tokenizer_config: TokenizerConfig::from_bytes(
+                demo::TOKENIZER_CONFIG,
+                &name("tokenizer_config.json"),
+            )?,
+        };
+        check_ids("demo model", &parts)?;
+        let checkpoint = Checkpoint::from_bytes(&name("model.safetensors"), weights)?;
+        Self::new("demo model".to_owned(), parts, Tensors::Checkpoint(checkpoint))
     }
 
-    fn new(
-        origin: String,
-        config: ModelConfig,
-        generation: GenerationConfig,
-        tokenizer: Tokenizer,
-        tokenizer_config: TokenizerConfig,
-        tensors: Checkpoint,
-    ) -> Result<Self, EngineError> {
-        let vocab = config.vocab_size;
-        match tokenizer.max_id() {
-            Some(max_id) if max_id as usize >= vocab => {
-                return Err(EngineError::ForeignTokenizer { origin, max_id, vocab });
+    /// Writes a model (the demo model for `None`) as one packed file with its matrices in the format that
+    /// `weight_dtype` says, and gives that format and the file's length in bytes. The same model gives the same
+    /// bytes on every machine.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; a model that is packed already, a file that is in the way unless `overwrite` is set,
+    /// and what the system answers.
+    pub fn pack(
+        source: Option<&Path>,
+        weight_dtype: WeightDType,
+        target: &Path,
+        overwrite: bool,
+        observer: &mut dyn PackObserver,
+    ) -> Result<(DType, u64), EngineError> {
+        let (files, small) = match source {
+            Some(path) if PackedFile::is_at(path) => {
+                return Err(EngineError::AlreadyPacked { path: path.into() });
             }
-            _ => {}
-        }
-        let stored = tensors.get("model.embed_tokens.weight")?.map_or(DType::F32, |t| t.dtype());
+            Some(path) => {
+                let files = Self::open(path)?;
+                let dir = if path.is_dir() { Some(path) } else { path.parent() };
+                (files, SmallFiles::read(dir.unwrap_or(Path::new("")))?)
+            }
+            None => (Self::demo()?, demo::small_files()),
+        };
+        // Packing takes little memory, whatever the model takes.
+        let format = weight_dtype.choose(&files.config, files.stored, None);
+        let packer = packing::plan(small, &files.tokenizer, files.tensors.as_ref(), &files.config, format)?;
+        Ok((format, packing::write_to(packer, target, overwrite, observer)?))
+    }
+
+    fn new(origin: String, parts: Described, tensors: Tensors) -> Result<Self, EngineError> {
+        let Described { config, generation, tokenizer, tokenizer_config } = parts;
         let named = tokenizer_config.bos_token.as_deref().and_then(|t| tokenizer.token_to_id(t));
         let bos = config.bos_token_id.or(generation.bos_token_id).or(named);
         let eos = generation.stop_tokens(&config).to_vec();
-        let tensors = Box::new(tensors);
-        Ok(Self { origin, config, generation, tokenizer, tokenizer_config, tensors, stored, bos, eos })
+        let (packed, stored) = match &tensors {
+            Tensors::Checkpoint(checkpoint) => (None, stored_type(checkpoint)?),
+            Tensors::Packed(file) => {
+                let format =
+                    file.matrices().ok_or_else(|| EngineError::NoWeights { path: file.path().into() })?;
+                (Some(PackedWeights { path: file.path().into(), format }), format)
+            }
+        };
+        let tensors = tensors.boxed();
+        Ok(Self {
+            origin,
+            config,
+            generation,
+            tokenizer,
+            tokenizer_config,
+            tensors,
+            stored,
+            packed,
+            bos,
+            eos,
+        })
+    }
+
+    /// The format of the weights: what a packed file holds, else what `wanted` says for this model.
+    ///
+    /// # Errors
+    /// Another format than the packed file's; weights that do not fit in memory.
+    pub fn settle(&self, wanted: WeightDType, available: Option<u64>) -> Result<DType, EngineError> {
+        match (&self.packed, wanted) {
+            (None, _) => wanted.settle(&self.config, self.stored, available).map_err(EngineError::TooLarge),
+            (Some(PackedWeights { path, format }), WeightDType::Fixed(asked)) if asked != *format => {
+                Err(EngineError::OtherWeights { path: path.clone(), holds: *format, asked })
+            }
+            (Some(PackedWeights { format, .. }), _) => Ok(*format),
+        }
     }
 
     /// A text as the model was trained to see it: its first-token marker, then the text.

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::{Architecture, ModelConfig, RopeConfig, RopeScaling};
 use crate::core::{DType, HostTensor, Shape};
 use crate::format::{FormatError, TensorSource};
+use crate::models::llama::tensor_specs;
 
 /// A model whose dimensions are known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,35 +124,7 @@ pub struct RandomWeights {
 impl RandomWeights {
     /// The tensors of a Llama of this configuration.
     pub fn new(config: &ModelConfig) -> Self {
-        let (hidden, ffn, vocab) = (config.hidden_size, config.intermediate_size, config.vocab_size);
-        let q = config.heads * config.head_dim;
-        let kv = config.kv_heads * config.head_dim;
-        let mut tensors = BTreeMap::new();
-        let mut add = |name: String, shape: Shape| tensors.insert(name, shape);
-        add("model.embed_tokens.weight".into(), [vocab, hidden].into());
-        add("model.norm.weight".into(), [hidden].into());
-        if !config.tie_word_embeddings {
-            add("lm_head.weight".into(), [vocab, hidden].into());
-        }
-        for layer in 0..config.layers {
-            let name = |part: &str| format!("model.layers.{layer}.{part}");
-            add(name("input_layernorm.weight"), [hidden].into());
-            add(name("post_attention_layernorm.weight"), [hidden].into());
-            for (part, rows, cols, bias) in [
-                ("self_attn.q_proj", q, hidden, config.attention_bias),
-                ("self_attn.k_proj", kv, hidden, config.attention_bias),
-                ("self_attn.v_proj", kv, hidden, config.attention_bias),
-                ("self_attn.o_proj", hidden, q, config.attention_bias),
-                ("mlp.gate_proj", ffn, hidden, config.mlp_bias),
-                ("mlp.up_proj", ffn, hidden, config.mlp_bias),
-                ("mlp.down_proj", hidden, ffn, config.mlp_bias),
-            ] {
-                add(name(&format!("{part}.weight")), [rows, cols].into());
-                if bias {
-                    add(name(&format!("{part}.bias")), [rows].into());
-                }
-            }
-        }
+        let tensors = tensor_specs(config).into_iter().map(|t| (t.name, t.shape)).collect();
         Self { tensors }
     }
 }

@@ -4,5 +4,6 @@ mod bad_input;
 mod bench;
 mod interrupts;
 mod models;
+mod packing;
 mod program;
 mod text;

@@ -5,6 +5,7 @@ mod attention;
 mod ffn;
 mod model;
 mod numerics;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -12,5 +13,6 @@ mod workspace;
 
 pub use model::Llama;
 pub use numerics::NonFinite;
+pub use tensors::{TensorSpec, find_tensor, tensor_specs};
 pub use weights::{LoadProgress, parameter_count};
 pub use workspace::Workspace;

@@ -1,5 +1,6 @@
 //! The weights of a Llama, checked against its configuration and prepared by a backend.
 
+use super::tensors::find_tensor;
 use crate::core::{Backend, DType, HostTensor, PreparedWeight, Shape};
 use crate::format::TensorSource;
 use crate::models::ModelConfig;
@@ -136,31 +137,14 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<B::Weight, ModelError> {
-        let tensor = self.find(name, Shape::from([rows, cols]))?;
+        let tensor = find_tensor(self.source, name, Shape::from([rows, cols]))?;
         self.prepare(&tensor, self.format)
     }
 
     /// Norm gains and biases: few numbers that every row is multiplied with, so they stay f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<B::Weight, ModelError> {
-        let tensor = self.find(name, Shape::from([len]))?;
+        let tensor = find_tensor(self.source, name, Shape::from([len]))?;
         self.prepare(&tensor, DType::F32)
-    }
-
-    fn find(&self, name: &str, expected: Shape) -> Result<HostTensor, ModelError> {
-        let location = || self.source.location(name);
-        let tensor = self
-            .source
-            .get(name)?
-            .ok_or_else(|| ModelError::MissingTensor { name: name.to_owned(), location: location() })?;
-        if tensor.shape() != expected {
-            return Err(ModelError::WrongShape {
-                name: name.to_owned(),
-                location: location(),
-                got: tensor.shape().to_string(),
-                expected: expected.to_string(),
-            });
-        }
-        Ok(tensor)
     }
 
     fn prepare(&mut self, tensor: &HostTensor, format: DType) -> Result<B::Weight, ModelError> {

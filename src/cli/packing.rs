@@ -1,0 +1,72 @@
+//! Packed weights, as a person sees them: progress, notes, and `--pack-to`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::args::Args;
+use super::progress::Progress;
+use super::run::say;
+use crate::engine::{CachePlace, LoadOptions, ModelFiles, PackObserver, available_bytes, human_bytes};
+
+/// Shows how far packing has come.
+struct Shown {
+    progress: Progress,
+    quiet: bool,
+}
+
+impl Shown {
+    fn new(what: &'static str, quiet: bool) -> Self {
+        Self { progress: Progress::new(what, quiet), quiet }
+    }
+}
+
+impl PackObserver for Shown {
+    fn packing(&mut self, done: u64, total: u64) {
+        self.progress.set(done, total);
+    }
+
+    fn note(&mut self, text: &str) {
+        if !self.quiet {
+            self.progress.finish();
+            say(&format!("note: {text}"));
+        }
+    }
+}
+
+/// Opens a model, from the cache if it is there.
+pub fn load(args: &Args, path: &Path) -> Result<ModelFiles> {
+    let options = LoadOptions {
+        weight_dtype: args.weight_dtype,
+        available: available_bytes(),
+        cache: args.pack.pack_cache.clone().unwrap_or(CachePlace::Automatic),
+        verify: args.pack.pack_verify,
+    };
+    let mut shown = Shown::new("Packing the weights, once", args.quiet);
+    let files = ModelFiles::load(path, &options, &mut shown);
+    shown.progress.finish();
+    Ok(files?)
+}
+
+/// `--pack-to`: writes the file and says how large it is.
+pub fn pack(args: &Args, target: &Path) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut shown = Shown::new("Packing the weights", args.quiet);
+    let (source, wanted, overwrite) =
+        (args.model_path.as_deref(), args.weight_dtype, args.pack.pack_overwrite);
+    let packed = ModelFiles::pack(source, wanted, target, overwrite, &mut shown);
+    shown.progress.finish();
+    let (format, bytes) = packed?;
+    if !args.quiet {
+        say(&format!(
+            "{}: {format} weights, {} in {:.1} s; run it with --model-path {}",
+            target.display(),
+            human_bytes(bytes),
+            start.elapsed().as_secs_f64(),
+            target.display()
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,161 @@
+//! Packed files that are kept between runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::identity::{Identity, SECTION};
+use super::place::write_file;
+use super::{CachePlace, PackObserver};
+use crate::core::{DType, HostBytes, HostTensor};
+use crate::engine::EngineError;
+use crate::engine::small_files::SmallFiles;
+use crate::format::Checkpoint;
+use crate::format::packed::{PackedFile, Packer};
+use crate::models::ModelConfig;
+use crate::tokenizer::Tokenizer;
+
+/// Converting fewer stored bytes than this takes no time that a person would notice.
+const WORTH_CONVERTING: u64 = 32 << 20;
+
+/// Parsing a smaller tokenizer takes no time that a person would notice.
+const WORTH_FLATTENING: usize = 1 << 20;
+
+/// What a look into the cache gave.
+pub(in crate::engine) enum Cached {
+    /// Nothing is kept for this model.
+    Nothing,
+    /// The file for it, as it was found.
+    Found(PackedFile),
+    /// There is none yet.
+    Missing(Missing),
+}
+
+/// A cached file that is to be made.
+pub(in crate::engine) struct Missing {
+    small: SmallFiles,
+    identity: Identity,
+    directories: Vec<PathBuf>,
+    /// Empty where the weights can be used as they are stored: then only the tokenizer is kept.
+    tensors: Vec<(HostTensor, DType)>,
+    format: Option<DType>,
+}
+
+/// Looks for the packed form of a checkpoint with its matrices in `format`. A file that cannot be used is to be
+/// made again, with a note; for a checkpoint that is incomplete or does not fit its configuration nothing is kept,
+/// and whoever loads it says why.
+pub(in crate::engine) fn look_up(
+    place: &CachePlace,
+    checkpoint: &Checkpoint,
+    config: &ModelConfig,
+    format: DType,
+    verify: bool,
+    observer: &mut dyn PackObserver,
+) -> Cached {
+    let directories = place.directories(checkpoint.dir());
+    if directories.is_empty() {
+        return Cached::Nothing;
+    }
+    // What cannot be read here is reported by whoever needs it.
+    let Ok(small) = SmallFiles::read(checkpoint.dir()) else { return Cached::Nothing };
+    let Ok(tensors) = super::tensors(checkpoint, config, format) else { return Cached::Nothing };
+    let converted =
+        |(tensor, dtype): &(HostTensor, DType)| tensor.dtype() != *dtype && tensor.shape().dims().len() == 2;
+    let stored: u64 = tensors.iter().filter(|t| converted(t)).map(|t| t.0.bytes().len() as u64).sum();
+    let always = matches!(place, CachePlace::Directory(_));
+    let weights = stored >= if always { 1 } else { WORTH_CONVERTING };
+    let tokenizer = small.get("tokenizer.json").map_or(0, <[u8]>::len);
+    if !weights && !always && tokenizer < WORTH_FLATTENING {
+        return Cached::Nothing;
+    }
+    let (tensors, format) = if weights { (tensors, Some(format)) } else { (Vec::new(), None) };
+    let Some(identity) = Identity::of(checkpoint, &small, format) else { return Cached::Nothing };
+    for path in directories.iter().map(|dir| dir.join(&identity.file_name)) {
+        if let Some(file) = usable(&path, &identity, verify, observer) {
+            return Cached::Found(file);
+        }
+    }
+    Cached::Missing(Missing { small, identity, directories, tensors, format })
+}
+
+/// The file at `path`, if it is whole and was made from the files as they are now.
+fn usable(
+    path: &Path,
+    identity: &Identity,
+    verify: bool,
+    observer: &mut dyn PackObserver,
+) -> Option<PackedFile> {
+    let again = |why: &str| format!("{why}; packing the model again");
+    if !path.exists() {
+        return None;
+    }
+    let file = match PackedFile::open(path) {
+        Ok(file) => file,
+        Err(e) => {
+            observer.note(&again(&e.to_string()));
+            return None;
+        }
+    };
+    let source = file.section(SECTION);
+    if source.as_ref().map(HostBytes::as_ref) != Some(identity.bytes.as_slice()) {
+        observer.note(&again(&format!("'{}' was made from files that have changed", path.display())));
+        return None;
+    }
+    if verify && let Err(e) = file.verify() {
+        observer.note(&again(&e.to_string()));
+        return None;
+    }
+    Some(file)
+}
+
+impl Missing {
+    /// Makes the file and opens it. `None`, after a note, where that does not work: no place can be written, the
+    /// disk is full. `None` too where the tokenizer is all that would be kept and has no quicker form.
+    ///
+    /// # Errors
+    /// A tensor that has no packed form.
+    pub fn make(
+        self,
+        tokenizer: &Tokenizer,
+        observer: &mut dyn PackObserver,
+    ) -> Result<Option<PackedFile>, EngineError> {
+        let flat = self.small.get("tokenizer.json").and_then(|json| tokenizer.flat_form(json));
+        if flat.is_none() && self.tensors.is_empty() {
+            return Ok(None);
+        }
+        let mut sections = self.small.into_sections(flat);
+        sections.push((SECTION.to_owned(), self.identity.bytes));
+        let directory = self.directories.iter().find_map(|dir| match writable(dir) {
+            Ok(()) => Some(Ok(dir)),
+            Err(e) if Some(dir) == self.directories.last() => Some(Err((dir, e))),
+            Err(_) => None,
+        });
+        let no_cache = |why: String| format!("the packed weights are not kept for the next start: {why}");
+        let path = match directory {
+            Some(Ok(dir)) => dir.join(&self.identity.file_name),
+            Some(Err((dir, e))) => {
+                observer.note(&no_cache(format!(
+                    "'{}' cannot be written ({e}); --pack-cache names another place, or 'off'",
+                    dir.display()
+                )));
+                return Ok(None);
+            }
+            None => return Ok(None),
+        };
+        let packer = Packer::new(self.format, sections, self.tensors)?;
+        match write_file(packer, &path, observer).and_then(|()| PackedFile::open(&path)) {
+            Ok(file) => Ok(Some(file)),
+            Err(e) => {
+                observer.note(&no_cache(e.to_string()));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Makes the directory if need be, and tries whether a file can be made in it.
+fn writable(dir: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let probe = dir.join(format!(".{}.probe", std::process::id()));
+    fs::write(&probe, b"")?;
+    fs::remove_file(&probe)
+}

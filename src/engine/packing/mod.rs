@@ -1,0 +1,92 @@
+//! Files of packed weights: made once, mapped afterwards. `format::packed` has the format; here is what goes into
+//! such a file, where it is kept, and when it may be used.
+
+mod cache;
+mod identity;
+mod place;
+
+use std::path::{Path, PathBuf};
+
+use super::EngineError;
+use super::small_files::SmallFiles;
+use crate::core::{DType, HostTensor};
+use crate::format::packed::Packer;
+use crate::format::{FormatError, TensorSource};
+use crate::models::ModelConfig;
+use crate::models::llama::{find_tensor, tensor_specs};
+use crate::tokenizer::Tokenizer;
+
+pub(super) use cache::{Cached, look_up};
+pub use place::CachePlace;
+pub(super) use place::write_file;
+
+/// Follows the making of a packed file.
+pub trait PackObserver {
+    /// `done` of `total` bytes are written.
+    fn packing(&mut self, done: u64, total: u64);
+
+    /// Something that a person should know although it is no error.
+    fn note(&mut self, text: &str);
+}
+
+/// Nobody watches.
+impl PackObserver for () {
+    fn packing(&mut self, _: u64, _: u64) {}
+
+    fn note(&mut self, _: &str) {}
+}
+
+/// A packed file that is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedWeights {
+    /// The file.
+    pub path: PathBuf,
+    /// The format of its matrices.
+    pub format: DType,
+}
+
+/// The tensors of a model with the type in which each is stored: matrices as `format`, vectors as f32.
+fn tensors(
+    source: &dyn TensorSource,
+    config: &ModelConfig,
+    format: DType,
+) -> Result<Vec<(HostTensor, DType)>, EngineError> {
+    let find = |spec: crate::models::llama::TensorSpec| {
+        let dtype = if spec.matrix { format } else { DType::F32 };
+        Ok((find_tensor(source, &spec.name, spec.shape)?, dtype))
+    };
+    tensor_specs(config).into_iter().map(find).collect()
+}
+
+/// The plan of a file with all that a model needs.
+pub(super) fn plan(
+    small: SmallFiles,
+    tokenizer: &Tokenizer,
+    source: &dyn TensorSource,
+    config: &ModelConfig,
+    format: DType,
+) -> Result<Packer, EngineError> {
+    let flat = small.get("tokenizer.json").and_then(|json| tokenizer.flat_form(json));
+    Ok(Packer::new(Some(format), small.into_sections(flat), tensors(source, config, format)?)?)
+}
+
+/// Writes a file to ship, and gives its length in bytes.
+///
+/// # Errors
+/// A file that is there already, unless `overwrite` says that it may go; what the system answers.
+pub(super) fn write_to(
+    packer: Packer,
+    path: &Path,
+    overwrite: bool,
+    observer: &mut dyn PackObserver,
+) -> Result<u64, EngineError> {
+    if path.is_dir() {
+        return Err(FormatError::NotAFile { path: path.into(), kind: "a directory" }.into());
+    }
+    if !overwrite && path.symlink_metadata().is_ok() {
+        return Err(EngineError::FileExists { path: path.into() });
+    }
+    let len = packer.file_len();
+    write_file(packer, path, observer)?;
+    Ok(len)
+}
