@@ -161,6 +161,8 @@ impl<B: Backend> Session<B> {
         prompt: &[u32],
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<Finish>, EngineError> {
+        // At once what the prompt takes: growing step by step would hold an old cache beside each new one.
+        self.cache.reserve(&self.backend, prompt.len())?;
         let mut done = 0;
         for chunk in prompt.chunks(self.chunk) {
             if observer.cancelled() {

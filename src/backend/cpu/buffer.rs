@@ -12,6 +12,14 @@ const ALIGN: usize = 64;
 pub(super) struct AlignedBytes {
     ptr: NonNull<u8>,
     len: usize,
+    /// Bytes before `ptr` in what was taken from the system: with an alignment beyond its own the allocator would
+    /// write every zero itself.
+    skipped: usize,
+}
+
+/// How memory for `len` bytes at an aligned place is asked for.
+fn layout(len: usize) -> Option<Layout> {
+    Layout::from_size_align(len.checked_add(ALIGN)?, 1).ok()
 }
 
 // SAFETY: this owns its memory as a Box does; shared access only reads.
@@ -29,12 +37,12 @@ impl AlignedBytes {
         if len == 0 {
             return Ok(Self::default());
         }
-        let Ok(layout) = Layout::from_size_align(len, ALIGN) else { return Err(refused) };
+        let Some(layout) = layout(len) else { return Err(refused) };
         // SAFETY: the layout has a size that is not 0.
-        match NonNull::new(unsafe { alloc_zeroed(layout) }) {
-            Some(ptr) => Ok(Self { ptr, len }),
-            None => Err(refused),
-        }
+        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { return Err(refused) };
+        let skipped = start.addr().get().next_multiple_of(ALIGN) - start.addr().get();
+        // SAFETY: `skipped` is less than the `ALIGN` bytes that were asked for beyond `len`.
+        Ok(Self { ptr: unsafe { start.add(skipped) }, len, skipped })
     }
 
     /// Makes this at least `len` bytes long; what was in it is lost if it was shorter.
@@ -74,15 +82,17 @@ impl AlignedBytes {
 
 impl Default for AlignedBytes {
     fn default() -> Self {
-        Self { ptr: NonNull::<Line>::dangling().cast(), len: 0 }
+        Self { ptr: NonNull::<Line>::dangling().cast(), len: 0, skipped: 0 }
     }
 }
 
 impl Drop for AlignedBytes {
     fn drop(&mut self) {
-        if self.len > 0 {
-            // SAFETY: `zeroed` accepted this size and alignment and took the memory with them.
-            unsafe { dealloc(self.ptr.as_ptr(), Layout::from_size_align_unchecked(self.len, ALIGN)) };
+        if self.len > 0
+            && let Some(layout) = layout(self.len)
+        {
+            // SAFETY: `zeroed` took memory of this layout, `skipped` bytes before `ptr`.
+            unsafe { dealloc(self.ptr.as_ptr().sub(self.skipped), layout) };
         }
     }
 }
