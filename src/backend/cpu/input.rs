@@ -59,6 +59,7 @@ impl Input {
                 let x = &x[(first + row) * cols..(first + row + 1) * cols];
                 (kernels.quantize)(x, width, &mut q[row..], &mut d[row..], &mut o[row..]);
             }
+            (kernels.arrange)(q, width);
         })
     }
 

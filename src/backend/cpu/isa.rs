@@ -13,6 +13,10 @@ pub enum Isa {
     Avx512,
     /// aarch64's base vector instructions.
     Neon,
+    /// NEON with the integer dot products of Armv8.2 (`sdot`).
+    DotProd,
+    /// NEON with integer dot products and the integer matrix products of Armv8.6 (`smmla`).
+    I8mm,
 }
 
 impl Isa {
@@ -24,7 +28,7 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         return Avx512::new().map(|_| Isa::Avx512).or(Avx2::new().map(|_| Isa::Avx2));
         #[cfg(target_arch = "aarch64")]
-        return Some(Isa::Neon);
+        return I8mm::new().map(|_| Isa::I8mm).or(DotProd::new().map(|_| Isa::DotProd)).or(Some(Isa::Neon));
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         return Some(Isa::Scalar);
     }
@@ -38,6 +42,10 @@ impl Isa {
         all.extend(Avx512::new().map(|_| Isa::Avx512));
         #[cfg(target_arch = "aarch64")]
         all.push(Isa::Neon);
+        #[cfg(target_arch = "aarch64")]
+        all.extend(DotProd::new().map(|_| Isa::DotProd));
+        #[cfg(target_arch = "aarch64")]
+        all.extend(I8mm::new().map(|_| Isa::I8mm));
         all
     }
 
@@ -48,6 +56,8 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
+            Isa::DotProd => "dotprod",
+            Isa::I8mm => "i8mm",
         }
     }
 }
@@ -133,6 +143,52 @@ impl Neon {
     }
 }
 
+/// Proof that the dot products (`sdot`) are there, and all that [`Neon`] stands for.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DotProd(());
+
+#[cfg(target_arch = "aarch64")]
+impl DotProd {
+    /// The proof, if this CPU (and its system) has them.
+    pub fn new() -> Option<Self> {
+        let all = Neon::new().is_some() && std::arch::is_aarch64_feature_detected!("dotprod");
+        all.then_some(Self(()))
+    }
+
+    /// The proof without looking.
+    ///
+    /// # Safety
+    /// They must be there.
+    #[inline(always)]
+    pub unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
+/// Proof that the matrix products (`smmla`) are there, and all that [`DotProd`] stands for.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct I8mm(());
+
+#[cfg(target_arch = "aarch64")]
+impl I8mm {
+    /// The proof, if this CPU (and its system) has them.
+    pub fn new() -> Option<Self> {
+        let all = DotProd::new().is_some() && std::arch::is_aarch64_feature_detected!("i8mm");
+        all.then_some(Self(()))
+    }
+
+    /// The proof without looking.
+    ///
+    /// # Safety
+    /// They must be there.
+    #[inline(always)]
+    pub unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +206,7 @@ mod tests {
         }
         // What has the wider vectors can also do with the narrower ones.
         assert!(!all.contains(&Isa::Avx512) || all.contains(&Isa::Avx2));
+        assert!(!all.contains(&Isa::I8mm) || all.contains(&Isa::DotProd));
+        assert!(!all.contains(&Isa::DotProd) || all.contains(&Isa::Neon));
     }
 }

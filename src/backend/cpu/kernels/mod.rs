@@ -12,13 +12,19 @@ mod avx2_int;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_int;
+#[cfg(target_arch = "aarch64")]
+mod dotprod;
 mod elementwise;
 mod exp;
 pub(super) mod float;
 #[cfg(target_arch = "aarch64")]
+mod i8mm;
+#[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_int;
+#[cfg(target_arch = "aarch64")]
+mod neon_quants;
 pub(super) mod packed;
 mod quantized;
 mod scalar;

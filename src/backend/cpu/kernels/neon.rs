@@ -2,32 +2,48 @@
 
 use std::arch::aarch64::*;
 
-use super::super::isa::Neon;
+use super::super::isa::{DotProd, I8mm, Neon};
 use super::exp::MAGIC;
 use super::simd::Simd;
 
 /// Lanes 0 to 3, 4 to 7, 8 to 11 and 12 to 15.
 #[derive(Clone, Copy)]
-pub(crate) struct F(pub float32x4_t, pub float32x4_t, pub float32x4_t, pub float32x4_t);
+pub(crate) struct F(pub [float32x4_t; 4]);
 
-/// Four f16 as f32. In plain integer steps: the exponent moves to its place and is rebiased by an exact
-/// multiplication, which also brings denormals right; infinity and NaN get their exponent afterwards.
+/// A proof of NEON, whatever else it proves.
+pub(super) trait NeonProof: Copy {}
+impl NeonProof for Neon {}
+impl NeonProof for DotProd {}
+impl NeonProof for I8mm {}
+
+/// Four f16 as f32, exactly; a signalling NaN becomes a quiet one.
 ///
 /// # Safety
 /// NEON must be there.
 #[inline(always)]
-pub(super) unsafe fn widen_f16(bits: uint16x4_t) -> float32x4_t {
+unsafe fn widen_f16(bits: uint16x4_t) -> float32x4_t {
+    // SAFETY: the caller promises NEON, which has the conversion (half-precision arithmetic is another matter).
+    unsafe { vcvt_f32_f16(vreinterpret_f16_u16(bits)) }
+}
+
+/// Values `4 * q` to `4 * q + 3` of sixteen f16, exactly.
+///
+/// # Safety
+/// NEON must be there, and `q` below 4.
+#[inline(always)]
+pub(super) unsafe fn load_f16x4(x: &[u8; 32], q: usize) -> float32x4_t {
+    // SAFETY: the caller promises NEON and the place.
+    unsafe { widen_f16(vreinterpret_u16_u8(vld1_u8(x.as_ptr().add(8 * q)))) }
+}
+
+/// Two vectors of four, as f16, rounded to nearest with ties to even.
+///
+/// # Safety
+/// NEON must be there.
+#[inline(always)]
+unsafe fn narrow_f16(a: float32x4_t, b: float32x4_t) -> uint16x8_t {
     // SAFETY: the caller promises NEON.
-    unsafe {
-        let bits = vmovl_u16(bits);
-        let sign = vshlq_n_u32::<16>(vandq_u32(bits, vdupq_n_u32(0x8000)));
-        let moved = vshlq_n_u32::<13>(vandq_u32(bits, vdupq_n_u32(0x7fff)));
-        let rebias = vdupq_n_f32(f32::from_bits((254 - 15) << 23)); // 2^112
-        let value = vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(moved), rebias));
-        let special = vcgeq_u32(moved, vdupq_n_u32(0x7c00 << 13));
-        let value = vorrq_u32(value, vandq_u32(special, vdupq_n_u32(0xff << 23)));
-        vreinterpretq_f32_u32(vorrq_u32(value, sign))
-    }
+    unsafe { vreinterpretq_u16_f16(vcombine_f16(vcvt_f16_f32(a), vcvt_f16_f32(b))) }
 }
 
 /// `2^n` from `n + 127` in the exponent's place.
@@ -81,38 +97,40 @@ unsafe fn max_bits(a: float32x4_t, b: float32x4_t) -> float32x4_t {
 /// Applies an intrinsic to the four registers of its operands.
 macro_rules! each {
     ($op:path, $a:expr) => {{
-        let a = $a;
+        let a = $a.0;
         // SAFETY: see at the implementation.
-        unsafe { F($op(a.0), $op(a.1), $op(a.2), $op(a.3)) }
+        unsafe { F([$op(a[0]), $op(a[1]), $op(a[2]), $op(a[3])]) }
     }};
     ($op:path, $a:expr, $b:expr) => {{
-        let (a, b) = ($a, $b);
+        let (a, b) = ($a.0, $b.0);
         // SAFETY: see at the implementation.
-        unsafe { F($op(a.0, b.0), $op(a.1, b.1), $op(a.2, b.2), $op(a.3, b.3)) }
+        unsafe { F([$op(a[0], b[0]), $op(a[1], b[1]), $op(a[2], b[2]), $op(a[3], b[3])]) }
     }};
     ($op:path, $a:expr, $b:expr, $c:expr) => {{
-        let (a, b, c) = ($a, $b, $c);
+        let (a, b, c) = ($a.0, $b.0, $c.0);
         // SAFETY: see at the implementation.
-        unsafe { F($op(a.0, b.0, c.0), $op(a.1, b.1, c.1), $op(a.2, b.2, c.2), $op(a.3, b.3, c.3)) }
+        unsafe {
+            F([$op(a[0], b[0], c[0]), $op(a[1], b[1], c[1]), $op(a[2], b[2], c[2]), $op(a[3], b[3], c[3])])
+        }
     }};
 }
 
 // SAFETY of every block below: `self` proves NEON; addresses come from references to arrays of the size that is
 // read or written, by instructions that take any alignment.
-impl Simd for Neon {
+impl<P: NeonProof> Simd for P {
     type F = F;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F {
         // SAFETY: see above.
         let x = unsafe { vdupq_n_f32(x) };
-        F(x, x, x, x)
+        F([x; 4])
     }
     #[inline(always)]
     fn load(self, x: &[f32; 16]) -> F {
         let p = x.as_ptr();
         // SAFETY: see above.
-        unsafe { F(vld1q_f32(p), vld1q_f32(p.add(4)), vld1q_f32(p.add(8)), vld1q_f32(p.add(12))) }
+        unsafe { F([vld1q_f32(p), vld1q_f32(p.add(4)), vld1q_f32(p.add(8)), vld1q_f32(p.add(12))]) }
     }
     #[inline(always)]
     fn load_f32(self, x: &[u8; 64]) -> F {
@@ -120,7 +138,7 @@ impl Simd for Neon {
         // SAFETY: see above; read as bytes, since the address may be odd.
         unsafe {
             let at = |i| vreinterpretq_f32_u8(vld1q_u8(p.add(i)));
-            F(at(0), at(16), at(32), at(48))
+            F([at(0), at(16), at(32), at(48)])
         }
     }
     #[inline(always)]
@@ -130,12 +148,12 @@ impl Simd for Neon {
         unsafe {
             let low = vreinterpretq_u16_u8(vld1q_u8(p));
             let high = vreinterpretq_u16_u8(vld1q_u8(p.add(16)));
-            F(
+            F([
                 widen_f16(vget_low_u16(low)),
                 widen_f16(vget_high_u16(low)),
                 widen_f16(vget_low_u16(high)),
                 widen_f16(vget_high_u16(high)),
-            )
+            ])
         }
     }
     #[inline(always)]
@@ -145,12 +163,12 @@ impl Simd for Neon {
         unsafe {
             let low = vreinterpretq_u16_u8(vld1q_u8(p));
             let high = vreinterpretq_u16_u8(vld1q_u8(p.add(16)));
-            F(
+            F([
                 vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_low_u16(low))),
                 vreinterpretq_f32_u32(vshll_high_n_u16::<16>(low)),
                 vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_low_u16(high))),
                 vreinterpretq_f32_u32(vshll_high_n_u16::<16>(high)),
-            )
+            ])
         }
     }
     #[inline(always)]
@@ -158,18 +176,19 @@ impl Simd for Neon {
         let p = out.as_mut_ptr();
         // SAFETY: see above.
         unsafe {
-            vst1q_f32(p, v.0);
-            vst1q_f32(p.add(4), v.1);
-            vst1q_f32(p.add(8), v.2);
-            vst1q_f32(p.add(12), v.3);
+            vst1q_f32(p, v.0[0]);
+            vst1q_f32(p.add(4), v.0[1]);
+            vst1q_f32(p.add(8), v.0[2]);
+            vst1q_f32(p.add(12), v.0[3]);
         }
     }
     #[inline(always)]
     fn store_f16(self, v: F, out: &mut [u16; 16]) {
-        let mut lanes = [0.0; 16];
-        self.store(v, &mut lanes);
-        for (o, x) in out.iter_mut().zip(lanes) {
-            *o = half::f16::from_f32(x).to_bits();
+        let p = out.as_mut_ptr();
+        // SAFETY: see above.
+        unsafe {
+            vst1q_u16(p, narrow_f16(v.0[0], v.0[1]));
+            vst1q_u16(p.add(8), narrow_f16(v.0[2], v.0[3]));
         }
     }
     #[inline(always)]
@@ -219,7 +238,7 @@ impl Simd for Neon {
         // SAFETY: see above.
         unsafe {
             let words = |a, b| vcombine_s16(vmovn_s32(vcvtnq_s32_f32(a)), vmovn_s32(vcvtnq_s32_f32(b)));
-            let bytes = vcombine_s8(vmovn_s16(words(a.0, a.1)), vmovn_s16(words(a.2, a.3)));
+            let bytes = vcombine_s8(vmovn_s16(words(a.0[0], a.0[1])), vmovn_s16(words(a.0[2], a.0[3])));
             vst1q_s8(out.as_mut_ptr(), bytes);
         }
         out
@@ -232,7 +251,7 @@ impl Simd for Neon {
     fn sum(self, a: F) -> f32 {
         // SAFETY: see above.
         unsafe {
-            let s = vaddq_f32(vaddq_f32(a.0, a.2), vaddq_f32(a.1, a.3));
+            let s = vaddq_f32(vaddq_f32(a.0[0], a.0[2]), vaddq_f32(a.0[1], a.0[3]));
             let s = vadd_f32(vget_low_f32(s), vget_high_f32(s));
             vget_lane_f32::<0>(s) + vget_lane_f32::<1>(s)
         }

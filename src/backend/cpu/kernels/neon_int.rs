@@ -45,7 +45,7 @@ impl Lanes for Neon {
     #[inline(always)]
     fn to_f32(self, v: Quarters) -> F {
         // SAFETY: see above.
-        unsafe { F(vcvtq_f32_s32(v[0]), vcvtq_f32_s32(v[1]), vcvtq_f32_s32(v[2]), vcvtq_f32_s32(v[3])) }
+        unsafe { F([vcvtq_f32_s32(v[0]), vcvtq_f32_s32(v[1]), vcvtq_f32_s32(v[2]), vcvtq_f32_s32(v[3])]) }
     }
     #[inline(always)]
     fn dot_q8<const X: usize>(

@@ -8,7 +8,7 @@ pub(crate) use crate::quant::tiles::{Q4_BYTES, Q8_BYTES, RUN, TileLayout};
 pub(crate) struct QuantizedRows<'a> {
     /// Rows of the group.
     pub width: usize,
-    /// `[blocks][width]` blocks of quants.
+    /// `[blocks][width]` blocks of quants, arranged for the kernel.
     pub quants: &'a [[i8; BLOCK_LEN]],
     /// `[blocks][width]` scales.
     pub scales: &'a [f32],

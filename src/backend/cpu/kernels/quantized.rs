@@ -38,6 +38,81 @@ pub(crate) trait Lanes: Simd {
     ) -> [Self::I; X];
 }
 
+/// How a set multiplies a tile.
+pub(crate) trait Rows: Simd {
+    /// The most activation rows at a time that pay.
+    const MOST: usize;
+    /// Whether six are among the numbers that it takes, beside twelve, eight, four, two and one.
+    const SIX: bool;
+
+    /// `X` rows of the group, from row `at` on, against a tile of Q8_0.
+    fn rows_q8<const X: usize>(
+        self,
+        layout: &TileLayout,
+        tile: &[u8],
+        x: &QuantizedRows<'_>,
+        at: usize,
+    ) -> [Self::F; X];
+    /// As [`Self::rows_q8`], of Q4_0.
+    fn rows_q4_0<const X: usize>(
+        self,
+        layout: &TileLayout,
+        tile: &[u8],
+        x: &QuantizedRows<'_>,
+        at: usize,
+    ) -> [Self::F; X];
+    /// As [`Self::rows_q8`], of Q4_1.
+    fn rows_q4_1<const X: usize>(
+        self,
+        layout: &TileLayout,
+        tile: &[u8],
+        x: &QuantizedRows<'_>,
+        at: usize,
+    ) -> [Self::F; X];
+
+    /// Puts a finished group of `width` rows of quantized activations, `[blocks][width]`, into the order in which
+    /// this set reads it.
+    fn arrange(self, quants: &mut [[i8; BLOCK_LEN]], width: usize);
+}
+
+impl<L: Lanes> Rows for L {
+    const MOST: usize = Self::ROWS;
+    const SIX: bool = Self::ROWS >= 6;
+
+    #[inline(always)]
+    fn rows_q8<const X: usize>(
+        self,
+        layout: &TileLayout,
+        tile: &[u8],
+        x: &QuantizedRows<'_>,
+        at: usize,
+    ) -> [Self::F; X] {
+        rows_q8(self, layout, tile, x, at)
+    }
+    #[inline(always)]
+    fn rows_q4_0<const X: usize>(
+        self,
+        layout: &TileLayout,
+        tile: &[u8],
+        x: &QuantizedRows<'_>,
+        at: usize,
+    ) -> [Self::F; X] {
+        rows_q4_0(self, layout, tile, x, at)
+    }
+    #[inline(always)]
+    fn rows_q4_1<const X: usize>(
+        self,
+        layout: &TileLayout,
+        tile: &[u8],
+        x: &QuantizedRows<'_>,
+        at: usize,
+    ) -> [Self::F; X] {
+        rows_q4_1(self, layout, tile, x, at)
+    }
+    #[inline(always)]
+    fn arrange(self, _: &mut [[i8; BLOCK_LEN]], _: usize) {}
+}
+
 /// `X` rows of the group, from row `at` on, against a tile of Q8_0.
 #[inline(always)]
 fn rows_q8<L: Lanes, const X: usize>(
@@ -120,7 +195,7 @@ macro_rules! tile_kernel {
     ($(#[$doc:meta])* $name:ident, $rows:ident) => {
         $(#[$doc])*
         #[inline(always)]
-        pub(crate) fn $name<L: Lanes>(
+        pub(crate) fn $name<L: Rows>(
             l: L,
             layout: &TileLayout,
             tile: &[u8],
@@ -136,12 +211,12 @@ macro_rules! tile_kernel {
                     results.len()
                 };
                 at += match x.width - at {
-                    GROUP.. if L::ROWS >= GROUP => put(&$rows::<L, GROUP>(l, layout, tile, x, at)),
-                    8.. if L::ROWS >= 8 => put(&$rows::<L, 8>(l, layout, tile, x, at)),
-                    6.. if L::ROWS >= 6 => put(&$rows::<L, 6>(l, layout, tile, x, at)),
-                    4.. => put(&$rows::<L, 4>(l, layout, tile, x, at)),
-                    2.. => put(&$rows::<L, 2>(l, layout, tile, x, at)),
-                    _ => put(&$rows::<L, 1>(l, layout, tile, x, at)),
+                    GROUP.. if L::MOST >= GROUP => put(&l.$rows::<GROUP>(layout, tile, x, at)),
+                    8.. if L::MOST >= 8 => put(&l.$rows::<8>(layout, tile, x, at)),
+                    6.. if L::SIX => put(&l.$rows::<6>(layout, tile, x, at)),
+                    4.. => put(&l.$rows::<4>(layout, tile, x, at)),
+                    2.. => put(&l.$rows::<2>(layout, tile, x, at)),
+                    _ => put(&l.$rows::<1>(layout, tile, x, at)),
                 };
             }
         }
@@ -213,6 +288,12 @@ fn quantize_block<S: Simd>(s: S, x: &[f32; BLOCK_LEN], q: &mut [i8; BLOCK_LEN]) 
         sum += i32::from(q);
     }
     (amax / 127.0, -8 * sum)
+}
+
+/// [`Rows::arrange`] as a function.
+#[inline(always)]
+pub(crate) fn arrange<L: Rows>(l: L, quants: &mut [[i8; BLOCK_LEN]], width: usize) {
+    l.arrange(quants, width);
 }
 
 /// The four columns of an activation block that meet run `g` of the weights, as one 32-bit lane.

@@ -1,10 +1,10 @@
 //! One table of functions per instruction set, chosen once.
 
 use super::super::isa::Isa;
-#[cfg(target_arch = "aarch64")]
-use super::super::isa::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::super::isa::{Avx2, Avx512};
+#[cfg(target_arch = "aarch64")]
+use super::super::isa::{DotProd, I8mm, Neon};
 use super::attention::{self, Attend};
 use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
 use super::packed::{QuantizedRows, TileLayout};
@@ -16,6 +16,8 @@ use crate::core::{BLOCK_LEN, DType};
 pub(crate) type Widen = fn(&[u8], &mut [f32]);
 /// Values; places from a block to the next; their quants, scales and offsets.
 pub(crate) type Quantize = fn(&[f32], usize, &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [i32]);
+/// The quants of a group of activation rows, and how many rows these are.
+pub(crate) type Arrange = fn(&mut [[i8; BLOCK_LEN]], usize);
 /// Tile of float weight rows, group of activation rows, results.
 pub(crate) type FloatTile = fn(&[u8], &FloatRows<'_>, &mut Outputs);
 /// Layout, tile of packed weight rows, group of activation rows, results.
@@ -33,6 +35,7 @@ pub(crate) struct Kernels {
     pub exp: fn(&mut [f32]),
     pub rope: fn(&mut [f32], &[f32]),
     pub quantize: Quantize,
+    pub arrange: Arrange,
     pub narrow_f16: fn(&[f32], &mut [u16]),
     float_tiles: [FloatTile; 3],
     widen: [Widen; 3],
@@ -52,6 +55,10 @@ impl Kernels {
             Isa::Avx512 => Avx512::new().map(|_| &avx512_table::TABLE),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Neon::new().map(|_| &neon_table::TABLE),
+            #[cfg(target_arch = "aarch64")]
+            Isa::DotProd => DotProd::new().map(|_| &dotprod_table::TABLE),
+            #[cfg(target_arch = "aarch64")]
+            Isa::I8mm => I8mm::new().map(|_| &i8mm_table::TABLE),
             #[cfg_attr(
                 not(any(target_arch = "x86_64", target_arch = "aarch64")),
                 allow(unreachable_patterns)
@@ -126,6 +133,8 @@ macro_rules! table {
                 quantize: compiled!(S [$($feature)*] quantized::quantize,
                     (x: &[f32], stride: usize, q: &mut [[i8; BLOCK_LEN]], scales: &mut [f32],
                      offsets: &mut [i32])),
+                arrange: compiled!(S [$($feature)*] quantized::arrange,
+                    (q: &mut [[i8; BLOCK_LEN]], width: usize)),
                 narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
                 float_tiles: [
                     compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
@@ -172,3 +181,7 @@ table!(
 );
 #[cfg(target_arch = "aarch64")]
 table!(neon_table, Neon, [#[target_feature(enable = "neon")]]);
+#[cfg(target_arch = "aarch64")]
+table!(dotprod_table, DotProd, [#[target_feature(enable = "neon,dotprod")]]);
+#[cfg(target_arch = "aarch64")]
+table!(i8mm_table, I8mm, [#[target_feature(enable = "neon,dotprod,i8mm")]]);

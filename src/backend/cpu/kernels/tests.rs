@@ -144,6 +144,7 @@ fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
                         scales.push(scale);
                         offsets.push(-8 * sum);
                     }
+                    (k.arrange)(&mut quants, count);
                     let x =
                         QuantizedRows { width: count, quants: &quants, scales: &scales, offsets: &offsets };
                     let mut out = [[9.0; TILE]; GROUP];
@@ -266,7 +267,12 @@ fn elementwise_kernels_are_their_formulas() {
 #[test]
 fn f16_and_bf16_convert_exactly() {
     let patterns: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-    let values = numbers(5, 100_003, true);
+    let mut values = numbers(5, 100_003, true);
+    // Half-way between an f16 and the next, and a little beside it; also what overflows.
+    for h in (0..=u16::MAX).map(half::f16::from_bits).filter(|h| h.is_finite()) {
+        values.extend([0xfff, 0x1000, 0x1001].map(|more| f32::from_bits(h.to_f32().to_bits() + more)));
+    }
+    values.extend([f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 65519.0, 65520.0]);
     for (isa, k) in tables() {
         for (dtype, len) in [(DType::F16, 65536), (DType::BF16, 65536), (DType::F16, 17), (DType::BF16, 5)] {
             let (mut out, mut truth) = (vec![0.0; len], vec![0.0; len]);
