@@ -1,6 +1,7 @@
 //! The whole model against Hugging Face's numbers (`reference.json` beside each checkpoint: transformers,
 //! float32, eager attention).
 
+mod bits;
 mod full_precision;
 mod goldens;
 mod quantized;
