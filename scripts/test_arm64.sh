@@ -45,7 +45,7 @@ on() {
         cargo "$2" --locked --quiet --target "$TARGET" "${@:3}"
 }
 
-cargo test --locked --no-run --target "$TARGET" --lib --test parity
+cargo test --locked --no-run --target "$TARGET" --lib --test parity --test packed_bytes
 cargo build --locked --target "$TARGET" --bin generate
 
 cpus=("$@")
@@ -60,5 +60,5 @@ for cpu in "${cpus[@]}"; do
     # What does not depend on the processor runs once.
     test "$cpu" != "${cpus[-1]}" || filter=
     on "$cpu" test --lib -- ${filter:+"$filter"}
-    on "$cpu" test --test parity
+    on "$cpu" test --test parity --test packed_bytes
 done
