@@ -4,6 +4,7 @@ mod args;
 mod bench_model;
 mod interrupt;
 mod micro_bench;
+mod notice;
 mod output;
 mod packing;
 mod progress;

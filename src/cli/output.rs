@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind, Write};
 use std::ops::ControlFlow;
 
 use super::interrupt;
+use super::notice::say;
 use super::progress::Progress;
-use super::run::say;
 use crate::engine::Observer;
 use crate::models::llama::NonFinite;
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::args::Args;
+use super::notice::say;
 use super::progress::Progress;
-use super::run::say;
 use crate::engine::{CachePlace, LoadOptions, ModelFiles, PackObserver, available_bytes, human_bytes};
 
 /// Shows how far packing has come.

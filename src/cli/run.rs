@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use super::args::{Args, BackendName};
+use super::notice::say;
 use super::output::Stream;
 use super::progress::Progress;
 use super::report::Report;
@@ -30,11 +31,6 @@ pub(super) fn exit_code(result: Result<ExitCode>) -> ExitCode {
         say(&format!("error: {error:#}"));
         ExitCode::FAILURE
     })
-}
-
-/// A line on standard error; where even that is closed there is nobody left to tell.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(stderr(), "{line}");
 }
 
 fn run(args: &Args) -> Result<ExitCode> {
