@@ -1,5 +1,6 @@
-//! The input of linear layers in the forms that the matrix kernels read: groups of [`GROUP`] rows and what is
-//! left, each with its rows interleaved, so that a kernel reads it from front to back.
+//! The input of linear layers in the forms that the matrix kernels read: groups of rows ([`GROUP`]; for
+//! quantized weights as many as the kernels say) and what is left, each with its rows interleaved, so that a kernel
+//! reads it from front to back.
 
 use super::buffer::AlignedBytes;
 use super::disjoint::Disjoint;
@@ -39,6 +40,7 @@ impl Input {
         rows: usize,
         cols: usize,
     ) -> Result<()> {
+        let size = kernels.group;
         let blocks = cols.div_ceil(BLOCK_LEN);
         if self.scales.len() < rows * blocks {
             self.quants.resize(rows * blocks, [0; BLOCK_LEN]);
@@ -48,9 +50,9 @@ impl Input {
         let quants = Disjoint::new(&mut self.quants);
         let scales = Disjoint::new(&mut self.scales);
         let offsets = Disjoint::new(&mut self.offsets);
-        super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
-            let first = group * GROUP;
-            let width = GROUP.min(rows - first);
+        super::by_rows(pool, rows.div_ceil(size), size * cols, &|group| {
+            let first = group * size;
+            let width = size.min(rows - first);
             let range = first * blocks..(first + width) * blocks;
             // SAFETY: each group is one call's, and groups do not overlap.
             let (q, d, o) =

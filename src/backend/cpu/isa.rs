@@ -1,6 +1,11 @@
 //! Which instructions this process may use, found out once.
 
 use std::fmt;
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+use super::{amx, kernels};
 
 /// An instruction set that there are kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +14,12 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// AVX2 with the integer dot products of AVX-VNNI.
+    AvxVnni,
     /// x86-64 with AVX-512 (F, BW, VL, DQ) and its VNNI integer dot products.
     Avx512,
+    /// AVX-512 with the matrix registers of AMX and their 8-bit products.
+    Amx,
     /// aarch64's base vector instructions.
     Neon,
     /// NEON with the integer dot products of Armv8.2 (`sdot`).
@@ -21,12 +30,17 @@ pub enum Isa {
 
 impl Isa {
     /// All that there are kernels for, on any machine.
-    pub const ALL: &[Isa] = &[Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon];
+    pub const ALL: &[Isa] =
+        &[Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Amx, Isa::Neon, Isa::DotProd, Isa::I8mm];
 
-    /// The fastest that this machine has; `None` on an x86-64 without AVX2, FMA or F16C.
+    /// The fastest that this machine has; `None` on an x86-64 without AVX2, FMA or F16C. [`Isa::Amx`] is not chosen,
+    /// only taken when asked for: it has not run on a processor that has it yet.
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        return Avx512::new().map(|_| Isa::Avx512).or(Avx2::new().map(|_| Isa::Avx2));
+        return Avx512::new()
+            .map(|_| Isa::Avx512)
+            .or(AvxVnni::new().map(|_| Isa::AvxVnni))
+            .or(Avx2::new().map(|_| Isa::Avx2));
         #[cfg(target_arch = "aarch64")]
         return I8mm::new().map(|_| Isa::I8mm).or(DotProd::new().map(|_| Isa::DotProd)).or(Some(Isa::Neon));
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -39,7 +53,11 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         all.extend(Avx2::new().map(|_| Isa::Avx2));
         #[cfg(target_arch = "x86_64")]
+        all.extend(AvxVnni::new().map(|_| Isa::AvxVnni));
+        #[cfg(target_arch = "x86_64")]
         all.extend(Avx512::new().map(|_| Isa::Avx512));
+        #[cfg(target_arch = "x86_64")]
+        all.extend(Amx::new().map(|_| Isa::Amx));
         #[cfg(target_arch = "aarch64")]
         all.push(Isa::Neon);
         #[cfg(target_arch = "aarch64")]
@@ -54,7 +72,9 @@ impl Isa {
         match self {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avxvnni",
             Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
             Isa::Neon => "neon",
             Isa::DotProd => "dotprod",
             Isa::I8mm => "i8mm",
@@ -93,6 +113,29 @@ impl Avx2 {
     }
 }
 
+/// Proof that AVX-VNNI is there, and all that [`Avx2`] stands for.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AvxVnni(());
+
+#[cfg(target_arch = "x86_64")]
+impl AvxVnni {
+    /// The proof, if this CPU (and its system) has them.
+    pub fn new() -> Option<Self> {
+        let all = Avx2::new().is_some() && is_x86_feature_detected!("avxvnni");
+        all.then_some(Self(()))
+    }
+
+    /// The proof without looking.
+    ///
+    /// # Safety
+    /// They must be there.
+    #[inline(always)]
+    pub unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
 /// Proof that AVX-512 F, BW, VL, DQ and VNNI are there, and all that [`Avx2`] stands for.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +161,41 @@ impl Avx512 {
     #[inline(always)]
     pub unsafe fn assume() -> Self {
         Self(())
+    }
+}
+
+/// Proof that AMX's tiles and 8-bit products are there, that the system lets this process use them, and all that
+/// [`Avx512`] stands for together with AVX-512 VBMI.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Amx(());
+
+#[cfg(target_arch = "x86_64")]
+impl Amx {
+    /// The proof, if all of that is so and the kernels pass their check on this machine. Asked and checked once.
+    pub fn new() -> Option<Self> {
+        static WORKS: OnceLock<bool> = OnceLock::new();
+        let works = WORKS.get_or_init(|| {
+            let there =
+                Avx512::new().is_some() && is_x86_feature_detected!("avx512vbmi") && amx::is_granted();
+            there && kernels::amx_works(Self(()))
+        });
+        works.then_some(Self(()))
+    }
+
+    /// The proof without looking.
+    ///
+    /// # Safety
+    /// All of it must be there.
+    #[inline(always)]
+    pub unsafe fn assume() -> Self {
+        Self(())
+    }
+
+    /// What it proves besides.
+    #[inline(always)]
+    pub fn avx512(self) -> Avx512 {
+        Avx512(())
     }
 }
 
@@ -199,13 +277,16 @@ mod tests {
         let all = Isa::available();
         assert_eq!(all[0], Isa::Scalar);
         assert!(all.iter().all(|isa| Isa::ALL.contains(isa)));
-        assert_eq!(all.last().copied(), Isa::detect().or(Some(Isa::Scalar)));
+        let best = all.iter().copied().rfind(|&isa| isa != Isa::Amx);
+        assert_eq!(best, Isa::detect().or(Some(Isa::Scalar)));
         for (i, &isa) in all.iter().enumerate() {
             assert!(!all[..i].contains(&isa), "{isa} twice");
             assert!(Kernels::of(isa).is_some(), "{isa}");
         }
         // What has the wider vectors can also do with the narrower ones.
         assert!(!all.contains(&Isa::Avx512) || all.contains(&Isa::Avx2));
+        assert!(!all.contains(&Isa::AvxVnni) || all.contains(&Isa::Avx2));
+        assert!(!all.contains(&Isa::Amx) || all.contains(&Isa::Avx512));
         assert!(!all.contains(&Isa::I8mm) || all.contains(&Isa::DotProd));
         assert!(!all.contains(&Isa::DotProd) || all.contains(&Isa::Neon));
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::disjoint::Disjoint;
 use super::input::{Input, Rows};
+use super::kernels::packed::PackedTiles;
 use super::kernels::{GROUP, Kernels, Outputs, TILE};
 use super::pool::Pool;
 use super::weight::{CpuWeight, Matrix};
@@ -108,50 +109,51 @@ impl Chunks {
 impl Part<'_> {
     /// Computes the outputs of some tiles for all activation rows, a group of rows after the other.
     fn tiles(&self, kernels: &Kernels, input: &Rows<'_>, tiles: Range<usize>) {
-        for from in (0..input.rows).step_by(GROUP) {
-            let count = GROUP.min(input.rows - from);
-            match self.weight.matrix() {
-                Matrix::Packed(bytes, layout) => {
-                    let Some(kernel) = kernels.quantized_tile(self.weight.dtype()) else { return };
-                    let x = input.quantized(from, count);
-                    self.each(from, count, tiles.clone(), |t, _, out| {
-                        kernel(layout, &bytes[t * layout.bytes()..(t + 1) * layout.bytes()], &x, out);
+        match self.weight.matrix() {
+            Matrix::Packed(bytes, layout) => {
+                let Some(kernel) = kernels.quantized_tiles(self.weight.dtype()) else { return };
+                let bytes = &bytes[tiles.start * layout.bytes()..tiles.end * layout.bytes()];
+                let run = PackedTiles { layout, bytes, count: tiles.len() };
+                for from in (0..input.rows).step_by(kernels.group) {
+                    let count = kernels.group.min(input.rows - from);
+                    kernel(&run, &input.quantized(from, count), &mut |t, results| {
+                        self.put(from, count, tiles.start + t, results);
                     });
                 }
-                Matrix::Float(bytes, row) => {
-                    let Some(kernel) = kernels.float_tile(self.weight.dtype()) else { return };
+            }
+            Matrix::Float(bytes, row) => {
+                let Some(kernel) = kernels.float_tile(self.weight.dtype()) else { return };
+                let mut results = [[0.0; TILE]; GROUP];
+                for from in (0..input.rows).step_by(GROUP) {
+                    let count = GROUP.min(input.rows - from);
                     let x = input.floats(from, count);
-                    self.each(from, count, tiles.clone(), |_, outputs, out| {
-                        kernel(&bytes[outputs.start * row..outputs.end * row], &x, out);
-                    });
+                    for t in tiles.clone() {
+                        let outputs = self.outputs(t);
+                        kernel(&bytes[outputs.start * row..outputs.end * row], &x, &mut results);
+                        self.put(from, count, t, &results);
+                    }
                 }
             }
         }
     }
 
-    /// Calls `kernel` for each tile with its number and outputs, and stores what it answers for `count` rows from
-    /// row `from` on, with the bias.
-    fn each(
-        &self,
-        from: usize,
-        count: usize,
-        tiles: Range<usize>,
-        kernel: impl Fn(usize, Range<usize>, &mut Outputs),
-    ) {
+    /// The outputs that tile `t` gives.
+    fn outputs(&self, t: usize) -> Range<usize> {
+        t * TILE..((t + 1) * TILE).min(self.weight.rows())
+    }
+
+    /// Stores a tile's results for `count` rows from row `from` on, with the bias.
+    fn put(&self, from: usize, count: usize, t: usize, results: &Outputs) {
         let width = self.weight.rows();
-        let mut result = [[0.0; TILE]; GROUP];
-        for t in tiles {
-            let outputs = t * TILE..((t + 1) * TILE).min(width);
-            kernel(t, outputs.clone(), &mut result);
-            let bias = self.bias.map(|b| &b[outputs.clone()]).unwrap_or_default();
-            for (i, values) in result.iter().enumerate().take(count) {
-                let at = (from + i) * width;
-                // SAFETY: a tile is one chunk's, so nobody else has these columns of the row.
-                let out = unsafe { self.out.part(at + outputs.start..at + outputs.end) };
-                out.copy_from_slice(&values[..out.len()]);
-                for (o, b) in out.iter_mut().zip(bias) {
-                    *o += b;
-                }
+        let outputs = self.outputs(t);
+        let bias = self.bias.map(|b| &b[outputs.clone()]).unwrap_or_default();
+        for (i, values) in results.iter().enumerate().take(count) {
+            let at = (from + i) * width;
+            // SAFETY: a tile is one chunk's, so nobody else has these columns of the row.
+            let out = unsafe { self.out.part(at + outputs.start..at + outputs.end) };
+            out.copy_from_slice(&values[..out.len()]);
+            for (o, b) in out.iter_mut().zip(bias) {
+                *o += b;
             }
         }
     }

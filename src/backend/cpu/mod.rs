@@ -7,6 +7,8 @@
 //! One caller at a time computes; others wait for it.
 
 mod affinity;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 mod buffer;
 mod cache;

@@ -57,9 +57,16 @@ fn stored(dtype: DType, rows: usize, cols: usize, seed: u64) -> HostTensor {
 #[test]
 fn linear_is_the_scalar_truth_for_every_format_shape_and_thread_count() {
     for b in backends() {
-        for (rows, cols, xs) in
-            [(0, 32, 1), (1, 1, 1), (15, 33, 2), (16, 64, 4), (17, 172, 5), (33, 256, 27), (40, 0, 1)]
-        {
+        for (rows, cols, xs) in [
+            (0, 32, 1),
+            (1, 1, 1),
+            (15, 33, 2),
+            (16, 64, 4),
+            (17, 172, 5),
+            (33, 256, 27),
+            (35, 100, 50),
+            (40, 0, 1),
+        ] {
             let x = numbers(9, xs * cols);
             let input = tensor(&b, xs, cols, &x);
             for format in FORMATS {

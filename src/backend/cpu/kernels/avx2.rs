@@ -2,9 +2,14 @@
 
 use std::arch::x86_64::*;
 
-use super::super::isa::Avx2;
+use super::super::isa::{Avx2, AvxVnni};
 use super::exp::MAGIC;
 use super::simd::Simd;
+
+/// A proof of AVX2, FMA and F16C, whatever else it proves.
+pub(super) trait Avx2Proof: Copy {}
+impl Avx2Proof for Avx2 {}
+impl Avx2Proof for AvxVnni {}
 
 /// Lanes 0 to 7 and 8 to 15.
 #[derive(Clone, Copy)]
@@ -35,7 +40,7 @@ unsafe fn scale(p: __m256, t: __m256) -> __m256 {
 
 // SAFETY of every block below: `self` proves AVX2, FMA and F16C; addresses come from references to arrays of
 // the size that is read or written, by instructions that take any alignment.
-impl Simd for Avx2 {
+impl<P: Avx2Proof> Simd for P {
     type F = F;
 
     #[inline(always)]

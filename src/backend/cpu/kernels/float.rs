@@ -218,7 +218,7 @@ pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(
     out: &mut Outputs,
 ) {
     if x.cols == 0 {
-        *out = [[0.0; TILE]; GROUP];
+        out.fill([0.0; TILE]);
         return;
     }
     let mut weights = [&w[..0]; TILE];

@@ -3,11 +3,19 @@
 
 #![allow(clippy::needless_range_loop, reason = "a row or a lane is an index into several arrays at once")]
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod amx_check;
+#[cfg(target_arch = "x86_64")]
+mod amx_int;
 pub(super) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx2_int;
+#[cfg(target_arch = "x86_64")]
+mod avx2_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
@@ -33,13 +41,15 @@ pub(super) mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_arch = "x86_64")]
+pub(super) use amx_check::amx_works;
 pub(super) use table::Kernels;
 
 /// Weight rows that a matrix kernel takes at a time.
 pub(super) const TILE: usize = crate::core::TILE_ROWS;
 
-/// Activation rows that a matrix kernel takes at a time at most.
+/// Activation rows that a matrix kernel takes at a time at most, unless the table says otherwise.
 pub(super) const GROUP: usize = 12;
 
 /// What a matrix kernel answers: `[activation row][weight row]`.
-pub(super) type Outputs = [[f32; TILE]; GROUP];
+pub(super) type Outputs = [[f32; TILE]];

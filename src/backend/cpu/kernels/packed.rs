@@ -3,6 +3,26 @@
 use crate::core::BLOCK_LEN;
 pub(crate) use crate::quant::tiles::{Q4_BYTES, Q8_BYTES, RUN, TileLayout};
 
+/// Tiles of weight rows that lie one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PackedTiles<'a> {
+    /// The layout of each.
+    pub layout: &'a TileLayout,
+    /// Their bytes.
+    pub bytes: &'a [u8],
+    /// How many there are.
+    pub count: usize,
+}
+
+impl<'a> PackedTiles<'a> {
+    /// The tiles with their numbers; ends early if bytes are missing.
+    #[inline(always)]
+    pub fn each(self) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let size = self.layout.bytes();
+        (0..self.count).map_while(move |t| Some((t, self.bytes.get(t * size..(t + 1) * size)?)))
+    }
+}
+
 /// A group of rows of quantized activations: first block 0 of all its rows, then block 1, ...
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuantizedRows<'a> {

@@ -6,9 +6,12 @@
 use crate::core::{BLOCK_LEN, DType};
 use crate::quant::activation::MIN_AMAX;
 
-use super::packed::{Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, TileLayout};
+use super::packed::{PackedTiles, Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, TileLayout};
 use super::simd::Simd;
-use super::{GROUP, Outputs};
+use super::{GROUP, Outputs, TILE};
+
+/// Activation rows of a group at most: a full [`GROUP`], or those that do not fill AMX's registers.
+pub(crate) const WIDEST: usize = 16;
 
 /// The integer half of a quantized kernel: sixteen lanes, one a weight row.
 pub(crate) trait Lanes: Simd {
@@ -197,45 +200,48 @@ macro_rules! tile_kernel {
         #[inline(always)]
         pub(crate) fn $name<L: Rows>(
             l: L,
-            layout: &TileLayout,
-            tile: &[u8],
+            tiles: &PackedTiles<'_>,
             x: &QuantizedRows<'_>,
-            out: &mut Outputs,
+            put: &mut dyn FnMut(usize, &Outputs),
         ) {
-            let mut at = 0;
-            while at < x.width.min(GROUP) {
-                let mut put = |results: &[L::F]| {
-                    for (&r, out) in results.iter().zip(&mut out[at..]) {
-                        l.store(r, out);
-                    }
-                    results.len()
-                };
-                at += match x.width - at {
-                    GROUP.. if L::MOST >= GROUP => put(&l.$rows::<GROUP>(layout, tile, x, at)),
-                    8.. if L::MOST >= 8 => put(&l.$rows::<8>(layout, tile, x, at)),
-                    6.. if L::SIX => put(&l.$rows::<6>(layout, tile, x, at)),
-                    4.. => put(&l.$rows::<4>(layout, tile, x, at)),
-                    2.. => put(&l.$rows::<2>(layout, tile, x, at)),
-                    _ => put(&l.$rows::<1>(layout, tile, x, at)),
-                };
+            let mut out = [[0.0; TILE]; WIDEST];
+            for (t, tile) in tiles.each() {
+                let mut at = 0;
+                while at < x.width.min(WIDEST) {
+                    let mut keep = |results: &[L::F]| {
+                        for (&r, out) in results.iter().zip(&mut out[at..]) {
+                            l.store(r, out);
+                        }
+                        results.len()
+                    };
+                    at += match x.width - at {
+                        GROUP.. if L::MOST >= GROUP => keep(&l.$rows::<GROUP>(tiles.layout, tile, x, at)),
+                        8.. if L::MOST >= 8 => keep(&l.$rows::<8>(tiles.layout, tile, x, at)),
+                        6.. if L::SIX => keep(&l.$rows::<6>(tiles.layout, tile, x, at)),
+                        4.. => keep(&l.$rows::<4>(tiles.layout, tile, x, at)),
+                        2.. => keep(&l.$rows::<2>(tiles.layout, tile, x, at)),
+                        _ => keep(&l.$rows::<1>(tiles.layout, tile, x, at)),
+                    };
+                }
+                put(t, &out);
             }
         }
     };
 }
 
 tile_kernel!(
-    /// A tile of Q8_0 rows against a group of activation rows: `out[i][lane]`.
-    tile_q8_0,
+    /// Tiles of Q8_0 rows against a group of activation rows: `out[i][lane]`, tile by tile.
+    tiles_q8_0,
     rows_q8
 );
 tile_kernel!(
-    /// A tile of Q4_0 rows against a group of activation rows: `out[i][lane]`.
-    tile_q4_0,
+    /// Tiles of Q4_0 rows against a group of activation rows: `out[i][lane]`, tile by tile.
+    tiles_q4_0,
     rows_q4_0
 );
 tile_kernel!(
-    /// A tile of Q4_1 rows against a group of activation rows: `out[i][lane]`.
-    tile_q4_1,
+    /// Tiles of Q4_1 rows against a group of activation rows: `out[i][lane]`, tile by tile.
+    tiles_q4_1,
     rows_q4_1
 );
 

@@ -2,14 +2,16 @@
 
 use super::super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
-use super::super::isa::{Avx2, Avx512};
+use super::super::isa::{Amx, Avx2, Avx512, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 use super::super::isa::{DotProd, I8mm, Neon};
+#[cfg(target_arch = "x86_64")]
+use super::amx_int;
 use super::attention::{self, Attend};
 use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
-use super::packed::{QuantizedRows, TileLayout};
+use super::packed::{PackedTiles, QuantizedRows};
 use super::scalar::Scalar;
-use super::{Outputs, elementwise, quantized};
+use super::{GROUP, Outputs, elementwise, quantized};
 use crate::core::{BLOCK_LEN, DType};
 
 /// Stored floats, the same as f32.
@@ -20,8 +22,8 @@ pub(crate) type Quantize = fn(&[f32], usize, &mut [[i8; BLOCK_LEN]], &mut [f32],
 pub(crate) type Arrange = fn(&mut [[i8; BLOCK_LEN]], usize);
 /// Tile of float weight rows, group of activation rows, results.
 pub(crate) type FloatTile = fn(&[u8], &FloatRows<'_>, &mut Outputs);
-/// Layout, tile of packed weight rows, group of activation rows, results.
-pub(crate) type QuantizedTile = fn(&TileLayout, &[u8], &QuantizedRows<'_>, &mut Outputs);
+/// Tiles of packed weight rows, group of activation rows, what takes each tile's number and results.
+pub(crate) type QuantizedTiles = fn(&PackedTiles<'_>, &QuantizedRows<'_>, &mut dyn FnMut(usize, &Outputs));
 
 /// Queries and a span of the cache, memory for the state and to work in.
 pub(crate) type Attention = fn(&Attend<'_>, &mut [f32], &mut [f32]);
@@ -37,9 +39,11 @@ pub(crate) struct Kernels {
     pub quantize: Quantize,
     pub arrange: Arrange,
     pub narrow_f16: fn(&[f32], &mut [u16]),
+    /// Activation rows of a group for [`Self::quantized_tiles`], at most.
+    pub group: usize,
     float_tiles: [FloatTile; 3],
     widen: [Widen; 3],
-    quantized_tiles: [QuantizedTile; 3],
+    quantized_tiles: [QuantizedTiles; 3],
     pub merge: fn(usize, &mut [f32], &[f32]),
     attend: [Attention; 2],
 }
@@ -52,7 +56,11 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::new().map(|_| &avx2_table::TABLE),
             #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => AvxVnni::new().map(|_| &avxvnni_table::TABLE),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Avx512::new().map(|_| &avx512_table::TABLE),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Amx::new().map(|_| &amx_table::TABLE),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Neon::new().map(|_| &neon_table::TABLE),
             #[cfg(target_arch = "aarch64")]
@@ -67,6 +75,12 @@ impl Kernels {
         }
     }
 
+    /// The table of AMX, before it is known to work.
+    #[cfg(target_arch = "x86_64")]
+    pub fn of_amx(_: Amx) -> &'static Self {
+        &amx_table::TABLE
+    }
+
     /// The matrix kernel of a float format.
     pub fn float_tile(&self, dtype: DType) -> Option<FloatTile> {
         float_index(dtype).map(|i| self.float_tiles[i])
@@ -78,7 +92,7 @@ impl Kernels {
     }
 
     /// The matrix kernel of a block format.
-    pub fn quantized_tile(&self, dtype: DType) -> Option<QuantizedTile> {
+    pub fn quantized_tiles(&self, dtype: DType) -> Option<QuantizedTiles> {
         dtype.is_quantized().then(|| self.quantized_tiles[quantized::index(dtype)])
     }
 
@@ -136,6 +150,7 @@ macro_rules! table {
                 arrange: compiled!(S [$($feature)*] quantized::arrange,
                     (q: &mut [[i8; BLOCK_LEN]], width: usize)),
                 narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
+                group: GROUP,
                 float_tiles: [
                     compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
                         (w: &[u8], x: &FloatRows<'_>, out: &mut Outputs)),
@@ -150,12 +165,15 @@ macro_rules! table {
                     compiled!(S [$($feature)*] float::widen::<S, StoredBf16, 32>, (x: &[u8], out: &mut [f32])),
                 ],
                 quantized_tiles: [
-                    compiled!(S [$($feature)*] quantized::tile_q8_0,
-                        (layout: &TileLayout, w: &[u8], x: &QuantizedRows<'_>, out: &mut Outputs)),
-                    compiled!(S [$($feature)*] quantized::tile_q4_0,
-                        (layout: &TileLayout, w: &[u8], x: &QuantizedRows<'_>, out: &mut Outputs)),
-                    compiled!(S [$($feature)*] quantized::tile_q4_1,
-                        (layout: &TileLayout, w: &[u8], x: &QuantizedRows<'_>, out: &mut Outputs)),
+                    compiled!(S [$($feature)*] quantized::tiles_q8_0,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    compiled!(S [$($feature)*] quantized::tiles_q4_0,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    compiled!(S [$($feature)*] quantized::tiles_q4_1,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
                 ],
                 merge: compiled!(S [$($feature)*] attention::merge,
                     (head_dim: usize, into: &mut [f32], later: &[f32])),
@@ -174,11 +192,51 @@ table!(scalar_table, Scalar, []);
 #[cfg(target_arch = "x86_64")]
 table!(avx2_table, Avx2, [#[target_feature(enable = "avx2,fma,f16c")]]);
 #[cfg(target_arch = "x86_64")]
+table!(avxvnni_table, AvxVnni, [#[target_feature(enable = "avx2,fma,f16c,avxvnni")]]);
+#[cfg(target_arch = "x86_64")]
 table!(
     avx512_table,
     Avx512,
     [#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]]
 );
+/// AVX-512 but for the quantized kernels.
+#[cfg(target_arch = "x86_64")]
+mod amx_table {
+    use super::*;
+
+    /// A kernel of `amx_int`, and AVX-512's for groups that do not fill its registers.
+    macro_rules! tiles {
+        ($dtype:expr, $kernel:path) => {{
+            fn tiles(
+                tiles: &PackedTiles<'_>,
+                x: &QuantizedRows<'_>,
+                put: &mut dyn FnMut(usize, &Outputs),
+            ) {
+                if x.width < amx_int::LEAST {
+                    return avx512_table::TABLE.quantized_tiles[quantized::index($dtype)](tiles, x, put);
+                }
+                compiled!(
+                    Amx [#[target_feature(
+                        enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi"
+                    )]] $kernel,
+                    (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                     put: &mut dyn FnMut(usize, &Outputs))
+                )(tiles, x, put);
+            }
+            tiles
+        }};
+    }
+
+    pub(super) static TABLE: Kernels = Kernels {
+        group: amx_int::GROUP,
+        quantized_tiles: [
+            tiles!(DType::Q8_0, amx_int::tiles_q8_0),
+            tiles!(DType::Q4_0, amx_int::tiles_q4_0),
+            tiles!(DType::Q4_1, amx_int::tiles_q4_1),
+        ],
+        ..avx512_table::TABLE
+    };
+}
 #[cfg(target_arch = "aarch64")]
 table!(neon_table, Neon, [#[target_feature(enable = "neon")]]);
 #[cfg(target_arch = "aarch64")]
