@@ -52,8 +52,8 @@ pub struct Args {
     #[arg(short, long, value_name = "N", value_parser = threads, help_heading = "Machine")]
     pub threads: Option<usize>,
 
-    /// Instruction set of the cpu backend: scalar (slow), avx2, avx512, neon. Changes speed, never the text
-    /// [default: the best that this CPU has]
+    /// Instruction set of the cpu backend: scalar (slow), avx2, avxvnni, avx512, amx, neon,
+    /// dotprod, i8mm. Changes speed, never the text [default: the best that this CPU has]
     #[arg(long, value_name = "NAME", value_parser = isa, help_heading = "Machine")]
     pub isa: Option<Isa>,
 

@@ -58,7 +58,8 @@ pub struct Args {
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = threads)]
     pub threads: Vec<usize>,
 
-    /// Instruction set of the cpu backend: scalar, avx2, avx512, neon [default: the best that this CPU has]
+    /// Instruction set of the cpu backend: scalar, avx2, avxvnni, avx512, amx, neon, dotprod, i8mm [default: the
+    /// best that this CPU has]
     #[arg(long, value_name = "NAME", value_parser = isa)]
     pub isa: Option<Isa>,
 
