@@ -25,7 +25,8 @@ if ! has_std rustc; then
     compiler=/usr/bin/rustc
     PACKAGES+=(rustc-web libstd-rust-web-dev:arm64)
 fi
-if ! command -v aarch64-linux-gnu-gcc qemu-aarch64-static >/dev/null || ! has_std "$compiler"; then
+if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64-static >/dev/null \
+    || ! has_std "$compiler"; then
     command -v apt-get >/dev/null || skip "no apt-get here to install ${PACKAGES[*]}"
     test "$(id -u)" = 0 || skip "not root, so that ${PACKAGES[*]} cannot be installed"
     dpkg --add-architecture arm64
