@@ -113,6 +113,8 @@ unsafe impl Plain for [f32; 16] {}
 unsafe impl Plain for i32 {}
 // SAFETY: a primitive number.
 unsafe impl Plain for u16 {}
+// SAFETY: primitive numbers, one behind the other.
+unsafe impl Plain for [u16; 32] {}
 // SAFETY: a primitive number.
 unsafe impl Plain for i8 {}
 

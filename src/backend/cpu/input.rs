@@ -6,6 +6,7 @@ use super::buffer::AlignedBytes;
 use super::disjoint::Disjoint;
 use super::kernels::float::FloatRows;
 use super::kernels::packed::QuantizedRows;
+use super::kernels::paired::{PAIRED, PairedRows};
 use super::kernels::{GROUP, Kernels};
 use super::pool::Pool;
 use crate::core::{BLOCK_LEN, Result};
@@ -17,6 +18,7 @@ pub(super) struct Input {
     scales: Vec<f32>,
     offsets: Vec<i32>,
     chunks: AlignedBytes,
+    pairs: AlignedBytes,
 }
 
 /// The rows of one input.
@@ -28,6 +30,7 @@ pub(super) struct Rows<'a> {
     x: &'a [f32],
     input: &'a Input,
     chunks: &'a [[f32; 16]],
+    pairs: &'a [[u16; PAIRED]],
 }
 
 impl Input {
@@ -84,9 +87,33 @@ impl Input {
         })
     }
 
+    /// Brings `x`, `[rows][cols]`, into the form for weights that are multiplied as pairs, if these kernels do so.
+    pub fn pair(
+        &mut self,
+        kernels: &Kernels,
+        pool: &mut Pool,
+        x: &[f32],
+        rows: usize,
+        cols: usize,
+    ) -> Result<()> {
+        let Some(paired) = &kernels.paired else { return Ok(()) };
+        let chunks = cols.div_ceil(PAIRED);
+        self.pairs.grow(rows * chunks * size_of::<[u16; PAIRED]>(), "linear")?;
+        let out = Disjoint::new(self.pairs.view_mut::<[u16; PAIRED]>());
+        super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
+            let first = group * GROUP;
+            let width = GROUP.min(rows - first);
+            // SAFETY: each group is one call's, and groups do not overlap.
+            let out = unsafe { out.part(first * chunks..(first + width) * chunks) };
+            for row in 0..width.min(out.len()) {
+                (paired.narrow)(&x[(first + row) * cols..(first + row + 1) * cols], width, &mut out[row..]);
+            }
+        })
+    }
+
     /// The rows of `x`, of which the forms that are read have been made.
     pub fn view<'a>(&'a self, x: &'a [f32], rows: usize, cols: usize) -> Rows<'a> {
-        Rows { rows, cols, x, input: self, chunks: self.chunks.view() }
+        Rows { rows, cols, x, input: self, chunks: self.chunks.view(), pairs: self.pairs.view() }
     }
 }
 
@@ -113,5 +140,12 @@ impl<'a> Rows<'a> {
             &self.chunks[from * chunks..(from + width) * chunks]
         };
         FloatRows { width, cols: self.cols, x, chunks: interleaved }
+    }
+
+    /// The group of `width` rows from row `from` on, for weights that are multiplied as pairs.
+    pub fn paired(&self, from: usize, width: usize) -> PairedRows<'a> {
+        let chunks = self.cols.div_ceil(PAIRED);
+        let chunks = &self.pairs[from * chunks..(from + width) * chunks];
+        PairedRows { width, cols: self.cols, chunks }
     }
 }

@@ -18,6 +18,9 @@ pub enum Isa {
     AvxVnni,
     /// x86-64 with AVX-512 (F, BW, VL, DQ) and its VNNI integer dot products.
     Avx512,
+    /// AVX-512 with the products of bf16 pairs of AVX512_BF16 for f16 and bf16 weights. Its results are not those of
+    /// the others: see [`Self::is_exact`].
+    Avx512Bf16,
     /// AVX-512 with the matrix registers of AMX and their 8-bit products.
     Amx,
     /// aarch64's base vector instructions.
@@ -30,8 +33,17 @@ pub enum Isa {
 
 impl Isa {
     /// All that there are kernels for, on any machine.
-    pub const ALL: &[Isa] =
-        &[Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Amx, Isa::Neon, Isa::DotProd, Isa::I8mm];
+    pub const ALL: &[Isa] = &[
+        Isa::Scalar,
+        Isa::Avx2,
+        Isa::AvxVnni,
+        Isa::Avx512,
+        Isa::Avx512Bf16,
+        Isa::Amx,
+        Isa::Neon,
+        Isa::DotProd,
+        Isa::I8mm,
+    ];
 
     /// The fastest that this machine has; `None` on an x86-64 without AVX2, FMA or F16C. [`Isa::Amx`] is not chosen,
     /// only taken when asked for: it has not run on a processor that has it yet.
@@ -47,7 +59,21 @@ impl Isa {
         return Some(Isa::Scalar);
     }
 
-    /// All that this machine has, slowest first.
+    /// Whether its results are those of every other exact set, to the bit. The one that is not rounds activations to
+    /// bf16 to be faster, and is used only when asked for.
+    pub const fn is_exact(self) -> bool {
+        !matches!(self, Isa::Avx512Bf16)
+    }
+
+    /// The exact ones that this machine has, slowest first, and behind them those that are not.
+    pub fn available_by_name() -> Vec<Self> {
+        let mut all = Self::available();
+        #[cfg(target_arch = "x86_64")]
+        all.extend(Avx512Bf16::new().map(|_| Isa::Avx512Bf16));
+        all
+    }
+
+    /// The exact ones that this machine has, slowest first.
     pub fn available() -> Vec<Self> {
         let mut all = vec![Isa::Scalar];
         #[cfg(target_arch = "x86_64")]
@@ -74,6 +100,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::AvxVnni => "avxvnni",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Bf16 => "avx512bf16",
             Isa::Amx => "amx",
             Isa::Neon => "neon",
             Isa::DotProd => "dotprod",
@@ -161,6 +188,35 @@ impl Avx512 {
     #[inline(always)]
     pub unsafe fn assume() -> Self {
         Self(())
+    }
+}
+
+/// Proof that AVX512_BF16 is there, and all that [`Avx512`] stands for.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512Bf16(());
+
+#[cfg(target_arch = "x86_64")]
+impl Avx512Bf16 {
+    /// The proof, if this CPU (and its system) has them.
+    pub fn new() -> Option<Self> {
+        let all = Avx512::new().is_some() && is_x86_feature_detected!("avx512bf16");
+        all.then_some(Self(()))
+    }
+
+    /// The proof without looking.
+    ///
+    /// # Safety
+    /// They must be there.
+    #[inline(always)]
+    pub unsafe fn assume() -> Self {
+        Self(())
+    }
+
+    /// What it proves besides.
+    #[inline(always)]
+    pub fn avx512(self) -> Avx512 {
+        Avx512(())
     }
 }
 

@@ -40,7 +40,11 @@ pub(super) fn linear(
     if parts.iter().any(|p| p.weight.dtype().is_quantized()) {
         workspace.quantize(kernels, pool, x, rows, cols)?;
     }
-    if rows > 1 && parts.iter().any(|p| p.weight.dtype().is_float()) {
+    let paired = |p: &LinearPart<'_, CpuBackend>| kernels.paired_tile(p.weight.dtype()).is_some();
+    if parts.iter().any(paired) {
+        workspace.pair(kernels, pool, x, rows, cols)?;
+    }
+    if rows > 1 && parts.iter().any(|p| p.weight.dtype().is_float() && !paired(p)) {
         workspace.interleave(pool, x, rows, cols)?;
     }
     let input = workspace.view(x, rows, cols);
@@ -122,15 +126,25 @@ impl Part<'_> {
                 }
             }
             Matrix::Float(bytes, row) => {
-                let Some(kernel) = kernels.float_tile(self.weight.dtype()) else { return };
                 let mut results = [[0.0; TILE]; GROUP];
+                let tile_bytes = |t| {
+                    let outputs = self.outputs(t);
+                    &bytes[outputs.start * row..outputs.end * row]
+                };
                 for from in (0..input.rows).step_by(GROUP) {
                     let count = GROUP.min(input.rows - from);
-                    let x = input.floats(from, count);
-                    for t in tiles.clone() {
-                        let outputs = self.outputs(t);
-                        kernel(&bytes[outputs.start * row..outputs.end * row], &x, &mut results);
-                        self.put(from, count, t, &results);
+                    if let Some(kernel) = kernels.paired_tile(self.weight.dtype()) {
+                        let x = input.paired(from, count);
+                        for t in tiles.clone() {
+                            kernel(tile_bytes(t), &x, &mut results);
+                            self.put(from, count, t, &results);
+                        }
+                    } else if let Some(kernel) = kernels.float_tile(self.weight.dtype()) {
+                        let x = input.floats(from, count);
+                        for t in tiles.clone() {
+                            kernel(tile_bytes(t), &x, &mut results);
+                            self.put(from, count, t, &results);
+                        }
                     }
                 }
             }

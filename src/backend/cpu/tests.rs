@@ -1,5 +1,7 @@
 //! The whole backend: the same bits for any number of threads and any cutting of the rows.
 
+use std::io::Write;
+
 use super::weight::Matrix;
 use super::*;
 use crate::core::{PreparedWeight, Shape};
@@ -128,6 +130,54 @@ fn one_run_serves_many_parts_of_all_formats() {
         let mut alone = b.tensor(3, weight.rows()).unwrap();
         b.linear(&x, &mut [LinearPart { weight, bias: None, out: &mut alone }]).unwrap();
         assert_eq!(bits(&values(&b, &alone)), bits(&values(&b, together)));
+    }
+}
+
+#[test]
+fn bf16_products_change_f16_and_bf16_weights_alone_and_by_little() {
+    if !Isa::available_by_name().contains(&Isa::Avx512Bf16) {
+        let _ = writeln!(std::io::stderr(), "skipped: avx512bf16, which this machine lacks");
+        return;
+    }
+    let (rows, cols, xs) = (37, 300, 29);
+    let x = numbers(2, xs * cols);
+    let run = |isa, threads, steps: &[usize]| {
+        let b = backend(isa, threads);
+        let source = HostTensor::from_f32("w", Shape::from([rows, cols]), &numbers(8, rows * cols)).unwrap();
+        let weights = FORMATS.map(|f| b.prepare(&source, f).unwrap());
+        let mut all = FORMATS.map(|_| Vec::new());
+        let mut at = 0;
+        for &step in steps {
+            let input = tensor(&b, step, cols, &x[at * cols..(at + step) * cols]);
+            let mut outs = FORMATS.map(|_| b.tensor(step, rows).unwrap());
+            let mut parts: Vec<_> = weights
+                .iter()
+                .zip(&mut outs)
+                .map(|(weight, out)| LinearPart { weight, bias: None, out })
+                .collect();
+            b.linear(&input, &mut parts).unwrap();
+            all.iter_mut().zip(&outs).for_each(|(all, out)| all.extend(values(&b, out)));
+            at += step;
+        }
+        all
+    };
+    let (exact, fast) = (run(Isa::Avx512, 2, &[xs]), run(Isa::Avx512Bf16, 2, &[xs]));
+    for (format, (exact, fast)) in FORMATS.into_iter().zip(exact.iter().zip(&fast)) {
+        if !matches!(format, DType::F16 | DType::BF16) {
+            assert_eq!(bits(exact), bits(fast), "{format}");
+            continue;
+        }
+        assert_ne!(bits(exact), bits(fast), "{format}");
+        let error: f64 = exact.iter().zip(fast).map(|(e, f)| f64::from(e - f).powi(2)).sum();
+        let size: f64 = exact.iter().map(|e| f64::from(*e).powi(2)).sum();
+        // Rounding to bf16 has a relative error of 2^-9 at most, independent from value to value.
+        assert!(error < 1e-5 * size, "{format}: {}", error / size);
+    }
+    for (threads, steps) in [(1, &[29][..]), (3, &[12, 1, 1, 15]), (5, &[1; 29])] {
+        let other = run(Isa::Avx512Bf16, threads, steps);
+        for (one, other) in fast.iter().zip(&other) {
+            assert_eq!(bits(one), bits(other), "{threads} threads");
+        }
     }
 }
 

@@ -58,8 +58,8 @@ pub struct Args {
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = threads)]
     pub threads: Vec<usize>,
 
-    /// Instruction set of the cpu backend: scalar, avx2, avxvnni, avx512, amx, neon, dotprod, i8mm [default: the
-    /// best that this CPU has]
+    /// Instruction set of the cpu backend: scalar, avx2, avxvnni, avx512, avx512bf16 (not exact), amx, neon,
+    /// dotprod, i8mm [default: the best exact one of this CPU]
     #[arg(long, value_name = "NAME", value_parser = isa)]
     pub isa: Option<Isa>,
 

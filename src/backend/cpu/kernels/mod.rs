@@ -19,6 +19,8 @@ mod avx2_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+#[cfg(target_arch = "x86_64")]
 mod avx512_int;
 #[cfg(target_arch = "aarch64")]
 mod dotprod;
@@ -34,6 +36,7 @@ mod neon_int;
 #[cfg(target_arch = "aarch64")]
 mod neon_quants;
 pub(super) mod packed;
+pub(super) mod paired;
 mod quantized;
 mod scalar;
 mod simd;

@@ -2,14 +2,19 @@
 
 use super::super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
-use super::super::isa::{Amx, Avx2, Avx512, AvxVnni};
+use super::super::isa::{Amx, Avx2, Avx512, Avx512Bf16, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 use super::super::isa::{DotProd, I8mm, Neon};
 #[cfg(target_arch = "x86_64")]
 use super::amx_int;
 use super::attention::{self, Attend};
+#[cfg(target_arch = "x86_64")]
+use super::avx512_bf16::{self, PairsBf16, PairsF16};
 use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
 use super::packed::{PackedTiles, QuantizedRows};
+#[cfg(target_arch = "x86_64")]
+use super::paired::{PAIRED, PairedRows};
+use super::paired::{Paired, PairedTile};
 use super::scalar::Scalar;
 use super::{GROUP, Outputs, elementwise, quantized};
 use crate::core::{BLOCK_LEN, DType};
@@ -41,6 +46,8 @@ pub(crate) struct Kernels {
     pub narrow_f16: fn(&[f32], &mut [u16]),
     /// Activation rows of a group for [`Self::quantized_tiles`], at most.
     pub group: usize,
+    /// Where f16 and bf16 weights are multiplied as pairs of bf16.
+    pub paired: Option<Paired>,
     float_tiles: [FloatTile; 3],
     widen: [Widen; 3],
     quantized_tiles: [QuantizedTiles; 3],
@@ -59,6 +66,8 @@ impl Kernels {
             Isa::AvxVnni => AvxVnni::new().map(|_| &avxvnni_table::TABLE),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Avx512::new().map(|_| &avx512_table::TABLE),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => Avx512Bf16::new().map(|_| &avx512bf16_table::TABLE),
             #[cfg(target_arch = "x86_64")]
             Isa::Amx => Amx::new().map(|_| &amx_table::TABLE),
             #[cfg(target_arch = "aarch64")]
@@ -79,6 +88,12 @@ impl Kernels {
     #[cfg(target_arch = "x86_64")]
     pub fn of_amx(_: Amx) -> &'static Self {
         &amx_table::TABLE
+    }
+
+    /// The matrix kernel of a format that is multiplied as pairs.
+    pub fn paired_tile(&self, dtype: DType) -> Option<PairedTile> {
+        let at = [DType::F16, DType::BF16].iter().position(|&d| d == dtype)?;
+        self.paired.as_ref().map(|paired| paired.tiles[at])
     }
 
     /// The matrix kernel of a float format.
@@ -151,6 +166,7 @@ macro_rules! table {
                     (q: &mut [[i8; BLOCK_LEN]], width: usize)),
                 narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
                 group: GROUP,
+                paired: None,
                 float_tiles: [
                     compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
                         (w: &[u8], x: &FloatRows<'_>, out: &mut Outputs)),
@@ -199,6 +215,35 @@ table!(
     Avx512,
     [#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]]
 );
+/// AVX-512 but for f16 and bf16 weights.
+#[cfg(target_arch = "x86_64")]
+mod avx512bf16_table {
+    use super::*;
+
+    macro_rules! with_bf16 {
+        ($kernel:path, $args:tt) => {
+            compiled!(
+                Avx512Bf16 [#[target_feature(
+                    enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"
+                )]] $kernel, $args
+            )
+        };
+    }
+
+    pub(super) static TABLE: Kernels = Kernels {
+        paired: Some(Paired {
+            narrow: with_bf16!(
+                avx512_bf16::narrow,
+                (x: &[f32], stride: usize, out: &mut [[u16; PAIRED]])
+            ),
+            tiles: [
+                with_bf16!(avx512_bf16::tile::<PairsF16>, (w: &[u8], x: &PairedRows<'_>, out: &mut Outputs)),
+                with_bf16!(avx512_bf16::tile::<PairsBf16>, (w: &[u8], x: &PairedRows<'_>, out: &mut Outputs)),
+            ],
+        }),
+        ..avx512_table::TABLE
+    };
+}
 /// AVX-512 but for the quantized kernels.
 #[cfg(target_arch = "x86_64")]
 mod amx_table {
