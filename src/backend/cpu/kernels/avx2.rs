@@ -42,6 +42,7 @@ unsafe fn scale(p: __m256, t: __m256) -> __m256 {
 // the size that is read or written, by instructions that take any alignment.
 impl<P: Avx2Proof> Simd for P {
     type F = F;
+    const ROW_BY_ROW: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F {

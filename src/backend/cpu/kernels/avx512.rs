@@ -21,6 +21,7 @@ unsafe fn pow2(n: __m512i) -> __m512 {
 impl Simd for Avx512 {
     type F = __m512;
     const WIDE: bool = true;
+    const ROW_BY_ROW: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {

@@ -185,6 +185,28 @@ fn rows<D: StoredPairs, const W: usize, const X: usize, const N: usize>(
     X
 }
 
+/// Weight rows against one activation row, one after the other: memory is read fastest in a single stream.
+#[inline(always)]
+fn one<D: StoredPairs>(
+    s: Avx512Bf16,
+    w: &[&[u8]],
+    x: &PairedRows<'_>,
+    at: usize,
+    out: &mut [f32; TILE],
+) -> usize {
+    let whole = x.cols / PAIRED * x.width;
+    for (w, out) in w.iter().zip(out) {
+        let (w, tail) = w.as_chunks();
+        let mut sum = [[s.avx512().splat(0.0)]];
+        accumulate::<D, 1, 1>(s, [w], &x.chunks[..whole], (x.width, at), &mut sum);
+        if !tail.is_empty() {
+            accumulate::<D, 1, 1>(s, [&[filled(tail)]], &x.chunks[whole..], (x.width, at), &mut sum);
+        }
+        *out = s.avx512().sum(sum[0][0]);
+    }
+    1
+}
+
 /// A tile of up to [`TILE`] consecutive weight rows against a group of activation rows: `out[i][j]` is the product
 /// of activation row `i` and weight row `j`.
 #[inline(always)]
@@ -208,7 +230,7 @@ pub(crate) fn tile<D: StoredPairs>(s: Avx512Bf16, w: &[u8], x: &PairedRows<'_>, 
             (6.., _) => rows::<D, 4, 6, 4>(s, w, x, at, out),
             (4.., _) => rows::<D, 4, 4, 4>(s, w, x, at, out),
             (2.., _) => rows::<D, 4, 2, 4>(s, w, x, at, out),
-            _ => rows::<D, 8, 1, 2>(s, w, x, at, out),
+            _ => one::<D>(s, w, x, at, &mut out[0]),
         };
     }
 }

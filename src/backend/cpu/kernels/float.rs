@@ -260,12 +260,9 @@ pub(crate) fn tile<S: Simd, D: Stored<B>, const B: usize>(
 /// Weight rows against one activation row.
 #[inline(always)]
 fn one<S: Simd, D: Stored<B>, const B: usize>(s: S, w: &[&[u8]], x: &[f32], out: &mut [f32; TILE]) {
-    // Eight streams are read faster than four, whether a row is a page or several.
-    let mut done = 0;
-    if S::WIDE {
-        done = some::<S, D, B, 8>(s, w, x, out);
-    }
-    done += some::<S, D, B, 4>(s, &w[done..], x, &mut out[done..]);
+    // Where one row's sums keep up with memory, a single stream is read fastest; elsewhere rows must share the wait
+    // for each addition.
+    let done = if S::ROW_BY_ROW { 0 } else { some::<S, D, B, 4>(s, w, x, out) };
     some::<S, D, B, 1>(s, &w[done..], x, &mut out[done..]);
 }
 

@@ -15,6 +15,9 @@ pub(crate) trait Simd: Copy {
     /// Whether one register holds all lanes and there are 32 of them: larger register tiles pay.
     const WIDE: bool = false;
 
+    /// Whether a core adds up one row of floats as fast as memory gives it, without other rows beside it.
+    const ROW_BY_ROW: bool = false;
+
     fn splat(self, x: f32) -> Self::F;
     fn load(self, x: &[f32; 16]) -> Self::F;
     /// Sixteen little-endian f32 at any address.
