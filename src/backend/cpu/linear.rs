@@ -11,12 +11,22 @@ use super::weight::{CpuWeight, Matrix};
 use super::{CpuBackend, broken};
 use crate::core::{CoreError, LinearPart, PreparedWeight, Result};
 
-/// Weight bytes that a chunk has at most (but at least a tile): they stay in the second-level cache while all
-/// activation rows pass by, and one row still reads them in a long run.
-const CHUNK_BYTES: usize = 256 << 10;
+/// How the tiles of a run are cut into chunks.
+struct Cut {
+    /// Weight bytes of a chunk, at most (but at least a tile).
+    most: usize,
+    /// Weight bytes of one of the small chunks at the end, times activation rows.
+    last: usize,
+    /// The part of all tiles that is kept for these: one in so many.
+    kept: usize,
+}
 
-/// Weight bytes of one of the small chunks at the end, times activation rows.
-const LAST_BYTES: usize = 16 << 10;
+/// Many activation rows: a chunk stays in the second-level cache while all of them pass by, and one row still reads
+/// it in a long run.
+const PREFILL: Cut = Cut { most: 256 << 10, last: 16 << 10, kept: 4 };
+
+/// One activation row, bound by reading: the longer the run, the less often a prefetcher has to find it again.
+const DECODE: Cut = Cut { most: 4 << 20, last: 128 << 10, kept: 16 };
 
 /// Layers that go into one run; more than these (no model has so many) take several runs.
 const PARTS: usize = 8;
@@ -78,7 +88,7 @@ pub(super) fn linear(
     Ok(())
 }
 
-/// How tiles are handed out: large chunks first, and for the last quarter small ones, so that the threads end at
+/// How tiles are handed out: large chunks first, and small ones at the end, so that the threads end at
 /// about the same time.
 struct Chunks {
     tiles: usize,
@@ -90,10 +100,11 @@ struct Chunks {
 
 impl Chunks {
     fn new(tiles: usize, tile_bytes: usize, rows: usize, threads: usize) -> Self {
-        let most = (CHUNK_BYTES / tile_bytes).max(1);
-        let small = (LAST_BYTES / tile_bytes.saturating_mul(rows.max(1))).clamp(1, most);
-        let large = (tiles / (8 * threads)).clamp(small, most);
-        Self { tiles, large: (tiles / 4 * 3 / large, large), small }
+        let cut = if rows > 1 { PREFILL } else { DECODE };
+        let most = (cut.most / tile_bytes).max(1);
+        let large = (tiles / (8 * threads)).clamp(1, most);
+        let small = (cut.last / tile_bytes.saturating_mul(rows.max(1))).clamp(1, large);
+        Self { tiles, large: ((tiles - tiles / cut.kept) / large, large), small }
     }
 
     fn count(&self) -> usize {
@@ -198,7 +209,8 @@ mod tests {
                     let range = chunks.range(i);
                     assert_eq!(range.start, next, "{tiles} {bytes} {rows} {threads}");
                     assert!(range.end > range.start);
-                    assert!(range.len() * bytes <= CHUNK_BYTES.max(bytes));
+                    let most = if rows > 1 { PREFILL.most } else { DECODE.most };
+                    assert!(range.len() * bytes <= most.max(bytes));
                     next = range.end;
                 }
                 assert_eq!(next, tiles);
