@@ -42,7 +42,8 @@ def decode_series(measurements: list[dict], type_w: str) -> dict[str, dict[int, 
         best = series.setdefault(program, {}).get(row["n_depth"])
         if best is None or middle(samples) > middle(best):
             series[program][row["n_depth"]] = samples
-    return series
+    # A program at one depth is a point without a line.
+    return {program: depths for program, depths in series.items() if len(depths) > 1}
 
 
 def middle(samples: list[float]) -> float:
@@ -80,7 +81,7 @@ def main() -> int:
         measurements = [row for path in options.files for row in rows(path)]
         types = options.type or sorted({row["type_w"] for row in measurements if row["n_gen"] > 0})
         series = {type_w: decode_series(measurements, type_w) for type_w in types}
-        drawn = [(t, s) for t, s in series.items() if any(len(depths) > 1 for depths in s.values())]
+        drawn = [(t, s) for t, s in series.items() if s]
     except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         print(f"plot_results.py: cannot read the results: {error!r}", file=sys.stderr)
         return 1
