@@ -89,11 +89,11 @@ def main() -> None:
     print("| kernel | rows | " + " | ".join(PROCESSORS) + " |")
     print("|---|---|" + "---|" * len(PROCESSORS))
     for (isa, dtype), lines in sorted(kernels(options.assembly.read_text()).items()):
-        for product in PRODUCTS:
+        for product, each in PRODUCTS.items():
             for code in loops(lines, product):
                 count = Counter(x.split()[0] for x in code)[product]
                 # A loop has a quarter of a tile, or with one or two rows all of it.
-                blocks = count / PRODUCTS[product]
+                blocks = count / each
                 rows = round(blocks if blocks <= 2 and product == "sdot" and few(code) else 4 * blocks)
                 if rows not in (1, 12) or (isa == "i8mm" and product == "sdot"):
                     continue
