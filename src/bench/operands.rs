@@ -3,8 +3,7 @@
 use crate::core::{
     Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, PreparedWeight, Result, Shape, Tensor,
 };
-use crate::models::{ModelConfig, random_ids};
-use crate::quant;
+use crate::models::{ModelConfig, noise, repeated_rows};
 
 /// Things that are used in turns, over and over.
 pub(super) struct Rotation<T> {
@@ -31,12 +30,7 @@ pub(super) fn copies(bytes: u64, working_set: usize) -> usize {
     (working_set as u64).div_ceil(bytes.max(1)).clamp(1, MOST) as usize
 }
 
-/// Numbers between -1 and 1, the same ones each time.
-fn noise(len: usize) -> impl Iterator<Item = f32> {
-    random_ids(1 << 16, len).into_iter().map(|n| n as f32 / 32768.0 - 1.0)
-}
-
-/// Rows of a matrix that differ; the others repeat them, since making random rows takes longer than measuring.
+/// Rows of a matrix that differ.
 const DISTINCT: usize = 64;
 
 /// A matrix that is stored in the format in which it is computed with (`None`: f32), so that preparing it
@@ -51,38 +45,22 @@ pub(super) fn weight<B: Backend>(
     cols: usize,
 ) -> Result<B::Weight> {
     let dtype = dtype.unwrap_or(DType::F32);
-    let len = quant::row_bytes(dtype, cols);
-    let distinct = rows.min(DISTINCT);
-    let values: Vec<f32> = noise(distinct * cols).map(|x| 0.05 * x).collect();
-    let mut pattern = vec![0; distinct * len];
-    for (row, out) in values.chunks_exact(cols).zip(pattern.chunks_exact_mut(len)) {
-        quant::quantize_row(dtype, row, out)?;
-    }
-    let size = rows.saturating_mul(len);
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(size)
-        .map_err(|_| CoreError::OutOfMemory { what: "a matrix to measure with", bytes: size })?;
-    while bytes.len() < size {
-        let part = pattern.len().min(size - bytes.len());
-        bytes.extend_from_slice(&pattern[..part]);
-    }
-    let tensor = HostTensor::new("a matrix", dtype, Shape::from([rows, cols]), bytes.into())?;
-    let weight = backend.prepare(&tensor, dtype)?;
+    let values: Vec<f32> = noise(0, rows.min(DISTINCT) * cols).map(|x| 0.05 * x).collect();
+    let weight = backend.prepare(&repeated_rows(dtype, rows, cols, &values)?, dtype)?;
     CoreError::expect_eq("prepare", "rows", weight.rows(), rows)?;
     Ok(weight)
 }
 
 /// Gains of a norm.
 pub(super) fn gain<B: Backend>(backend: &B, len: usize) -> Result<B::Weight> {
-    let values: Vec<f32> = noise(len).map(|x| 1.0 + 0.05 * x).collect();
+    let values: Vec<f32> = noise(0, len).map(|x| 1.0 + 0.05 * x).collect();
     backend.prepare(&HostTensor::from_f32("gains", Shape::from([len]), &values)?, DType::F32)
 }
 
 /// `[rows, cols]` random values.
 pub(super) fn activations<B: Backend>(backend: &B, rows: usize, cols: usize) -> Result<Tensor<B::Buffer>> {
     let mut tensor = backend.tensor(rows, cols)?;
-    let values: Vec<f32> = noise(rows * cols).collect();
+    let values: Vec<f32> = noise(0, rows * cols).collect();
     backend.upload(&values, &mut tensor, 0)?;
     Ok(tensor)
 }
@@ -93,18 +71,11 @@ pub(super) fn layout(config: &ModelConfig, dtype: Option<DType>, tokens: usize) 
     KvLayout { dtype, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: tokens }
 }
 
-/// A layer's cache that holds nothing.
-pub(super) fn empty_layer<B: Backend>(backend: &B, layout: &KvLayout) -> Result<KvLayer<B::Buffer>> {
-    let unknown = CoreError::OutOfMemory { what: "the key/value cache", bytes: usize::MAX };
-    let elements = layout.elements().ok_or(unknown)?;
-    Ok(KvLayer { k: backend.alloc(layout.dtype, elements)?, v: backend.alloc(layout.dtype, elements)? })
-}
-
 /// A layer's cache with random keys and values in every slot: memory that was never written is not there to
 /// be read.
 pub(super) fn full_layer<B: Backend>(backend: &B, layout: &KvLayout) -> Result<KvLayer<B::Buffer>> {
     const STEP: usize = 256;
-    let mut layer = empty_layer(backend, layout)?;
+    let mut layer = KvLayer::new(backend, layout)?;
     let mut rows = activations(backend, STEP.min(layout.capacity), layout.kv_heads * layout.head_dim)?;
     let mut at = 0;
     while at < layout.capacity {

@@ -5,7 +5,7 @@ use std::fmt;
 use super::operands::{self, Rotation};
 use super::repeat::{Budget, repeat};
 use super::stats::Summary;
-use crate::core::{Backend, DType, LinearPart, Result, Tensor};
+use crate::core::{Backend, DType, KvLayer, LinearPart, Result, Tensor};
 use crate::models::{ModelConfig, Rope, random_ids};
 
 /// An operation of a forward pass.
@@ -250,7 +250,7 @@ pub fn measure<B: Backend>(
             let layout = operands::layout(c, case.dtype, rows);
             let (k, v) =
                 (operands::activations(backend, rows, kv)?, operands::activations(backend, rows, kv)?);
-            let mut layer = operands::empty_layer(backend, &layout)?;
+            let mut layer = KvLayer::new(backend, &layout)?;
             timed(1, &mut |_| backend.kv_append(&k, &v, &mut layer, &layout, 0))?
         }
         (Operator::Attention, _) => {

@@ -54,6 +54,19 @@ pub struct KvLayer<B> {
     pub v: B,
 }
 
+impl<B: Buffer> KvLayer<B> {
+    /// A layer's cache that holds nothing.
+    ///
+    /// # Errors
+    /// [`CoreError::OutOfMemory`], or [`CoreError::Unsupported`] for a type that the backend cannot hold.
+    pub fn new<K: Backend<Buffer = B>>(backend: &K, layout: &KvLayout) -> Result<Self> {
+        let elements = layout
+            .elements()
+            .ok_or(CoreError::OutOfMemory { what: "the key/value cache", bytes: usize::MAX })?;
+        Ok(Self { k: backend.alloc(layout.dtype, elements)?, v: backend.alloc(layout.dtype, elements)? })
+    }
+}
+
 /// The cache of all layers.
 ///
 /// Two counts that must not be confused: [`Self::len`] is how many tokens are held (it can shrink when some
@@ -123,13 +136,10 @@ impl<B: Buffer> KvCache<B> {
         capacity: usize,
     ) -> Result<()> {
         let to = KvLayout { capacity, ..self.layout };
-        let elements =
-            to.elements().ok_or(CoreError::OutOfMemory { what: "the key/value cache", bytes: usize::MAX })?;
         // All buffers are made before any is replaced: a refused allocation leaves the cache as it was.
         let mut fresh = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
-            let (k, v) = (backend.alloc(to.dtype, elements)?, backend.alloc(to.dtype, elements)?);
-            let mut repacked = KvLayer { k, v };
+            let mut repacked = KvLayer::new(backend, &to)?;
             backend.kv_repack(layer, &self.layout, keep, &mut repacked, &to)?;
             fresh.push(repacked);
         }

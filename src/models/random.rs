@@ -188,7 +188,7 @@ fn fill(seed: u64, mean: f32, deviation: f32, out: &mut [u8]) {
 }
 
 /// Number `index` of the SplitMix64 sequence of state 0 (Steele et al., OOPSLA 2014).
-fn mixed(index: u64) -> u64 {
+pub(super) fn mixed(index: u64) -> u64 {
     let mut z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
