@@ -7,6 +7,7 @@
 //! cli         arguments -> settings; the only place that prints for people
 //! engine      the token loop
 //! bench       how long passes and operators take (beside engine)
+//! oracle      every operation of a backend against the reference (beside engine)
 //! sampling    logits -> a token id
 //! chat        messages -> text
 //! tokenizer   text <-> ids
@@ -25,6 +26,7 @@ pub mod core;
 pub mod engine;
 pub mod format;
 pub mod models;
+pub mod oracle;
 pub mod quant;
 pub mod sampling;
 pub mod tokenizer;

@@ -1,0 +1,135 @@
+//! What a case works on, on the host: every backend is given the same bytes.
+
+use super::{Case, Values, Work};
+use crate::core::{CoreError, DType, HostTensor, Result, Shape};
+use crate::models::{NamedShape, Rope, noise, random_ids, repeated_rows};
+use crate::quant::{dequantize_row, rows::RowReader};
+
+/// The operands of a case.
+#[derive(Clone, Debug, Default)]
+pub struct Operands {
+    /// Activations, in the order in which the operation takes them; for caches: keys, values, queries.
+    pub inputs: Vec<Vec<f32>>,
+    /// Matrices, or the gains of a norm.
+    pub weights: Vec<HostTensor>,
+    /// The format that is asked for them.
+    pub format: Option<DType>,
+    /// A vector for each matrix, or none.
+    pub biases: Vec<HostTensor>,
+    /// Rows that are looked up.
+    pub ids: Vec<u32>,
+}
+
+/// Rows of a matrix that differ: a prime number, so that no tile of any size hides an exchange of rows.
+const DISTINCT: usize = 1021;
+
+/// The most rows of queries that look at a cache.
+const LOOKS: usize = 64;
+
+/// The rows of queries that look at a cache of `slots`, and the slot that the first one stands at: from the first slot
+/// on, so that the order shows, unless there are very many.
+pub(super) fn looks(slots: usize) -> (usize, usize) {
+    let rows = if slots <= LOOKS { slots } else { LOOKS / 8 };
+    (rows, slots - rows)
+}
+
+impl Operands {
+    /// Those of `case`, the same ones each time.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn new(case: &Case) -> Result<Self> {
+        let v = case.values;
+        let two = |len: usize| vec![v.activations(1, len), v.activations(2, len)];
+        let mut own = Self { format: case.work.dtype(), ..Self::default() };
+        match &case.work {
+            Work::Alloc { .. } => {}
+            Work::Transfer { rows, cols } | Work::CopyRows { rows, cols, .. } => {
+                own.inputs = vec![v.activations(1, rows * cols)];
+            }
+            Work::Prepare { from, rows, cols, .. } => {
+                own.weights = vec![matrix(v, 1, *from, *rows, *cols)?];
+                own.ids = (0..*rows as u32).collect();
+            }
+            Work::Embed { dtype, vocab, cols, rows } => {
+                own.weights = vec![matrix(v, 1, *dtype, *vocab, *cols)?];
+                own.ids = random_ids(*vocab, *rows);
+                // The last row of the matrix is among them.
+                own.ids.iter_mut().take(1).for_each(|id| *id = *vocab as u32 - 1);
+            }
+            Work::RmsNorm { rows, cols } => {
+                own.inputs = vec![v.activations(1, rows * cols)];
+                let gains: Vec<f32> = noise(2, *cols).map(|x| 1.0 + 0.05 * x).collect();
+                own.weights = vec![HostTensor::from_f32("gains", Shape::from([*cols]), &gains)?];
+            }
+            Work::Linear { dtype, rows, cols, outs, bias } => {
+                own.inputs = vec![v.activations(1, rows * cols)];
+                for (seed, &out) in (2..).zip(outs) {
+                    own.weights.push(matrix(v, seed, *dtype, out, *cols)?);
+                    if *bias {
+                        let values: Vec<f32> = noise(seed + 100, out).collect();
+                        own.biases.push(HostTensor::from_f32("biases", Shape::from([out]), &values)?);
+                    }
+                }
+            }
+            Work::Rope { rows, heads, head_dim, position } => {
+                let mut angles = vec![0.0; rows * head_dim];
+                let rope = Rope::new(&NamedShape::Llama32x1B.config().rope, *head_dim);
+                rope.fill(*position..position + rows, &mut angles);
+                own.inputs = vec![v.activations(1, rows * heads * head_dim), angles];
+            }
+            Work::KvAppend { cache, at, rows } => {
+                let slots = at + rows;
+                own.inputs = cached(v, slots * cache.kv_heads * cache.head_dim);
+                own.inputs.push(v.queries(3, looks(slots).0 * cache.heads * cache.head_dim));
+            }
+            Work::KvRepack { cache, slots, keep } => {
+                let kept = keep.iter().map(ExactSizeIterator::len).sum();
+                own.inputs = cached(v, slots * cache.kv_heads * cache.head_dim);
+                own.inputs.push(v.queries(3, looks(kept).0 * cache.heads * cache.head_dim));
+            }
+            Work::Attention { cache, at, rows } => {
+                own.inputs = cached(v, (at + rows) * cache.kv_heads * cache.head_dim);
+                own.inputs.push(v.queries(3, rows * cache.heads * cache.head_dim));
+            }
+            Work::Swiglu { rows, cols } | Work::Add { rows, cols } => own.inputs = two(rows * cols),
+        }
+        Ok(own)
+    }
+
+    /// The same with the values of its matrices as f32, so that no backend rounds what is multiplied with them.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn unrounded(&self) -> Result<Self> {
+        let format = self.format.unwrap_or(DType::F32);
+        let weights = self.weights.iter().map(|w| as_f32(w, format)).collect::<Result<_>>()?;
+        Ok(Self { weights, format: Some(DType::F32), ..self.clone() })
+    }
+}
+
+fn cached(v: Values, len: usize) -> Vec<Vec<f32>> {
+    vec![v.cached(1, len), v.cached(2, len)]
+}
+
+/// Stored as `dtype`, or as f32 where rows are no whole blocks.
+fn matrix(v: Values, seed: u64, dtype: DType, rows: usize, cols: usize) -> Result<HostTensor> {
+    let stored = if cols.is_multiple_of(dtype.block_len()) { dtype } else { DType::F32 };
+    repeated_rows(stored, rows, cols, &v.weights(seed, rows.min(DISTINCT) * cols))
+}
+
+/// What a matrix is once it has been stored as `format`.
+fn as_f32(tensor: &HostTensor, format: DType) -> Result<HostTensor> {
+    let (rows, cols) = tensor.matrix_dims();
+    let bytes = DType::F32.bytes_for(rows.saturating_mul(cols)).unwrap_or(usize::MAX);
+    let mut values: Vec<f32> = Vec::new();
+    values
+        .try_reserve_exact(rows.saturating_mul(cols))
+        .map_err(|_| CoreError::OutOfMemory { what: "a matrix", bytes })?;
+    values.resize(rows * cols, 0.0);
+    let mut reader = RowReader::new(tensor, format);
+    for (r, out) in values.chunks_exact_mut(cols.max(1)).enumerate() {
+        dequantize_row(format, reader.row(r)?, out)?;
+    }
+    HostTensor::from_f32(tensor.name(), tensor.shape(), &values)
+}
