@@ -13,7 +13,9 @@ mod provenance;
 mod report;
 mod run;
 mod settings;
+mod test_backend;
 
 pub use bench_model::bench_model;
 pub use micro_bench::micro_bench;
 pub use run::generate;
+pub use test_backend::test_backend;

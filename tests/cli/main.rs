@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod interrupts;
 mod models;
+mod oracle;
 mod packing;
 mod program;
 mod text;

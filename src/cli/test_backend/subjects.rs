@@ -1,0 +1,61 @@
+//! The backends that are tested.
+
+use anyhow::{Result, bail};
+
+use super::args::{Args, BackendChoice};
+use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
+use crate::cli::provenance;
+use crate::core::Backend;
+use crate::oracle::{InputRounding, Operator, Perturbed, Subject, Tested};
+
+/// Why a backend that was asked for cannot be tested.
+pub type Absent = String;
+
+/// All that are asked for, or the sentence about one that is not there.
+///
+/// # Errors
+/// A backend that is there and does not start.
+pub fn all(args: &Args) -> Result<Result<Vec<Box<dyn Subject>>, Absent>> {
+    let choices = if args.backend.is_empty() { &[BackendChoice::Cpu][..] } else { &args.backend };
+    let mut subjects = Vec::new();
+    for choice in choices {
+        match choice {
+            BackendChoice::Cpu => subjects.extend(cpu(args)?),
+            BackendChoice::OpenCl => {
+                return Ok(Err("there is no opencl backend in this build; test --backend cpu".to_owned()));
+            }
+        }
+    }
+    if !choices.contains(&BackendChoice::Cpu) && (args.threads.is_some() || !args.isa.is_empty()) {
+        bail!("--isa and --threads are for the cpu backend, which --backend leaves out");
+    }
+    Ok(Ok(subjects))
+}
+
+/// The CPU, once with each instruction set.
+fn cpu(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
+    let sets = if args.isa.is_empty() { Isa::available() } else { args.isa.clone() };
+    let one = |isa: Isa| {
+        let backend = CpuBackend::new(CpuOptions { threads: args.threads, isa: Some(isa) })?;
+        let plural = if backend.threads() == 1 { "" } else { "s" };
+        let device = format!("{}, {} thread{plural}", provenance::cpu_name(), backend.threads());
+        Ok(subject(backend, device, isa.to_string(), InputRounding::Int8, args.perturb))
+    };
+    sets.into_iter().map(one).collect()
+}
+
+/// A backend as it is, or with an operator made wrong.
+fn subject<B: Backend + 'static>(
+    backend: B,
+    device: String,
+    variant: String,
+    rounding: InputRounding,
+    perturb: Option<Operator>,
+) -> Box<dyn Subject> {
+    match perturb {
+        None => Box::new(Tested { backend, device, variant, rounding }),
+        Some(operator) => {
+            Box::new(Tested { backend: Perturbed::new(backend, operator), device, variant, rounding })
+        }
+    }
+}
