@@ -1,9 +1,10 @@
 //! What a case works on, on the host: every backend is given the same bytes.
 
-use super::{Case, Values, Work};
+use super::{Case, InputRounding, Values, Work};
 use crate::core::{CoreError, DType, HostTensor, Result, Shape};
 use crate::models::{NamedShape, Rope, noise, random_ids, repeated_rows};
-use crate::quant::{dequantize_row, rows::RowReader};
+use crate::quant::float::{bf16_to_f32, f32_to_bf16};
+use crate::quant::{dequantize_row, quantize_row, row_bytes, rows::RowReader};
 
 /// The operands of a case.
 #[derive(Clone, Debug, Default)]
@@ -97,15 +98,36 @@ impl Operands {
         Ok(own)
     }
 
-    /// The same with the values of its matrices as f32, so that no backend rounds what is multiplied with them.
+    /// Whether linear layers that round inputs in this way compute from something else than the reference does.
+    pub fn changes_with(&self, rounding: InputRounding) -> bool {
+        match (rounding, self.format) {
+            (InputRounding::None, Some(format)) => format.is_quantized(),
+            (InputRounding::Int8AndBf16, Some(format)) => matches!(format, DType::F16 | DType::BF16),
+            _ => false,
+        }
+    }
+
+    /// What the reference computes a linear layer from to do as one that rounds inputs in this way.
     ///
     /// # Errors
     /// No memory.
-    pub fn unrounded(&self) -> Result<Self> {
+    pub fn rounded(&self, rounding: InputRounding) -> Result<Self> {
         let format = self.format.unwrap_or(DType::F32);
-        let weights = self.weights.iter().map(|w| as_f32(w, format)).collect::<Result<_>>()?;
-        Ok(Self { weights, format: Some(DType::F32), ..self.clone() })
+        // Nothing is rounded that is multiplied with f32 weights.
+        let to = if rounding == InputRounding::None { DType::F32 } else { DType::BF16 };
+        let round = |x: &Vec<f32>| x.iter().map(|&v| if to == DType::BF16 { bf16(v) } else { v }).collect();
+        Ok(Self {
+            inputs: self.inputs.iter().map(round).collect(),
+            weights: self.weights.iter().map(|w| converted(w, format, to)).collect::<Result<_>>()?,
+            format: Some(to),
+            biases: self.biases.clone(),
+            ids: self.ids.clone(),
+        })
     }
+}
+
+fn bf16(value: f32) -> f32 {
+    bf16_to_f32(f32_to_bf16(value))
 }
 
 fn cached(v: Values, len: usize) -> Vec<Vec<f32>> {
@@ -118,18 +140,18 @@ fn matrix(v: Values, seed: u64, dtype: DType, rows: usize, cols: usize) -> Resul
     repeated_rows(stored, rows, cols, &v.weights(seed, rows.min(DISTINCT) * cols))
 }
 
-/// What a matrix is once it has been stored as `format`.
-fn as_f32(tensor: &HostTensor, format: DType) -> Result<HostTensor> {
+/// What a matrix is once it has been stored as `format`, stored as the float format `to`.
+fn converted(tensor: &HostTensor, format: DType, to: DType) -> Result<HostTensor> {
     let (rows, cols) = tensor.matrix_dims();
-    let bytes = DType::F32.bytes_for(rows.saturating_mul(cols)).unwrap_or(usize::MAX);
-    let mut values: Vec<f32> = Vec::new();
-    values
-        .try_reserve_exact(rows.saturating_mul(cols))
-        .map_err(|_| CoreError::OutOfMemory { what: "a matrix", bytes })?;
-    values.resize(rows * cols, 0.0);
+    let (mut values, len) = (vec![0.0; cols], row_bytes(to, cols));
+    let size = rows.saturating_mul(len);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| CoreError::OutOfMemory { what: "a matrix", bytes: size })?;
+    bytes.resize(size, 0);
     let mut reader = RowReader::new(tensor, format);
-    for (r, out) in values.chunks_exact_mut(cols.max(1)).enumerate() {
-        dequantize_row(format, reader.row(r)?, out)?;
+    for (r, out) in bytes.chunks_exact_mut(len.max(1)).enumerate() {
+        dequantize_row(format, reader.row(r)?, &mut values)?;
+        quantize_row(to, &values, out)?;
     }
-    HostTensor::from_f32(tensor.name(), tensor.shape(), &values)
+    HostTensor::new(tensor.name(), to, tensor.shape(), bytes.into())
 }

@@ -6,13 +6,15 @@ use super::execute;
 use super::{Operands, Work};
 use crate::core::{Backend, Result};
 
-/// What a linear layer with a block format does to its input.
+/// What linear layers do to their input before they multiply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRounding {
-    /// Rounds it to int8 in blocks of 32 (`quant::activation`), as the CPU does.
-    Int8,
     /// Nothing.
     None,
+    /// For block formats they round it to int8 in blocks of 32 (`quant::activation`): the CPU's contract.
+    Int8,
+    /// The same, and for f16 and bf16 they round it and the weights to bf16.
+    Int8AndBf16,
 }
 
 /// What a backend made of a case.
@@ -37,7 +39,7 @@ pub trait Subject {
     /// Instruction set, or features in use.
     fn variant(&self) -> &str;
 
-    /// What its linear layers do to their input where weights are quantized: the reference does the same.
+    /// What its linear layers do to their input: the reference does the same.
     fn rounding(&self) -> InputRounding;
 
     /// Computes `work`.

@@ -84,6 +84,16 @@ fn a_quantized_product_is_compared_with_inputs_rounded_alike() {
         // Rounding to steps of 1/127 costs a third of a step squared: some 1e-5 of the signal.
         assert!(!v.passed && (1e-6..1e-4).contains(&nmse), "{dtype}: {nmse:e}");
     }
+    if Isa::available_by_name().contains(&Isa::Avx512Bf16) {
+        for dtype in [DType::F16, DType::BF16] {
+            let subject = |rounding| tested(cpu(Isa::Avx512Bf16), rounding);
+            for rows in [1, 5] {
+                let v = verdict(&linear(dtype, rows), &subject(InputRounding::Int8AndBf16));
+                assert!(v.passed, "{dtype} x{rows}: {v:?}");
+                assert!(!verdict(&linear(dtype, rows), &subject(InputRounding::Int8)).passed);
+            }
+        }
+    }
     let plain = linear(DType::F16, 5);
     assert!(verdict(&plain, &tested(cpu(isa), InputRounding::None)).passed);
 }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use super::execute;
-use super::{Bound, Case, Difference, InputRounding, Operands, Outcome, Subject};
+use super::{Bound, Case, Difference, InputRounding, Operands, Outcome, Subject, Work};
 use crate::backend::reference::ReferenceBackend;
 use crate::core::{CoreError, Result};
 
@@ -12,8 +12,9 @@ use crate::core::{CoreError, Result};
 pub struct Trial<'a> {
     case: &'a Case,
     operands: Operands,
-    rounded: OnceCell<Outcome>,
-    unrounded: OnceCell<Outcome>,
+    plain: OnceCell<Outcome>,
+    /// With inputs rounded otherwise.
+    otherwise: OnceCell<Outcome>,
 }
 
 /// What came of a case on a subject.
@@ -36,7 +37,7 @@ impl<'a> Trial<'a> {
     /// No memory.
     pub fn new(case: &'a Case) -> Result<Self> {
         let operands = Operands::new(case)?;
-        Ok(Self { case, operands, rounded: OnceCell::new(), unrounded: OnceCell::new() })
+        Ok(Self { case, operands, plain: OnceCell::new(), otherwise: OnceCell::new() })
     }
 
     /// Lets `subject` compute the case and judges it.
@@ -68,16 +69,17 @@ impl<'a> Trial<'a> {
     }
 
     fn expected(&self, rounding: InputRounding) -> Result<&Outcome> {
-        let quantized = self.operands.format.is_some_and(|f| f.is_quantized());
-        let exact = rounding == InputRounding::None && quantized;
-        let cell = if exact { &self.unrounded } else { &self.rounded };
+        let work = &self.case.work;
+        let changed = matches!(work, Work::Linear { .. }) && self.operands.changes_with(rounding);
+        // A format has but one way in which inputs may be rounded otherwise.
+        let cell = if changed { &self.otherwise } else { &self.plain };
         if let Some(outcome) = cell.get() {
             return Ok(outcome);
         }
-        let outcome = if exact {
-            execute::run(&ReferenceBackend, &self.case.work, &self.operands.unrounded()?)?
+        let outcome = if changed {
+            execute::run(&ReferenceBackend, work, &self.operands.rounded(rounding)?)?
         } else {
-            execute::run(&ReferenceBackend, &self.case.work, &self.operands)?
+            execute::run(&ReferenceBackend, work, &self.operands)?
         };
         Ok(cell.get_or_init(|| outcome))
     }

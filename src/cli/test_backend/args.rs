@@ -17,7 +17,8 @@ pub struct Args {
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     pub backend: Vec<BackendChoice>,
 
-    /// Instruction sets of the cpu backend, separated by commas [default: all that this CPU has]
+    /// Instruction sets of the cpu backend, separated by commas [default: all that this CPU has and that give
+    /// the same bits]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = isa)]
     pub isa: Vec<Isa>,
 

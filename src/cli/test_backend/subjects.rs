@@ -39,7 +39,8 @@ fn cpu(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
         let backend = CpuBackend::new(CpuOptions { threads: args.threads, isa: Some(isa) })?;
         let plural = if backend.threads() == 1 { "" } else { "s" };
         let device = format!("{}, {} thread{plural}", provenance::cpu_name(), backend.threads());
-        Ok(subject(backend, device, isa.to_string(), InputRounding::Int8, args.perturb))
+        let rounding = if isa.is_exact() { InputRounding::Int8 } else { InputRounding::Int8AndBf16 };
+        Ok(subject(backend, device, isa.to_string(), rounding, args.perturb))
     };
     sets.into_iter().map(one).collect()
 }
