@@ -90,7 +90,10 @@ fn a_quantized_product_is_compared_with_inputs_rounded_alike() {
             for rows in [1, 5] {
                 let v = verdict(&linear(dtype, rows), &subject(InputRounding::Int8AndBf16));
                 assert!(v.passed, "{dtype} x{rows}: {v:?}");
-                assert!(!verdict(&linear(dtype, rows), &subject(InputRounding::Int8)).passed);
+                // The bound is for devices that compute in 16 bits; but the difference is plain.
+                let other = verdict(&linear(dtype, rows), &subject(InputRounding::Int8));
+                let (near, far) = (v.difference.unwrap().nmse, other.difference.unwrap().nmse);
+                assert!(far > 1e-7 && far > 1e4 * near, "{dtype} x{rows}: {near:e} {far:e}");
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::oracle::{Bound, Case, Subject, Verdict};
 pub const BOUNDS: [(&str, Bound); 4] = [
     ("copies", Bound::EXACT),
     ("f32", Bound::F32),
-    ("f16, bf16", Bound::HALF),
+    ("f16/bf16", Bound::HALF),
     ("quantized", Bound::QUANTIZED),
 ];
 

@@ -34,7 +34,7 @@ const HEAD: [(&str, usize); 9] = [
     ("type", 4),
     ("shape", 14),
     ("device", 6),
-    ("variant", 7),
+    ("variant", 10),
     ("NMSE", 7),
     ("max error", 9),
     ("time", 9),
@@ -56,15 +56,14 @@ pub fn head(setting: &Setting, subjects: &[Box<dyn Subject>]) -> String {
     for s in subjects {
         out += &format!("{} {}: {}\n", s.backend(), s.variant(), s.device());
     }
-    out +=
-        &format!("against the reference, {} shapes; the largest NMSE and error that pass:", setting.shapes);
+    out += &format!("against the reference, {} shapes; what passes (NMSE, max error):\n", setting.shapes);
     for (name, bound) in BOUNDS {
         out += &match (bound.nmse, bound.max) {
-            (0.0, _) => format!(" {name} no bit,"),
-            (nmse, max) => format!(" {name} {nmse:e} and {max:e},"),
+            (0.0, _) => format!("{name} the same bits, "),
+            (nmse, max) => format!("{name} {nmse:e} {max:e}, "),
         };
     }
-    out.pop();
+    out.truncate(out.trim_end_matches([',', ' ']).len());
     let rules = HEAD.map(|(_, width)| "-".repeat(width));
     out + "\n\n" + &line(HEAD.map(|(title, _)| title.to_owned())) + &line(rules)
 }
