@@ -13,10 +13,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
 use llm_rs2::core::{BLOCK_LEN, DType, HostTensor, Shape};
-use llm_rs2::engine::{ModelFiles, Request, Session, SessionOptions};
+use llm_rs2::engine::{ModelFiles, Session, SessionOptions};
+use llm_rs2::eval::texts;
 use llm_rs2::format::{FormatError, TensorSource};
 use llm_rs2::quant::{dequantize_row, q4_0, q4_1};
-use llm_rs2::sampling::SamplingParams;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -26,12 +26,13 @@ fn main() -> Result<()> {
         Some(file) => {
             let files = ModelFiles::open(model)?;
             let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-            text.split("\n\n")
-                .filter(|p| !p.trim().is_empty())
-                .map(|p| Ok(files.encode_text(p.trim())?))
-                .collect::<Result<Vec<_>>>()?
+            texts::paragraphs(&text).map(|p| Ok(files.encode_text(p)?)).collect::<Result<Vec<_>>>()?
         }
-        None => make_up_texts(model)?,
+        None => {
+            let files = ModelFiles::open(model)?;
+            let start = files.bos.context("the model names no first token: give a text")?;
+            texts::make_up(&mut session(files, DType::F32)?, start, 8, 250)?
+        }
     };
     let tokens: usize = texts.iter().map(|t| t.len().saturating_sub(1)).sum();
     println!("{} texts, {tokens} tokens\n", texts.len());
@@ -51,14 +52,10 @@ fn main() -> Result<()> {
         if let Some(grid) = plain {
             files.tensors = Box::new(Plain { inner: files.tensors, grid });
         }
-        let mut session = session(files, weights)?;
-        let mut sum = 0.0;
-        for ids in &texts {
-            sum += session.mean_nll(ids)? * ids.len().saturating_sub(1) as f64;
-        }
-        let nll = sum / tokens as f64;
+        let likelihood = texts::score(&mut session(files, weights)?, &texts)?;
+        let (nll, perplexity) = (likelihood.mean_nll(), likelihood.perplexity());
         let base = *base.get_or_insert(nll);
-        println!("| {name} | {nll:.4} | {:.3} | {:+.2} % |", nll.exp(), (nll / base - 1.0) * 100.0);
+        println!("| {name} | {nll:.4} | {perplexity:.3} | {:+.2} % |", (nll / base - 1.0) * 100.0);
     }
     Ok(())
 }
@@ -73,30 +70,6 @@ fn session(files: ModelFiles, weight_dtype: DType) -> Result<Session<CpuBackend>
         check_numerics: false,
     };
     Ok(Session::load(CpuBackend::new(CpuOptions::default())?, files, &options, &mut |_| ())?)
-}
-
-fn make_up_texts(model: &Path) -> Result<Vec<Vec<u32>>> {
-    let files = ModelFiles::open(model)?;
-    let start = vec![files.bos.context("the model names no first token: give a text")?];
-    let mut session = session(files, DType::F32)?;
-    (0..8)
-        .map(|seed| {
-            let request = Request {
-                prompt: start.clone(),
-                max_tokens: Some(250),
-                sampling: SamplingParams {
-                    temperature: 1.0,
-                    top_k: 0,
-                    top_p: 1.0,
-                    seed,
-                    ..Default::default()
-                },
-                stop: Vec::new(),
-                ignore_eos: false,
-            };
-            Ok([start.clone(), session.generate(&request, &mut ())?.ids].concat())
-        })
-        .collect()
 }
 
 /// Matrices as plain rounding leaves them, in f32. The search keeps such a matrix as it is: its grid has no

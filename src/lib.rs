@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cli         arguments -> settings; the only place that prints for people
+//! eval        perplexity, and how alike two models are (on top of engine)
 //! engine      the token loop
 //! bench       how long passes and operators take (beside engine)
 //! oracle      every operation of a backend against the reference (beside engine)
@@ -24,6 +25,7 @@ pub mod chat;
 pub mod cli;
 pub mod core;
 pub mod engine;
+pub mod eval;
 pub mod format;
 pub mod models;
 pub mod oracle;

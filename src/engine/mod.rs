@@ -18,7 +18,7 @@ pub use generate::{Finish, Observer, Outcome, Request, Timings};
 pub use memory::{available_bytes, human_bytes, peak_resident_bytes};
 pub use model_files::{LoadOptions, ModelFiles};
 pub use packing::{CachePlace, PackObserver, PackedWeights};
-pub use session::{Session, SessionOptions, nll};
+pub use session::{Session, SessionOptions};
 pub use speculative::LookupStats;
 pub use stop::StopMatcher;
 pub use weight_format::{WeightDType, weight_bytes};

@@ -25,6 +25,9 @@ pub struct SessionOptions {
     pub check_numerics: bool,
 }
 
+/// Positions whose logits are computed at once where all are wanted.
+const SCORED_ROWS: usize = 32;
+
 /// Backend, model, tokenizer, cache and workspace: load once, then [`generate`](Self::generate) or
 /// [`score`](Self::score) as often as wanted, one text after the other, each from an empty context.
 pub struct Session<B: Backend> {
@@ -93,45 +96,46 @@ impl<B: Backend> Session<B> {
         self.cache.size_bytes()
     }
 
-    /// Runs `ids` through the model from an empty context and gives the logits of every position, in order.
+    /// Runs `ids` through the model from an empty context and gives the logits of every position from `from` on, in
+    /// order: `sink` is told the position and its logits.
     ///
     /// # Errors
     /// No ids, more than the context holds, ids outside of the vocabulary, or what the backend reports.
-    pub fn score(&mut self, ids: &[u32], sink: &mut dyn FnMut(usize, &[f32])) -> Result<(), EngineError> {
+    pub fn score(
+        &mut self,
+        ids: &[u32],
+        from: usize,
+        sink: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), EngineError> {
         let (tokens, max) = (ids.len(), self.cache.max_len());
         match tokens {
             0 => return Err(EngineError::EmptyPrompt),
             _ if tokens > max => return Err(EngineError::PromptTooLong { tokens, max }),
             _ => self.cache.clear(),
         }
-        let mut first = 0;
-        for part in ids.chunks(self.chunk) {
+        self.make_room_for_scores()?;
+        let Self { backend, model, cache, workspace, chunk, .. } = self;
+        let (before, scored) = ids.split_at(from.min(tokens));
+        for part in before.chunks(*chunk) {
+            model.prefill(backend, part, cache, workspace, None)?;
+        }
+        let mut first = before.len();
+        for part in scored.chunks(*chunk) {
             let mut shifted = |row: usize, logits: &[f32]| sink(first + row, logits);
-            self.model.forward_all(
-                &self.backend,
-                part,
-                &mut self.cache,
-                &mut self.workspace,
-                &mut shifted,
-            )?;
+            model.forward_all(backend, part, cache, workspace, &mut shifted)?;
             first += part.len();
         }
         Ok(())
     }
 
-    /// Mean negative log-likelihood, in nats, of each of `ids` but the first, given those before it; 0 for a
-    /// single id.
-    ///
-    /// # Errors
-    /// As [`Self::score`].
-    pub fn mean_nll(&mut self, ids: &[u32]) -> Result<f64, EngineError> {
-        let mut total = 0.0;
-        self.score(ids, &mut |position, logits| {
-            if let Some(&next) = ids.get(position + 1) {
-                total += nll(logits, next as usize);
-            }
-        })?;
-        Ok(total / ids.len().saturating_sub(1).max(1) as f64)
+    /// A workspace that computes the logits of several positions at once, so that the output matrix is not read for
+    /// each of them. Made when it is first wanted: generation has no use for it.
+    fn make_room_for_scores(&mut self) -> Result<(), EngineError> {
+        let chunk = self.workspace.chunk();
+        if self.workspace.logits_rows() < SCORED_ROWS.min(chunk) {
+            self.workspace = self.workspace.with_logits_rows(&self.backend, &self.model, SCORED_ROWS)?;
+        }
+        Ok(())
     }
 
     pub(super) fn check_prompt(&self, prompt: &[u32]) -> Result<(), EngineError> {
@@ -142,11 +146,4 @@ impl<B: Backend> Session<B> {
             _ => Ok(()),
         }
     }
-}
-
-/// `-ln softmax(logits)[target]`, in f64.
-pub fn nll(logits: &[f32], target: usize) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&l| libm::exp(f64::from(l) - f64::from(largest))).sum();
-    libm::log(sum) + f64::from(largest) - f64::from(logits[target])
 }

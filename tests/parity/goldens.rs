@@ -98,7 +98,7 @@ pub fn cpu(threads: usize) -> CpuBackend {
 pub fn logits<B: Backend>(session: &mut Session<B>, ids: &[u32]) -> Vec<Vec<f32>> {
     let mut rows = Vec::new();
     session
-        .score(ids, &mut |position, logits| {
+        .score(ids, 0, &mut |position, logits| {
             assert_eq!(position, rows.len());
             rows.push(logits.to_vec());
         })

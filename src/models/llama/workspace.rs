@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::model::Llama;
 use super::numerics::{NonFinite, Watch};
 use crate::core::{Backend, Result, Tensor};
 use crate::models::ModelConfig;
@@ -71,6 +72,18 @@ impl<B: Backend> Workspace<B> {
     /// The most tokens whose logits are computed at once.
     pub fn logits_rows(&self) -> usize {
         self.logits.capacity()
+    }
+
+    /// The same for another number of positions whose logits are computed at once.
+    ///
+    /// # Errors
+    /// [`crate::core::CoreError::OutOfMemory`].
+    pub fn with_logits_rows(&self, backend: &B, model: &Llama<B>, logits_rows: usize) -> Result<Self> {
+        let mut other = Self::new(backend, model.config(), self.chunk(), logits_rows)?;
+        if self.watch.is_some() {
+            other.check_numerics();
+        }
+        Ok(other)
     }
 
     /// From now on every pass looks for values that are not finite after each of its steps, which costs the time

@@ -1,0 +1,52 @@
+//! Why a model could not be evaluated.
+
+use std::path::PathBuf;
+
+use crate::engine::EngineError;
+
+/// Errors of an evaluation.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// The model.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Windows that do not score every token behind another one.
+    #[error(
+        "a window of {size} tokens and a stride of {stride} do not go together; \
+         a window has 2 tokens at least, and the stride is between 1 and one less than the window"
+    )]
+    Windows {
+        /// Tokens of a window.
+        size: usize,
+        /// From one to the next.
+        stride: usize,
+    },
+    /// Nothing to score.
+    #[error(
+        "there are {tokens} tokens; a token's likelihood needs another one before it, so give at least 2"
+    )]
+    TooShort {
+        /// Tokens that were given.
+        tokens: usize,
+    },
+    /// Logits without a meaning.
+    #[error(
+        "the logit of token {token} behind {before} tokens is {value}: the weights are damaged, or too large for --kv-type"
+    )]
+    NotFinite {
+        /// The token.
+        token: usize,
+        /// Where in the text.
+        before: usize,
+        /// The logit.
+        value: f32,
+    },
+    /// Logits of another run that cannot be used.
+    #[error("'{}' {reason}", path.display())]
+    Dump {
+        /// Their file.
+        path: PathBuf,
+        /// What is wrong, and the way on.
+        reason: String,
+    },
+}
