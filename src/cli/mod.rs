@@ -2,6 +2,7 @@
 
 mod args;
 mod bench_model;
+mod eval_model;
 mod interrupt;
 mod micro_bench;
 mod notice;
@@ -16,6 +17,7 @@ mod settings;
 mod test_backend;
 
 pub use bench_model::bench_model;
+pub use eval_model::eval_model;
 pub use micro_bench::micro_bench;
 pub use run::generate;
 pub use test_backend::test_backend;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::args::Args;
 
-/// A longer prompt than this is a mistake (some other file), not a text.
+/// A longer text than this is a mistake (some other file).
 const LIMIT: u64 = 64 << 20;
 
 /// The prompt: `--prompt`, else `--prompt-file`, else standard input if it is not a terminal.
@@ -32,11 +32,12 @@ pub fn read(args: &Args) -> Result<String> {
     Ok(text)
 }
 
-fn from_reader(reader: impl Read, name: &str) -> Result<String> {
+/// All of a text, but for one final newline.
+pub(super) fn from_reader(reader: impl Read, name: &str) -> Result<String> {
     let mut bytes = Vec::new();
     reader.take(LIMIT + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
     if bytes.len() as u64 > LIMIT {
-        bail!("{name} is larger than {} MB, which is no prompt", LIMIT >> 20);
+        bail!("{name} is larger than {} MB, the most that is taken in", LIMIT >> 20);
     }
     let mut text = String::from_utf8(bytes)
         .map_err(|e| anyhow::anyhow!("{name} is not UTF-8 text (byte {})", e.utf8_error().valid_up_to()))?;

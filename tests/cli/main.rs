@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod eval;
 mod interrupts;
 mod models;
 mod oracle;

@@ -1,0 +1,132 @@
+//! `eval_model`, from arguments to exit code.
+
+mod args;
+mod report;
+mod tokens;
+
+use std::io::stdout;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+use self::args::Args;
+use self::report::Report;
+use super::args::BackendName;
+use super::interrupt;
+use super::notice::say;
+use super::output::Stream;
+use super::progress::Progress;
+use super::run::exit_code;
+use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::reference::ReferenceBackend;
+use crate::core::Backend;
+use crate::engine::{ModelFiles, Session, SessionOptions, available_bytes, human_bytes};
+use crate::eval::{LogitDump, Sequence, Wanted, Windows, evaluate};
+
+/// Tokens of a window unless the model was trained for fewer: as in llama.cpp.
+const WINDOW: usize = 512;
+
+/// Runs the program on the process's arguments.
+pub fn eval_model() -> ExitCode {
+    exit_code(run(&Args::parse()).map(|()| ExitCode::SUCCESS))
+}
+
+fn run(args: &Args) -> Result<()> {
+    interrupt::listen().context("cannot listen for Ctrl-C")?;
+    // First what costs nothing to find wrong.
+    let other = args.against.as_deref().map(LogitDump::read).transpose()?;
+    let files = match &args.model_path {
+        Some(path) => ModelFiles::open(path)?,
+        None => {
+            if !args.quiet {
+                say("note: using the small built-in demo model; give another with --model-path");
+            }
+            ModelFiles::demo()?
+        }
+    };
+    let sequence = tokens::read(args, &files)?;
+    let windows = windows(args, &files, &sequence)?;
+    let job = Job { args, files, sequence, windows, other };
+    match args.backend {
+        BackendName::Cpu => job.run(CpuBackend::new(CpuOptions { threads: args.threads, isa: args.isa })?),
+        BackendName::Reference if args.isa.is_some() || args.threads.is_some() => {
+            bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
+        }
+        BackendName::Reference => job.run(ReferenceBackend),
+    }
+}
+
+fn windows(args: &Args, files: &ModelFiles, sequence: &Sequence) -> Result<Windows> {
+    let trained = files.config.max_position_embeddings;
+    let usual = if args.teacher_force.is_some() { sequence.ids.len() } else { WINDOW.min(trained) };
+    let size = args.window.unwrap_or(usual.max(2));
+    if size > trained {
+        say(&format!(
+            "warning: a window of {size} tokens goes beyond the {trained} that the model was trained for; expect \
+             nonsense there"
+        ));
+    }
+    Ok(Windows::new(size, args.stride.unwrap_or((size / 2).max(1)))?)
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    files: ModelFiles,
+    sequence: Sequence,
+    windows: Windows,
+    other: Option<LogitDump>,
+}
+
+impl Job<'_> {
+    fn run<B: Backend>(self, backend: B) -> Result<()> {
+        let Self { args, files, sequence, windows, other } = self;
+        let model = files.origin.clone();
+        let described = backend.describe();
+        let weights = files.settle(args.weight_dtype, available_bytes())?;
+        let options = SessionOptions {
+            weight_dtype: weights,
+            kv_dtype: args.kv_type,
+            max_seq_len: windows.size(),
+            prefill_chunk: args.prefill_chunk,
+            lookup: 0,
+            check_numerics: false,
+        };
+        let mut progress = Progress::new("Loading the model", args.quiet);
+        let mut session = Session::load(backend, files, &options, &mut |p| progress.set(p.done, p.total))?;
+        progress.finish();
+        if !args.quiet {
+            say(&format!(
+                "{model}: {weights} weights, {}, {} keys and values | {described}",
+                human_bytes(session.model().weight_bytes() as u64),
+                args.kv_type
+            ));
+        }
+        let wanted = Wanted {
+            top_k: args.dump_logits_topk,
+            against: args.against.as_deref().map(Path::new).zip(other.as_ref()),
+        };
+        let start = Instant::now();
+        let mut progress = Progress::new("Scoring", args.quiet);
+        let evaluation = evaluate(&mut session, &sequence, windows, wanted, &mut |done, total| {
+            progress.set(done as u64, total as u64);
+        })?;
+        progress.finish();
+        let report = Report {
+            model: &model,
+            backend: &described,
+            weights,
+            args,
+            tokens: sequence.ids.len(),
+            windows,
+            evaluation: &evaluation,
+            time: start.elapsed(),
+        };
+        let text = if args.json() { serde_json::to_string(&report.json())? } else { report.text() };
+        let mut out = Stream::new(Some(stdout()), true);
+        let _ = out.write(&text);
+        out.finish().context("cannot write the result to standard output")
+    }
+}

@@ -1,0 +1,108 @@
+//! The result of `eval_model`, for people and for machines.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::Args;
+use crate::cli::provenance;
+use crate::core::DType;
+use crate::eval::{Agreement, Evaluation, Windows};
+
+/// An evaluation with its settings.
+pub struct Report<'a> {
+    /// Where the model came from.
+    pub model: &'a str,
+    /// What computed it.
+    pub backend: &'a str,
+    /// Format of the weights.
+    pub weights: DType,
+    /// As it was asked for.
+    pub args: &'a Args,
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// How it was cut.
+    pub windows: Windows,
+    /// What came of it.
+    pub evaluation: &'a Evaluation,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl Report<'_> {
+    /// A few lines for a person.
+    pub fn text(&self) -> String {
+        let Evaluation { likelihood: l, windows, agreement, .. } = self.evaluation;
+        let (size, stride) = (self.windows.size(), self.windows.stride());
+        let error = |e: Option<f64>| e.map_or_else(String::new, |e| format!(" +- {e:.4}"));
+        let plural = if *windows == 1 { "" } else { "s" };
+        let mut out = format!(
+            "{} of {} tokens scored in {windows} window{plural} of {size}, stride {stride}\n\
+             mean NLL {:.4}{} nats | perplexity {:.4}{} | {:.1} tok/s\n",
+            l.tokens(),
+            self.tokens,
+            l.mean_nll(),
+            error(l.standard_error()),
+            l.perplexity(),
+            error(l.perplexity_error()),
+            l.tokens() as f64 / self.time.as_secs_f64().max(1e-9),
+        );
+        if let (Some(a), Some(path)) = (agreement, &self.args.against) {
+            out += &against(a, &path.display().to_string());
+        }
+        out
+    }
+
+    /// Everything as one object.
+    pub fn json(&self) -> Value {
+        let Evaluation { likelihood: l, windows, dump, agreement } = self.evaluation;
+        let mut all = json!({
+            "version": provenance::VERSION,
+            "build_commit": provenance::COMMIT,
+            "settings": {
+                "model": self.model,
+                "backend": self.backend,
+                "weight_dtype": self.weights.name(),
+                "kv_type": self.args.kv_type.name(),
+                "window": self.windows.size(),
+                "stride": self.windows.stride(),
+                "prefill_chunk": self.args.prefill_chunk,
+            },
+            "tokens": self.tokens,
+            "scored": l.tokens(),
+            "windows": windows,
+            "mean_nll": (l.tokens() > 0).then(|| l.mean_nll()),
+            "mean_nll_error": l.standard_error(),
+            "perplexity": (l.tokens() > 0).then(|| l.perplexity()),
+            "perplexity_error": l.perplexity_error(),
+            "seconds": self.time.as_secs_f64(),
+        });
+        if let Some(a) = agreement {
+            let (largest, at) = a.largest_divergence();
+            all["against"] = json!({
+                "file": self.args.against.as_ref().map(|path| path.display().to_string()),
+                "steps": a.steps(),
+                "same_top_1": a.same_first(),
+                "mean_kl": a.mean_divergence(),
+                "max_kl": largest,
+                "max_kl_at": at,
+                "kl_support": "the other run's top k, and the rest as one",
+                "mean_tau_b": a.mean_tau(),
+            });
+        }
+        if let Some(dump) = dump {
+            all["logits"] = json!(dump);
+        }
+        all
+    }
+}
+
+fn against(a: &Agreement, name: &str) -> String {
+    let (largest, at) = a.largest_divergence();
+    let tau = a.mean_tau().map_or_else(|| "-".to_owned(), |tau| format!("{tau:.4}"));
+    format!(
+        "against {name}: same top token {:.2} % | KL mean {:.6}, max {largest:.6} nats (token {at}) | tau-b {tau}\n",
+        100.0 * a.same_first(),
+        a.mean_divergence(),
+    )
+}
