@@ -76,7 +76,7 @@ impl Values {
             Values::Random => x,
             Values::Large => LARGE * x,
             Values::Tiny => tiny * x,
-            Values::NegativeZero if i % 3 > 0 => -0.0,
+            Values::NegativeZero if !i.is_multiple_of(3) => -0.0,
             Values::Denormal if i % 3 == 1 => 1e-38 * x,
             Values::Denormal if i % 3 == 2 => 5e-5 * x,
             Values::NegativeZero | Values::Denormal => x,

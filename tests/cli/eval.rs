@@ -51,7 +51,7 @@ fn stories() -> (TempDir, String) {
     let heldout = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/heldout.txt");
     let text = fs::read_to_string(heldout).unwrap();
     let end = text.char_indices().nth(3000).unwrap().0;
-    with_file("stories.txt", text[..end].as_bytes())
+    with_file("stories.txt", &text.as_bytes()[..end])
 }
 
 /// What does not depend on how long it took.
@@ -119,7 +119,7 @@ fn another_run_is_compared_step_by_step() {
     let text = stdout(&[&args[..], &["--against", other.to_str().unwrap()]].concat());
     assert!(text.lines().nth(2).unwrap().contains("same top token 100.00 %"), "{text}");
     let path = other.to_str().unwrap();
-    refuses(&["-f", &args[1], "-q", "--against", path], &["bf16.json", "--window 64 --stride 32"]);
+    refuses(&["-f", args[1], "-q", "--against", path], &["bf16.json", "--window 64 --stride 32"]);
     refuses(&["--teacher-force", "1,2,3", "--against", path], &["bf16.json", "this one has 3"]);
     let model = tiny().to_str().unwrap();
     refuses(&["-m", model, "--teacher-force", "1,2", "--against", path], &["2048 tokens", "has 512"]);
