@@ -13,7 +13,7 @@
 //! chat        messages -> text
 //! tokenizer   text <-> ids
 //! models      the transformer, on top of a Backend
-//! backend     cpu, reference
+//! backend     cpu, opencl, reference
 //! format      files of weights, memory-mapped and checked
 //! quant       block layouts and their scalar truth
 //! core        DType, Shape, Tensor, Buffer, Backend, KvCache

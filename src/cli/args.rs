@@ -48,6 +48,15 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME", default_value = "cpu", help_heading = "Machine")]
     pub backend: BackendName,
 
+    /// OpenCL device: its number in --list-devices, or a part of its name [default: the first GPU, else the first
+    /// device]
+    #[arg(long, value_name = "N|NAME", help_heading = "Machine")]
+    pub device: Option<String>,
+
+    /// List the OpenCL devices of this machine, and end
+    #[arg(long, help_heading = "Machine")]
+    pub list_devices: bool,
+
     /// Threads of the cpu backend [default: the number of fast cores]
     #[arg(short, long, value_name = "N", value_parser = threads, help_heading = "Machine")]
     pub threads: Option<usize>,
@@ -148,6 +157,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub echo: bool,
 
+    /// Tell how long each kernel of the opencl backend took, and what a token costs in launches and transfers
+    #[arg(long, help_heading = "Output")]
+    pub profile: bool,
+
     /// Look for values that are not finite after each step of each layer, and report the first ones; slower
     #[arg(long, help_heading = "Output")]
     pub check_numerics: bool,
@@ -209,6 +222,10 @@ Examples:
 pub enum BackendName {
     /// AVX2, AVX-512 or NEON on several threads
     Cpu,
+    /// A GPU, or whatever else speaks OpenCL 1.2
+    Opencl,
+    /// The GPU if it computes rightly and is faster here, else the cpu
+    Auto,
     /// Plain loops: slow, for comparison
     Reference,
 }

@@ -14,7 +14,7 @@ use self::table::{Row, Table, count};
 use super::args::BackendName;
 use super::progress::Progress;
 use super::run::exit_code;
-use super::{interrupt, provenance};
+use super::{devices, interrupt, provenance};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{ModelBench, Test};
@@ -72,6 +72,15 @@ fn run(args: &Args) -> Result<()> {
             let threads = backend.threads();
             Ok((backend, threads))
         }),
+        BackendName::Opencl if !args.threads.is_empty() || args.isa.is_some() => {
+            bail!("--isa and --threads are for the cpu backend; an OpenCL device has its own")
+        }
+        BackendName::Opencl => {
+            let model = args.model.model_path.as_deref();
+            let make = || devices::open(devices::options(args.device.as_deref(), None, model));
+            job.run(&mut table, &|_| Ok((make()?, 1)))
+        }
+        BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
         BackendName::Reference if !args.threads.is_empty() || args.isa.is_some() => {
             bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
         }

@@ -16,8 +16,8 @@ use super::args::BackendName;
 use super::output::Stream;
 use super::progress::Progress;
 use super::run::exit_code;
-use super::{interrupt, provenance};
-use crate::backend::cpu::{CpuBackend, CpuOptions};
+use super::{devices, interrupt, provenance};
+use crate::backend::cpu::{CpuBackend, CpuOptions, most_threads};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{Budget, Case, Limits, Operator, last_level_cache, measure};
 use crate::core::Backend;
@@ -45,6 +45,14 @@ fn run(args: &Args) -> Result<()> {
             let threads = backend.threads();
             measure_all(args, &cases, &backend, threads)
         }
+        BackendName::Opencl if args.isa.is_some() || args.threads.is_some() => {
+            bail!("--isa and --threads are for the cpu backend; an OpenCL device has its own")
+        }
+        BackendName::Opencl => {
+            let gpu = devices::open(devices::options(args.device.as_deref(), None, None))?;
+            measure_all(args, &cases, &gpu, most_threads())
+        }
+        BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
         BackendName::Reference if args.isa.is_some() || args.threads.is_some() => {
             bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
         }

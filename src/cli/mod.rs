@@ -2,12 +2,14 @@
 
 mod args;
 mod bench_model;
+mod devices;
 mod eval_model;
 mod interrupt;
 mod micro_bench;
 mod notice;
 mod output;
 mod packing;
+mod profile;
 mod progress;
 mod prompt;
 mod provenance;

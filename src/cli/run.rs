@@ -8,13 +8,16 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use super::args::{Args, BackendName};
+use super::devices::Choice;
 use super::notice::say;
 use super::output::Stream;
+use super::profile::Watched;
 use super::progress::Progress;
 use super::report::Report;
 use super::settings::Settings;
-use super::{interrupt, packing, prompt};
+use super::{devices, interrupt, packing, profile, prompt};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::opencl::{Monitor, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::Message;
 use crate::core::Backend;
@@ -36,6 +39,9 @@ pub(super) fn exit_code(result: Result<ExitCode>) -> ExitCode {
 fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     interrupt::listen().context("cannot listen for Ctrl-C")?;
+    if args.list_devices {
+        return devices::list();
+    }
     if let Some(target) = &args.pack.pack_to {
         return packing::pack(args, target);
     }
@@ -57,9 +63,43 @@ fn run(args: &Args) -> Result<ExitCode> {
         say(&format!("warning: {warning}"));
     }
     let prompt = encode(args, &files, &text)?;
-    let job = Job { args, settings, files, prompt, text, start };
+    let mut job = Job { args, settings, files, prompt, text, start, monitor: None };
+    let cpu = || CpuBackend::new(CpuOptions { threads: args.threads, isa: args.isa });
+    let options = || {
+        let place = args.pack.pack_cache.as_ref();
+        let options = devices::options(args.device.as_deref(), place, args.model_path.as_deref());
+        OpenClOptions { profile: args.profile, ..options }
+    };
     match args.backend {
-        BackendName::Cpu => job.run(CpuBackend::new(CpuOptions { threads: args.threads, isa: args.isa })?),
+        BackendName::Cpu => job.run(cpu()?),
+        BackendName::Opencl if args.isa.is_some() || args.threads.is_some() => {
+            bail!("--isa and --threads are for the cpu backend; an OpenCL device has its own")
+        }
+        BackendName::Opencl => {
+            let gpu = devices::open(options())?;
+            job.monitor = Some(gpu.monitor());
+            job.run(gpu)
+        }
+        BackendName::Auto => {
+            let (config, format) = (&job.files.config, job.settings.session.weight_dtype);
+            let choice = devices::choose(options(), cpu()?, config, format);
+            let tell = |backend: &str, why: &str| {
+                if !args.quiet {
+                    say(&format!("auto: {backend}, since {why}"));
+                }
+            };
+            match choice {
+                Choice::Cpu(cpu, why) => {
+                    tell("cpu", &why);
+                    job.run(cpu)
+                }
+                Choice::OpenCl(gpu, why) => {
+                    tell("opencl", &why);
+                    job.monitor = Some(gpu.monitor());
+                    job.run(gpu)
+                }
+            }
+        }
         BackendName::Reference if args.isa.is_some() => {
             bail!("--isa is for the cpu backend; the reference has plain loops")
         }
@@ -87,11 +127,13 @@ struct Job<'a> {
     prompt: Vec<u32>,
     text: String,
     start: Instant,
+    /// Looks at the device, if there is one.
+    monitor: Option<Monitor>,
 }
 
 impl Job<'_> {
     fn run<B: Backend>(self, backend: B) -> Result<ExitCode> {
-        let Self { args, settings, files, prompt, text, start } = self;
+        let Self { args, settings, files, prompt, text, start, monitor } = self;
         let model = files.origin.clone();
         let packed = files.packed.as_ref().map(|p| p.path.display().to_string());
         let described = backend.describe();
@@ -125,8 +167,10 @@ impl Job<'_> {
             let _ = write!(stderr(), "\x1b[2m{text}\x1b[0m");
         }
         interrupt::generation_starts();
+        let mut out = Watched::new(out, monitor.as_ref());
         let outcome = session.generate(&request, &mut out)?;
-        out.finish().context("cannot write the text to standard output")?;
+        let decode = out.decode();
+        out.stream.finish().context("cannot write the text to standard output")?;
         let report = Report {
             model: &model,
             backend: &described,
@@ -145,6 +189,9 @@ impl Job<'_> {
         if !args.quiet {
             conclude(&outcome.finish, settings.session.max_seq_len);
             say(&report.line());
+        }
+        if let (true, Some(monitor)) = (args.profile, &monitor) {
+            profile::lines(monitor, decode, outcome.decode_steps)?.iter().for_each(|line| say(line));
         }
         Ok(if outcome.finish == Finish::Cancelled {
             ExitCode::from(interrupt::EXIT_CODE)

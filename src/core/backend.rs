@@ -1,6 +1,6 @@
 //! The operations that a transformer needs from whatever computes it.
 
-use super::{Buffer, DType, HostTensor, KvLayer, KvLayout, Result, Tensor};
+use super::{Buffer, DType, HostTensor, KvLayer, KvLayout, Largest, Result, Tensor};
 
 /// A weight that a backend has brought into the layout that its kernels want.
 pub trait PreparedWeight: Send + Sync {
@@ -133,6 +133,16 @@ pub trait Backend: Send + Sync {
         count: usize,
         dst: &mut Tensor<Self::Buffer>,
     ) -> Result<()>;
+
+    /// Finds the largest value of row `row`, after all earlier work on it. `scratch` is a row long; what is in it
+    /// afterwards is for nobody. A device that can look for itself spares the row its way to the host.
+    ///
+    /// # Errors
+    /// As [`Self::download`].
+    fn largest(&self, x: &Tensor<Self::Buffer>, row: usize, scratch: &mut [f32]) -> Result<Largest> {
+        self.download(x, row, scratch)?;
+        Ok(Largest::of(scratch))
+    }
 
     /// An f32 tensor of `capacity` rows.
     ///

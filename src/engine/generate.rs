@@ -7,7 +7,7 @@ use super::EngineError;
 use super::session::Session;
 use super::speculative::{Lookup, LookupStats};
 use super::stop::StopMatcher;
-use crate::core::Backend;
+use crate::core::{Backend, Largest};
 use crate::models::llama::NonFinite;
 use crate::sampling::{Chain, SamplingParams, SeededRng};
 use crate::tokenizer::StreamDecoder;
@@ -142,7 +142,7 @@ impl<B: Backend> Session<B> {
             run.decoder.push(&self.tokenizer, id)?;
         }
         let start = Instant::now();
-        let finish = match self.take_in(&request.prompt, observer)? {
+        let finish = match self.take_in(&request.prompt, &mut run, observer)? {
             ControlFlow::Break(finish) => {
                 run.timings.prefill = start.elapsed();
                 finish
@@ -159,6 +159,7 @@ impl<B: Backend> Session<B> {
     fn take_in(
         &mut self,
         prompt: &[u32],
+        run: &mut Run,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<Finish>, EngineError> {
         // At once what the prompt takes: growing step by step would hold an old cache beside each new one.
@@ -169,8 +170,13 @@ impl<B: Backend> Session<B> {
                 return Ok(ControlFlow::Break(Finish::Cancelled));
             }
             done += chunk.len();
-            let logits = (done == prompt.len()).then_some(&mut self.logits[..]);
-            self.model.prefill(&self.backend, chunk, &mut self.cache, &mut self.workspace, logits)?;
+            let Self { backend, model, cache, workspace, .. } = self;
+            if done == prompt.len() {
+                model.prefill_last(backend, chunk, cache, workspace)?;
+                self.look_at(0, run)?;
+            } else {
+                model.prefill(backend, chunk, cache, workspace, None)?;
+            }
             self.report_numerics(observer);
             observer.prefill(done, prompt.len());
         }
@@ -198,7 +204,10 @@ impl<B: Backend> Session<B> {
             if observer.cancelled() {
                 return Ok(Finish::Cancelled);
             }
-            let id = run.chain.sample(&mut self.logits, &run.history, &mut run.rng)?;
+            let id = match run.largest.take() {
+                Some(largest) => Chain::likeliest(largest, self.logits.len())?,
+                None => run.chain.sample(&mut self.logits, &run.history, &mut run.rng)?,
+            };
             if run.timings.first_token.is_zero() {
                 run.timings.first_token = start.elapsed();
                 run.first = Some(Instant::now());
@@ -230,22 +239,35 @@ impl<B: Backend> Session<B> {
     /// The logits behind the last token chosen, of which `left` more are wanted at most: from the pass that has
     /// verified a draft, or from a new one.
     fn next_logits(&mut self, run: &mut Run, left: usize) -> Result<(), EngineError> {
-        let Self { backend, model, cache, workspace, logits, .. } = self;
+        let Self { backend, model, cache, workspace, .. } = self;
         if let Some(row) = run.lookup.chosen(&run.history) {
-            return Ok(model.logits_of(backend, row, workspace, logits)?);
+            return self.look_at(row, run);
         }
         // All but the last token are certain; what was drafted beyond them is not what was chosen.
         cache.truncate(run.history.len() - 1);
         let left = left.min(cache.max_len() - run.history.len());
         let rows = run.lookup.rows(&run.history, left.saturating_sub(1));
         model.decode_rows(backend, rows, cache, workspace)?;
-        Ok(model.logits_of(backend, 0, workspace, logits)?)
+        self.look_at(0, run)
+    }
+
+    /// Brings what is needed of the workspace's logits to the host: all of row `row`, or where its largest one is.
+    fn look_at(&mut self, row: usize, run: &mut Run) -> Result<(), EngineError> {
+        let Self { backend, model, workspace, logits, .. } = self;
+        if run.chain.is_argmax() {
+            run.largest = Some(model.largest_of(backend, row, workspace, logits)?);
+        } else {
+            model.logits_of(backend, row, workspace, logits)?;
+        }
+        Ok(())
     }
 }
 
 /// State of one generation.
 struct Run {
     chain: Chain,
+    /// Where the next token's largest logit is, if no more of them is needed.
+    largest: Option<Largest>,
     rng: SeededRng,
     decoder: StreamDecoder,
     stop: StopMatcher,
@@ -262,6 +284,7 @@ impl Run {
     fn new(request: &Request, lookup: usize) -> Result<Self, EngineError> {
         Ok(Self {
             chain: Chain::new(&request.sampling)?,
+            largest: None,
             rng: SeededRng::new(request.sampling.seed),
             decoder: StreamDecoder::new(true),
             stop: StopMatcher::new(&request.stop),

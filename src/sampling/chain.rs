@@ -7,6 +7,7 @@ use super::penalties::Penalties;
 use super::rng::RandomSource;
 use super::sampler::{Categorical, Sampler};
 use super::{Result, SamplingError};
+use crate::core::Largest;
 
 /// Penalties, temperature, top-k, top-p, min-p and the draw, in this order (that of Hugging Face's
 /// `transformers`). Top-k in fact runs before the temperature, which does not change who the k likeliest are:
@@ -59,6 +60,24 @@ impl Chain {
         Ok(Self { penalties, random: Some(random) })
     }
 
+    /// Whether the choice is the largest logit always, as it comes from the model: then [`Self::likeliest`] is all that
+    /// it takes.
+    pub fn is_argmax(&self) -> bool {
+        self.random.is_none() && self.penalties.is_off()
+    }
+
+    /// The token with the largest of `vocab` logits, the lowest id of equals.
+    ///
+    /// # Errors
+    /// As [`Self::sample`].
+    pub fn likeliest(largest: Largest, vocab: usize) -> Result<u32> {
+        match largest {
+            Largest { nan: Some(token), .. } => Err(SamplingError::NanLogit { token }),
+            Largest { index: Some(id), .. } => Ok(id),
+            Largest { index: None, .. } => Err(SamplingError::NoCandidates { vocab }),
+        }
+    }
+
     /// Chooses the next token. `logits` has one value per token of the vocabulary and is left with the
     /// penalties applied; `history` holds all tokens so far, the prompt's included. Draws one random number,
     /// none if greedy.
@@ -70,7 +89,7 @@ impl Chain {
     /// are none.
     pub fn sample(&mut self, logits: &mut [f32], history: &[u32], rng: &mut dyn RandomSource) -> Result<u32> {
         self.penalties.apply(logits, history);
-        let likeliest = argmax(logits)?;
+        let likeliest = Self::likeliest(Largest::of(logits), logits.len())?;
         let Some(random) = &mut self.random else { return Ok(likeliest) };
         random.candidates.fill(logits);
         for filter in &random.filters {
@@ -79,21 +98,4 @@ impl Chain {
         let sampled = random.sampler.sample(&mut random.candidates, rng);
         sampled.ok_or(SamplingError::NoCandidates { vocab: logits.len() })
     }
-}
-
-/// The index of the largest logit, the lowest one of equals.
-fn argmax(logits: &[f32]) -> Result<u32> {
-    let mut max = f32::NEG_INFINITY;
-    let mut nan = false;
-    for &logit in logits {
-        nan |= logit.is_nan();
-        max = if logit > max { logit } else { max };
-    }
-    let position =
-        |found: &dyn Fn(f32) -> bool| (0..).zip(logits).find(|&(_, &l)| found(l)).map(|(id, _)| id);
-    if nan && let Some(token) = position(&f32::is_nan) {
-        return Err(SamplingError::NanLogit { token });
-    }
-    let none = SamplingError::NoCandidates { vocab: logits.len() };
-    if max == f32::NEG_INFINITY { Err(none) } else { position(&|logit| logit == max).ok_or(none) }
 }

@@ -54,6 +54,10 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME", default_value = "cpu")]
     pub backend: BackendName,
 
+    /// OpenCL device: its number in `generate --list-devices`, or a part of its name
+    #[arg(long, value_name = "N|NAME")]
+    pub device: Option<String>,
+
     /// Threads of the cpu backend [default: the number of fast cores]
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = threads)]
     pub threads: Vec<usize>,

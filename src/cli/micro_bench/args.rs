@@ -69,6 +69,10 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME", default_value = "cpu")]
     pub backend: BackendName,
 
+    /// OpenCL device: its number in `generate --list-devices`, or a part of its name
+    #[arg(long, value_name = "N|NAME")]
+    pub device: Option<String>,
+
     /// Instruction set of the cpu backend [default: the best that this CPU has]
     #[arg(long, value_name = "NAME", value_parser = isa)]
     pub isa: Option<Isa>,

@@ -39,14 +39,30 @@ impl CachePlace {
         match self {
             CachePlace::Off => Vec::new(),
             CachePlace::Directory(dir) => vec![dir.clone()],
-            CachePlace::Automatic => {
-                let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-                let own = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-                let own = own.map(|dir| dir.join("llm_rs2"));
-                [Some(model.join(HIDDEN)), own].into_iter().flatten().collect()
-            }
+            CachePlace::Automatic => [Some(model.join(HIDDEN)), own_directory()].into_iter().flatten().collect(),
         }
     }
+
+    /// The directories for what was compiled for a device, the preferred one first. It does not belong to a model, so
+    /// the person's cache directory comes before the folder beside `model`; a phone's shell has the latter alone.
+    pub fn kernel_directories(&self, model: Option<&Path>) -> Vec<PathBuf> {
+        let places = match self {
+            CachePlace::Off => Vec::new(),
+            CachePlace::Directory(dir) => vec![dir.clone()],
+            CachePlace::Automatic => {
+                let beside = model.map(|m| if m.is_dir() { m } else { m.parent().unwrap_or(m) });
+                [own_directory(), beside.map(|m| m.join(HIDDEN))].into_iter().flatten().collect()
+            }
+        };
+        places.into_iter().map(|dir| dir.join("opencl")).collect()
+    }
+}
+
+/// The person's cache directory.
+fn own_directory() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let own = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    own.map(|dir| dir.join("llm_rs2"))
 }
 
 /// A file under a name of its own, which becomes `target` when it is whole, and goes when it does not get there.

@@ -6,7 +6,7 @@ use super::numerics::{look, look_from};
 use super::weights::{LoadProgress, Weights};
 use super::workspace::Workspace;
 use super::{attention, ffn};
-use crate::core::{Backend, CoreError, DType, KvCache, LinearPart, Result};
+use crate::core::{Backend, CoreError, DType, KvCache, Largest, LinearPart, Result};
 use crate::format::TensorSource;
 use crate::models::ModelConfig;
 use crate::models::ModelError;
@@ -81,11 +81,29 @@ impl<B: Backend> Llama<B> {
         ws: &mut Workspace<B>,
         logits: Option<&mut [f32]>,
     ) -> Result<()> {
-        let from = if logits.is_some() { ids.len().saturating_sub(1) } else { ids.len() };
-        self.layers(backend, ids, from..ids.len(), cache, ws)?;
-        let Some(logits) = logits.filter(|_| !ids.is_empty()) else { return Ok(()) };
-        self.head(backend, ws, 0, 1)?;
-        backend.download(&ws.logits, 0, logits)
+        match logits.filter(|_| !ids.is_empty()) {
+            None => self.layers(backend, ids, ids.len()..ids.len(), cache, ws),
+            Some(logits) => {
+                self.prefill_last(backend, ids, cache, ws)?;
+                backend.download(&ws.logits, 0, logits)
+            }
+        }
+    }
+
+    /// As [`Self::prefill`] of at least one token, with the logits of the last one left in `ws`, as row 0 for
+    /// [`Self::logits_of`] and [`Self::largest_of`].
+    ///
+    /// # Errors
+    /// As [`Self::prefill`].
+    pub fn prefill_last(
+        &self,
+        backend: &B,
+        ids: &[u32],
+        cache: &mut KvCache<B::Buffer>,
+        ws: &mut Workspace<B>,
+    ) -> Result<()> {
+        self.layers(backend, ids, ids.len().saturating_sub(1)..ids.len(), cache, ws)?;
+        self.head(backend, ws, 0, ids.len().min(1))
     }
 
     /// Takes in one token and gives the logits that follow it.
@@ -132,12 +150,31 @@ impl<B: Backend> Llama<B> {
     /// # Errors
     /// [`CoreError::Mismatch`] if it had no such token, or `logits` is not `vocab_size` long.
     pub fn logits_of(&self, backend: &B, row: usize, ws: &Workspace<B>, logits: &mut [f32]) -> Result<()> {
-        let op = "logits_of";
+        self.check_row("logits_of", row, ws, logits)?;
+        backend.download(&ws.logits, row, logits)
+    }
+
+    /// The largest of the logits that [`Self::logits_of`] would give; `scratch` is as long as they are.
+    ///
+    /// # Errors
+    /// As [`Self::logits_of`].
+    pub fn largest_of(
+        &self,
+        backend: &B,
+        row: usize,
+        ws: &Workspace<B>,
+        scratch: &mut [f32],
+    ) -> Result<Largest> {
+        self.check_row("largest_of", row, ws, scratch)?;
+        backend.largest(&ws.logits, row, scratch)
+    }
+
+    fn check_row(&self, op: &'static str, row: usize, ws: &Workspace<B>, logits: &[f32]) -> Result<()> {
         CoreError::expect_eq(op, "logits", logits.len(), self.config.vocab_size)?;
         if row >= ws.logits.rows() {
             return Err(CoreError::Mismatch { op, what: "row", got: row, expected: ws.logits.rows() });
         }
-        backend.download(&ws.logits, row, logits)
+        Ok(())
     }
 
     /// As [`Self::prefill`], but gives the logits of every position, in order, to `sink`; the output matrix is

@@ -1,0 +1,51 @@
+// Linear layers for a token, or a few: the whole weight is read for each. Needs tiles of TILE rows and columns in whole
+// blocks of 32.
+//
+// A work-group takes a tile: LANES work-items side by side have four rows each, and SLICES of them share the blocks of
+// these, which are added up in the end. Neighbours read neighbouring memory; activations are the same for all lanes.
+
+#define LANES (TILE / 4)
+
+#ifdef PERTURB_LINEAR_ROW
+#define PERTURBED 1.01f *
+#else
+#define PERTURBED
+#endif
+
+#define ADD(c, wt) sum += wt * xb[c];
+
+#define ROW(FORMAT)                                                                                                \
+    __kernel __attribute__((reqd_work_group_size(LANES, SLICES, 1))) void linear_row_##FORMAT(WEIGHT, OPERANDS)    \
+    {                                                                                                              \
+        __local float4 sums[SLICES * LANES];                                                                       \
+        const uint lane = get_local_id(0);                                                                         \
+        const uint slice = get_local_id(1);                                                                        \
+        const uint tile = get_group_id(0);                                                                         \
+        const uint token = get_group_id(2);                                                                        \
+        __global const float *xt = x + (ulong)token * cols;                                                        \
+        BEGIN_##FORMAT;                                                                                            \
+        float4 sum = 0.0f;                                                                                         \
+        for (uint b = slice; b < blocks; b += SLICES) {                                                            \
+            __global const float *xb = xt + b * 32;                                                                \
+            BLOCK_##FORMAT(ADD)                                                                                    \
+        }                                                                                                          \
+        sums[slice * LANES + lane] = sum;                                                                          \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
+        for (uint distance = SLICES / 2; distance > 0; distance /= 2) {                                            \
+            if (slice < distance) {                                                                                \
+                sums[slice * LANES + lane] += sums[(slice + distance) * LANES + lane];                             \
+            }                                                                                                      \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
+        }                                                                                                          \
+        if (slice == 0) {                                                                                          \
+            const float4 total = PERTURBED sums[lane];                                                             \
+            put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);        \
+        }                                                                                                          \
+    }
+
+ROW(f32)
+ROW(f16)
+ROW(bf16)
+ROW(q8_0)
+ROW(q4_0)
+ROW(q4_1)

@@ -1,0 +1,55 @@
+// RMSNorm: out = x / sqrt(mean(x^2) + eps) * gain, row by row (Zhang and Sennrich 2019, arXiv 1910.07467).
+
+#ifdef PERTURB_RMS_NORM
+#define PERTURBED 1.01f *
+#else
+#define PERTURBED
+#endif
+
+// One work-group of GROUP a row.
+__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
+rms_norm(__global const float *restrict x, __global const float *restrict gain, __global float *restrict out,
+         const uint cols, const float eps)
+{
+    __local float sums[GROUP];
+    const uint lane = get_local_id(0);
+    const ulong row = (ulong)get_group_id(0) * cols;
+    float sum = 0.0f;
+    for (uint i = lane; i < cols; i += GROUP) {
+        const float v = x[row + i];
+        sum += v * v;
+    }
+    sums[lane] = sum;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint distance = GROUP / 2; distance > 0; distance /= 2) {
+        if (lane < distance) {
+            sums[lane] += sums[lane + distance];
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const float inverse = PERTURBED 1.0f / sqrt(sums[0] / (float)cols + eps);
+    for (uint i = lane; i < cols; i += GROUP) {
+        out[row + i] = x[row + i] * inverse * gain[i];
+    }
+}
+
+// One work-item a row: needs nothing of a device.
+__kernel void rms_norm_plain(__global const float *restrict x, __global const float *restrict gain,
+                             __global float *restrict out, const uint cols, const float eps, const uint rows)
+{
+    if (get_global_id(0) >= rows) {
+        return;
+    }
+    const ulong row = (ulong)get_global_id(0) * cols;
+    float sum = 0.0f;
+    for (uint i = 0; i < cols; i++) {
+        sum += x[row + i] * x[row + i];
+    }
+#ifdef PERTURB_RMS_NORM_PLAIN
+    sum *= 1.01f;
+#endif
+    const float inverse = 1.0f / sqrt(sum / (float)cols + eps);
+    for (uint i = 0; i < cols; i++) {
+        out[row + i] = x[row + i] * inverse * gain[i];
+    }
+}

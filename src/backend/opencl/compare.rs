@@ -1,0 +1,217 @@
+//! One operation on the device and on the reference backend, from the same numbers.
+
+use std::ops::Range;
+
+use super::OpenClBackend;
+use crate::backend::reference::ReferenceBackend;
+use crate::core::{Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape, Tensor};
+use crate::quant::rows::RowReader;
+use crate::quant::{quantize_row, row_bytes};
+
+/// What is compared. Sizes are tokens (`rows`) and lengths of rows (`cols`).
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// `rms_norm`.
+    RmsNorm { rows: usize, cols: usize },
+    /// `linear` with and without a bias, two weights at once: `outs` features each.
+    Linear { format: DType, tokens: usize, cols: usize, outs: usize },
+    /// `embed`.
+    Embed { format: DType, vocab: usize, cols: usize, tokens: usize },
+    /// `rope`.
+    Rope { rows: usize, heads: usize, head_dim: usize },
+    /// `kv_append` of `at` slots and of `rows` more, `kv_repack` of what is in `keep`, and `attention` of the last
+    /// rows over that.
+    Attention {
+        dtype: DType,
+        kv_heads: usize,
+        group: usize,
+        head_dim: usize,
+        at: usize,
+        rows: usize,
+        keep: Vec<Range<usize>>,
+    },
+    /// `swiglu`.
+    Swiglu { rows: usize, cols: usize },
+    /// `add`.
+    Add { rows: usize, cols: usize },
+    /// `copy_rows`.
+    CopyRows { from: usize, count: usize, cols: usize },
+}
+
+impl Operation {
+    /// The largest error of an element, as a share of the largest one that is right. Infinite where one side is not
+    /// finite and the other is.
+    ///
+    /// # Errors
+    /// What either backend reports.
+    pub fn error(&self, gpu: &OpenClBackend) -> Result<f64> {
+        let got = self.run(gpu, false)?;
+        let right = self.run(&ReferenceBackend, true)?;
+        CoreError::expect_eq("compare", "length", got.len(), right.len())?;
+        Ok(distance(&got, &right))
+    }
+
+    /// The name of the kernel family.
+    pub fn kernel(&self) -> &'static str {
+        match self {
+            Self::RmsNorm { .. } => "rms_norm",
+            Self::Linear { .. } => "linear",
+            Self::Embed { .. } => "embed",
+            Self::Rope { .. } => "rope",
+            Self::Attention { .. } => "attention",
+            Self::Swiglu { .. } => "swiglu",
+            Self::Add { .. } => "add",
+            Self::CopyRows { .. } => "copy",
+        }
+    }
+
+    /// All elements of the result. With `wide` block formats are used as the f32 values that they stand for: the
+    /// reference would round activations to int8 where it meets such a weight, and this backend does not.
+    fn run<B: Backend>(&self, b: &B, wide: bool) -> Result<Vec<f32>> {
+        match self {
+            &Self::RmsNorm { rows, cols } => {
+                let x = tensor(b, 1, rows, cols)?;
+                let gain = HostTensor::from_f32("gain", Shape::from([cols]), &numbers(2, cols))?;
+                let gain = b.prepare(&gain, DType::F32)?;
+                let mut out = b.tensor(rows, cols)?;
+                b.rms_norm(&x, &gain, 1e-5, &mut out)?;
+                values(b, &out)
+            }
+            &Self::Linear { format, tokens, cols, outs } => {
+                let x = tensor(b, 1, tokens, cols)?;
+                let [first, second] = [weight(b, format, outs, cols, 2, wide)?, weight(b, format, outs, cols, 3, wide)?];
+                let bias = HostTensor::from_f32("bias", Shape::from([outs]), &numbers(4, outs))?;
+                let bias = b.prepare(&bias, DType::F32)?;
+                let (mut plain, mut biased) = (b.tensor(tokens, outs)?, b.tensor(tokens, outs)?);
+                b.linear(
+                    &x,
+                    &mut [
+                        LinearPart { weight: &first, bias: None, out: &mut plain },
+                        LinearPart { weight: &second, bias: Some(&bias), out: &mut biased },
+                    ],
+                )?;
+                Ok([values(b, &plain)?, values(b, &biased)?].concat())
+            }
+            &Self::Embed { format, vocab, cols, tokens } => {
+                let table = weight(b, format, vocab, cols, 1, wide)?;
+                let ids: Vec<u32> = (0..tokens).map(|t| ((t * 7919 + vocab - 1) % vocab) as u32).collect();
+                let mut out = b.tensor(tokens, cols)?;
+                b.embed(&table, &ids, &mut out)?;
+                values(b, &out)
+            }
+            &Self::Rope { rows, heads, head_dim } => {
+                let mut x = tensor(b, 1, rows, heads * head_dim)?;
+                let angles = tensor(b, 2, rows, head_dim)?;
+                b.rope(&mut x, &angles)?;
+                values(b, &x)
+            }
+            Self::Attention { dtype, kv_heads, group, head_dim, at, rows, keep } => {
+                attention(b, (*dtype, *kv_heads, *group, *head_dim), *at, *rows, keep)
+            }
+            &Self::Swiglu { rows, cols } => {
+                let (gate, up) = (tensor(b, 1, rows, cols)?, tensor(b, 2, rows, cols)?);
+                let mut out = b.tensor(rows, cols)?;
+                b.swiglu(&gate, &up, &mut out)?;
+                values(b, &out)
+            }
+            &Self::Add { rows, cols } => {
+                let (x, mut acc) = (tensor(b, 1, rows, cols)?, tensor(b, 2, rows, cols)?);
+                b.add(&x, &mut acc)?;
+                values(b, &acc)
+            }
+            &Self::CopyRows { from, count, cols } => {
+                let (src, mut dst) = (tensor(b, 1, from + count + 1, cols)?, b.tensor(count + 2, cols)?);
+                b.copy_rows(&src, from, count, &mut dst)?;
+                values(b, &dst)
+            }
+        }
+    }
+}
+
+fn attention<B: Backend>(
+    b: &B,
+    (dtype, kv_heads, group, head_dim): (DType, usize, usize, usize),
+    at: usize,
+    rows: usize,
+    keep: &[Range<usize>],
+) -> Result<Vec<f32>> {
+    let width = kv_heads * head_dim;
+    let layer = |layout: &KvLayout| -> Result<KvLayer<B::Buffer>> {
+        let len = layout.elements().unwrap_or(usize::MAX);
+        Ok(KvLayer { k: b.alloc(dtype, len)?, v: b.alloc(dtype, len)? })
+    };
+    let before = KvLayout { dtype, kv_heads, head_dim, capacity: at };
+    let kept: usize = keep.iter().map(ExactSizeIterator::len).sum();
+    let after = KvLayout { capacity: kept + rows + 3, ..before };
+    let (mut old, mut new) = (layer(&before)?, layer(&after)?);
+    b.kv_append(&tensor(b, 1, at, width)?, &tensor(b, 2, at, width)?, &mut old, &before, 0)?;
+    b.kv_repack(&old, &before, keep, &mut new, &after)?;
+    b.kv_append(&tensor(b, 3, rows, width)?, &tensor(b, 4, rows, width)?, &mut new, &after, kept)?;
+    let q = tensor(b, 5, rows, width * group)?;
+    let mut out = b.tensor(rows, width * group)?;
+    b.attention(&q, &new, &after, kept, &mut out)?;
+    values(b, &out)
+}
+
+/// Numbers in -1..1 from a linear congruential generator (Knuth's MMIX constants).
+pub(super) fn numbers(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+pub(super) fn tensor<B: Backend>(b: &B, seed: u64, rows: usize, cols: usize) -> Result<Tensor<B::Buffer>> {
+    let mut t = b.tensor(rows, cols)?;
+    b.upload(&numbers(seed, rows * cols), &mut t, 0)?;
+    Ok(t)
+}
+
+pub(super) fn values<B: Backend>(b: &B, t: &Tensor<B::Buffer>) -> Result<Vec<f32>> {
+    let mut out = vec![0.0; t.rows() * t.cols()];
+    b.download(t, 0, &mut out)?;
+    Ok(out)
+}
+
+/// A random matrix that is stored in `format`.
+pub(super) fn stored(format: DType, rows: usize, cols: usize, seed: u64) -> Result<HostTensor> {
+    let row = row_bytes(format, cols);
+    let mut bytes = vec![0; rows * row];
+    for (r, out) in bytes.chunks_exact_mut(row.max(1)).enumerate() {
+        quantize_row(format, &numbers(seed + 1000 * r as u64, cols), out)?;
+    }
+    // Rows of block formats are whole blocks in a file; a matrix with other rows is stored as floats and converted.
+    if cols.is_multiple_of(format.block_len()) {
+        return HostTensor::new("w", format, Shape::from([rows, cols]), bytes.into());
+    }
+    let values: Vec<f32> = (0..rows).flat_map(|r| numbers(seed + 1000 * r as u64, cols)).collect();
+    HostTensor::from_f32("w", Shape::from([rows, cols]), &values)
+}
+
+fn weight<B: Backend>(b: &B, format: DType, rows: usize, cols: usize, seed: u64, wide: bool) -> Result<B::Weight> {
+    let tensor = stored(format, rows, cols, seed)?;
+    if !(wide && format.is_quantized()) {
+        return b.prepare(&tensor, format);
+    }
+    let mut all = Vec::with_capacity(rows * cols);
+    let mut reader = RowReader::new(&tensor, format);
+    let mut row = vec![0.0; cols];
+    for r in 0..rows {
+        crate::quant::dequantize_row(format, reader.row(r)?, &mut row)?;
+        all.extend_from_slice(&row);
+    }
+    b.prepare(&HostTensor::from_f32("w", Shape::from([rows, cols]), &all)?, DType::F32)
+}
+
+fn distance(got: &[f32], right: &[f32]) -> f64 {
+    let largest = right.iter().filter(|v| v.is_finite()).fold(0.0f64, |m, &v| m.max(f64::from(v.abs())));
+    let each = got.iter().zip(right).map(|(&g, &r)| match (g.is_finite(), r.is_finite()) {
+        (true, true) => f64::from((g - r).abs()),
+        (false, false) if g.is_nan() == r.is_nan() && (g.is_nan() || g == r) => 0.0,
+        _ => f64::INFINITY,
+    });
+    let worst = each.fold(0.0, f64::max);
+    if worst == 0.0 { 0.0 } else { worst / largest.max(1e-30) }
+}

@@ -1,0 +1,308 @@
+//! The OpenCL backend: a whole model on a GPU, or on whatever else speaks OpenCL 1.2.
+//!
+//! Every operation puts kernels into one in-order queue and returns; only [`Backend::download`] waits. All arithmetic
+//! is f32; weights are read in their own format (`kernels/linear.cl`), and activations are not quantized. Kernels are
+//! in `kernels/*.cl` and compiled on the device, once: the result is kept ([`DeviceCache`]).
+//!
+//! The library is loaded when a backend is made, and never linked: a machine without one gets a sentence.
+
+mod argmax;
+mod buffer;
+mod cache;
+mod compare;
+mod device;
+mod error;
+mod kernel;
+mod kernels;
+mod library;
+mod linear;
+mod attention;
+mod ops;
+mod profile;
+mod program;
+mod runtime;
+mod self_test;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+pub use buffer::{MappedGuard, OpenClBuffer};
+pub use cache::DeviceCache;
+pub use device::{Device, DeviceKind};
+pub use error::OpenClError;
+pub use profile::KernelTime;
+pub use runtime::Counters;
+pub use weights::OpenClWeight;
+
+use crate::core::{Backend, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Tensor};
+use buffer::Memory;
+use kernels::{Kernels, RowProgram};
+use runtime::Runtime;
+use self_test::Verdict;
+
+/// How to make an [`OpenClBackend`].
+#[derive(Clone, Debug, Default)]
+pub struct OpenClOptions {
+    /// The device: its number in [`Device::list`], or a part of its name; by default the first GPU, else the first
+    /// device.
+    pub device: Option<String>,
+    /// Where compiled programs are kept.
+    pub cache: DeviceCache,
+    /// Take the time of every kernel.
+    pub profile: bool,
+    /// For tests: this kernel is to compute wrongly, so that what should notice can be seen to.
+    #[doc(hidden)]
+    pub perturb: Option<String>,
+    /// For tests: trust the device, and use the fastest form of every kernel.
+    #[doc(hidden)]
+    pub trust: bool,
+    /// For tests: buffers of at most so many bytes, whatever the device allows.
+    #[doc(hidden)]
+    pub max_buffer: Option<u64>,
+    /// For tests: only the kernels that need nothing of a device.
+    #[doc(hidden)]
+    pub plain: bool,
+}
+
+/// Computes on an OpenCL device.
+pub struct OpenClBackend {
+    // Kernels and memory hold the runtime too, which goes last.
+    kernels: Kernels,
+    scratch: Mutex<Scratch>,
+    runtime: Arc<Runtime>,
+    forms: Forms,
+    warning: Option<String>,
+}
+
+/// Which kernels of a family are used, where there is a choice; without any, the plain ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Forms {
+    norm: bool,
+    row: bool,
+    tile: bool,
+    attention_split: bool,
+    attention_tile: bool,
+}
+
+impl Forms {
+    const ALL: Self = Self { norm: true, row: true, tile: true, attention_split: true, attention_tile: true };
+    const PLAIN: Self =
+        Self { norm: false, row: false, tile: false, attention_split: false, attention_tile: false };
+}
+
+/// Memory that operations use within themselves; the queue's order keeps one use from the next.
+#[derive(Default)]
+struct Scratch {
+    ids: Option<Memory>,
+    /// What attention over spans of slots found.
+    spans: Option<Memory>,
+    /// What groups found of the largest value, and the answer.
+    found: Option<Memory>,
+}
+
+impl OpenClBackend {
+    /// Opens a device and compiles the kernels for it, or takes them from the cache.
+    ///
+    /// # Errors
+    /// [`OpenClError`]: no library, no such device, a device that cannot run the kernels.
+    pub fn new(options: OpenClOptions) -> Result<Self, OpenClError> {
+        let mut device = Device::choose(options.device.as_deref())?;
+        if let Some(most) = options.max_buffer {
+            device.max_buffer = device.max_buffer.min(most);
+        }
+        let runtime = Arc::new(Runtime::new(device, options.profile)?);
+        let kernels = Kernels::new(&runtime, &options.cache, options.perturb.as_deref())?;
+        let forms = if options.plain { Forms::PLAIN } else { Forms::ALL };
+        let mut gpu = Self { kernels, scratch: Mutex::default(), runtime, forms, warning: None };
+        if !options.trust && !options.plain {
+            gpu.get_to_know(&options)?;
+        }
+        Ok(gpu)
+    }
+
+    /// Learns from the cache, or by trying, which kernels to use on this device.
+    fn get_to_know(&mut self, options: &OpenClOptions) -> Result<(), OpenClError> {
+        let perturb = options.perturb.as_deref();
+        let key = kernels::verdict_key(&self.runtime, perturb);
+        let runtime = self.runtime.clone();
+        let build = |slices| RowProgram::build(&runtime, &options.cache, perturb, slices);
+        let known = options.cache.load(&key).and_then(|b| Verdict::from_text(str::from_utf8(&b).ok()?));
+        let verdict = match known {
+            Some(verdict) => {
+                self.forms = verdict.forms;
+                if verdict.forms.row && verdict.slices != kernels::most_slices(&self.runtime) {
+                    self.kernels.linear_row = build(verdict.slices).ok();
+                }
+                verdict
+            }
+            None => {
+                let verdict = self_test::examine(self, &build)?;
+                options.cache.store(&key, verdict.to_text().as_bytes());
+                verdict
+            }
+        };
+        self.warning = verdict.judge(&self.runtime.device.name)?;
+        Ok(())
+    }
+
+    /// What a person should know of the device, if its self-test found something.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.runtime.device
+    }
+
+    /// What was done so far: launches, transfers, waits.
+    pub fn counters(&self) -> Counters {
+        self.runtime.counters()
+    }
+
+    /// Keeps counting, and taking times, of what happens on the device when the backend itself has been given away.
+    pub fn monitor(&self) -> Monitor {
+        Monitor(self.runtime.clone())
+    }
+
+    /// Waits until everything that was asked for is done.
+    ///
+    /// # Errors
+    /// What went wrong on the device.
+    pub fn finish(&self) -> Result<(), OpenClError> {
+        self.runtime.finish()
+    }
+}
+
+/// A view of what a backend does.
+pub struct Monitor(Arc<Runtime>);
+
+impl Monitor {
+    /// What was done so far: launches, transfers, waits.
+    pub fn counters(&self) -> Counters {
+        self.0.counters()
+    }
+
+    /// The time of every kernel so far, the longest first; empty unless [`OpenClOptions::profile`] is set.
+    ///
+    /// # Errors
+    /// What went wrong on the device.
+    pub fn times(&self) -> Result<Vec<(&'static str, KernelTime)>, OpenClError> {
+        self.0.times()
+    }
+}
+
+impl Backend for OpenClBackend {
+    type Buffer = OpenClBuffer;
+    type Weight = OpenClWeight;
+
+    fn name(&self) -> &'static str {
+        "opencl"
+    }
+
+    fn describe(&self) -> String {
+        let d = &self.runtime.device;
+        format!("opencl: {}, {} compute units, driver {}", d.name, d.units, d.driver)
+    }
+
+    fn alloc(&self, dtype: DType, len: usize) -> Result<OpenClBuffer> {
+        OpenClBuffer::new(&self.runtime, dtype, len)
+    }
+
+    fn upload(&self, values: &[f32], dst: &mut Tensor<OpenClBuffer>, row: usize) -> Result<()> {
+        ops::upload(values, dst, row)
+    }
+
+    fn download(&self, src: &Tensor<OpenClBuffer>, row: usize, dst: &mut [f32]) -> Result<()> {
+        ops::download(src, row, dst)
+    }
+
+    fn prepare(&self, tensor: &HostTensor, format: DType) -> Result<OpenClWeight> {
+        OpenClWeight::new(&self.runtime, tensor, format)
+    }
+
+    fn embed(&self, table: &OpenClWeight, ids: &[u32], out: &mut Tensor<OpenClBuffer>) -> Result<()> {
+        ops::embed(self, table, ids, out)
+    }
+
+    fn rms_norm(
+        &self,
+        x: &Tensor<OpenClBuffer>,
+        gain: &OpenClWeight,
+        eps: f32,
+        out: &mut Tensor<OpenClBuffer>,
+    ) -> Result<()> {
+        ops::rms_norm(self, x, gain, eps, out)
+    }
+
+    fn linear(&self, x: &Tensor<OpenClBuffer>, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
+        linear::linear(self, x, parts)
+    }
+
+    fn rope(&self, x: &mut Tensor<OpenClBuffer>, angles: &Tensor<OpenClBuffer>) -> Result<()> {
+        ops::rope(self, x, angles)
+    }
+
+    fn kv_append(
+        &self,
+        k: &Tensor<OpenClBuffer>,
+        v: &Tensor<OpenClBuffer>,
+        cache: &mut KvLayer<OpenClBuffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()> {
+        ops::kv_append(self, k, v, cache, layout, at)
+    }
+
+    fn kv_repack(
+        &self,
+        src: &KvLayer<OpenClBuffer>,
+        from: &KvLayout,
+        keep: &[Range<usize>],
+        dst: &mut KvLayer<OpenClBuffer>,
+        to: &KvLayout,
+    ) -> Result<()> {
+        ops::kv_repack(self, src, from, keep, dst, to)
+    }
+
+    fn attention(
+        &self,
+        q: &Tensor<OpenClBuffer>,
+        cache: &KvLayer<OpenClBuffer>,
+        layout: &KvLayout,
+        at: usize,
+        out: &mut Tensor<OpenClBuffer>,
+    ) -> Result<()> {
+        attention::attention(self, q, cache, layout, at, out)
+    }
+
+    fn swiglu(
+        &self,
+        gate: &Tensor<OpenClBuffer>,
+        up: &Tensor<OpenClBuffer>,
+        out: &mut Tensor<OpenClBuffer>,
+    ) -> Result<()> {
+        ops::swiglu(self, gate, up, out)
+    }
+
+    fn add(&self, x: &Tensor<OpenClBuffer>, acc: &mut Tensor<OpenClBuffer>) -> Result<()> {
+        ops::add(self, x, acc)
+    }
+
+    fn copy_rows(
+        &self,
+        src: &Tensor<OpenClBuffer>,
+        from: usize,
+        count: usize,
+        dst: &mut Tensor<OpenClBuffer>,
+    ) -> Result<()> {
+        ops::copy_rows(self, src, from, count, dst)
+    }
+
+    fn largest(&self, x: &Tensor<OpenClBuffer>, row: usize, _scratch: &mut [f32]) -> Result<Largest> {
+        argmax::largest(self, x, row)
+    }
+}

@@ -1,0 +1,321 @@
+//! The operations: operands are checked, then a kernel goes into the queue.
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::buffer::{Memory, OpenClBuffer};
+use super::error::OpenClError;
+use super::kernel::{Arg, Kernel};
+use super::kernels::{Kernels, by_format};
+use super::weights::{BOUND, OpenClWeight};
+use super::{OpenClBackend, Scratch};
+use crate::core::{Buffer, CoreError, DType, KvLayer, KvLayout, PreparedWeight, Result, Tensor};
+
+pub(super) type T = Tensor<OpenClBuffer>;
+
+/// Work-items of a group in dimension 0 where others are in dimension 1.
+pub(super) const LINE: [usize; 3] = [64, 1, 1];
+
+pub(super) fn lock<X>(mutex: &Mutex<X>) -> MutexGuard<'_, X> {
+    // A panic in another caller leaves a kernel whose arguments the next operation sets.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The memory of an f32 tensor.
+pub(super) fn f32s<'a>(op: &'static str, t: &'a T) -> Result<Arg<'a>> {
+    match t.buffer().dtype() {
+        DType::F32 => Ok(Arg::Memory(t.buffer().memory())),
+        dtype => Err(CoreError::Unsupported { op, dtype }),
+    }
+}
+
+/// Sets a kernel's arguments from number `first` on and puts it into the queue.
+///
+/// # Safety
+/// As [`Kernel::set`] and [`Kernel::launch`].
+pub(super) unsafe fn run(
+    kernel: &mut Kernel,
+    first: usize,
+    args: &[Arg<'_>],
+    global: [usize; 3],
+    local: [usize; 3],
+) -> Result<()> {
+    // SAFETY: as the caller vouches. Operands outlive the launch: commands in the queue keep their memory.
+    unsafe {
+        kernel.set(first, args)?;
+        Ok(kernel.launch(global, local)?)
+    }
+}
+
+pub(super) fn n(v: usize) -> Arg<'static> {
+    // Buffers have fewer than 2^32 elements (`OpenClBuffer::new`), and so has whatever is counted of them.
+    Arg::U32(v as u32)
+}
+
+/// Tensors of the same columns.
+pub(super) fn same_cols(op: &'static str, a: &T, b: &T) -> Result<()> {
+    CoreError::expect_eq(op, "row length", b.cols(), a.cols())
+}
+
+/// Where `len` values from row `row` on begin, if they are within the tensor.
+pub(super) fn place(op: &'static str, t: &T, row: usize, len: usize) -> Result<usize> {
+    let have = t.buffer().len();
+    let start = row.checked_mul(t.cols()).filter(|&s| s <= have);
+    match start {
+        Some(start) if len <= have - start => Ok(start),
+        _ => Err(CoreError::Mismatch {
+            op,
+            what: "length",
+            got: len,
+            expected: have - start.unwrap_or(have),
+        }),
+    }
+}
+
+fn out_of_reach(op: &'static str, len: usize) -> CoreError {
+    CoreError::Mismatch { op, what: "length", got: len, expected: 0 }
+}
+
+pub(super) fn upload(values: &[f32], dst: &mut T, row: usize) -> Result<()> {
+    let op = "upload";
+    let start = place(op, dst, row, values.len())?;
+    f32s(op, dst)?;
+    // SAFETY: f32 values are plain bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
+    let done = dst.buffer_mut().memory_mut().write(4 * start, bytes);
+    Ok(done.ok_or_else(|| out_of_reach(op, values.len()))??)
+}
+
+pub(super) fn download(src: &T, row: usize, dst: &mut [f32]) -> Result<()> {
+    let op = "download";
+    let start = place(op, src, row, dst.len())?;
+    f32s(op, src)?;
+    let len = dst.len();
+    // SAFETY: f32 values are plain bytes, and any bytes are such values.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(dst.as_mut_ptr().cast::<u8>(), size_of_val(dst)) };
+    Ok(src.buffer().memory().read(4 * start, bytes).ok_or_else(|| out_of_reach(op, len))??)
+}
+
+/// See [`crate::core::Backend::embed`].
+pub(super) fn embed(gpu: &OpenClBackend, table: &OpenClWeight, ids: &[u32], out: &mut T) -> Result<()> {
+    let op = "embed";
+    CoreError::expect_eq(op, "row length", out.cols(), table.cols())?;
+    let vocab = table.rows();
+    if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
+        return Err(CoreError::BadToken { id, vocab });
+    }
+    out.set_rows(ids.len())?;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut scratch = lock(&gpu.scratch);
+    let memory = Scratch::at_least(&mut scratch.ids, &gpu.runtime, 4 * ids.len(), "token ids")?;
+    // SAFETY: numbers are plain bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(ids.as_ptr().cast::<u8>(), size_of_val(ids)) };
+    memory.write(0, bytes).ok_or_else(|| out_of_reach(op, ids.len()))??;
+    for part in &table.parts {
+        let kernel = &mut lock(&part.kernels).embed;
+        let kernel = match kernel {
+            Some(kernel) => kernel,
+            None => {
+                let mut fresh = Kernel::new(&gpu.kernels.embed, by_format!(table.dtype(), "embed_"))?;
+                // SAFETY: an embedding kernel begins with WEIGHT, its name is the format's, and it lives in the part.
+                unsafe { part.bind(&mut fresh)? };
+                kernel.insert(fresh)
+            }
+        };
+        let args = [Arg::Memory(memory), f32s(op, out)?];
+        // SAFETY: `ids` holds one for each row of the launch, `out` as many rows of `cols` (`set_rows`), and ids
+        // beyond the part's rows are passed over.
+        unsafe { run(kernel, BOUND, &args, [table.cols(), ids.len(), 1], LINE)? };
+    }
+    Ok(())
+}
+
+/// See [`crate::core::Backend::rms_norm`].
+pub(super) fn rms_norm(gpu: &OpenClBackend, x: &T, gain: &OpenClWeight, eps: f32, out: &mut T) -> Result<()> {
+    let op = "rms_norm";
+    same_cols(op, x, out)?;
+    let gain = gain.vector(op, x.cols())?;
+    out.set_rows(x.rows())?;
+    let Kernels { group, .. } = gpu.kernels;
+    let args = [f32s(op, x)?, Arg::Memory(gain), f32s(op, out)?, n(x.cols()), Arg::F32(eps), n(x.rows())];
+    // SAFETY: a group a row of `x` and `out`, which have the same columns as `gain`. The plain form counts its rows.
+    unsafe {
+        if gpu.forms.norm {
+            let global = [x.rows() * group, 1, 1];
+            run(&mut lock(&gpu.kernels.rms_norm), 0, &args[..5], global, [group, 1, 1])
+        } else {
+            run(&mut lock(&gpu.kernels.rms_norm_plain), 0, &args, [x.rows(), 1, 1], LINE)
+        }
+    }
+}
+
+/// See [`crate::core::Backend::rope`].
+pub(super) fn rope(gpu: &OpenClBackend, x: &mut T, angles: &T) -> Result<()> {
+    let op = "rope";
+    let head_dim = angles.cols();
+    CoreError::expect_eq(op, "row count", angles.rows(), x.rows())?;
+    CoreError::expect_eq(op, "half of a head", head_dim % 2, 0)?;
+    CoreError::expect_eq(op, "part of a head", x.cols() % head_dim.max(1), 0)?;
+    let args = [f32s(op, x)?, f32s(op, angles)?, n(x.cols()), n(head_dim / 2)];
+    // SAFETY: a work-item a pair of `x`, whose rows are whole heads; `angles` has as many rows, of a head each.
+    unsafe { run(&mut lock(&gpu.kernels.rope), 0, &args, [x.cols() / 2, x.rows(), 1], LINE) }
+}
+
+/// Checks that a cache buffer is what its layout says.
+pub(super) fn check_cache(op: &'static str, buffer: &OpenClBuffer, layout: &KvLayout) -> Result<()> {
+    if !matches!(layout.dtype, DType::F32 | DType::F16) || buffer.dtype() != layout.dtype {
+        return Err(CoreError::Unsupported { op, dtype: layout.dtype });
+    }
+    CoreError::expect_eq(op, "cache length", buffer.len(), layout.elements().unwrap_or(usize::MAX))
+}
+
+/// Checks that `rows` slots from `at` on exist.
+pub(super) fn check_slots(op: &'static str, at: usize, rows: usize, capacity: usize) -> Result<()> {
+    let end = at.checked_add(rows).unwrap_or(usize::MAX);
+    if end <= capacity {
+        return Ok(());
+    }
+    Err(CoreError::Mismatch { op, what: "last slot", got: end, expected: capacity })
+}
+
+/// See [`crate::core::Backend::kv_append`].
+pub(super) fn kv_append(
+    gpu: &OpenClBackend,
+    k: &T,
+    v: &T,
+    cache: &mut KvLayer<OpenClBuffer>,
+    layout: &KvLayout,
+    at: usize,
+) -> Result<()> {
+    let op = "kv_append";
+    let cols = layout.kv_heads * layout.head_dim;
+    CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
+    check_slots(op, at, k.rows(), layout.capacity)?;
+    for (source, target) in [(k, &cache.k), (v, &cache.v)] {
+        check_cache(op, target, layout)?;
+        CoreError::expect_eq(op, "columns", source.cols(), cols)?;
+    }
+    let args = [
+        f32s(op, k)?,
+        f32s(op, v)?,
+        Arg::Memory(cache.k.memory()),
+        Arg::Memory(cache.v.memory()),
+        n(cols),
+        n(layout.head_dim),
+        n(layout.slots()),
+        n(at),
+    ];
+    // SAFETY: a work-item an element of a row of `k` and `v`; slots `at..at + rows` are within the capacity, which is
+    // at most the slots that both caches have.
+    unsafe { run(&mut lock(gpu.kernels.kv_append.of(layout.dtype)), 0, &args, [cols, k.rows(), 1], LINE) }
+}
+
+/// See [`crate::core::Backend::kv_repack`].
+pub(super) fn kv_repack(
+    gpu: &OpenClBackend,
+    src: &KvLayer<OpenClBuffer>,
+    from: &KvLayout,
+    keep: &[Range<usize>],
+    dst: &mut KvLayer<OpenClBuffer>,
+    to: &KvLayout,
+) -> Result<()> {
+    let op = "kv_repack";
+    for (buffer, layout) in [(&src.k, from), (&src.v, from), (&dst.k, to), (&dst.v, to)] {
+        check_cache(op, buffer, layout)?;
+    }
+    CoreError::expect_eq(op, "heads", to.kv_heads, from.kv_heads)?;
+    CoreError::expect_eq(op, "head size", to.head_dim, from.head_dim)?;
+    if to.dtype != from.dtype {
+        return Err(CoreError::Unsupported { op, dtype: to.dtype });
+    }
+    let mut kept = 0usize;
+    for range in keep {
+        let count = range.end.checked_sub(range.start).unwrap_or(usize::MAX);
+        check_slots(op, range.start, count, from.capacity)?;
+        kept = kept.saturating_add(count);
+    }
+    check_slots(op, 0, kept, to.capacity)?;
+    let mut into = 0;
+    for range in keep {
+        let args = [
+            Arg::Memory(src.k.memory()),
+            Arg::Memory(src.v.memory()),
+            Arg::Memory(dst.k.memory()),
+            Arg::Memory(dst.v.memory()),
+            n(from.head_dim),
+            n(from.slots()),
+            n(to.slots()),
+            n(range.start),
+            n(into),
+            n(range.len()),
+        ];
+        let global = [range.len(), from.head_dim, from.kv_heads];
+        // SAFETY: slots of either side are within its capacity, as checked above; heads are as many in both.
+        unsafe { run(&mut lock(gpu.kernels.kv_repack.of(from.dtype)), 0, &args, global, LINE)? };
+        into += range.len();
+    }
+    Ok(())
+}
+
+/// See [`crate::core::Backend::swiglu`].
+pub(super) fn swiglu(gpu: &OpenClBackend, gate: &T, up: &T, out: &mut T) -> Result<()> {
+    let op = "swiglu";
+    same_cols(op, gate, up)?;
+    same_cols(op, gate, out)?;
+    CoreError::expect_eq(op, "row count", up.rows(), gate.rows())?;
+    out.set_rows(gate.rows())?;
+    let count = gate.rows() * gate.cols();
+    let args = [f32s(op, gate)?, f32s(op, up)?, f32s(op, out)?, n(count)];
+    // SAFETY: all three have `count` elements in use, beyond which the kernel does not go.
+    unsafe { run(&mut lock(&gpu.kernels.swiglu), 0, &args, [count, 1, 1], [gpu.kernels.group, 1, 1]) }
+}
+
+/// See [`crate::core::Backend::add`].
+pub(super) fn add(gpu: &OpenClBackend, x: &T, acc: &mut T) -> Result<()> {
+    let op = "add";
+    same_cols(op, x, acc)?;
+    CoreError::expect_eq(op, "row count", acc.rows(), x.rows())?;
+    let count = x.rows() * x.cols();
+    let args = [f32s(op, x)?, f32s(op, acc)?, n(count)];
+    // SAFETY: both have `count` elements in use, beyond which the kernel does not go.
+    unsafe { run(&mut lock(&gpu.kernels.add), 0, &args, [count, 1, 1], [gpu.kernels.group, 1, 1]) }
+}
+
+/// See [`crate::core::Backend::copy_rows`].
+pub(super) fn copy_rows(gpu: &OpenClBackend, src: &T, from: usize, count: usize, dst: &mut T) -> Result<()> {
+    let op = "copy_rows";
+    same_cols(op, src, dst)?;
+    let end = from.checked_add(count).unwrap_or(usize::MAX);
+    if end > src.rows() {
+        return Err(CoreError::Mismatch { op, what: "last row", got: end, expected: src.rows() });
+    }
+    dst.set_rows(count)?;
+    let elements = count * src.cols();
+    let args = [f32s(op, src)?, f32s(op, dst)?, n(from * src.cols()), n(elements)];
+    // SAFETY: rows `from..end` are in use in `src`, and `dst` has room for them.
+    unsafe { run(&mut lock(&gpu.kernels.copy), 0, &args, [elements, 1, 1], [gpu.kernels.group, 1, 1]) }
+}
+
+impl Scratch {
+    /// The memory in `held`, made anew if it is shorter than `bytes`: what was in it is lost then.
+    pub(super) fn at_least<'a>(
+        held: &'a mut Option<Memory>,
+        runtime: &std::sync::Arc<super::runtime::Runtime>,
+        bytes: usize,
+        what: &'static str,
+    ) -> Result<&'a mut Memory, OpenClError> {
+        match held {
+            Some(memory) if memory.bytes() >= bytes => {}
+            _ => *held = Some(Memory::new(runtime, bytes.next_power_of_two(), what)?),
+        }
+        // Filled in the line above where it was empty.
+        held.as_mut().ok_or(OpenClError::BufferTooLarge {
+            device: runtime.device.name.clone(),
+            what,
+            bytes: bytes as u64,
+            limit: runtime.device.max_buffer,
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! OpenCL devices: listing them, opening the one that is meant, and choosing between it and the CPU.
+
+use std::env;
+use std::io::stdout;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::notice::say;
+use super::output::Stream;
+use crate::backend::cpu::CpuBackend;
+use crate::backend::opencl::{Device, DeviceCache, DeviceKind, OpenClBackend, OpenClOptions};
+use crate::bench::{Budget, Case, Operator, measure};
+use crate::core::{Backend, DType};
+use crate::engine::CachePlace;
+use crate::models::ModelConfig;
+
+/// Names a kernel that is to compute wrongly: for tests of what should notice.
+const PERTURB: &str = "LLM_RS2_OPENCL_PERTURB";
+
+/// `--list-devices`: one line a device on standard output.
+pub fn list() -> Result<ExitCode> {
+    let mut out = Stream::new(Some(stdout()), true);
+    for (number, device) in Device::list()?.iter().enumerate() {
+        if out.write(&format!("{number}: {device}\n")).is_break() {
+            break;
+        }
+    }
+    out.finish().context("cannot write the list to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The settings of the OpenCL backend. What is compiled is kept beside packed weights.
+pub fn options(device: Option<&str>, place: Option<&CachePlace>, model: Option<&Path>) -> OpenClOptions {
+    let places = place.unwrap_or(&CachePlace::Automatic).kernel_directories(model);
+    OpenClOptions {
+        device: device.map(str::to_owned),
+        cache: DeviceCache::new(places),
+        perturb: env::var(PERTURB).ok(),
+        ..OpenClOptions::default()
+    }
+}
+
+/// Opens the device that is meant, and tells what its self-test found.
+pub fn open(options: OpenClOptions) -> Result<OpenClBackend> {
+    let gpu = OpenClBackend::new(options)?;
+    if let Some(warning) = gpu.warning() {
+        say(&format!("warning: {warning}"));
+    }
+    Ok(gpu)
+}
+
+/// What `--backend auto` comes to, and why.
+pub enum Choice {
+    /// The device.
+    OpenCl(OpenClBackend, String),
+    /// The processor.
+    Cpu(CpuBackend, String),
+}
+
+/// Seconds that are spent on comparing; each of four measurements gets its share.
+const CALIBRATION: Duration = Duration::from_secs(2);
+
+/// Chooses between the device that `options` means and `cpu`: the first if there is one (a GPU, unless a device is
+/// named), it computes rightly, and it is faster at decoding a model of this shape.
+pub fn choose(options: OpenClOptions, cpu: CpuBackend, config: &ModelConfig, format: DType) -> Choice {
+    if options.device.is_none() {
+        match Device::choose(None) {
+            Ok(device) if device.kind == DeviceKind::Cpu => {
+                return Choice::Cpu(cpu, "OpenCL knows no GPU here".to_owned());
+            }
+            Ok(_) => {}
+            Err(e) => return Choice::Cpu(cpu, e.to_string()),
+        }
+    }
+    let gpu = match open(options) {
+        Ok(gpu) => gpu,
+        Err(e) => return Choice::Cpu(cpu, format!("{e:#}")),
+    };
+    let name = gpu.device().name.clone();
+    let seconds = |r: Result<f64>| r.unwrap_or(f64::INFINITY);
+    let (here, there) = (seconds(decode_time(&cpu, config, format)), seconds(decode_time(&gpu, config, format)));
+    if there < here {
+        Choice::OpenCl(gpu, format!("{name} is {:.1} times as fast as the cpu", here / there))
+    } else {
+        Choice::Cpu(cpu, format!("it is {:.1} times as fast as {name}", there / here))
+    }
+}
+
+/// Seconds of the matrices of a feed-forward network for one token: most of what decode reads.
+fn decode_time<B: Backend>(backend: &B, config: &ModelConfig, format: DType) -> Result<f64> {
+    let budget = Budget { time: CALIBRATION / 4, least: 3 };
+    // Enough that the weights do not stay in a cache, as in a model.
+    let working_set = 64 << 20;
+    let mut total = 0.0;
+    for operator in [Operator::LinearGateUp, Operator::LinearDown] {
+        let case = Case { operator, dtype: Some(format), depth: None, rows: 1 };
+        total += measure(backend, config, &case, budget, working_set)?.seconds.median;
+    }
+    Ok(total)
+}
