@@ -5,6 +5,7 @@ mod bench;
 mod eval;
 mod interrupts;
 mod models;
+mod opencl;
 mod oracle;
 mod packing;
 mod program;

@@ -14,7 +14,7 @@ fn spread(logits: &[f32]) -> f32 {
 }
 
 /// Compares every last logit, the order of the top 10 at every position, and the likelihood.
-fn check<B: Backend>(make: impl Fn() -> B, golden: &Golden, setup: Setup, share: f32, nll: f64) {
+pub fn check<B: Backend>(make: impl Fn() -> B, golden: &Golden, setup: Setup, share: f32, nll: f64) {
     let mut session = goldens::session(make(), &golden.dir, setup);
     for (index, case) in golden.cases.iter().enumerate() {
         let what = format!("{} case {index}", golden.dir.display());
@@ -51,7 +51,7 @@ fn check_top10(row: &[f32], theirs: &[u32], gap: f32, what: &str, position: usiz
     }
 }
 
-fn check_greedy<B: Backend>(make: impl Fn() -> B, golden: &Golden, setup: Setup) {
+pub fn check_greedy<B: Backend>(make: impl Fn() -> B, golden: &Golden, setup: Setup) {
     let mut session = goldens::session(make(), &golden.dir, setup);
     for (index, Case { input_ids, greedy_ids, .. }) in golden.cases.iter().enumerate() {
         let ours = goldens::greedy(&mut session, input_ids, greedy_ids.len());

@@ -4,5 +4,6 @@
 mod bits;
 mod full_precision;
 mod goldens;
+mod opencl;
 mod quantized;
 mod tolerance;

@@ -15,3 +15,7 @@ pub const NLL_F16_KV: f64 = 2e-3;
 
 /// Largest change of the mean negative log-likelihood under q8_0 weights, as a share of its value.
 pub const NLL_Q8_0: f64 = 0.005;
+
+/// As [`LOGITS`], between two backends of which one rounds the inputs of quantized layers to int8 (as the reference
+/// does) and the other does not: 1/254 of a block's largest value, in each of some layers.
+pub const LOGITS_INT8_INPUT: f32 = 3e-2;

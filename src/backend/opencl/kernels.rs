@@ -143,12 +143,17 @@ pub(super) struct Kernels {
 const MOST_GROUP: usize = 256;
 
 impl Kernels {
-    /// Compiles everything, or takes it from the cache. `perturb` names a kernel that is to compute wrongly, for
+    /// Compiles everything, or takes it from the cache, with so many slices for linear_row.cl. `perturb` names a kernel that is to compute wrongly, for
     /// tests of what should notice.
     ///
     /// # Errors
     /// What the device's compiler says.
-    pub fn new(runtime: &Arc<Runtime>, cache: &DeviceCache, perturb: Option<&str>) -> Result<Self> {
+    pub fn new(
+        runtime: &Arc<Runtime>,
+        cache: &DeviceCache,
+        perturb: Option<&str>,
+        slices: usize,
+    ) -> Result<Self> {
         let group = group(runtime);
         let options = options(group, perturb);
         let build = |source: &Source| Program::build(runtime, source, &options, cache);
@@ -159,7 +164,7 @@ impl Kernels {
             group,
             embed: build(&EMBED)?,
             linear: build(&LINEAR)?,
-            linear_row: RowProgram::build(runtime, cache, perturb, most_slices(runtime)).ok(),
+            linear_row: RowProgram::build(runtime, cache, perturb, slices).ok(),
             linear_tile: build(&LINEAR_TILE).ok(),
             rms_norm: kernel(&norm, "rms_norm")?,
             rms_norm_plain: kernel(&norm, "rms_norm_plain")?,

@@ -104,7 +104,8 @@ struct Scratch {
 }
 
 impl OpenClBackend {
-    /// Opens a device and compiles the kernels for it, or takes them from the cache.
+    /// Opens a device and compiles the kernels for it, or takes them from the cache. The first time the device is
+    /// tested, which takes some seconds.
     ///
     /// # Errors
     /// [`OpenClError`]: no library, no such device, a device that cannot run the kernels.
@@ -114,38 +115,30 @@ impl OpenClBackend {
             device.max_buffer = device.max_buffer.min(most);
         }
         let runtime = Arc::new(Runtime::new(device, options.profile)?);
-        let kernels = Kernels::new(&runtime, &options.cache, options.perturb.as_deref())?;
+        let (cache, perturb) = (&options.cache, options.perturb.as_deref());
+        let key = kernels::verdict_key(&runtime, perturb);
+        let stored = if options.trust || options.plain { None } else { cache.load(&key) };
+        let known = stored.and_then(|b| Verdict::from_text(str::from_utf8(&b).ok()?));
+        let slices = known.as_ref().map_or(kernels::most_slices(&runtime), |v| v.slices);
         let forms = if options.plain { Forms::PLAIN } else { Forms::ALL };
+        let kernels = Kernels::new(&runtime, cache, perturb, slices)?;
         let mut gpu = Self { kernels, scratch: Mutex::default(), runtime, forms, warning: None };
-        if !options.trust && !options.plain {
-            gpu.get_to_know(&options)?;
+        if options.trust || options.plain {
+            return Ok(gpu);
         }
-        Ok(gpu)
-    }
-
-    /// Learns from the cache, or by trying, which kernels to use on this device.
-    fn get_to_know(&mut self, options: &OpenClOptions) -> Result<(), OpenClError> {
-        let perturb = options.perturb.as_deref();
-        let key = kernels::verdict_key(&self.runtime, perturb);
-        let runtime = self.runtime.clone();
-        let build = |slices| RowProgram::build(&runtime, &options.cache, perturb, slices);
-        let known = options.cache.load(&key).and_then(|b| Verdict::from_text(str::from_utf8(&b).ok()?));
         let verdict = match known {
-            Some(verdict) => {
-                self.forms = verdict.forms;
-                if verdict.forms.row && verdict.slices != kernels::most_slices(&self.runtime) {
-                    self.kernels.linear_row = build(verdict.slices).ok();
-                }
-                verdict
-            }
+            Some(verdict) => verdict,
             None => {
-                let verdict = self_test::examine(self, &build)?;
-                options.cache.store(&key, verdict.to_text().as_bytes());
+                let runtime = gpu.runtime.clone();
+                let build = |slices| RowProgram::build(&runtime, cache, perturb, slices);
+                let verdict = self_test::examine(&mut gpu, &build)?;
+                cache.store(&key, verdict.to_text().as_bytes());
                 verdict
             }
         };
-        self.warning = verdict.judge(&self.runtime.device.name)?;
-        Ok(())
+        gpu.forms = verdict.forms;
+        gpu.warning = verdict.judge(&gpu.runtime.device.name)?;
+        Ok(gpu)
     }
 
     /// What a person should know of the device, if its self-test found something.

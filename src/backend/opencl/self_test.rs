@@ -45,7 +45,16 @@ pub(super) fn examine(gpu: &mut OpenClBackend, build: &dyn Fn(usize) -> DeviceRe
         return Ok(verdict);
     }
     // Each faster form by itself; one that the device does not even take counts as wrong.
+    let built = Forms {
+        row: gpu.kernels.linear_row.is_some(),
+        tile: gpu.kernels.linear_tile.is_some(),
+        ..Forms::ALL
+    };
     for (form, operations) in faster() {
+        let mut available = built;
+        if !*form(&mut available) {
+            continue;
+        }
         let forms = gpu.forms;
         *form(&mut gpu.forms) = true;
         let right = operations.iter().all(|o| matches!(fault(gpu, o), Ok(None)));

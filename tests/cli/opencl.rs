@@ -1,0 +1,101 @@
+//! `-b opencl` and `-b auto`. Where no OpenCL device is here, what needs one is skipped, and says so.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use llm_rs2::backend::opencl::Device;
+
+use crate::program::{generate, raw, refuses};
+
+/// Compiled programs are kept here, so that the tests compile them once.
+const CACHE: &str = env!("CARGO_TARGET_TMPDIR");
+
+fn no_device(test: &str) -> bool {
+    let none = Device::list().is_err();
+    if none {
+        let _ = writeln!(std::io::stderr(), "skipped: {test}: there is no OpenCL device");
+    }
+    none
+}
+
+/// Standard output and standard error of a run that must succeed.
+#[track_caller]
+fn run(args: &[&str], variables: &[(&str, &str)]) -> (String, String) {
+    let mut command = raw();
+    command.args(args).envs(variables.iter().copied());
+    let output = command.output().expect("the program starts");
+    let [out, err] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).expect("UTF-8"));
+    assert!(output.status.success(), "{args:?}: {err}");
+    (out, err)
+}
+
+const STORY: [&str; 6] = ["-p", "Once upon a time", "-n", "40", "--temperature", "0"];
+
+#[test]
+fn a_device_tells_the_same_story_as_the_reference() {
+    if no_device("a_device_tells_the_same_story_as_the_reference") {
+        return;
+    }
+    let of = |more: &[&str]| run(&[&STORY, more].concat(), &[]);
+    let (expected, _) = of(&["-b", "reference"]);
+    let (text, said) = of(&["-b", "opencl", "--pack-cache", CACHE]);
+    assert_eq!(text, expected);
+    assert!(said.contains("opencl: "), "{said}");
+    assert!(Path::new(CACHE).join("opencl").read_dir().is_ok_and(|mut d| d.next().is_some()));
+    for more in [&["--prefill-chunk", "2"][..], &["--lookup", "4"], &["--profile"]] {
+        let (text, said) = of(&[&["-b", "opencl", "--pack-cache", CACHE], more].concat());
+        assert_eq!(text, expected, "{more:?}");
+        let profiled = said.contains("kernel ") && said.contains("a token: ") && said.contains("linear_row_");
+        assert_eq!(profiled, more[0] == "--profile", "{said}");
+    }
+}
+
+#[test]
+fn devices_are_listed_and_chosen() {
+    if no_device("devices_are_listed_and_chosen") {
+        return;
+    }
+    let (list, _) = run(&["--list-devices"], &[]);
+    assert!(list.starts_with("0: ") && list.contains("compute units"), "{list}");
+    refuses(&["-b", "opencl", "--device", "no such", "-p", "x"], 1, &["no OpenCL device is 'no such'", "0 ("]);
+    refuses(&["-b", "opencl", "-t", "1", "-p", "x"], 1, &["--threads", "cpu backend"]);
+}
+
+#[test]
+fn auto_chooses_one_and_says_why() {
+    let auto = [&STORY[..], &["-b", "auto", "--pack-cache", CACHE]].concat();
+    let (_, said) = run(&auto, &[("OPENCL_DYLIB_PATH", "/nowhere/libOpenCL.so")]);
+    assert!(said.contains("auto: cpu, since there is no OpenCL library here"), "{said}");
+    if no_device("auto_chooses_one_and_says_why") {
+        return;
+    }
+    let (_, said) = run(&[&auto[..], &["--device", "0"]].concat(), &[]);
+    assert!(said.contains("auto: ") && said.contains("times as fast as"), "{said}");
+}
+
+#[test]
+fn a_machine_without_a_library_gets_one_sentence() {
+    for args in [&["-b", "opencl", "-p", "x", "-q"][..], &["--list-devices"]] {
+        let output = raw().args(args).env("OPENCL_DYLIB_PATH", "/nowhere/libOpenCL.so").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");
+        for part in ["error: ", "there is no OpenCL library here", "/nowhere/libOpenCL.so", "--backend cpu"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_computes_wrongly_is_refused() {
+    if no_device("a_device_that_computes_wrongly_is_refused") {
+        return;
+    }
+    let output = generate()
+        .args(["-b", "opencl", "-p", "x", "--pack-cache", CACHE])
+        .env("LLM_RS2_OPENCL_PERTURB", "rope")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
+    assert!(said.contains("computes rope wrongly") && said.contains("--backend cpu"), "{said}");
+}

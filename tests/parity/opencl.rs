@@ -1,0 +1,129 @@
+//! The OpenCL backend: the same checks as for the others, on whatever device is here.
+
+use std::io::Write as _;
+
+use llm_rs2::backend::opencl::{Counters, DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
+use llm_rs2::backend::reference::ReferenceBackend;
+use llm_rs2::core::DType;
+use llm_rs2::engine::Request;
+use llm_rs2::models::ModelConfig;
+use llm_rs2::sampling::SamplingParams;
+
+use crate::full_precision::{check, check_greedy};
+use crate::goldens::{self, F32, Golden, Setup};
+use crate::tolerance;
+
+/// The default device; `None`, said on standard error, where there is none.
+fn gpu(test: &str) -> Option<OpenClBackend> {
+    let cache = DeviceCache::new(vec![concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()]);
+    match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
+        Ok(gpu) => Some(gpu),
+        Err(OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
+            let _ = writeln!(std::io::stderr(), "skipped: {test}: there is no OpenCL device");
+            None
+        }
+        Err(e) => panic!("{e}"),
+    }
+}
+
+fn again() -> OpenClBackend {
+    gpu("").expect("the device was there before")
+}
+
+#[test]
+fn opencl_agrees_with_hugging_face_whole_and_in_chunks() {
+    let test = "opencl_agrees_with_hugging_face_whole_and_in_chunks";
+    let Some(_) = gpu(test) else { return };
+    for golden in goldens::all(test) {
+        for chunk in [512, 7] {
+            let setup = Setup { chunk, ..F32 };
+            check(again, &golden, setup, tolerance::LOGITS, tolerance::NLL);
+            check_greedy(again, &golden, setup);
+        }
+    }
+}
+
+#[test]
+fn opencl_with_f16_keys_and_values_stays_within_their_tolerance() {
+    let test = "opencl_with_f16_keys_and_values_stays_within_their_tolerance";
+    let Some(_) = gpu(test) else { return };
+    for golden in goldens::all(test) {
+        let setup = Setup { kv: DType::F16, ..F32 };
+        check(again, &golden, setup, tolerance::LOGITS_F16_KV, tolerance::NLL_F16_KV);
+    }
+}
+
+/// The largest difference of a last logit from the reference backend's, as a share of their spread.
+fn from_reference(golden: &Golden, setup: Setup) -> f32 {
+    let mut ours = goldens::session(again(), &golden.dir, setup);
+    let mut theirs = goldens::session(ReferenceBackend, &golden.dir, setup);
+    let mut worst = 0.0f32;
+    for case in &golden.cases {
+        let [ours, theirs] =
+            [goldens::logits(&mut ours, &case.input_ids), goldens::logits(&mut theirs, &case.input_ids)]
+                .map(|rows| rows.last().cloned().expect("no case is empty"));
+        let (low, high) = theirs.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+        let far = ours.iter().zip(&theirs).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+        worst = worst.max(far / (high - low));
+    }
+    worst
+}
+
+#[test]
+fn opencl_computes_every_weight_format_as_the_reference_does() {
+    let test = "opencl_computes_every_weight_format_as_the_reference_does";
+    let Some(_) = gpu(test) else { return };
+    for golden in goldens::all(test) {
+        for weights in [DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1] {
+            let far = from_reference(&golden, Setup { weights, ..F32 });
+            let bound =
+                if weights.is_quantized() { tolerance::LOGITS_INT8_INPUT } else { tolerance::LOGITS };
+            assert!(far <= bound, "{}, {weights}: {far}", golden.dir.display());
+        }
+    }
+}
+
+/// What happens on the device for one more token of text, and the model's configuration.
+fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelConfig)> {
+    let gpu = gpu("a_token_costs_no_memory_and_one_wait")?;
+    let monitor = gpu.monitor();
+    let golden = goldens::all("").swap_remove(0);
+    let setup = Setup { weights: DType::Q4_0, kv: DType::F16, chunk: 64 };
+    let mut session = goldens::session(gpu, &golden.dir, setup);
+    let mut run = |tokens| {
+        let request = Request {
+            prompt: golden.cases[0].input_ids[..1].to_vec(),
+            max_tokens: Some(tokens),
+            sampling,
+            stop: Vec::new(),
+            ignore_eos: true,
+        };
+        let before = monitor.counters();
+        assert_eq!(session.generate(&request, &mut ()).expect("generation succeeds").ids.len(), tokens);
+        monitor.counters() - before
+    };
+    run(5);
+    let (short, long) = (run(5), run(6));
+    Some((long - short, session.model().config().clone()))
+}
+
+#[test]
+fn a_token_costs_no_memory_and_one_wait() {
+    let Some((greedy, config)) = per_token(SamplingParams::greedy()) else { return };
+    let expected = Counters {
+        // Embedding; ten kernels for attention and six behind it in each layer; the token's row, norm, output
+        // matrix; the largest logit in two steps.
+        launches: 1 + 16 * config.layers as u64 + 3 + 2,
+        blocking: 1,
+        // The token and its angles.
+        written: 4 + 4 * config.head_dim as u64,
+        // The likeliest token, and whether a logit is broken.
+        read: 8,
+        allocations: 0,
+        builds: 0,
+    };
+    assert_eq!(greedy, expected);
+    let Some((sampled, _)) = per_token(SamplingParams::default()) else { return };
+    let read = 4 * config.vocab_size as u64;
+    assert_eq!(sampled, Counters { launches: expected.launches - 2, read, ..expected });
+}
