@@ -81,7 +81,8 @@ pub fn choose(options: OpenClOptions, cpu: CpuBackend, config: &ModelConfig, for
     };
     let name = gpu.device().name.clone();
     let seconds = |r: Result<f64>| r.unwrap_or(f64::INFINITY);
-    let (here, there) = (seconds(decode_time(&cpu, config, format)), seconds(decode_time(&gpu, config, format)));
+    let (here, there) =
+        (seconds(decode_time(&cpu, config, format)), seconds(decode_time(&gpu, config, format)));
     if there < here {
         Choice::OpenCl(gpu, format!("{name} is {:.1} times as fast as the cpu", here / there))
     } else {

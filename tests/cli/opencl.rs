@@ -57,7 +57,11 @@ fn devices_are_listed_and_chosen() {
     }
     let (list, _) = run(&["--list-devices"], &[]);
     assert!(list.starts_with("0: ") && list.contains("compute units"), "{list}");
-    refuses(&["-b", "opencl", "--device", "no such", "-p", "x"], 1, &["no OpenCL device is 'no such'", "0 ("]);
+    refuses(
+        &["-b", "opencl", "--device", "no such", "-p", "x"],
+        1,
+        &["no OpenCL device is 'no such'", "0 ("],
+    );
     refuses(&["-b", "opencl", "-t", "1", "-p", "x"], 1, &["--threads", "cpu backend"]);
 }
 
@@ -78,7 +82,11 @@ fn a_machine_without_a_library_gets_one_sentence() {
     for args in [&["-b", "opencl", "-p", "x", "-q"][..], &["--list-devices"]] {
         let output = raw().args(args).env("OPENCL_DYLIB_PATH", "/nowhere/libOpenCL.so").output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");
+        assert_eq!(
+            (output.status.code(), output.stdout.len(), said.lines().count()),
+            (Some(1), 0, 1),
+            "{said}"
+        );
         for part in ["error: ", "there is no OpenCL library here", "/nowhere/libOpenCL.so", "--backend cpu"] {
             assert!(said.contains(part), "{said}");
         }
@@ -98,4 +106,31 @@ fn a_device_that_computes_wrongly_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
     assert!(said.contains("computes rope wrongly") && said.contains("--backend cpu"), "{said}");
+}
+
+#[test]
+fn both_benchmarks_measure_a_device() {
+    if no_device("both_benchmarks_measure_a_device") {
+        return;
+    }
+    let measure = |program: &str, args: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        let output = command.args(args).env("XDG_CACHE_HOME", CACHE).output().expect("the program starts");
+        let [out, err] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).expect("UTF-8"));
+        assert!(output.status.success(), "{args:?}: {err}");
+        out
+    };
+    let out = measure(
+        env!("CARGO_BIN_EXE_bench_model"),
+        &["--shape", "demo", "-b", "opencl", "-p", "8", "-n", "2", "-r", "1", "-o", "json", "-q"],
+    );
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&out).expect("a JSON array");
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|r| r["backends"] == "opencl"), "{out}");
+    let out = measure(
+        env!("CARGO_BIN_EXE_micro_bench"),
+        &["--shape", "demo", "-b", "opencl", "--filter", "add x1", "--time", "0", "--rows", "1", "--json"],
+    );
+    let result: serde_json::Value = serde_json::from_str(&out).expect("a JSON object");
+    assert!(result.to_string().contains("opencl: "), "{out}");
 }

@@ -76,8 +76,7 @@ fn opencl_computes_every_weight_format_as_the_reference_does() {
     for golden in goldens::all(test) {
         for weights in [DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1] {
             let far = from_reference(&golden, Setup { weights, ..F32 });
-            let bound =
-                if weights.is_quantized() { tolerance::LOGITS_INT8_INPUT } else { tolerance::LOGITS };
+            let bound = if weights.is_quantized() { tolerance::LOGITS_INT8_INPUT } else { tolerance::LOGITS };
             assert!(far <= bound, "{}, {weights}: {far}", golden.dir.display());
         }
     }

@@ -18,7 +18,8 @@ pub(super) fn largest(gpu: &OpenClBackend, x: &T, row: usize) -> Result<Largest>
     let groups = cols.div_ceil(4 * group).clamp(1, group);
     let mut scratch = lock(&gpu.scratch);
     // The answer, then three numbers of each group; made once for the most groups.
-    let memory = Scratch::at_least(&mut scratch.found, &gpu.runtime, 4 * (2 + 3 * group), "the largest value")?;
+    let memory =
+        Scratch::at_least(&mut scratch.found, &gpu.runtime, 4 * (2 + 3 * group), "the largest value")?;
     let (first, last) = (&mut lock(&gpu.kernels.argmax_first), &mut lock(&gpu.kernels.argmax_last));
     let line = [group, 1, 1];
     let args = [f32s(op, x)?, n(from), n(cols), Arg::Memory(memory)];

@@ -81,5 +81,7 @@ pub(super) fn attention(
         return Ok(());
     }
     // SAFETY: a work-item an element of `q` and `out`; slots and heads as above.
-    unsafe { run(&mut lock(gpu.kernels.attention_plain.of(layout.dtype)), 0, &args, [q.cols(), rows, 1], LINE) }
+    unsafe {
+        run(&mut lock(gpu.kernels.attention_plain.of(layout.dtype)), 0, &args, [q.cols(), rows, 1], LINE)
+    }
 }

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::OpenClBackend;
 use crate::backend::reference::ReferenceBackend;
-use crate::core::{Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape, Tensor};
+use crate::core::{
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape, Tensor,
+};
 use crate::quant::rows::RowReader;
 use crate::quant::{quantize_row, row_bytes};
 
@@ -79,7 +81,8 @@ impl Operation {
             }
             &Self::Linear { format, tokens, cols, outs } => {
                 let x = tensor(b, 1, tokens, cols)?;
-                let [first, second] = [weight(b, format, outs, cols, 2, wide)?, weight(b, format, outs, cols, 3, wide)?];
+                let [first, second] =
+                    [weight(b, format, outs, cols, 2, wide)?, weight(b, format, outs, cols, 3, wide)?];
                 let bias = HostTensor::from_f32("bias", Shape::from([outs]), &numbers(4, outs))?;
                 let bias = b.prepare(&bias, DType::F32)?;
                 let (mut plain, mut biased) = (b.tensor(tokens, outs)?, b.tensor(tokens, outs)?);
@@ -190,7 +193,14 @@ pub(super) fn stored(format: DType, rows: usize, cols: usize, seed: u64) -> Resu
     HostTensor::from_f32("w", Shape::from([rows, cols]), &values)
 }
 
-fn weight<B: Backend>(b: &B, format: DType, rows: usize, cols: usize, seed: u64, wide: bool) -> Result<B::Weight> {
+fn weight<B: Backend>(
+    b: &B,
+    format: DType,
+    rows: usize,
+    cols: usize,
+    seed: u64,
+    wide: bool,
+) -> Result<B::Weight> {
     let tensor = stored(format, rows, cols, seed)?;
     if !(wide && format.is_quantized()) {
         return b.prepare(&tensor, format);

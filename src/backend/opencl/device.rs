@@ -108,7 +108,10 @@ impl Device {
             ));
         }
         if self.local_memory < 16 << 10 {
-            return unsuitable(format!("has {} bytes of local memory, and 16384 are needed", self.local_memory));
+            return unsuitable(format!(
+                "has {} bytes of local memory, and 16384 are needed",
+                self.local_memory
+            ));
         }
         Ok(())
     }
@@ -125,14 +128,18 @@ impl Device {
     }
 
     fn read(api: &Api, platform: cl_platform_id, id: Handle) -> Self {
-        let text = |what| text(|size, to, len| {
-            // SAFETY: `id` is a device, and `to` has room for `size` bytes.
-            unsafe { (api.get_device_info)(id.0, what, size, to, len) }
-        });
-        let of_platform = |what| self::text(|size, to, len| {
-            // SAFETY: as above, with a platform.
-            unsafe { (api.get_platform_info)(platform, what, size, to, len) }
-        });
+        let text = |what| {
+            text(|size, to, len| {
+                // SAFETY: `id` is a device, and `to` has room for `size` bytes.
+                unsafe { (api.get_device_info)(id.0, what, size, to, len) }
+            })
+        };
+        let of_platform = |what| {
+            self::text(|size, to, len| {
+                // SAFETY: as above, with a platform.
+                unsafe { (api.get_platform_info)(platform, what, size, to, len) }
+            })
+        };
         let kind: cl_device_type = number(api, id, cl::CL_DEVICE_TYPE);
         Self {
             id,
@@ -142,7 +149,11 @@ impl Device {
                 _ => DeviceKind::Accelerator,
             },
             name: text(cl::CL_DEVICE_NAME),
-            platform: format!("{}, {}", of_platform(cl::CL_PLATFORM_NAME), of_platform(cl::CL_PLATFORM_VERSION)),
+            platform: format!(
+                "{}, {}",
+                of_platform(cl::CL_PLATFORM_NAME),
+                of_platform(cl::CL_PLATFORM_VERSION)
+            ),
             version: text(cl::CL_DEVICE_VERSION),
             driver: text(cl::CL_DRIVER_VERSION),
             units: number::<cl_uint>(api, id, cl::CL_DEVICE_MAX_COMPUTE_UNITS),
@@ -151,7 +162,8 @@ impl Device {
             local_memory: number::<cl_ulong>(api, id, cl::CL_DEVICE_LOCAL_MEM_SIZE),
             max_group: number::<usize>(api, id, cl::CL_DEVICE_MAX_WORK_GROUP_SIZE),
             max_sides: number::<[usize; 3]>(api, id, cl::CL_DEVICE_MAX_WORK_ITEM_SIZES),
-            unified: number::<cl_uint>(api, id, cl::CL_DEVICE_HOST_UNIFIED_MEMORY) != 0,
+            unified: number::<cl_uint>(api, id, cl::CL_DEVICE_HOST_UNIFIED_MEMORY) != 0
+                || kind & cl::CL_DEVICE_TYPE_CPU != 0,
             extensions: text(cl::CL_DEVICE_EXTENSIONS),
         }
     }

@@ -43,10 +43,7 @@ pub(super) struct ByKv {
 
 impl ByKv {
     fn new(program: &Arc<Program>, f32: &'static str, f16: &'static str) -> Result<Self> {
-        Ok(Self {
-            f32: Mutex::new(Kernel::new(program, f32)?),
-            f16: Mutex::new(Kernel::new(program, f16)?),
-        })
+        Ok(Self { f32: Mutex::new(Kernel::new(program, f32)?), f16: Mutex::new(Kernel::new(program, f16)?) })
     }
 
     /// The form for `dtype`, F32 or F16.
@@ -98,9 +95,7 @@ fn options(group: usize, perturb: Option<&str>) -> String {
 
 /// All that a verdict on a device depends on.
 pub(super) fn verdict_key(runtime: &Runtime, perturb: Option<&str>) -> String {
-    let all = [
-        EMBED, NORM, LINEAR, LINEAR_ROW, LINEAR_TILE, ROPE, KV, ATTENTION, ELEMENTWISE, ARGMAX,
-    ];
+    let all = [EMBED, NORM, LINEAR, LINEAR_ROW, LINEAR_TILE, ROPE, KV, ATTENTION, ELEMENTWISE, ARGMAX];
     let sources: String = all.iter().flat_map(|s| s.parts).copied().collect();
     let d = &runtime.device;
     format!(

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use libloading::Library;
 use opencl_sys::{
     cl_bool, cl_command_queue, cl_command_queue_properties, cl_context, cl_context_properties, cl_device_id,
-    cl_device_info, cl_device_type, cl_event, cl_int, cl_kernel, cl_map_flags,
-    cl_mem, cl_mem_flags, cl_platform_id, cl_platform_info, cl_profiling_info, cl_program,
-    cl_program_build_info, cl_program_info, cl_uchar, cl_uint,
+    cl_device_info, cl_device_type, cl_event, cl_int, cl_kernel, cl_map_flags, cl_mem, cl_mem_flags,
+    cl_platform_id, cl_platform_info, cl_profiling_info, cl_program, cl_program_build_info, cl_program_info,
+    cl_uchar, cl_uint,
 };
 
 use super::error::OpenClError;

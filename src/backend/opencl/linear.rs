@@ -43,20 +43,35 @@ pub(super) fn linear(gpu: &OpenClBackend, x: &T, parts: &mut [LinearPart<'_, Ope
 ///
 /// # Safety
 /// `args` have to be OPERANDS of `kernels/layout.cl`, as long as the part's shape and `tokens` ask for.
-unsafe fn launch(gpu: &OpenClBackend, part: &Part, dtype: DType, tokens: usize, args: &[Arg<'_>]) -> Result<()> {
+unsafe fn launch(
+    gpu: &OpenClBackend,
+    part: &Part,
+    dtype: DType,
+    tokens: usize,
+    args: &[Arg<'_>],
+) -> Result<()> {
     let kernels = &mut *lock(&part.kernels);
     let tiles = part.rows.div_ceil(TILE);
-    if part.is_tiled() && tokens > FEW && gpu.forms.tile && let Some(program) = &gpu.kernels.linear_tile {
+    if part.is_tiled()
+        && tokens > FEW
+        && gpu.forms.tile
+        && let Some(program) = &gpu.kernels.linear_tile
+    {
         let make = || Kernel::new(program, by_format!(dtype, "linear_tile_"));
         let global = [tiles * LANES, tokens.div_ceil(8 * PARTS) * PARTS, 1];
         // SAFETY: as the caller vouches; the kernel keeps within `tokens` and the part's rows.
         return unsafe { run(bound(&mut kernels.tile, part, make)?, BOUND, args, global, [LANES, PARTS, 1]) };
     }
-    if part.is_tiled() && gpu.forms.row && let Some(row) = &gpu.kernels.linear_row {
+    if part.is_tiled()
+        && gpu.forms.row
+        && let Some(row) = &gpu.kernels.linear_row
+    {
         let make = || Kernel::new(&row.program, by_format!(dtype, "linear_row_"));
         let global = [tiles * LANES, row.slices, tokens];
         // SAFETY: as above, with a group for each token.
-        return unsafe { run(bound(&mut kernels.row, part, make)?, BOUND, args, global, [LANES, row.slices, 1]) };
+        return unsafe {
+            run(bound(&mut kernels.row, part, make)?, BOUND, args, global, [LANES, row.slices, 1])
+        };
     }
     let make = || Kernel::new(&gpu.kernels.linear, by_format!(dtype, "linear_plain_"));
     // SAFETY: as above.

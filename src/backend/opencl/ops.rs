@@ -63,12 +63,9 @@ pub(super) fn place(op: &'static str, t: &T, row: usize, len: usize) -> Result<u
     let start = row.checked_mul(t.cols()).filter(|&s| s <= have);
     match start {
         Some(start) if len <= have - start => Ok(start),
-        _ => Err(CoreError::Mismatch {
-            op,
-            what: "length",
-            got: len,
-            expected: have - start.unwrap_or(have),
-        }),
+        _ => {
+            Err(CoreError::Mismatch { op, what: "length", got: len, expected: have - start.unwrap_or(have) })
+        }
     }
 }
 
@@ -307,15 +304,8 @@ impl Scratch {
         what: &'static str,
     ) -> Result<&'a mut Memory, OpenClError> {
         match held {
-            Some(memory) if memory.bytes() >= bytes => {}
-            _ => *held = Some(Memory::new(runtime, bytes.next_power_of_two(), what)?),
+            Some(memory) if memory.bytes() >= bytes => Ok(memory),
+            held => Ok(held.insert(Memory::new(runtime, bytes.next_power_of_two(), what)?)),
         }
-        // Filled in the line above where it was empty.
-        held.as_mut().ok_or(OpenClError::BufferTooLarge {
-            device: runtime.device.name.clone(),
-            what,
-            bytes: bytes as u64,
-            limit: runtime.device.max_buffer,
-        })
     }
 }

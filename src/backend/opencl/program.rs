@@ -48,7 +48,9 @@ impl Program {
     ) -> Result<Arc<Self>> {
         let key = key(runtime, source, options);
         let options = CString::new(options).unwrap_or_default();
-        if let Some(program) = cache.load(&key).and_then(|binary| Self::stored(runtime, source, &binary, &options)) {
+        if let Some(program) =
+            cache.load(&key).and_then(|binary| Self::stored(runtime, source, &binary, &options))
+        {
             return Ok(Arc::new(program));
         }
         let program = Self::compile(runtime, source, &options)?;
@@ -153,9 +155,8 @@ impl Program {
         let info = self.runtime.api.get_program_info;
         let to = ptr::from_mut(&mut size).cast();
         // SAFETY: for one device the sizes are one `usize`.
-        let status = unsafe {
-            info(self.raw.0, cl::CL_PROGRAM_BINARY_SIZES, size_of::<usize>(), to, ptr::null_mut())
-        };
+        let status =
+            unsafe { info(self.raw.0, cl::CL_PROGRAM_BINARY_SIZES, size_of::<usize>(), to, ptr::null_mut()) };
         if status != cl::CL_SUCCESS || size == 0 {
             return None;
         }
@@ -163,9 +164,8 @@ impl Program {
         let mut at = bytes.as_mut_ptr();
         let to = ptr::from_mut(&mut at).cast();
         // SAFETY: for one device the binaries are one pointer, to which the driver writes the size that it told.
-        let status = unsafe {
-            info(self.raw.0, cl::CL_PROGRAM_BINARIES, size_of::<*mut u8>(), to, ptr::null_mut())
-        };
+        let status =
+            unsafe { info(self.raw.0, cl::CL_PROGRAM_BINARIES, size_of::<*mut u8>(), to, ptr::null_mut()) };
         (status == cl::CL_SUCCESS).then_some(bytes)
     }
 

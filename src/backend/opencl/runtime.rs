@@ -91,7 +91,8 @@ impl Runtime {
     pub fn new(device: Device, profile: bool) -> Result<Self> {
         device.check()?;
         let api = Api::get()?;
-        let failed = |call: &str, status| OpenClError::Call { call: call.into(), device: device.name.clone(), status };
+        let failed =
+            |call: &str, status| OpenClError::Call { call: call.into(), device: device.name.clone(), status };
         let mut status = cl::CL_SUCCESS;
         // SAFETY: one device id, no properties and no callback; the result is checked.
         let context = unsafe {
@@ -187,6 +188,15 @@ impl Runtime {
         }
     }
 
+    /// Forgets the times of what is done.
+    pub(super) fn forget_times(&self) -> Result<()> {
+        self.times()?;
+        if let Some(profile) = &self.profile {
+            profile.lock().unwrap_or_else(PoisonError::into_inner).times.clear();
+        }
+        Ok(())
+    }
+
     /// The time of every kernel so far, the longest first.
     pub(super) fn times(&self) -> Result<Vec<(&'static str, KernelTime)>> {
         self.finish()?;
@@ -206,7 +216,7 @@ impl Runtime {
         Err(OpenClError::Call { call: call.to_owned(), device: self.device.name.clone(), status })
     }
 
-    /// Memory of `bytes` bytes (at least 16), where the device can let the host map it.
+    /// Memory of `bytes` bytes (at least 16), where the host can map it at no cost if the two share their memory.
     ///
     /// # Errors
     /// Beyond the device's limits, or what the driver answers.
@@ -223,10 +233,14 @@ impl Runtime {
             let device = self.device.name.clone();
             return Err(OpenClError::TooLarge { device, what, bytes: bytes as u64, used, total });
         }
-        let flags = cl::CL_MEM_READ_WRITE | cl::CL_MEM_ALLOC_HOST_PTR;
+        // Memory that both can reach costs nothing where there is one memory. A card's kernels would read it through
+        // its bus.
+        let shared = if self.device.unified { cl::CL_MEM_ALLOC_HOST_PTR } else { 0 };
+        let flags = cl::CL_MEM_READ_WRITE | shared;
         let mut status = cl::CL_SUCCESS;
         // SAFETY: the context lives as long as `self`; no host pointer is given.
-        let mem = unsafe { (self.api.create_buffer)(self.context.0, flags, bytes, ptr::null_mut(), &mut status) };
+        let mem =
+            unsafe { (self.api.create_buffer)(self.context.0, flags, bytes, ptr::null_mut(), &mut status) };
         if let Err(e) = self.check("clCreateBuffer", status) {
             self.used.fetch_sub(bytes as u64, Ordering::Relaxed);
             return Err(e);

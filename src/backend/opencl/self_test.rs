@@ -31,7 +31,10 @@ pub(super) struct Verdict {
 ///
 /// # Errors
 /// A device that gives up, or refuses a kernel in its plain form.
-pub(super) fn examine(gpu: &mut OpenClBackend, build: &dyn Fn(usize) -> DeviceResult<RowProgram>) -> Result<Verdict> {
+pub(super) fn examine(
+    gpu: &mut OpenClBackend,
+    build: &dyn Fn(usize) -> DeviceResult<RowProgram>,
+) -> Result<Verdict> {
     gpu.forms = Forms::PLAIN;
     let mut verdict = Verdict { forms: Forms::PLAIN, slices: 1, wrong: None };
     for operation in plain() {
@@ -114,7 +117,8 @@ type Flag = fn(&mut Forms) -> &mut bool;
 
 /// The faster forms, each with operations that take them.
 fn faster() -> [(Flag, Vec<Operation>); 5] {
-    let linear = |tokens| FORMATS.map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).to_vec();
+    let linear =
+        |tokens| FORMATS.map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).to_vec();
     let attention = |at: usize, rows| {
         let of = |dtype| {
             let keep = vec![0..at];
@@ -164,7 +168,8 @@ fn time(gpu: &OpenClBackend) -> Result<f64> {
     let one = stored(DType::Q4_0, 1, COLS, 1)?;
     let bytes = one.bytes().repeat(ROWS);
     let shape = crate::core::Shape::from([ROWS, COLS]);
-    let weight = gpu.prepare(&crate::core::HostTensor::new("w", DType::Q4_0, shape, bytes.into())?, DType::Q4_0)?;
+    let weight =
+        gpu.prepare(&crate::core::HostTensor::new("w", DType::Q4_0, shape, bytes.into())?, DType::Q4_0)?;
     let (x, mut out) = (tensor(gpu, 1, 1, COLS)?, gpu.tensor(1, ROWS)?);
     let mut least = f64::INFINITY;
     for round in 0..4 {
@@ -185,7 +190,8 @@ impl Verdict {
     /// As a line of text, for the cache.
     pub fn to_text(&self) -> String {
         let f = &self.forms;
-        let bits = [f.norm, f.row, f.tile, f.attention_split, f.attention_tile].map(|b| if b { '1' } else { '0' });
+        let bits =
+            [f.norm, f.row, f.tile, f.attention_split, f.attention_tile].map(|b| if b { '1' } else { '0' });
         let (kernel, detail) = self.wrong.clone().unwrap_or_default();
         format!("{}\t{}\t{kernel}\t{detail}", String::from_iter(bits), self.slices)
     }

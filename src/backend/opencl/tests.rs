@@ -351,7 +351,8 @@ fn a_wrong_kernel_is_found_on_first_use_and_replaced_or_the_device_is_refused() 
         let gpu = start("linear_tile").unwrap();
         assert_eq!(gpu.forms, Forms { tile: false, ..Forms::ALL });
         assert!(gpu.warning().unwrap().contains("linear_tile"), "{:?}", gpu.warning());
-        let error = Operation::Linear { format: DType::Q4_0, tokens: 40, cols: 64, outs: 70 }.error(&gpu).unwrap();
+        let error =
+            Operation::Linear { format: DType::Q4_0, tokens: 40, cols: 64, outs: 70 }.error(&gpu).unwrap();
         assert!(error <= BOUND, "{error:e}");
     }
     let refused = start("rope").err().unwrap().to_string();
@@ -362,7 +363,54 @@ fn a_wrong_kernel_is_found_on_first_use_and_replaced_or_the_device_is_refused() 
 fn devices_are_named_and_unknown_ones_are_refused() {
     let Some(gpu) = gpu("devices_are_named_and_unknown_ones_are_refused") else { return };
     assert!(Device::list().unwrap().iter().any(|d| d.name == gpu.device().name));
-    let refused = OpenClBackend::new(OpenClOptions { device: Some("no such".into()), ..options() }).err().unwrap();
+    let refused =
+        OpenClBackend::new(OpenClOptions { device: Some("no such".into()), ..options() }).err().unwrap();
     let text = refused.to_string();
     assert!(text.contains("'no such'") && text.contains(&gpu.device().name), "{text}");
+}
+
+#[test]
+fn what_the_device_refuses_names_the_kernel_the_file_and_the_way_on() {
+    let Some(gpu) = gpu("what_the_device_refuses_names_the_kernel_the_file_and_the_way_on") else { return };
+    let name = &gpu.device().name;
+    let says = |text: String, parts: &[&str]| {
+        for part in parts {
+            assert!(text.contains(part), "'{part}' is not in: {text}");
+        }
+    };
+    // Less memory than is asked for.
+    let small = Device { memory: 1 << 20, ..gpu.device().clone() };
+    let runtime = Arc::new(Runtime::new(small, false).unwrap());
+    let first = Memory::new(&runtime, 1 << 19, "a test").unwrap();
+    let refused = Memory::new(&runtime, 1 << 20, "a test").err().unwrap().to_string();
+    says(refused, &[name, "1048576 bytes of memory", "524288 are taken", "--weight-dtype", "--max-seq-len"]);
+    drop(first);
+    Memory::new(&runtime, 1 << 20, "a test").unwrap();
+    // A program that does not compile.
+    let broken = program::Source { file: "broken.cl", parts: &["__kernel void x(", "int) {"], has: "x" };
+    let refused = program::Program::build(&runtime, &broken, "", &DeviceCache::default()).err().unwrap();
+    says(
+        refused.to_string(),
+        &[name, "kernels/broken.cl", "CL_BUILD_PROGRAM_FAILURE", "error", "--backend cpu"],
+    );
+    // A kernel that is not there, and one that cannot be launched.
+    let good = program::Source {
+        file: "good.cl",
+        parts: &["__kernel void good(__global int *x) { x[0] = 1; }"],
+        has: "good",
+    };
+    let program = program::Program::build(&runtime, &good, "", &DeviceCache::default()).unwrap();
+    says(kernel::Kernel::new(&program, "bad").err().unwrap().to_string(), &["clCreateKernel (bad)", name]);
+    let mut kernel = kernel::Kernel::new(&program, "good").unwrap();
+    // SAFETY: refused before anything runs: no argument is set, and no device has groups of 2^30.
+    let refused = unsafe { kernel.launch([1 << 30, 1, 1], [1 << 30, 1, 1]) }.unwrap_err();
+    says(refused.to_string(), &["clEnqueueNDRangeKernel (good)", name, "--backend cpu"]);
+    // A device that the kernels cannot run on.
+    for lack in [
+        Device { version: "OpenCL 1.1 old".into(), ..gpu.device().clone() },
+        Device { max_group: 32, ..gpu.device().clone() },
+        Device { local_memory: 8192, ..gpu.device().clone() },
+    ] {
+        says(Runtime::new(lack, false).unwrap_err().to_string(), &[name, "needed", "--device"]);
+    }
 }

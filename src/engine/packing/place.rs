@@ -39,7 +39,9 @@ impl CachePlace {
         match self {
             CachePlace::Off => Vec::new(),
             CachePlace::Directory(dir) => vec![dir.clone()],
-            CachePlace::Automatic => [Some(model.join(HIDDEN)), own_directory()].into_iter().flatten().collect(),
+            CachePlace::Automatic => {
+                [Some(model.join(HIDDEN)), own_directory()].into_iter().flatten().collect()
+            }
         }
     }
 
