@@ -55,9 +55,9 @@ pub fn open(options: OpenClOptions) -> Result<OpenClBackend> {
 /// What `--backend auto` comes to, and why.
 pub enum Choice {
     /// The device.
-    OpenCl(OpenClBackend, String),
+    OpenCl(Box<OpenClBackend>, String),
     /// The processor.
-    Cpu(CpuBackend, String),
+    Cpu(Box<CpuBackend>, String),
 }
 
 /// Seconds that are spent on comparing; each of four measurements gets its share.
@@ -69,24 +69,24 @@ pub fn choose(options: OpenClOptions, cpu: CpuBackend, config: &ModelConfig, for
     if options.device.is_none() {
         match Device::choose(None) {
             Ok(device) if device.kind == DeviceKind::Cpu => {
-                return Choice::Cpu(cpu, "OpenCL knows no GPU here".to_owned());
+                return Choice::Cpu(Box::new(cpu), "OpenCL knows no GPU here".to_owned());
             }
             Ok(_) => {}
-            Err(e) => return Choice::Cpu(cpu, e.to_string()),
+            Err(e) => return Choice::Cpu(Box::new(cpu), e.to_string()),
         }
     }
     let gpu = match open(options) {
         Ok(gpu) => gpu,
-        Err(e) => return Choice::Cpu(cpu, format!("{e:#}")),
+        Err(e) => return Choice::Cpu(Box::new(cpu), format!("{e:#}")),
     };
     let name = gpu.device().name.clone();
     let seconds = |r: Result<f64>| r.unwrap_or(f64::INFINITY);
     let (here, there) =
         (seconds(decode_time(&cpu, config, format)), seconds(decode_time(&gpu, config, format)));
     if there < here {
-        Choice::OpenCl(gpu, format!("{name} is {:.1} times as fast as the cpu", here / there))
+        Choice::OpenCl(Box::new(gpu), format!("{name} is {:.1} times as fast as the cpu", here / there))
     } else {
-        Choice::Cpu(cpu, format!("it is {:.1} times as fast as {name}", there / here))
+        Choice::Cpu(Box::new(cpu), format!("it is {:.1} times as fast as {name}", there / here))
     }
 }
 

@@ -91,12 +91,12 @@ fn run(args: &Args) -> Result<ExitCode> {
             match choice {
                 Choice::Cpu(cpu, why) => {
                     tell("cpu", &why);
-                    job.run(cpu)
+                    job.run(*cpu)
                 }
                 Choice::OpenCl(gpu, why) => {
                     tell("opencl", &why);
                     job.monitor = Some(gpu.monitor());
-                    job.run(gpu)
+                    job.run(*gpu)
                 }
             }
         }

@@ -156,6 +156,11 @@ fn attention<B: Backend>(
     values(b, &out)
 }
 
+/// The first `slots` slots, as something to keep.
+pub(super) fn first(slots: usize) -> Vec<Range<usize>> {
+    std::iter::once(0..slots).collect()
+}
+
 /// Numbers in -1..1 from a linear congruential generator (Knuth's MMIX constants).
 pub(super) fn numbers(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

@@ -170,7 +170,7 @@ pub(super) fn check_cache(op: &'static str, buffer: &OpenClBuffer, layout: &KvLa
 
 /// Checks that `rows` slots from `at` on exist.
 pub(super) fn check_slots(op: &'static str, at: usize, rows: usize, capacity: usize) -> Result<()> {
-    let end = at.checked_add(rows).unwrap_or(usize::MAX);
+    let end = at.saturating_add(rows);
     if end <= capacity {
         return Ok(());
     }
@@ -284,7 +284,7 @@ pub(super) fn add(gpu: &OpenClBackend, x: &T, acc: &mut T) -> Result<()> {
 pub(super) fn copy_rows(gpu: &OpenClBackend, src: &T, from: usize, count: usize, dst: &mut T) -> Result<()> {
     let op = "copy_rows";
     same_cols(op, src, dst)?;
-    let end = from.checked_add(count).unwrap_or(usize::MAX);
+    let end = from.saturating_add(count);
     if end > src.rows() {
         return Err(CoreError::Mismatch { op, what: "last row", got: end, expected: src.rows() });
     }
@@ -303,9 +303,12 @@ impl Scratch {
         bytes: usize,
         what: &'static str,
     ) -> Result<&'a mut Memory, OpenClError> {
+        if held.as_ref().is_some_and(|memory| memory.bytes() < bytes) {
+            *held = None;
+        }
         match held {
-            Some(memory) if memory.bytes() >= bytes => Ok(memory),
-            held => Ok(held.insert(Memory::new(runtime, bytes.next_power_of_two(), what)?)),
+            Some(memory) => Ok(memory),
+            None => Ok(held.insert(Memory::new(runtime, bytes.next_power_of_two(), what)?)),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::compare::{Operation, stored, tensor};
+use super::compare::{Operation, first, stored, tensor};
 use super::error::{OpenClError, Result as DeviceResult};
 use super::kernels::RowProgram;
 use super::{Forms, OpenClBackend};
@@ -121,7 +121,7 @@ fn faster() -> [(Flag, Vec<Operation>); 5] {
         |tokens| FORMATS.map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).to_vec();
     let attention = |at: usize, rows| {
         let of = |dtype| {
-            let keep = vec![0..at];
+            let keep = first(at);
             Operation::Attention { dtype, kv_heads: 2, group: 2, head_dim: 72, at, rows, keep }
         };
         [DType::F32, DType::F16].map(of).to_vec()

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::sync::OnceLock;
 
-use super::compare::{Operation, numbers, stored, tensor, values};
+use super::compare::{Operation, first, numbers, stored, tensor, values};
 use super::*;
 use crate::core::{CoreError, PreparedWeight, Shape};
 
@@ -111,16 +111,16 @@ fn attention_and_the_cache_in_both_types() {
     for dtype in [DType::F32, DType::F16] {
         for (kv_heads, group, head_dim, at, rows, keep) in [
             (1, 1, 2, 0, 1, vec![]),
-            (1, 1, 8, 5, 0, vec![0..5]),
-            (2, 4, 8, 20, 1, vec![0..20]),
+            (1, 1, 8, 5, 0, first(5)),
+            (2, 4, 8, 20, 1, first(20)),
             (2, 1, 10, 40, 3, vec![0..4, 9..37]),
-            (1, 4, 64, 130, 1, vec![0..130]),
-            (1, 3, 64, 300, 2, vec![0..300]),
+            (1, 4, 64, 130, 1, first(130)),
+            (1, 3, 64, 300, 2, first(300)),
             (2, 2, 64, 70, 19, vec![3..3, 1..70]),
-            (1, 1, 128, 5, 70, vec![0..5]),
+            (1, 1, 128, 5, 70, first(5)),
             (1, 2, 80, 17, 9, vec![16..17, 0..16]),
-            (1, 1, 256, 3, 10, vec![0..3]),
-            (1, 1, 258, 3, 10, vec![0..3]),
+            (1, 1, 256, 3, 10, first(3)),
+            (1, 1, 258, 3, 10, first(3)),
         ] {
             all.push(Operation::Attention { dtype, kv_heads, group, head_dim, at, rows, keep });
         }
@@ -151,7 +151,7 @@ fn small_shapes() {
         }
         for dtype in [DType::F32, DType::F16] {
             for (at, rows) in [(3, 1), (130, 1), (2, 9)] {
-                let keep = vec![0..at];
+                let keep = first(at);
                 all.push(Operation::Attention { dtype, kv_heads: 1, group: 2, head_dim: 6, at, rows, keep });
             }
         }
