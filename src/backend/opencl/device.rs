@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::fmt;
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 use opencl_sys as cl;
 use opencl_sys::{cl_device_info, cl_device_type, cl_platform_id, cl_uint, cl_ulong};
@@ -62,7 +63,10 @@ impl Device {
     /// # Errors
     /// No library, or one that knows no device.
     pub fn list() -> Result<Vec<Self>> {
+        // Drivers are initialized by the first question, and some not well if two threads ask it.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let api = Api::get()?;
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = Vec::new();
         for platform in platforms(api) {
             for id in devices(api, platform) {

@@ -68,7 +68,8 @@ impl RowProgram {
         perturb: Option<&str>,
         slices: usize,
     ) -> Result<Self> {
-        let options = format!("{} -D SLICES={slices}", options(group(runtime), perturb));
+        let options = options(group(runtime), perturb, LINEAR_ROW.parts);
+        let options = format!("{options} -D SLICES={slices}");
         Ok(Self { program: Program::build(runtime, &LINEAR_ROW, &options, cache)?, slices })
     }
 }
@@ -85,10 +86,12 @@ fn group(runtime: &Runtime) -> usize {
 }
 
 /// What the compiler is told.
-fn options(group: usize, perturb: Option<&str>) -> String {
+fn options(group: usize, perturb: Option<&str>, parts: &[&str]) -> String {
     let mut options = format!("-cl-std=CL1.2 -D GROUP={group} -D TILE={TILE}");
-    if let Some(kernel) = perturb {
-        options += &format!(" -D PERTURB_{}", kernel.to_uppercase());
+    // Only for the file that it means: the others stay what they are in the cache.
+    let wrong = perturb.map(|kernel| format!("PERTURB_{}", kernel.to_uppercase()));
+    if let Some(wrong) = wrong.filter(|w| parts.iter().any(|p| p.contains(w.as_str()))) {
+        options += &format!(" -D {wrong}");
     }
     options
 }
@@ -101,7 +104,7 @@ pub(super) fn verdict_key(runtime: &Runtime, perturb: Option<&str>) -> String {
     format!(
         "verdict\n{:016x}\n{}\n{}\n{}\n{}\n{}",
         checksum(sources.as_bytes()),
-        options(group(runtime), perturb),
+        options(group(runtime), perturb, &[&sources]),
         d.name,
         d.platform,
         d.version,
@@ -150,8 +153,8 @@ impl Kernels {
         slices: usize,
     ) -> Result<Self> {
         let group = group(runtime);
-        let options = options(group, perturb);
-        let build = |source: &Source| Program::build(runtime, source, &options, cache);
+        let build =
+            |source: &Source| Program::build(runtime, source, &options(group, perturb, source.parts), cache);
         let kernel = |program: &Arc<Program>, name| Kernel::new(program, name).map(Mutex::new);
         let (norm, kv, attention) = (build(&NORM)?, build(&KV)?, build(&ATTENTION)?);
         let (elementwise, argmax) = (build(&ELEMENTWISE)?, build(&ARGMAX)?);
