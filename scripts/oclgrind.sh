@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests of the OpenCL kernels under oclgrind, which simulates a device and reports accesses beyond a buffer
-# and races in local memory. Slow: minutes. Needs the package oclgrind.
+# and races in local memory. Needs the package oclgrind.
 #
 # usage: scripts/oclgrind.sh [NAME OF A TEST...]
 set -euo pipefail
