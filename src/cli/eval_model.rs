@@ -15,11 +15,11 @@ use clap::Parser;
 use self::args::Args;
 use self::report::Report;
 use super::args::BackendName;
-use super::interrupt;
 use super::notice::say;
 use super::output::Stream;
 use super::progress::Progress;
 use super::run::exit_code;
+use super::{devices, interrupt};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::core::Backend;
@@ -52,6 +52,14 @@ fn run(args: &Args) -> Result<()> {
     let job = Job { args, files, sequence, windows, other };
     match args.backend {
         BackendName::Cpu => job.run(CpuBackend::new(CpuOptions { threads: args.threads, isa: args.isa })?),
+        BackendName::Opencl if args.isa.is_some() || args.threads.is_some() => {
+            bail!("--isa and --threads are for the cpu backend; an OpenCL device has its own")
+        }
+        BackendName::Opencl => {
+            let model = args.model_path.as_deref();
+            job.run(devices::open(devices::options(args.device.as_deref(), None, model))?)
+        }
+        BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
         BackendName::Reference if args.isa.is_some() || args.threads.is_some() => {
             bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
         }

@@ -1,13 +1,21 @@
 //! `test_backend`: what is right passes, what is wrong is found, and the exit code tells.
 
+use std::io::Write;
+
 use assert_cmd::Command;
+use llm_rs2::backend::opencl::Device;
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_test_backend");
 
-/// Exit code, standard output and standard error of a run.
+/// Exit code, standard output and standard error of a run on the cpu.
 fn run(args: &[&str]) -> (i32, String, String) {
-    let output = Command::new(PROGRAM).args(args).output().expect("the program starts");
+    run_with(&[&["--backend", "cpu"], args].concat(), &[])
+}
+
+fn run_with(args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = Command::new(PROGRAM);
+    let output = command.args(args).envs(variables.iter().copied()).output().expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (output.status.code().expect("an exit code"), text(output.stdout), text(output.stderr))
 }
@@ -112,10 +120,51 @@ fn what_cannot_be_tested_is_a_sentence() {
             assert!(line.contains(part), "{args:?}: '{part}' is not in: {stderr}");
         }
     };
-    refuses(&["--backend", "cpu,opencl"], 2, &["opencl", "--backend cpu"]);
-    refuses(&["--backend", "cuda"], 2, &["cuda"]);
+    refuses(&["--device", "0"], 1, &["--device", "opencl"]);
     refuses(&["--isa", "mmx"], 2, &["no such instruction set"]);
     refuses(&["--filter", "matmul"], 1, &["matmul", "kv_repack"]);
     refuses(&["--perturb", "matmul"], 2, &["unknown operator 'matmul'"]);
     refuses(&["-t", "0"], 2, &["0 threads"]);
+}
+
+#[test]
+fn a_backend_that_is_not_there_has_an_exit_code_of_its_own() {
+    let nothing = [("OPENCL_DYLIB_PATH", "/nothing/libOpenCL.so")];
+    let (code, stdout, stderr) = run_with(&["--backend", "cpu,opencl"], &nothing);
+    assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+    assert!(stderr.starts_with("error: the opencl backend is not there: "), "{stderr}");
+    assert!(stderr.contains("/nothing/libOpenCL.so") && stderr.contains("--backend cpu"), "{stderr}");
+    // Where nothing is asked for, what is there is tested.
+    let (code, stdout, stderr) = run_with(&["--filter", "add 33 x7 random"], &nothing);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("| cpu") && !stdout.contains("| opencl"), "{stdout}");
+    let (code, ..) = run_with(&["--backend", "cuda"], &[]);
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn a_device_passes_until_a_kernel_of_it_is_broken() {
+    if let Err(e) = Device::list() {
+        let _ = writeln!(std::io::stderr(), "skipped: test_backend on a device: {e}");
+        return;
+    }
+    let filter =
+        "rms_norm 33 x7 random,rope 3x6,linear q4_0 2048->130 x1 random,linear q4_0 256->33 x27 random";
+    let args = ["--backend", "opencl", "--filter", filter];
+    let (code, stdout, stderr) = run_with(&args, &[]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    for variant in ["plain", "fast"] {
+        assert!(stdout.lines().any(|l| l.contains("| opencl") && l.contains(variant)), "{stdout}");
+    }
+    for (kernel, operator) in [
+        ("rms_norm", "rms_norm"),
+        ("rope", "rope"),
+        ("linear_row", "linear q4_0 2048->130"),
+        ("linear_tile", "linear q4_0 256->33"),
+        ("linear_plain", "linear q4_0 256->33"),
+    ] {
+        let (code, stdout, stderr) = run_with(&args, &[("LLM_RS2_OPENCL_PERTURB", kernel)]);
+        assert_eq!(code, 1, "{kernel}: {stdout}{stderr}");
+        assert!(stdout.contains(&format!("\nFAIL {operator} ")), "{kernel}: {stdout}");
+    }
 }

@@ -67,6 +67,10 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME", default_value = "cpu", help_heading = "Machine")]
     pub backend: BackendName,
 
+    /// OpenCL device: its number in `generate --list-devices`, or a part of its name
+    #[arg(long, value_name = "N|NAME", help_heading = "Machine")]
+    pub device: Option<String>,
+
     /// Threads of the cpu backend [default: the number of fast cores]
     #[arg(short, long, value_name = "N", value_parser = threads, help_heading = "Machine")]
     pub threads: Option<usize>,

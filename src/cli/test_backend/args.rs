@@ -26,6 +26,10 @@ pub struct Args {
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
 
+    /// OpenCL device: its number in `generate --list-devices`, or a part of its name
+    #[arg(long, value_name = "N|NAME")]
+    pub device: Option<String>,
+
     /// How many shapes: full has all of Llama 3.2 1B and long contexts, and takes minutes and 3 GB
     #[arg(long, value_name = "LIST", default_value = "quick")]
     pub shapes: Shapes,

@@ -4,7 +4,8 @@ use anyhow::{Result, bail};
 
 use super::args::{Args, BackendChoice};
 use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
-use crate::cli::provenance;
+use crate::backend::opencl::{Device, OpenClBackend, OpenClOptions};
+use crate::cli::{devices, provenance};
 use crate::core::Backend;
 use crate::oracle::{InputRounding, Operator, Perturbed, Subject, Tested};
 
@@ -16,15 +17,27 @@ pub type Absent = String;
 /// # Errors
 /// A backend that is there and does not start.
 pub fn all(args: &Args) -> Result<Result<Vec<Box<dyn Subject>>, Absent>> {
-    let choices = if args.backend.is_empty() { &[BackendChoice::Cpu][..] } else { &args.backend };
+    let mut choices = args.backend.clone();
+    if choices.is_empty() {
+        choices.push(BackendChoice::Cpu);
+        if args.device.is_some() || Device::choose(None).is_ok() {
+            choices.push(BackendChoice::OpenCl);
+        }
+    }
     let mut subjects = Vec::new();
-    for choice in choices {
+    for choice in &choices {
         match choice {
             BackendChoice::Cpu => subjects.extend(cpu(args)?),
-            BackendChoice::OpenCl => {
-                return Ok(Err("there is no opencl backend in this build; test --backend cpu".to_owned()));
-            }
+            BackendChoice::OpenCl => match Device::choose(args.device.as_deref()) {
+                Ok(_) => subjects.extend(opencl(args)?),
+                Err(e) => {
+                    return Ok(Err(format!("the opencl backend is not there: {e}; or test --backend cpu")));
+                }
+            },
         }
+    }
+    if !choices.contains(&BackendChoice::OpenCl) && args.device.is_some() {
+        bail!("--device is for the opencl backend, which --backend leaves out");
     }
     if !choices.contains(&BackendChoice::Cpu) && (args.threads.is_some() || !args.isa.is_empty()) {
         bail!("--isa and --threads are for the cpu backend, which --backend leaves out");
@@ -43,6 +56,20 @@ fn cpu(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
         Ok(subject(backend, device, isa.to_string(), rounding, args.perturb))
     };
     sets.into_iter().map(one).collect()
+}
+
+/// The device, once with the plain kernels and once with the fast ones; its self-test does not choose here, since it is
+/// these that are to be judged.
+fn opencl(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
+    let options = devices::options(args.device.as_deref(), None, None);
+    let plain = OpenClOptions { plain: true, ..options.clone() };
+    let fast = OpenClOptions { trust: true, ..options };
+    let one = |(name, options): (&str, _)| {
+        let backend = OpenClBackend::new(options)?;
+        let device = backend.device().name.clone();
+        Ok(subject(backend, device, name.to_owned(), InputRounding::None, args.perturb))
+    };
+    [("plain", plain), ("fast", fast)].into_iter().map(one).collect()
 }
 
 /// A backend as it is, or with an operator made wrong.
