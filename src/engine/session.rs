@@ -133,7 +133,8 @@ impl<B: Backend> Session<B> {
     fn make_room_for_scores(&mut self) -> Result<(), EngineError> {
         let chunk = self.workspace.chunk();
         if self.workspace.logits_rows() < SCORED_ROWS.min(chunk) {
-            self.workspace = self.workspace.with_logits_rows(&self.backend, &self.model, SCORED_ROWS)?;
+            self.workspace =
+                self.workspace.with_logits_rows(&self.backend, self.model.config(), SCORED_ROWS)?;
         }
         Ok(())
     }

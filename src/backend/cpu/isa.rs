@@ -115,139 +115,90 @@ impl fmt::Display for Isa {
     }
 }
 
-/// Proof that AVX2, FMA and F16C are there.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
+/// A type whose values prove that instructions are there, so that kernels which take one are safe to call.
+macro_rules! proof {
+    ($(#[$doc:meta])* $name:ident of $arch:literal, if $there:expr) => {
+        $(#[$doc])*
+        #[cfg(target_arch = $arch)]
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $name(());
 
-#[cfg(target_arch = "x86_64")]
-impl Avx2 {
-    /// The proof, if this CPU (and its system) has all three.
-    pub fn new() -> Option<Self> {
-        let all = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        all.then_some(Self(()))
-    }
+        #[cfg(target_arch = $arch)]
+        impl $name {
+            /// The proof, if this CPU (and its system) has them.
+            pub fn new() -> Option<Self> {
+                $there.then_some(Self(()))
+            }
 
-    /// The proof without looking.
-    ///
-    /// # Safety
-    /// All three must be there.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Self(())
-    }
+            /// The proof without looking.
+            ///
+            /// # Safety
+            /// They must be there.
+            #[inline(always)]
+            pub unsafe fn assume() -> Self {
+                Self(())
+            }
+        }
+    };
 }
 
-/// Proof that AVX-VNNI is there, and all that [`Avx2`] stands for.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AvxVnni(());
+proof!(
+    /// Proof that AVX2, FMA and F16C are there.
+    Avx2 of "x86_64",
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+);
 
-#[cfg(target_arch = "x86_64")]
-impl AvxVnni {
-    /// The proof, if this CPU (and its system) has them.
-    pub fn new() -> Option<Self> {
-        let all = Avx2::new().is_some() && is_x86_feature_detected!("avxvnni");
-        all.then_some(Self(()))
-    }
+proof!(
+    /// Proof that AVX-VNNI is there, and all that [`Avx2`] stands for.
+    AvxVnni of "x86_64",
+    if Avx2::new().is_some() && is_x86_feature_detected!("avxvnni")
+);
 
-    /// The proof without looking.
-    ///
-    /// # Safety
-    /// They must be there.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Self(())
-    }
+proof!(
+    /// Proof that AVX-512 F, BW, VL, DQ and VNNI are there, and all that [`Avx2`] stands for.
+    Avx512 of "x86_64",
+    if Avx2::new().is_some()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vnni")
+);
+
+proof!(
+    /// Proof that AVX512_BF16 is there, and all that [`Avx512`] stands for.
+    Avx512Bf16 of "x86_64",
+    if Avx512::new().is_some() && is_x86_feature_detected!("avx512bf16")
+);
+
+proof!(
+    /// Proof that AMX's tiles and 8-bit products are there, that the system lets this process use them and the kernels
+    /// pass their check on this machine, and all that [`Avx512`] stands for together with AVX-512 VBMI.
+    Amx of "x86_64",
+    if amx_works()
+);
+
+/// Asked and checked once.
+#[cfg(target_arch = "x86_64")]
+fn amx_works() -> bool {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| {
+        let there = Avx512::new().is_some() && is_x86_feature_detected!("avx512vbmi") && amx::is_granted();
+        there && kernels::amx_works(Amx(()))
+    })
 }
-
-/// Proof that AVX-512 F, BW, VL, DQ and VNNI are there, and all that [`Avx2`] stands for.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
-
-#[cfg(target_arch = "x86_64")]
-impl Avx512 {
-    /// The proof, if this CPU (and its system) has all of them.
-    pub fn new() -> Option<Self> {
-        let all = Avx2::new().is_some()
-            && is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vnni");
-        all.then_some(Self(()))
-    }
-
-    /// The proof without looking.
-    ///
-    /// # Safety
-    /// All of them must be there.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Self(())
-    }
-}
-
-/// Proof that AVX512_BF16 is there, and all that [`Avx512`] stands for.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512Bf16(());
 
 #[cfg(target_arch = "x86_64")]
 impl Avx512Bf16 {
-    /// The proof, if this CPU (and its system) has them.
-    pub fn new() -> Option<Self> {
-        let all = Avx512::new().is_some() && is_x86_feature_detected!("avx512bf16");
-        all.then_some(Self(()))
-    }
-
-    /// The proof without looking.
-    ///
-    /// # Safety
-    /// They must be there.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Self(())
-    }
-
     /// What it proves besides.
     #[inline(always)]
     pub fn avx512(self) -> Avx512 {
         Avx512(())
     }
 }
-
-/// Proof that AMX's tiles and 8-bit products are there, that the system lets this process use them, and all that
-/// [`Avx512`] stands for together with AVX-512 VBMI.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Amx(());
 
 #[cfg(target_arch = "x86_64")]
 impl Amx {
-    /// The proof, if all of that is so and the kernels pass their check on this machine. Asked and checked once.
-    pub fn new() -> Option<Self> {
-        static WORKS: OnceLock<bool> = OnceLock::new();
-        let works = WORKS.get_or_init(|| {
-            let there =
-                Avx512::new().is_some() && is_x86_feature_detected!("avx512vbmi") && amx::is_granted();
-            there && kernels::amx_works(Self(()))
-        });
-        works.then_some(Self(()))
-    }
-
-    /// The proof without looking.
-    ///
-    /// # Safety
-    /// All of it must be there.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Self(())
-    }
-
     /// What it proves besides.
     #[inline(always)]
     pub fn avx512(self) -> Avx512 {
@@ -255,73 +206,23 @@ impl Amx {
     }
 }
 
-/// Proof that NEON is there, which is so on every aarch64 that this is built for.
-#[cfg(target_arch = "aarch64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Neon(());
+proof!(
+    /// Proof that NEON is there, which is so on every aarch64 that this is built for.
+    Neon of "aarch64",
+    if cfg!(target_feature = "neon")
+);
 
-#[cfg(target_arch = "aarch64")]
-impl Neon {
-    /// Always the proof: the target's baseline has NEON.
-    pub fn new() -> Option<Self> {
-        cfg!(target_feature = "neon").then_some(Self(()))
-    }
+proof!(
+    /// Proof that the dot products (`sdot`) are there, and all that [`Neon`] stands for.
+    DotProd of "aarch64",
+    if Neon::new().is_some() && std::arch::is_aarch64_feature_detected!("dotprod")
+);
 
-    /// The proof without looking.
-    ///
-    /// # Safety
-    /// NEON must be there.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Self(())
-    }
-}
-
-/// Proof that the dot products (`sdot`) are there, and all that [`Neon`] stands for.
-#[cfg(target_arch = "aarch64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DotProd(());
-
-#[cfg(target_arch = "aarch64")]
-impl DotProd {
-    /// The proof, if this CPU (and its system) has them.
-    pub fn new() -> Option<Self> {
-        let all = Neon::new().is_some() && std::arch::is_aarch64_feature_detected!("dotprod");
-        all.then_some(Self(()))
-    }
-
-    /// The proof without looking.
-    ///
-    /// # Safety
-    /// They must be there.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Self(())
-    }
-}
-
-/// Proof that the matrix products (`smmla`) are there, and all that [`DotProd`] stands for.
-#[cfg(target_arch = "aarch64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct I8mm(());
-
-#[cfg(target_arch = "aarch64")]
-impl I8mm {
-    /// The proof, if this CPU (and its system) has them.
-    pub fn new() -> Option<Self> {
-        let all = DotProd::new().is_some() && std::arch::is_aarch64_feature_detected!("i8mm");
-        all.then_some(Self(()))
-    }
-
-    /// The proof without looking.
-    ///
-    /// # Safety
-    /// They must be there.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Self(())
-    }
-}
+proof!(
+    /// Proof that the matrix products (`smmla`) are there, and all that [`DotProd`] stands for.
+    I8mm of "aarch64",
+    if DotProd::new().is_some() && std::arch::is_aarch64_feature_detected!("i8mm")
+);
 
 #[cfg(test)]
 mod tests {

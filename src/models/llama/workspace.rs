@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::model::Llama;
 use super::numerics::{NonFinite, Watch};
 use crate::core::{Backend, Result, Tensor};
 use crate::models::ModelConfig;
@@ -74,12 +73,12 @@ impl<B: Backend> Workspace<B> {
         self.logits.capacity()
     }
 
-    /// The same for another number of positions whose logits are computed at once.
+    /// The same for another number of positions whose logits are computed at once; `config` is the model's.
     ///
     /// # Errors
     /// [`crate::core::CoreError::OutOfMemory`].
-    pub fn with_logits_rows(&self, backend: &B, model: &Llama<B>, logits_rows: usize) -> Result<Self> {
-        let mut other = Self::new(backend, model.config(), self.chunk(), logits_rows)?;
+    pub fn with_logits_rows(&self, backend: &B, config: &ModelConfig, logits_rows: usize) -> Result<Self> {
+        let mut other = Self::new(backend, config, self.chunk(), logits_rows)?;
         if self.watch.is_some() {
             other.check_numerics();
         }
