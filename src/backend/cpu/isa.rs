@@ -67,10 +67,11 @@ impl Isa {
 
     /// The exact ones that this machine has, slowest first, and behind them those that are not.
     pub fn available_by_name() -> Vec<Self> {
-        let mut all = Self::available();
         #[cfg(target_arch = "x86_64")]
-        all.extend(Avx512Bf16::new().map(|_| Isa::Avx512Bf16));
-        all
+        let more = Avx512Bf16::new().map(|_| Isa::Avx512Bf16);
+        #[cfg(not(target_arch = "x86_64"))]
+        let more = None;
+        Self::available().into_iter().chain(more).collect()
     }
 
     /// The exact ones that this machine has, slowest first.

@@ -36,6 +36,10 @@ mod neon_int;
 #[cfg(target_arch = "aarch64")]
 mod neon_quants;
 pub(super) mod packed;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "no set of other machines has such products")
+)]
 pub(super) mod paired;
 mod quantized;
 mod scalar;

@@ -21,10 +21,6 @@ pub(crate) type PairedTile = fn(&[u8], &PairedRows<'_>, &mut Outputs);
 
 /// The kernels of such a set.
 #[derive(Clone, Copy)]
-#[cfg_attr(
-    not(target_arch = "x86_64"),
-    allow(dead_code, reason = "no set of other machines has such products yet")
-)]
 pub(crate) struct Paired {
     /// A row of values; places from a chunk to the next; the chunks.
     pub narrow: fn(&[f32], usize, &mut [[u16; PAIRED]]),
