@@ -1,6 +1,6 @@
 //! A kernel and its arguments.
 
-use std::ffi::{CString, c_void};
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 
@@ -36,12 +36,9 @@ impl Kernel {
     /// # Errors
     /// If there is none.
     pub fn new(program: &Arc<Program>, name: &'static str) -> Result<Self> {
-        let mut status = cl::CL_SUCCESS;
-        let text = CString::new(name).unwrap_or_default();
-        // SAFETY: a program that was built, and a text that ends in 0.
-        let raw =
-            unsafe { (program.runtime.api.create_kernel)(program.handle().0, text.as_ptr(), &mut status) };
-        let kernel = Self { program: program.clone(), raw: Handle(raw), name };
+        let found = program.kernel(name);
+        let (raw, status) = (found.unwrap_or(Handle(ptr::null_mut())), found.err().unwrap_or(cl::CL_SUCCESS));
+        let kernel = Self { program: program.clone(), raw, name };
         kernel.check("clCreateKernel", status)?;
         Ok(kernel)
     }

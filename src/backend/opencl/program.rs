@@ -10,7 +10,6 @@ use opencl_sys::{cl_int, cl_program};
 use super::cache::DeviceCache;
 use super::device::text;
 use super::error::{OpenClError, Result};
-use super::kernel::Kernel;
 use super::library::Handle;
 use super::runtime::Runtime;
 use crate::format::checksum;
@@ -84,10 +83,10 @@ impl Program {
         if of_binary != cl::CL_SUCCESS || program.run_compiler(options) != cl::CL_SUCCESS {
             return None;
         }
-        let program = Arc::new(program);
-        // The kernel holds the program while it is looked for, and is gone then.
-        drop(Kernel::new(&program, source.has).ok()?);
-        Arc::into_inner(program)
+        let kernel = program.kernel(source.has).ok()?;
+        // SAFETY: made above and used by nobody.
+        unsafe { (runtime.api.release_kernel)(kernel.0) };
+        Some(program)
     }
 
     fn compile(runtime: &Arc<Runtime>, source: &Source, options: &CString) -> Result<Self> {
@@ -169,8 +168,17 @@ impl Program {
         (status == cl::CL_SUCCESS).then_some(bytes)
     }
 
-    pub(super) fn handle(&self) -> Handle {
-        self.raw
+    /// A kernel object, which the caller releases, or OpenCL's status.
+    pub(super) fn kernel(&self, name: &str) -> std::result::Result<Handle, cl_int> {
+        let mut status = cl::CL_SUCCESS;
+        let text = CString::new(name).unwrap_or_default();
+        // SAFETY: a program that was built, and a text that ends in 0.
+        let raw = unsafe { (self.runtime.api.create_kernel)(self.raw.0, text.as_ptr(), &mut status) };
+        match status {
+            cl::CL_SUCCESS if raw.is_null() => Err(cl::CL_INVALID_KERNEL_NAME),
+            cl::CL_SUCCESS => Ok(Handle(raw)),
+            status => Err(status),
+        }
     }
 }
 
