@@ -65,6 +65,7 @@ fn session(files: ModelFiles, weight_dtype: DType) -> Result<Session<CpuBackend>
         weight_dtype,
         kv_dtype: DType::F32,
         max_seq_len: 1024,
+        eviction: None,
         prefill_chunk: 256,
         lookup: 0,
         check_numerics: false,

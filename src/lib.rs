@@ -13,6 +13,7 @@
 //! chat        messages -> text
 //! tokenizer   text <-> ids
 //! models      the transformer, on top of a Backend
+//! kv          which tokens stay when the key/value cache is full
 //! backend     cpu, opencl, reference
 //! format      files of weights, memory-mapped and checked
 //! quant       block layouts and their scalar truth
@@ -27,6 +28,7 @@ pub mod core;
 pub mod engine;
 pub mod eval;
 pub mod format;
+pub mod kv;
 pub mod models;
 pub mod oracle;
 pub mod quant;

@@ -15,6 +15,7 @@ fn demo(max_seq_len: usize, prefill_chunk: usize) -> Session<ReferenceBackend> {
         weight_dtype: DType::F32,
         kv_dtype: DType::F32,
         max_seq_len,
+        eviction: None,
         prefill_chunk,
         lookup: 0,
         check_numerics: false,

@@ -23,6 +23,7 @@ fn options(lookup: usize) -> SessionOptions {
         weight_dtype: DType::Q8_0,
         kv_dtype: DType::F16,
         max_seq_len: 400,
+        eviction: None,
         prefill_chunk: 64,
         lookup,
         check_numerics: false,

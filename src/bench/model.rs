@@ -102,7 +102,7 @@ impl<'a, B: Backend> ModelBench<'a, B> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Duration>> {
         let total = test.depth + repetitions * test.tokens();
-        self.cache.truncate(test.depth);
+        self.cache.rewind(test.depth);
         while self.cache.len() < test.depth {
             let from = self.cache.len();
             let to = test.depth.min(from + self.workspace.chunk());
@@ -113,7 +113,7 @@ impl<'a, B: Backend> ModelBench<'a, B> {
         self.pass(Test { prompt: chunk, generated: test.generated.min(1), ..test })?;
         let mut times = Vec::with_capacity(repetitions);
         for run in 1..=repetitions {
-            self.cache.truncate(test.depth);
+            self.cache.rewind(test.depth);
             let start = Instant::now();
             self.pass(test)?;
             times.push(start.elapsed());

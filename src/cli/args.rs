@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Parser, ValueEnum};
 
+use super::eviction::EvictionArgs;
 use crate::backend::cpu::{Isa, most_threads};
 use crate::core::DType;
 use crate::engine::{CachePlace, WeightDType};
@@ -40,6 +41,9 @@ pub struct Args {
     /// that is less]
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Model")]
     pub max_seq_len: Option<usize>,
+
+    #[command(flatten)]
+    pub eviction: EvictionArgs,
 
     #[command(flatten)]
     pub pack: PackArgs,

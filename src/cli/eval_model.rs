@@ -98,6 +98,7 @@ impl Job<'_> {
             weight_dtype: weights,
             kv_dtype: args.kv_type,
             max_seq_len: windows.size(),
+            eviction: None,
             prefill_chunk: args.prefill_chunk,
             lookup: 0,
             check_numerics: false,

@@ -4,6 +4,7 @@ mod args;
 mod bench_model;
 mod devices;
 mod eval_model;
+mod eviction;
 mod interrupt;
 mod micro_bench;
 mod notice;

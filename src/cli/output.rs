@@ -74,6 +74,13 @@ impl<W: Write> Observer for Stream<W> {
         say(&format!("warning: {found}: what follows from it has no meaning"));
     }
 
+    fn beyond_training(&mut self, trained: usize) {
+        say(&format!(
+            "warning: the text is now longer than the {trained} tokens that the model was trained for; expect nonsense \
+             from here on"
+        ));
+    }
+
     fn cancelled(&self) -> bool {
         interrupt::requested()
     }

@@ -47,6 +47,10 @@ impl<W: Write> Observer for Watched<'_, W> {
         self.stream.non_finite(found);
     }
 
+    fn beyond_training(&mut self, trained: usize) {
+        self.stream.beyond_training(trained);
+    }
+
     fn cancelled(&self) -> bool {
         self.stream.cancelled()
     }

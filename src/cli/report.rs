@@ -62,6 +62,11 @@ impl Report<'_> {
                 l.accepted, l.drafted, l.passes
             ));
         }
+        if o.eviction.evictions > 0 {
+            let times = if o.eviction.evictions == 1 { "once" } else { "times" };
+            let count = if times == "once" { String::new() } else { format!("{} ", o.eviction.evictions) };
+            parts.push(format!("evicted {count}{times}, {} of {} tokens held", o.held, o.positions));
+        }
         if let Some(bytes) = peak_resident_bytes() {
             parts.push(format!("peak memory {}", human_bytes(bytes)));
         }
@@ -73,6 +78,7 @@ impl Report<'_> {
     pub fn json(&self) -> Value {
         let o = self.outcome;
         let s = &self.settings.sampling;
+        let eviction = self.settings.session.eviction;
         json!({
             "text": o.text,
             "ids": o.ids,
@@ -91,6 +97,12 @@ impl Report<'_> {
                 "drafted": o.lookup.drafted,
                 "accepted": o.lookup.accepted,
             },
+            "cache": {
+                "tokens_held": o.held,
+                "positions": o.positions,
+                "evictions": o.eviction.evictions,
+                "tokens_evicted": o.eviction.evicted,
+            },
             "memory": {
                 "weights_bytes": self.weight_bytes,
                 "weights_mapped_from": self.packed,
@@ -103,6 +115,10 @@ impl Report<'_> {
                 "weight_dtype": self.settings.session.weight_dtype.name(),
                 "kv_type": self.settings.session.kv_dtype.name(),
                 "max_seq_len": self.settings.session.max_seq_len,
+                "eviction_policy": eviction.map_or("none", |e| e.policy().name),
+                "eviction_window": eviction.map(|e| e.window()),
+                "protected_prefix": eviction.map(|e| e.protected()),
+                "eviction_target": eviction.map(|e| e.target()),
                 "prefill_chunk": self.settings.session.prefill_chunk,
                 "lookup": self.settings.session.lookup,
                 "temperature": as_typed(s.temperature),

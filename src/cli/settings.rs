@@ -49,6 +49,7 @@ impl Settings {
                 weight_dtype,
                 kv_dtype: args.kv_type,
                 max_seq_len,
+                eviction: args.eviction.settle(max_seq_len, files.bos.is_some())?,
                 prefill_chunk: args.prefill_chunk,
                 lookup: args.lookup,
                 check_numerics: args.check_numerics,

@@ -149,6 +149,68 @@ impl<B: Buffer> KvCache<B> {
         Ok(())
     }
 
+    /// Drops all tokens but those in the slots of `keep` (ascending, disjoint, within the slots held), which move
+    /// together in their order, and leaves room for `more` behind them. Memory that this does not need goes back to
+    /// the system; [`Self::position`] stays, and so does each key's rotation.
+    ///
+    /// Where the capacity stays the same, it takes the memory of one more layer meanwhile.
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`] for other ranges, [`CoreError::CacheFull`] if `more` do not fit behind them,
+    /// [`CoreError::OutOfMemory`]: the contents stay as they were then. A backend that fails on its way leaves an
+    /// empty cache.
+    pub fn retain<K: Backend<Buffer = B>>(
+        &mut self,
+        backend: &K,
+        keep: &[Range<usize>],
+        more: usize,
+    ) -> Result<()> {
+        let kept = self.check_ranges(keep)?;
+        let need = kept.checked_add(more).filter(|&need| need <= self.max_len);
+        let need = need.ok_or(CoreError::CacheFull { len: kept, max: self.max_len, more })?;
+        let capacity = need.checked_next_multiple_of(Self::GROWTH).unwrap_or(need).min(self.max_len);
+        if capacity != self.layout.capacity {
+            return self.repack(backend, keep, capacity);
+        }
+        // Each layer moves into the memory of the one before it.
+        let mut spare = KvLayer::new(backend, &self.layout)?;
+        for layer in &mut self.layers {
+            if let Err(error) = backend.kv_repack(layer, &self.layout, keep, &mut spare, &self.layout) {
+                self.clear();
+                return Err(error);
+            }
+            std::mem::swap(layer, &mut spare);
+        }
+        self.len = kept;
+        Ok(())
+    }
+
+    /// How many slots `keep` has, if its ranges are ascending, disjoint and within the slots held.
+    fn check_ranges(&self, keep: &[Range<usize>]) -> Result<usize> {
+        let mut end = 0;
+        for range in keep {
+            let op = "keeping slots of the cache";
+            if range.start < end {
+                return Err(CoreError::Mismatch {
+                    op,
+                    what: "start of a range",
+                    got: range.start,
+                    expected: end,
+                });
+            }
+            if range.end < range.start || range.end > self.len {
+                return Err(CoreError::Mismatch {
+                    op,
+                    what: "end of a range",
+                    got: range.end,
+                    expected: self.len,
+                });
+            }
+            end = range.end;
+        }
+        Ok(keep.iter().map(ExactSizeIterator::len).sum())
+    }
+
     /// Counts `tokens` that every layer has stored by now.
     pub fn advance(&mut self, tokens: usize) {
         self.len += tokens;
@@ -162,11 +224,14 @@ impl<B: Buffer> KvCache<B> {
         self.position = 0;
     }
 
-    /// Forgets what lies behind the first `len` tokens, as if it had not been seen; memory is kept. Does
-    /// nothing if no more than `len` are held.
-    pub fn truncate(&mut self, len: usize) {
-        let forgotten = self.len.saturating_sub(len);
-        self.len -= forgotten;
+    /// Forgets the tokens from position `position` on, as if they had not been seen; memory is kept. Does nothing if
+    /// no more than `position` were seen.
+    ///
+    /// They must have been taken in behind the last [`Self::retain`]: what it has dropped does not come back.
+    pub fn rewind(&mut self, position: usize) {
+        let forgotten = self.position.saturating_sub(position);
+        debug_assert!(forgotten <= self.len);
+        self.len = self.len.saturating_sub(forgotten);
         self.position -= forgotten;
     }
 

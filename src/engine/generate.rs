@@ -8,6 +8,7 @@ use super::session::Session;
 use super::speculative::{Lookup, LookupStats};
 use super::stop::StopMatcher;
 use crate::core::{Backend, Largest};
+use crate::kv::EvictionStats;
 use crate::models::llama::NonFinite;
 use crate::sampling::{Chain, SamplingParams, SeededRng};
 use crate::tokenizer::StreamDecoder;
@@ -39,6 +40,10 @@ pub trait Observer {
     /// Something in the model's arithmetic is not finite, and what follows from it has no meaning. Told once, and
     /// only if the session looks for it.
     fn non_finite(&mut self, _found: &NonFinite) {}
+
+    /// The text has become longer than the `trained` positions that the model was trained for, which only a cache
+    /// that evicts lets it. Told once.
+    fn beyond_training(&mut self, _trained: usize) {}
 
     /// Whether to stop now. Asked before every chunk of the prompt and every token.
     fn cancelled(&self) -> bool;
@@ -113,6 +118,12 @@ pub struct Outcome {
     pub decode_steps: usize,
     /// What prompt lookup did.
     pub lookup: LookupStats,
+    /// What was evicted from the cache.
+    pub eviction: EvictionStats,
+    /// Tokens that the cache holds at the end.
+    pub held: usize,
+    /// Tokens that went through the model: the position of the next one.
+    pub positions: usize,
     /// Why it ended.
     pub finish: Finish,
     /// Durations.
@@ -135,7 +146,7 @@ impl<B: Backend> Session<B> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, EngineError> {
         self.check_prompt(&request.prompt)?;
-        self.cache.clear();
+        self.start_over();
         let mut run = Run::new(request, self.lookup)?;
         // The text goes on where the prompt ends: a word's leading space is not the start of a text.
         for &id in &request.prompt {
@@ -163,12 +174,14 @@ impl<B: Backend> Session<B> {
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<Finish>, EngineError> {
         // At once what the prompt takes: growing step by step would hold an old cache beside each new one.
-        self.cache.reserve(&self.backend, prompt.len())?;
+        self.cache.reserve(&self.backend, prompt.len().min(self.cache.max_len()))?;
         let mut done = 0;
-        for chunk in prompt.chunks(self.chunk) {
+        while done < prompt.len() {
             if observer.cancelled() {
                 return Ok(ControlFlow::Break(Finish::Cancelled));
             }
+            let room = self.make_room()?;
+            let chunk = &prompt[done..prompt.len().min(done + self.chunk.min(room))];
             done += chunk.len();
             let Self { backend, model, cache, workspace, .. } = self;
             if done == prompt.len() {
@@ -177,13 +190,18 @@ impl<B: Backend> Session<B> {
             } else {
                 model.prefill(backend, chunk, cache, workspace, None)?;
             }
-            self.report_numerics(observer);
+            self.report(run, observer);
             observer.prefill(done, prompt.len());
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn report_numerics(&mut self, observer: &mut dyn Observer) {
+    fn report(&mut self, run: &mut Run, observer: &mut dyn Observer) {
+        let trained = self.model.config().max_position_embeddings;
+        if self.evictor.is_some() && self.cache.position() > trained && !run.beyond_training {
+            run.beyond_training = true;
+            observer.beyond_training(trained);
+        }
         if let Some(found) = self.workspace.non_finite() {
             observer.non_finite(&found);
         }
@@ -223,7 +241,7 @@ impl<B: Backend> Session<B> {
             if let Some(stop) = run.stop.matched() {
                 return Ok(Finish::Stop(stop.to_owned()));
             }
-            if run.history.len() >= self.cache.max_len() {
+            if run.history.len() >= self.end_of_context() {
                 return Ok(Finish::ContextFull);
             }
             let left = limit - (run.history.len() - request.prompt.len());
@@ -231,7 +249,7 @@ impl<B: Backend> Session<B> {
                 return Ok(Finish::Length);
             }
             self.next_logits(run, left)?;
-            self.report_numerics(observer);
+            self.report(run, observer);
             run.steps += 1;
         }
     }
@@ -239,14 +257,16 @@ impl<B: Backend> Session<B> {
     /// The logits behind the last token chosen, of which `left` more are wanted at most: from the pass that has
     /// verified a draft, or from a new one.
     fn next_logits(&mut self, run: &mut Run, left: usize) -> Result<(), EngineError> {
-        let Self { backend, model, cache, workspace, .. } = self;
         if let Some(row) = run.lookup.chosen(&run.history) {
             return self.look_at(row, run);
         }
         // All but the last token are certain; what was drafted beyond them is not what was chosen.
-        cache.truncate(run.history.len() - 1);
-        let left = left.min(cache.max_len() - run.history.len());
-        let rows = run.lookup.rows(&run.history, left.saturating_sub(1));
+        self.cache.rewind(run.history.len() - 1);
+        let left = left.min(self.end_of_context() - run.history.len());
+        // A draft never reaches beyond the window: evictions come where they would come without it.
+        let room = self.make_room()?;
+        let rows = run.lookup.rows(&run.history, left.min(room).saturating_sub(1));
+        let Self { backend, model, cache, workspace, .. } = self;
         model.decode_rows(backend, rows, cache, workspace)?;
         self.look_at(0, run)
     }
@@ -278,6 +298,8 @@ struct Run {
     first: Option<Instant>,
     steps: usize,
     lookup: Lookup,
+    /// [`Observer::beyond_training`] was told.
+    beyond_training: bool,
 }
 
 impl Run {
@@ -294,6 +316,7 @@ impl Run {
             first: None,
             steps: 0,
             lookup: Lookup::new(lookup, &request.prompt),
+            beyond_training: false,
         })
     }
 
@@ -323,6 +346,8 @@ impl Run {
                 finish = Finish::OutputClosed;
             }
         }
+        // What was drafted beyond the end of the text does not count.
+        let beyond = session.cache.position().saturating_sub(self.history.len());
         let ids = self.history.split_off(prompt_tokens);
         Ok(Outcome {
             text: self.text,
@@ -330,6 +355,9 @@ impl Run {
             prompt_tokens,
             decode_steps: self.steps,
             lookup: self.lookup.stats(),
+            eviction: session.eviction_stats(),
+            held: session.cache.len() - beyond,
+            positions: session.cache.position() - beyond,
             finish,
             timings: self.timings,
         })

@@ -2,7 +2,8 @@
 
 use super::EngineError;
 use super::model_files::ModelFiles;
-use crate::core::{Backend, DType, KvCache};
+use crate::core::{Backend, DType, KvCache, Result};
+use crate::kv::{Eviction, EvictionStats, Evictor};
 use crate::models::llama::{Llama, LoadProgress, Workspace};
 use crate::tokenizer::Tokenizer;
 
@@ -13,8 +14,10 @@ pub struct SessionOptions {
     pub weight_dtype: DType,
     /// Type of stored keys and values: f32 or f16.
     pub kv_dtype: DType,
-    /// The most tokens of prompt and answer together.
+    /// The most tokens of prompt and answer together; with [`Self::eviction`] there is no such limit.
     pub max_seq_len: usize,
+    /// How the cache is kept within a window; `None`: it holds every token, up to `max_seq_len`.
+    pub eviction: Option<Eviction>,
     /// Tokens of the prompt that go through the model at once.
     pub prefill_chunk: usize,
     /// The most tokens that are drafted from earlier text and verified in one pass (prompt lookup); 0 for none.
@@ -35,6 +38,7 @@ pub struct Session<B: Backend> {
     pub(super) model: Llama<B>,
     pub(super) tokenizer: Tokenizer,
     pub(super) cache: KvCache<B::Buffer>,
+    pub(super) evictor: Option<Evictor>,
     pub(super) workspace: Workspace<B>,
     pub(super) logits: Vec<f32>,
     pub(super) eos: Vec<u32>,
@@ -56,9 +60,10 @@ impl<B: Backend> Session<B> {
         let vocab = files.config.vocab_size;
         let model =
             Llama::load(&backend, files.tensors.as_ref(), files.config, options.weight_dtype, progress)?;
-        let cache = model.new_cache(&backend, options.kv_dtype, options.max_seq_len)?;
-        let chunk = options.prefill_chunk.clamp(1, options.max_seq_len.max(1));
-        let lookup = options.lookup.min(options.max_seq_len);
+        let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
+        let cache = model.new_cache(&backend, options.kv_dtype, most)?;
+        let chunk = options.prefill_chunk.clamp(1, most.max(1));
+        let lookup = options.lookup.min(most);
         let mut workspace = model.workspace(&backend, chunk.max(lookup + 1), lookup + 1)?;
         if options.check_numerics {
             workspace.check_numerics();
@@ -68,6 +73,7 @@ impl<B: Backend> Session<B> {
             model,
             tokenizer: files.tokenizer,
             cache,
+            evictor: options.eviction.map(Evictor::new),
             workspace,
             logits: vec![0.0; vocab],
             eos: files.eos,
@@ -110,22 +116,53 @@ impl<B: Backend> Session<B> {
         let (tokens, max) = (ids.len(), self.cache.max_len());
         match tokens {
             0 => return Err(EngineError::EmptyPrompt),
-            _ if tokens > max => return Err(EngineError::PromptTooLong { tokens, max }),
-            _ => self.cache.clear(),
+            _ if self.evictor.is_none() && tokens > max => {
+                return Err(EngineError::PromptTooLong { tokens, max });
+            }
+            _ => self.start_over(),
         }
         self.make_room_for_scores()?;
-        let Self { backend, model, cache, workspace, chunk, .. } = self;
-        let (before, scored) = ids.split_at(from.min(tokens));
-        for part in before.chunks(*chunk) {
-            model.prefill(backend, part, cache, workspace, None)?;
-        }
-        let mut first = before.len();
-        for part in scored.chunks(*chunk) {
-            let mut shifted = |row: usize, logits: &[f32]| sink(first + row, logits);
-            model.forward_all(backend, part, cache, workspace, &mut shifted)?;
-            first += part.len();
+        let scored = from.min(tokens);
+        let mut done = 0;
+        while done < tokens {
+            let end = if done < scored { scored } else { tokens };
+            let part = &ids[done..end.min(done + self.chunk.min(self.make_room()?))];
+            let Self { backend, model, cache, workspace, .. } = self;
+            if done < scored {
+                model.prefill(backend, part, cache, workspace, None)?;
+            } else {
+                let mut shifted = |row: usize, logits: &[f32]| sink(done + row, logits);
+                model.forward_all(backend, part, cache, workspace, &mut shifted)?;
+            }
+            done += part.len();
         }
         Ok(())
+    }
+
+    /// What was evicted from the last text's cache.
+    pub fn eviction_stats(&self) -> EvictionStats {
+        self.evictor.as_ref().map(Evictor::stats).unwrap_or_default()
+    }
+
+    /// Forgets the text before.
+    pub(super) fn start_over(&mut self) {
+        self.cache.clear();
+        if let Some(evictor) = &mut self.evictor {
+            evictor.restart();
+        }
+    }
+
+    /// How many tokens fit behind those held: at least one where a full cache gives up old ones.
+    pub(super) fn make_room(&mut self) -> Result<usize> {
+        match &mut self.evictor {
+            Some(evictor) => evictor.make_room(&self.backend, &mut self.cache),
+            None => Ok(self.cache.max_len() - self.cache.len()),
+        }
+    }
+
+    /// The position at which a text ends for want of room.
+    pub(super) fn end_of_context(&self) -> usize {
+        if self.evictor.is_some() { usize::MAX } else { self.cache.max_len() }
     }
 
     /// A workspace that computes the logits of several positions at once, so that the output matrix is not read for
@@ -143,7 +180,7 @@ impl<B: Backend> Session<B> {
         let (tokens, max) = (prompt.len(), self.cache.max_len());
         match tokens {
             0 => Err(EngineError::EmptyPrompt),
-            _ if tokens >= max => Err(EngineError::PromptTooLong { tokens, max }),
+            _ if tokens >= self.end_of_context() => Err(EngineError::PromptTooLong { tokens, max }),
             _ => Ok(()),
         }
     }

@@ -16,6 +16,7 @@ fn session<B: Backend>(backend: B, weight_dtype: DType, prefill_chunk: usize) ->
         weight_dtype,
         kv_dtype: DType::F16,
         max_seq_len: 24,
+        eviction: None,
         prefill_chunk,
         lookup: 0,
         check_numerics: false,

@@ -82,6 +82,7 @@ pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session<B> {
         weight_dtype: setup.weights,
         kv_dtype: setup.kv,
         max_seq_len: 512,
+        eviction: None,
         prefill_chunk: setup.chunk,
         lookup: 0,
         check_numerics: false,
