@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod eval;
+mod eviction;
 mod interrupts;
 mod models;
 mod opencl;
