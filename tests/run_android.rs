@@ -175,9 +175,11 @@ fn what_stands_in_the_way_is_a_sentence() {
 fn an_interruption_ends_the_program_on_the_phone() {
     let phone = Phone::new();
     phone.generate(&STORY, &[]);
-    let args =
-        ["--binary", PROGRAM, "generate", "-p", "Once", "-n", "2000", "--ignore-eos", "-b", "reference"];
-    let mut child = phone.command(ONE, &args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // A text that does not end by itself while anybody waits.
+    let endless =
+        ["-n", "100000000", "--ignore-eos", "--eviction-policy", "sliding", "--eviction-window", "64"];
+    let args = [&["--binary", PROGRAM, "generate", "-p", "Once"][..], &endless].concat();
+    let mut child = phone.command(ONE, &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = phone.folder().join("pid.generate");
     let until = Instant::now() + Duration::from_secs(60);
     let stamp = std::fs::metadata(&pid).unwrap().modified().unwrap();
