@@ -44,6 +44,7 @@ pub(super) fn explain(path: &Path, header: &[u8], error: &serde_json::Error) -> 
         }
         (expected, before) = (end, Some(name));
     }
+    let error = shown(&error.to_string());
     damaged(format!("has a header that is not valid ({error}): it is damaged, download it again"))
 }
 

@@ -62,7 +62,7 @@ impl PackedFile {
             return Err(damaged("is damaged: what is before its data does not have its checksum".into()));
         }
         let table: Table = serde_json::from_slice(&all[HEADER..table_end])
-            .map_err(|e| damaged(format!("has a table that is not valid ({e})")))?;
+            .map_err(|e| damaged(format!("has a table that is not valid ({})", shown(&e.to_string()))))?;
         let matrices = match table.matrices.as_deref() {
             None => None,
             Some(name) => Some(

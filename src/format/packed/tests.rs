@@ -166,6 +166,7 @@ fn tables_that_lie_are_refused_with_the_reason() {
         (with_table(tensor(0, "checksum", "12".into())), "no number"),
         (with_table(tensor(1, "name", "t0".into())), "is there twice"),
         (with_table(tensor(1, "extra", 1.into())), "not valid"),
+        (with_table(tensor(1, "\u{7f}\u{1b}ffset", 1.into())), "unknown field `\\u{7f}\\u{1b}ffset`"),
         (with_table(tensor(1, "offset", (-1).into())), "not valid"),
         (with_table(section(1, "name", "config.json".into())), "twice"),
         (with_table(section(0, "offset", 0.into())), "begins within what is before it"),
