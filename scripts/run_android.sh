@@ -236,8 +236,12 @@ done
 # shellcheck disable=SC2317
 interrupted() {
     trap - INT TERM
-    on_phone "kill -INT \$(cat $(quoted "$DEVICE_DIR/pid.$program")) 2>/dev/null" || true
+    # Again and again, since a program that is about to start does not hear it yet.
+    on_phone "p=\$(cat $(quoted "$DEVICE_DIR/pid.$program")); n=0
+        while test \$n -lt 40 && kill -INT \$p; do n=\$((n + 1)); sleep 0.5; done
+        kill -9 \$p" >/dev/null 2>&1 &
     test -z "${child:-}" || wait "$child" 2>/dev/null || true
+    kill $! 2>/dev/null || true
     exit 130
 }
 trap interrupted INT TERM
