@@ -39,6 +39,63 @@ impl KvLayout {
         (head * self.slots() + slot) * self.head_dim
     }
 
+    /// Checks that `buffer` is what this layout says, in a type that keys and values are stored in.
+    ///
+    /// # Errors
+    /// [`CoreError::Unsupported`], [`CoreError::Mismatch`].
+    pub fn check_buffer(&self, op: &'static str, buffer: &impl Buffer) -> Result<()> {
+        if !matches!(self.dtype, DType::F32 | DType::F16) || buffer.dtype() != self.dtype {
+            return Err(CoreError::Unsupported { op, dtype: self.dtype });
+        }
+        CoreError::expect_eq(op, "cache length", buffer.len(), self.elements().unwrap_or(usize::MAX))
+    }
+
+    /// Checks that there are `count` slots from `at` on.
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`].
+    pub fn check_slots(&self, op: &'static str, at: usize, count: usize) -> Result<()> {
+        match at.checked_add(count) {
+            Some(end) if end <= self.capacity => Ok(()),
+            end => Err(CoreError::Mismatch {
+                op,
+                what: "last slot",
+                got: end.unwrap_or(usize::MAX),
+                expected: self.capacity,
+            }),
+        }
+    }
+
+    /// Checks the operands of [`Backend::kv_repack`]: the slots of `keep` are there in `src`, which is of this layout,
+    /// and fit into `dst`, which is of layout `to`.
+    ///
+    /// # Errors
+    /// As [`Self::check_buffer`] and [`Self::check_slots`].
+    pub fn check_repack<B: Buffer>(
+        &self,
+        src: &KvLayer<B>,
+        keep: &[Range<usize>],
+        dst: &KvLayer<B>,
+        to: &Self,
+    ) -> Result<()> {
+        let op = "kv_repack";
+        for (buffer, layout) in [(&src.k, self), (&src.v, self), (&dst.k, to), (&dst.v, to)] {
+            layout.check_buffer(op, buffer)?;
+        }
+        CoreError::expect_eq(op, "heads", to.kv_heads, self.kv_heads)?;
+        CoreError::expect_eq(op, "head size", to.head_dim, self.head_dim)?;
+        if to.dtype != self.dtype {
+            return Err(CoreError::Unsupported { op, dtype: to.dtype });
+        }
+        let mut kept = 0usize;
+        for range in keep {
+            let count = range.end.checked_sub(range.start).unwrap_or(usize::MAX);
+            self.check_slots(op, range.start, count)?;
+            kept = kept.saturating_add(count);
+        }
+        to.check_slots(op, 0, kept)
+    }
+
     /// Bytes of one token's key and value in one layer.
     pub fn bytes_per_token(&self) -> usize {
         2 * self.kv_heads * self.dtype.bytes_for(self.head_dim).unwrap_or(usize::MAX / 4)

@@ -1,7 +1,6 @@
 //! Attention over the key/value cache: the work of a call cut into chunks.
 
 use super::buffer::AlignedBytes;
-use super::cache::{check, check_slots};
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
 use super::kernels::attention::{Attend, SPAN, scratch_len, state_len};
@@ -29,9 +28,9 @@ pub(super) fn attention(
     out: &mut Tensor<CpuBuffer>,
 ) -> Result<()> {
     let op = "attention";
-    check(op, &cache.k, layout)?;
-    check(op, &cache.v, layout)?;
-    check_slots(op, at, q.rows(), layout.capacity)?;
+    layout.check_buffer(op, &cache.k)?;
+    layout.check_buffer(op, &cache.v)?;
+    layout.check_slots(op, at, q.rows())?;
     let (dim, rows, width) = (layout.head_dim, q.rows(), q.cols());
     let kv_width = layout.kv_heads * dim;
     let group = width.checked_div(kv_width).unwrap_or(0);

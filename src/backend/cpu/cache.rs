@@ -9,31 +9,10 @@ use super::disjoint::Disjoint;
 use super::kernels::Kernels;
 use super::pool::Pool;
 use super::{CpuBuffer, PARALLEL_FROM, broken};
-use crate::core::{Buffer, CoreError, DType, KvLayer, KvLayout, Result, Tensor};
+use crate::core::{CoreError, DType, KvLayer, KvLayout, Result, Tensor};
 
 /// Slots of a tile of keys.
 const TILE: usize = KvLayout::TILE;
-
-/// Checks that a cache buffer is what its layout says.
-pub(super) fn check(op: &'static str, buffer: &CpuBuffer, layout: &KvLayout) -> Result<()> {
-    if !matches!(layout.dtype, DType::F32 | DType::F16) || buffer.dtype() != layout.dtype {
-        return Err(CoreError::Unsupported { op, dtype: layout.dtype });
-    }
-    CoreError::expect_eq(op, "cache length", buffer.len(), layout.elements().unwrap_or(usize::MAX))
-}
-
-/// Checks that `rows` slots from `at` on exist.
-pub(super) fn check_slots(op: &'static str, at: usize, rows: usize, capacity: usize) -> Result<()> {
-    match at.checked_add(rows) {
-        Some(end) if end <= capacity => Ok(()),
-        end => Err(CoreError::Mismatch {
-            op,
-            what: "last slot",
-            got: end.unwrap_or(usize::MAX),
-            expected: capacity,
-        }),
-    }
-}
 
 /// Where the first element of a slot's key is within its head; the others follow in steps of [`TILE`].
 fn key_place(slot: usize, head_dim: usize) -> usize {
@@ -60,9 +39,9 @@ pub(super) fn append(
 ) -> Result<()> {
     let op = "kv_append";
     CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
-    check_slots(op, at, k.rows(), layout.capacity)?;
+    layout.check_slots(op, at, k.rows())?;
     for (src, dst) in [(k, &cache.k), (v, &cache.v)] {
-        check(op, dst, layout)?;
+        layout.check_buffer(op, dst)?;
         CoreError::expect_eq(op, "columns", src.cols(), layout.kv_heads * layout.head_dim)?;
     }
     if k.rows() * k.cols() == 0 {
@@ -143,22 +122,7 @@ pub(super) fn repack(
     dst: &mut KvLayer<CpuBuffer>,
     to: &KvLayout,
 ) -> Result<()> {
-    let op = "kv_repack";
-    for (buffer, layout) in [(&src.k, from), (&src.v, from), (&dst.k, to), (&dst.v, to)] {
-        check(op, buffer, layout)?;
-    }
-    CoreError::expect_eq(op, "heads", to.kv_heads, from.kv_heads)?;
-    CoreError::expect_eq(op, "head size", to.head_dim, from.head_dim)?;
-    if to.dtype != from.dtype {
-        return Err(CoreError::Unsupported { op, dtype: to.dtype });
-    }
-    let mut kept = 0usize;
-    for range in keep {
-        let count = range.end.checked_sub(range.start).unwrap_or(usize::MAX);
-        check_slots(op, range.start, count, from.capacity)?;
-        kept = kept.saturating_add(count);
-    }
-    check_slots(op, 0, kept, to.capacity)?;
+    from.check_repack(src, keep, dst, to)?;
     let (dim, size) = (from.head_dim, from.dtype.block_bytes());
     for head in 0..from.kv_heads {
         let (old, new) = (head * from.slots() * dim * size, head * to.slots() * dim * size);

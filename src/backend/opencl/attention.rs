@@ -2,7 +2,7 @@
 
 use super::buffer::OpenClBuffer;
 use super::kernel::Arg;
-use super::ops::{LINE, T, check_cache, check_slots, f32s, lock, n, run, same_cols};
+use super::ops::{LINE, T, f32s, lock, n, run, same_cols};
 use super::{OpenClBackend, Scratch};
 use crate::core::{CoreError, KvLayer, KvLayout, Result};
 
@@ -29,9 +29,9 @@ pub(super) fn attention(
     same_cols(op, q, out)?;
     let (d, width) = (layout.head_dim, layout.kv_heads * layout.head_dim);
     CoreError::expect_eq(op, "part of a head group", q.cols() % width.max(1), 0)?;
-    check_slots(op, at, q.rows(), layout.capacity)?;
-    check_cache(op, &cache.k, layout)?;
-    check_cache(op, &cache.v, layout)?;
+    layout.check_slots(op, at, q.rows())?;
+    layout.check_buffer(op, &cache.k)?;
+    layout.check_buffer(op, &cache.v)?;
     out.set_rows(q.rows())?;
     if q.cols() * q.rows() * width == 0 {
         return Ok(());

@@ -160,23 +160,6 @@ pub(super) fn rope(gpu: &OpenClBackend, x: &mut T, angles: &T) -> Result<()> {
     unsafe { run(&mut lock(&gpu.kernels.rope), 0, &args, [x.cols() / 2, x.rows(), 1], LINE) }
 }
 
-/// Checks that a cache buffer is what its layout says.
-pub(super) fn check_cache(op: &'static str, buffer: &OpenClBuffer, layout: &KvLayout) -> Result<()> {
-    if !matches!(layout.dtype, DType::F32 | DType::F16) || buffer.dtype() != layout.dtype {
-        return Err(CoreError::Unsupported { op, dtype: layout.dtype });
-    }
-    CoreError::expect_eq(op, "cache length", buffer.len(), layout.elements().unwrap_or(usize::MAX))
-}
-
-/// Checks that `rows` slots from `at` on exist.
-pub(super) fn check_slots(op: &'static str, at: usize, rows: usize, capacity: usize) -> Result<()> {
-    let end = at.saturating_add(rows);
-    if end <= capacity {
-        return Ok(());
-    }
-    Err(CoreError::Mismatch { op, what: "last slot", got: end, expected: capacity })
-}
-
 /// See [`crate::core::Backend::kv_append`].
 pub(super) fn kv_append(
     gpu: &OpenClBackend,
@@ -189,9 +172,9 @@ pub(super) fn kv_append(
     let op = "kv_append";
     let cols = layout.kv_heads * layout.head_dim;
     CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
-    check_slots(op, at, k.rows(), layout.capacity)?;
+    layout.check_slots(op, at, k.rows())?;
     for (source, target) in [(k, &cache.k), (v, &cache.v)] {
-        check_cache(op, target, layout)?;
+        layout.check_buffer(op, target)?;
         CoreError::expect_eq(op, "columns", source.cols(), cols)?;
     }
     let args = [
@@ -218,22 +201,7 @@ pub(super) fn kv_repack(
     dst: &mut KvLayer<OpenClBuffer>,
     to: &KvLayout,
 ) -> Result<()> {
-    let op = "kv_repack";
-    for (buffer, layout) in [(&src.k, from), (&src.v, from), (&dst.k, to), (&dst.v, to)] {
-        check_cache(op, buffer, layout)?;
-    }
-    CoreError::expect_eq(op, "heads", to.kv_heads, from.kv_heads)?;
-    CoreError::expect_eq(op, "head size", to.head_dim, from.head_dim)?;
-    if to.dtype != from.dtype {
-        return Err(CoreError::Unsupported { op, dtype: to.dtype });
-    }
-    let mut kept = 0usize;
-    for range in keep {
-        let count = range.end.checked_sub(range.start).unwrap_or(usize::MAX);
-        check_slots(op, range.start, count, from.capacity)?;
-        kept = kept.saturating_add(count);
-    }
-    check_slots(op, 0, kept, to.capacity)?;
+    from.check_repack(src, keep, dst, to)?;
     let mut into = 0;
     for range in keep {
         let args = [
