@@ -234,6 +234,22 @@ pub enum BackendName {
     Reference,
 }
 
+impl BackendName {
+    /// Refuses flags of the cpu backend (`given`: whether there are any) where something else computes.
+    ///
+    /// # Errors
+    /// A sentence for people.
+    pub fn check_cpu_flags(self, given: bool) -> anyhow::Result<()> {
+        let why = match self {
+            Self::Opencl => "an OpenCL device has its own",
+            Self::Reference => "the reference has one thread of plain loops",
+            Self::Cpu | Self::Auto => return Ok(()),
+        };
+        anyhow::ensure!(!given, "--isa and --threads are for the cpu backend; {why}");
+        Ok(())
+    }
+}
+
 /// Where random numbers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seed {

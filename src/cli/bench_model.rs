@@ -59,6 +59,7 @@ impl Subject {
 
 fn run(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot listen for Ctrl-C")?;
+    args.backend.check_cpu_flags(args.isa.is_some() || !args.threads.is_empty())?;
     let tests = args.tests();
     ensure!(!tests.is_empty(), "there is nothing to measure: -p, -n and --pg are all 0");
     let available = available_bytes();
@@ -72,18 +73,12 @@ fn run(args: &Args) -> Result<()> {
             let threads = backend.threads();
             Ok((backend, threads))
         }),
-        BackendName::Opencl if !args.threads.is_empty() || args.isa.is_some() => {
-            bail!("--isa and --threads are for the cpu backend; an OpenCL device has its own")
-        }
         BackendName::Opencl => {
             let model = args.model.model_path.as_deref();
             let make = || devices::open(devices::options(args.device.as_deref(), None, model));
             job.run(&mut table, &|_| Ok((make()?, 1)))
         }
         BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
-        BackendName::Reference if !args.threads.is_empty() || args.isa.is_some() => {
-            bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
-        }
         BackendName::Reference => job.run(&mut table, &|_| Ok((ReferenceBackend, 1))),
     };
     // Also behind an error, so that the rows before it can be read.

@@ -36,6 +36,7 @@ pub fn eval_model() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot listen for Ctrl-C")?;
+    args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
     // First what costs nothing to find wrong.
     let other = args.against.as_deref().map(LogitDump::read).transpose()?;
     let files = match &args.model_path {
@@ -52,17 +53,11 @@ fn run(args: &Args) -> Result<()> {
     let job = Job { args, files, sequence, windows, other };
     match args.backend {
         BackendName::Cpu => job.run(CpuBackend::new(CpuOptions { threads: args.threads, isa: args.isa })?),
-        BackendName::Opencl if args.isa.is_some() || args.threads.is_some() => {
-            bail!("--isa and --threads are for the cpu backend; an OpenCL device has its own")
-        }
         BackendName::Opencl => {
             let model = args.model_path.as_deref();
             job.run(devices::open(devices::options(args.device.as_deref(), None, model))?)
         }
         BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
-        BackendName::Reference if args.isa.is_some() || args.threads.is_some() => {
-            bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
-        }
         BackendName::Reference => job.run(ReferenceBackend),
     }
 }

@@ -32,6 +32,7 @@ pub fn micro_bench() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot listen for Ctrl-C")?;
+    args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
     let cases = args.cases();
     ensure!(
         !cases.is_empty(),
@@ -45,17 +46,11 @@ fn run(args: &Args) -> Result<()> {
             let threads = backend.threads();
             measure_all(args, &cases, &backend, threads)
         }
-        BackendName::Opencl if args.isa.is_some() || args.threads.is_some() => {
-            bail!("--isa and --threads are for the cpu backend; an OpenCL device has its own")
-        }
         BackendName::Opencl => {
             let gpu = devices::open(devices::options(args.device.as_deref(), None, None))?;
             measure_all(args, &cases, &gpu, most_threads())
         }
         BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
-        BackendName::Reference if args.isa.is_some() || args.threads.is_some() => {
-            bail!("--isa and --threads are for the cpu backend; the reference has one thread of plain loops")
-        }
         BackendName::Reference => measure_all(args, &cases, &ReferenceBackend, 1),
     }
 }

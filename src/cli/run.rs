@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 
 use super::args::{Args, BackendName};
@@ -39,6 +39,7 @@ pub(super) fn exit_code(result: Result<ExitCode>) -> ExitCode {
 fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     interrupt::listen().context("cannot listen for Ctrl-C")?;
+    args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
     if args.list_devices {
         return devices::list();
     }
@@ -72,9 +73,6 @@ fn run(args: &Args) -> Result<ExitCode> {
     };
     match args.backend {
         BackendName::Cpu => job.run(cpu()?),
-        BackendName::Opencl if args.isa.is_some() || args.threads.is_some() => {
-            bail!("--isa and --threads are for the cpu backend; an OpenCL device has its own")
-        }
         BackendName::Opencl => {
             let gpu = devices::open(options())?;
             job.monitor = Some(gpu.monitor());
@@ -99,9 +97,6 @@ fn run(args: &Args) -> Result<ExitCode> {
                     job.run(*gpu)
                 }
             }
-        }
-        BackendName::Reference if args.isa.is_some() => {
-            bail!("--isa is for the cpu backend; the reference has plain loops")
         }
         BackendName::Reference => job.run(ReferenceBackend),
     }

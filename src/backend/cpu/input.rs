@@ -2,7 +2,7 @@
 //! quantized weights as many as the kernels say) and what is left, each with its rows interleaved, so that a kernel
 //! reads it from front to back.
 
-use super::buffer::AlignedBytes;
+use super::buffer::{AlignedBytes, Plain};
 use super::disjoint::Disjoint;
 use super::kernels::float::FloatRows;
 use super::kernels::packed::QuantizedRows;
@@ -70,21 +70,17 @@ impl Input {
 
     /// Brings `x`, `[rows][cols]`, into the form for float weights.
     pub fn interleave(&mut self, pool: &mut Pool, x: &[f32], rows: usize, cols: usize) -> Result<()> {
-        let chunks = cols / 16;
-        self.chunks.grow(rows * chunks * size_of::<[f32; 16]>(), "linear")?;
-        let out = Disjoint::new(self.chunks.view_mut::<[f32; 16]>());
-        super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
-            let first = group * GROUP;
-            let width = GROUP.min(rows - first);
-            // SAFETY: each group is one call's, and groups do not overlap.
-            let out = unsafe { out.part(first * chunks..(first + width) * chunks) };
-            for row in 0..width {
-                let x = x[(first + row) * cols..(first + row + 1) * cols].as_chunks().0;
-                for (out, x) in out.iter_mut().skip(row).step_by(width).zip(x) {
+        arrange(
+            &mut self.chunks,
+            pool,
+            (x, rows, cols),
+            cols / 16,
+            |x: &[f32], width, out: &mut [[f32; 16]]| {
+                for (out, x) in out.iter_mut().step_by(width).zip(x.as_chunks().0) {
                     *out = *x;
                 }
-            }
-        })
+            },
+        )
     }
 
     /// Brings `x`, `[rows][cols]`, into the form for weights that are multiplied as pairs, if these kernels do so.
@@ -97,24 +93,35 @@ impl Input {
         cols: usize,
     ) -> Result<()> {
         let Some(paired) = &kernels.paired else { return Ok(()) };
-        let chunks = cols.div_ceil(PAIRED);
-        self.pairs.grow(rows * chunks * size_of::<[u16; PAIRED]>(), "linear")?;
-        let out = Disjoint::new(self.pairs.view_mut::<[u16; PAIRED]>());
-        super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
-            let first = group * GROUP;
-            let width = GROUP.min(rows - first);
-            // SAFETY: each group is one call's, and groups do not overlap.
-            let out = unsafe { out.part(first * chunks..(first + width) * chunks) };
-            for row in 0..width.min(out.len()) {
-                (paired.narrow)(&x[(first + row) * cols..(first + row + 1) * cols], width, &mut out[row..]);
-            }
-        })
+        arrange(&mut self.pairs, pool, (x, rows, cols), cols.div_ceil(PAIRED), paired.narrow)
     }
 
     /// The rows of `x`, of which the forms that are read have been made.
     pub fn view<'a>(&'a self, x: &'a [f32], rows: usize, cols: usize) -> Rows<'a> {
         Rows { rows, cols, x, input: self, chunks: self.chunks.view(), pairs: self.pairs.view() }
     }
+}
+
+/// Fills `to` with `chunks` chunks a row: `row(x, width, out)` writes those of row `x` to every `width`-th place of `out`,
+/// since the rows of a group are interleaved.
+fn arrange<T: Plain + Send>(
+    to: &mut AlignedBytes,
+    pool: &mut Pool,
+    (x, rows, cols): (&[f32], usize, usize),
+    chunks: usize,
+    row: impl Fn(&[f32], usize, &mut [T]) + Sync,
+) -> Result<()> {
+    to.grow(rows * chunks * size_of::<T>(), "linear")?;
+    let out = Disjoint::new(to.view_mut::<T>());
+    super::by_rows(pool, rows.div_ceil(GROUP), GROUP * cols, &|group| {
+        let first = group * GROUP;
+        let width = GROUP.min(rows - first);
+        // SAFETY: each group is one call's, and groups do not overlap.
+        let out = unsafe { out.part(first * chunks..(first + width) * chunks) };
+        for i in 0..width.min(out.len()) {
+            row(&x[(first + i) * cols..(first + i + 1) * cols], width, &mut out[i..]);
+        }
+    })
 }
 
 impl<'a> Rows<'a> {

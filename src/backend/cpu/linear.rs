@@ -38,6 +38,16 @@ struct Part<'a> {
     out: Disjoint<'a, f32>,
 }
 
+/// Some tiles of a float matrix, for all activation rows.
+struct FloatRun<'a> {
+    bytes: &'a [u8],
+    /// Bytes of a weight row.
+    row: usize,
+    tiles: Range<usize>,
+    /// Activation rows.
+    rows: usize,
+}
+
 /// All parts over `rows` rows of `cols` values each. Shapes have been checked.
 pub(super) fn linear(
     kernels: &Kernels,
@@ -137,27 +147,32 @@ impl Part<'_> {
                 }
             }
             Matrix::Float(bytes, row) => {
-                let mut results = [[0.0; TILE]; GROUP];
-                let tile_bytes = |t| {
-                    let outputs = self.outputs(t);
-                    &bytes[outputs.start * row..outputs.end * row]
-                };
-                for from in (0..input.rows).step_by(GROUP) {
-                    let count = GROUP.min(input.rows - from);
-                    if let Some(kernel) = kernels.paired_tile(self.weight.dtype()) {
-                        let x = input.paired(from, count);
-                        for t in tiles.clone() {
-                            kernel(tile_bytes(t), &x, &mut results);
-                            self.put(from, count, t, &results);
-                        }
-                    } else if let Some(kernel) = kernels.float_tile(self.weight.dtype()) {
-                        let x = input.floats(from, count);
-                        for t in tiles.clone() {
-                            kernel(tile_bytes(t), &x, &mut results);
-                            self.put(from, count, t, &results);
-                        }
-                    }
+                let run = FloatRun { bytes, row, tiles, rows: input.rows };
+                let dtype = self.weight.dtype();
+                if let Some(kernel) = kernels.paired_tile(dtype) {
+                    self.float_tiles(&run, kernel, |from, count| input.paired(from, count));
+                } else if let Some(kernel) = kernels.float_tile(dtype) {
+                    self.float_tiles(&run, kernel, |from, count| input.floats(from, count));
                 }
+            }
+        }
+    }
+
+    /// Computes the outputs of a run by a kernel that reads groups of rows in the form that `group` gives.
+    fn float_tiles<X>(
+        &self,
+        run: &FloatRun<'_>,
+        kernel: fn(&[u8], &X, &mut Outputs),
+        group: impl Fn(usize, usize) -> X,
+    ) {
+        let mut results = [[0.0; TILE]; GROUP];
+        for from in (0..run.rows).step_by(GROUP) {
+            let count = GROUP.min(run.rows - from);
+            let x = group(from, count);
+            for t in run.tiles.clone() {
+                let outputs = self.outputs(t);
+                kernel(&run.bytes[outputs.start * run.row..outputs.end * run.row], &x, &mut results);
+                self.put(from, count, t, &results);
             }
         }
     }
