@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# All scripts under shellcheck and ruff. What is not installed is installed, ruff within target/, or skipped with a line.
+#
+# usage: scripts/check_scripts.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+RUFF=0.17.6
+HOME_OF_RUFF=target/ruff
+
+if ! command -v shellcheck >/dev/null && command -v apt-get >/dev/null && test "$(id -u)" = 0; then
+    { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y shellcheck; } >&2 || true
+fi
+if command -v shellcheck >/dev/null; then
+    shellcheck --shell=bash android.source
+    shellcheck .ci/run scripts/*.sh tests/fixtures/adb/*
+    echo "shellcheck: no finding"
+else
+    echo "skipped: shellcheck is not installed"
+fi
+
+# A ruff of another version may find other things.
+ruff=ruff
+if test "$(ruff --version 2>/dev/null)" != "ruff $RUFF"; then
+    ruff="$HOME_OF_RUFF/bin/ruff"
+    if test "$("$ruff" --version 2>/dev/null)" != "ruff $RUFF"; then
+        { python3 -m venv "$HOME_OF_RUFF" && "$HOME_OF_RUFF/bin/pip" -q install "ruff==$RUFF"; } >&2 || ruff=
+    fi
+fi
+if test -n "$ruff"; then
+    "$ruff" check --no-cache .
+else
+    echo "skipped: ruff $RUFF is not installed, and pip cannot install it"
+fi
