@@ -6,6 +6,26 @@
 #define PERTURBED
 #endif
 
+#ifdef PERTURB_ADD_RMS_NORM
+#define PERTURBED_SUM 1.01f *
+#else
+#define PERTURBED_SUM
+#endif
+
+// The sum over a work-group of GROUP, the same for all of its items.
+float over_group(__local float *sums, const uint lane, const float value)
+{
+    sums[lane] = value;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint distance = GROUP / 2; distance > 0; distance /= 2) {
+        if (lane < distance) {
+            sums[lane] += sums[lane + distance];
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    return sums[0];
+}
+
 // One work-group of GROUP a row.
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
 rms_norm(__global const float *restrict x, __global const float *restrict gain, __global float *restrict out,
@@ -19,17 +39,31 @@ rms_norm(__global const float *restrict x, __global const float *restrict gain, 
         const float v = x[row + i];
         sum += v * v;
     }
-    sums[lane] = sum;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint distance = GROUP / 2; distance > 0; distance /= 2) {
-        if (lane < distance) {
-            sums[lane] += sums[lane + distance];
-        }
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-    const float inverse = PERTURBED 1.0f / sqrt(sums[0] / (float)cols + eps);
+    sum = over_group(sums, lane, sum);
+    const float inverse = PERTURBED 1.0f / sqrt(sum / (float)cols + eps);
     for (uint i = lane; i < cols; i += GROUP) {
         out[row + i] = x[row + i] * inverse * gain[i];
+    }
+}
+
+// acc += x and the norm of that, in one pass: a work-item comes back to no elements but its own.
+__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
+add_rms_norm(__global const float *restrict x, __global float *restrict acc, __global const float *restrict gain,
+             __global float *restrict out, const uint cols, const float eps)
+{
+    __local float sums[GROUP];
+    const uint lane = get_local_id(0);
+    const ulong row = (ulong)get_group_id(0) * cols;
+    float sum = 0.0f;
+    for (uint i = lane; i < cols; i += GROUP) {
+        const float v = acc[row + i] + PERTURBED_SUM x[row + i];
+        acc[row + i] = v;
+        sum += v * v;
+    }
+    sum = over_group(sums, lane, sum);
+    const float inverse = 1.0f / sqrt(sum / (float)cols + eps);
+    for (uint i = lane; i < cols; i += GROUP) {
+        out[row + i] = acc[row + i] * inverse * gain[i];
     }
 }
 

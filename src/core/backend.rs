@@ -1,6 +1,6 @@
 //! The operations that a transformer needs from whatever computes it.
 
-use super::{Buffer, DType, HostTensor, KvLayer, KvLayout, Largest, Result, Tensor};
+use super::{Buffer, DType, HostTensor, KvLayer, KvLayout, Largest, Result, Tensor, Top};
 
 /// A weight that a backend has brought into the layout that its kernels want.
 pub trait PreparedWeight: Send + Sync {
@@ -134,6 +134,23 @@ pub trait Backend: Send + Sync {
         dst: &mut Tensor<Self::Buffer>,
     ) -> Result<()>;
 
+    /// `acc += x`, then `out = rms_norm(acc)`: what stands between two halves of a block. A backend that does both in
+    /// one pass over the row gives the same numbers.
+    ///
+    /// # Errors
+    /// As [`Self::add`] and [`Self::rms_norm`].
+    fn add_rms_norm(
+        &self,
+        x: &Tensor<Self::Buffer>,
+        acc: &mut Tensor<Self::Buffer>,
+        gain: &Self::Weight,
+        eps: f32,
+        out: &mut Tensor<Self::Buffer>,
+    ) -> Result<()> {
+        self.add(x, acc)?;
+        self.rms_norm(acc, gain, eps, out)
+    }
+
     /// Finds the largest value of row `row`, after all earlier work on it. `scratch` is a row long; what is in it
     /// afterwards is for nobody. A device that can look for itself spares the row its way to the host.
     ///
@@ -142,6 +159,24 @@ pub trait Backend: Send + Sync {
     fn largest(&self, x: &Tensor<Self::Buffer>, row: usize, scratch: &mut [f32]) -> Result<Largest> {
         self.download(x, row, scratch)?;
         Ok(Largest::of(scratch))
+    }
+
+    /// Finds the `count` largest values of row `row`, after all earlier work on it. `scratch` is as for
+    /// [`Self::largest`]. A device that can look for itself spares most of the row its way to the host.
+    ///
+    /// # Errors
+    /// As [`Self::download`].
+    fn top(
+        &self,
+        x: &Tensor<Self::Buffer>,
+        row: usize,
+        count: usize,
+        scratch: &mut [f32],
+        top: &mut Top,
+    ) -> Result<()> {
+        self.download(x, row, scratch)?;
+        top.find(scratch, count);
+        Ok(())
     }
 
     /// An f32 tensor of `capacity` rows.

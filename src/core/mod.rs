@@ -12,6 +12,7 @@ mod largest;
 mod order;
 mod shape;
 mod tensor;
+mod top;
 
 pub use backend::{Backend, LinearPart, PreparedWeight};
 pub use buffer::Buffer;
@@ -22,3 +23,4 @@ pub use largest::Largest;
 pub use order::{Order, TILE_BLOCKS, TILE_ROWS};
 pub use shape::Shape;
 pub use tensor::{HostBytes, HostMemory, HostTensor, Tensor};
+pub use top::Top;

@@ -7,10 +7,10 @@ use super::EngineError;
 use super::session::Session;
 use super::speculative::{Lookup, LookupStats};
 use super::stop::StopMatcher;
-use crate::core::{Backend, Largest};
+use crate::core::{Backend, Largest, Top};
 use crate::kv::EvictionStats;
 use crate::models::llama::NonFinite;
-use crate::sampling::{Chain, SamplingParams, SeededRng};
+use crate::sampling::{Chain, Need, SamplingParams, SeededRng};
 use crate::tokenizer::StreamDecoder;
 
 /// What to generate.
@@ -222,9 +222,10 @@ impl<B: Backend> Session<B> {
             if observer.cancelled() {
                 return Ok(Finish::Cancelled);
             }
-            let id = match run.largest.take() {
-                Some(largest) => Chain::likeliest(largest, self.logits.len())?,
-                None => run.chain.sample(&mut self.logits, &run.history, &mut run.rng)?,
+            let id = match run.need {
+                Need::Largest => Chain::likeliest(run.largest, self.logits.len())?,
+                Need::Top(_) => run.chain.sample_top(&run.top, self.logits.len(), &mut run.rng)?,
+                Need::All => run.chain.sample(&mut self.logits, &run.history, &mut run.rng)?,
             };
             if run.timings.first_token.is_zero() {
                 run.timings.first_token = start.elapsed();
@@ -271,13 +272,13 @@ impl<B: Backend> Session<B> {
         self.look_at(0, run)
     }
 
-    /// Brings what is needed of the workspace's logits to the host: all of row `row`, or where its largest one is.
+    /// Brings to the host what the choice needs of row `row` of the workspace's logits.
     fn look_at(&mut self, row: usize, run: &mut Run) -> Result<(), EngineError> {
         let Self { backend, model, workspace, logits, .. } = self;
-        if run.chain.is_argmax() {
-            run.largest = Some(model.largest_of(backend, row, workspace, logits)?);
-        } else {
-            model.logits_of(backend, row, workspace, logits)?;
+        match run.need {
+            Need::Largest => run.largest = model.largest_of(backend, row, workspace, logits)?,
+            Need::Top(count) => model.top_of(backend, row, count, workspace, logits, &mut run.top)?,
+            Need::All => model.logits_of(backend, row, workspace, logits)?,
         }
         Ok(())
     }
@@ -286,8 +287,10 @@ impl<B: Backend> Session<B> {
 /// State of one generation.
 struct Run {
     chain: Chain,
-    /// Where the next token's largest logit is, if no more of them is needed.
-    largest: Option<Largest>,
+    /// What of the next token's logits is brought to the host: into one of these two, or whole.
+    need: Need,
+    largest: Largest,
+    top: Top,
     rng: SeededRng,
     decoder: StreamDecoder,
     stop: StopMatcher,
@@ -304,9 +307,12 @@ struct Run {
 
 impl Run {
     fn new(request: &Request, lookup: usize) -> Result<Self, EngineError> {
+        let chain = Chain::new(&request.sampling)?;
         Ok(Self {
-            chain: Chain::new(&request.sampling)?,
-            largest: None,
+            need: chain.need(),
+            chain,
+            largest: Largest { index: None, nan: None },
+            top: Top::default(),
             rng: SeededRng::new(request.sampling.seed),
             decoder: StreamDecoder::new(true),
             stop: StopMatcher::new(&request.stop),

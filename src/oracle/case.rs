@@ -124,6 +124,13 @@ pub enum Work {
         /// Length of a row.
         cols: usize,
     },
+    /// See [`Operator::AddRmsNorm`].
+    AddRmsNorm {
+        /// Tokens.
+        rows: usize,
+        /// Length of a row.
+        cols: usize,
+    },
 }
 
 /// Heads and format of a cache.
@@ -174,6 +181,7 @@ impl Work {
             Work::Attention { .. } => Operator::Attention,
             Work::Swiglu { .. } => Operator::Swiglu,
             Work::Add { .. } => Operator::Add,
+            Work::AddRmsNorm { .. } => Operator::AddRmsNorm,
         }
     }
 
@@ -212,7 +220,8 @@ impl Work {
             Work::Transfer { rows, cols }
             | Work::RmsNorm { rows, cols }
             | Work::Swiglu { rows, cols }
-            | Work::Add { rows, cols } => format!("{cols} x{rows}"),
+            | Work::Add { rows, cols }
+            | Work::AddRmsNorm { rows, cols } => format!("{cols} x{rows}"),
         }
     }
 }

@@ -116,6 +116,16 @@ pub(super) fn run<B: Backend>(b: &B, work: &Work, operands: &Operands) -> Result
             let x = tensor(b, *rows, *cols, input(0))?;
             timed(b, tensor(b, *rows, *cols, input(1))?, *rows, |acc| b.add(&x, acc))
         }
+        Work::AddRmsNorm { rows, cols } => {
+            let [gains] = &operands.weights[..] else { return missing("gains") };
+            let (x, gain) = (tensor(b, *rows, *cols, input(0))?, b.prepare(gains, DType::F32)?);
+            let mut acc = tensor(b, *rows, *cols, input(1))?;
+            let act = |out: &mut Tensor<B::Buffer>| b.add_rms_norm(&x, &mut acc, &gain, EPS, out);
+            let mut normed = timed(b, room(b, *rows, *cols)?, *rows, act)?;
+            // Both results: the norms, then the sums.
+            normed.values.extend(read(b, &acc, *rows)?);
+            Ok(normed)
+        }
     }
 }
 

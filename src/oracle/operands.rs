@@ -60,8 +60,11 @@ impl Operands {
             }
             Work::RmsNorm { rows, cols } => {
                 own.inputs = vec![v.activations(1, rows * cols)];
-                let gains: Vec<f32> = noise(2, *cols).map(|x| 1.0 + 0.05 * x).collect();
-                own.weights = vec![HostTensor::from_f32("gains", Shape::from([*cols]), &gains)?];
+                own.weights = vec![gains(*cols)?];
+            }
+            Work::AddRmsNorm { rows, cols } => {
+                own.inputs = two(rows * cols);
+                own.weights = vec![gains(*cols)?];
             }
             Work::Linear { dtype, rows, cols, outs, bias } => {
                 own.inputs = vec![v.activations(1, rows * cols)];
@@ -128,6 +131,11 @@ impl Operands {
 
 fn bf16(value: f32) -> f32 {
     bf16_to_f32(f32_to_bf16(value))
+}
+
+fn gains(cols: usize) -> Result<HostTensor> {
+    let gains: Vec<f32> = noise(2, cols).map(|x| 1.0 + 0.05 * x).collect();
+    HostTensor::from_f32("gains", Shape::from([cols]), &gains)
 }
 
 fn cached(v: Values, len: usize) -> Vec<Vec<f32>> {

@@ -32,11 +32,13 @@ pub enum Operator {
     Swiglu,
     /// Element-wise sum.
     Add,
+    /// Element-wise sum and the norm of what it gives.
+    AddRmsNorm,
 }
 
 impl Operator {
     /// Every operator, those first that the others need.
-    pub const ALL: [Operator; 13] = [
+    pub const ALL: [Operator; 14] = [
         Operator::Alloc,
         Operator::Transfer,
         Operator::CopyRows,
@@ -50,6 +52,7 @@ impl Operator {
         Operator::Attention,
         Operator::Swiglu,
         Operator::Add,
+        Operator::AddRmsNorm,
     ];
 
     /// The name in tables and flags.
@@ -68,6 +71,7 @@ impl Operator {
             Operator::Attention => "attention",
             Operator::Swiglu => "swiglu",
             Operator::Add => "add",
+            Operator::AddRmsNorm => "add_rms_norm",
         }
     }
 }

@@ -171,6 +171,18 @@ impl<B: Backend> Backend for Perturbed<B> {
         self.spoil(Operator::Add, acc, RESULT)
     }
 
+    fn add_rms_norm(
+        &self,
+        x: &T<B>,
+        acc: &mut T<B>,
+        gain: &B::Weight,
+        eps: f32,
+        out: &mut T<B>,
+    ) -> Result<()> {
+        self.inner.add_rms_norm(x, acc, gain, eps, out)?;
+        self.spoil(Operator::AddRmsNorm, out, RESULT)
+    }
+
     fn copy_rows(&self, src: &T<B>, from: usize, count: usize, dst: &mut T<B>) -> Result<()> {
         self.inner.copy_rows(src, from, count, dst)?;
         self.spoil(Operator::CopyRows, dst, RESULT)

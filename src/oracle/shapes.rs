@@ -45,6 +45,7 @@ pub fn cases(list: ShapeList) -> Vec<Case> {
             Operator::Attention => KV.into_iter().for_each(|d| all.attention(d)),
             Operator::Swiglu => all.plain(|rows, cols| Work::Swiglu { rows, cols }),
             Operator::Add => all.plain(|rows, cols| Work::Add { rows, cols }),
+            Operator::AddRmsNorm => all.plain(|rows, cols| Work::AddRmsNorm { rows, cols }),
         }
     }
     all.all

@@ -36,10 +36,15 @@ impl Candidates {
     /// Takes every token of the vocabulary whose logit is above -inf; no logit may be NaN. If some are +inf,
     /// they alone are taken, equally likely.
     pub fn fill(&mut self, logits: &[f32]) {
+        self.fill_some((0..).zip(logits.iter().copied()));
+    }
+
+    /// As [`Self::fill`], of some tokens with their logits.
+    pub fn fill_some(&mut self, logits: impl Iterator<Item = (u32, f32)> + Clone) {
         self.weighed = false;
         self.items.clear();
-        let infinite = logits.contains(&f32::INFINITY);
-        self.items.extend((0..).zip(logits).filter_map(|(id, &logit)| {
+        let infinite = logits.clone().any(|(_, logit)| logit == f32::INFINITY);
+        self.items.extend(logits.filter_map(|(id, logit)| {
             let keep = if infinite { logit == f32::INFINITY } else { logit > f32::NEG_INFINITY };
             // -0.0 + 0.0 is 0.0
             let logit = if infinite { 0.0 } else { logit + 0.0 };

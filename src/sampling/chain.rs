@@ -1,25 +1,40 @@
 //! The whole way from logits to a token, in the order that people expect.
 
 use super::candidates::Candidates;
-use super::filters::{LogitsFilter, MinP, Temperature, TopK, TopP};
+use super::filters::{LogitsFilter, MinP, Temperature, TopP};
 use super::params::SamplingParams;
 use super::penalties::Penalties;
 use super::rng::RandomSource;
 use super::sampler::{Categorical, Sampler};
 use super::{Result, SamplingError};
-use crate::core::Largest;
+use crate::core::{Largest, Top};
 
 /// Penalties, temperature, top-k, top-p, min-p and the draw, in this order (that of Hugging Face's
 /// `transformers`). Top-k in fact runs before the temperature, which does not change who the k likeliest are:
-/// so only these are divided. Stages that are off are left out. Nothing is allocated after the first token,
+/// so only these are divided, and no other logits are needed. Stages that are off are left out. Nothing is allocated after the first token,
 /// unless the vocabulary or the history within the window grows.
 pub struct Chain {
     penalties: Penalties,
     /// `None` chooses the likeliest token.
     random: Option<Random>,
+    /// For logits that come whole.
+    top: Top,
+}
+
+/// What a [`Chain`] needs to know of a token's logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Where the largest one is: for [`Chain::likeliest`].
+    Largest,
+    /// So many of the largest: for [`Chain::sample_top`].
+    Top(usize),
+    /// All of them: for [`Chain::sample`].
+    All,
 }
 
 struct Random {
+    /// How many of the likeliest are candidates; 0 for all.
+    top_k: usize,
     filters: Vec<Box<dyn LogitsFilter + Send + Sync>>,
     sampler: Box<dyn Sampler + Send + Sync>,
     candidates: Candidates,
@@ -41,12 +56,9 @@ impl Chain {
         params.validate()?;
         let penalties = Penalties::new(params);
         if params.is_greedy() {
-            return Ok(Self { penalties, random: None });
+            return Ok(Self { penalties, random: None, top: Top::default() });
         }
         let mut filters: Vec<Box<dyn LogitsFilter + Send + Sync>> = Vec::new();
-        if params.top_k > 0 {
-            filters.push(Box::new(TopK(params.top_k)));
-        }
         if params.temperature != 1.0 {
             filters.push(Box::new(Temperature(params.temperature)));
         }
@@ -56,14 +68,23 @@ impl Chain {
         if params.min_p > 0.0 {
             filters.push(Box::new(MinP(params.min_p)));
         }
-        let random = Random { filters, sampler: Box::new(Categorical), candidates: Candidates::default() };
-        Ok(Self { penalties, random: Some(random) })
+        let random = Random {
+            top_k: params.top_k,
+            filters,
+            sampler: Box::new(Categorical),
+            candidates: Candidates::default(),
+        };
+        Ok(Self { penalties, random: Some(random), top: Top::default() })
     }
 
-    /// Whether the choice is the largest logit always, as it comes from the model: then [`Self::likeliest`] is all that
-    /// it takes.
-    pub fn is_argmax(&self) -> bool {
-        self.random.is_none() && self.penalties.is_off()
+    /// The least of the logits, as they come from the model, that the choice depends on.
+    pub fn need(&self) -> Need {
+        match &self.random {
+            _ if !self.penalties.is_off() => Need::All,
+            None => Need::Largest,
+            Some(Random { top_k: 0, .. }) => Need::All,
+            Some(random) => Need::Top(random.top_k),
+        }
     }
 
     /// The token with the largest of `vocab` logits, the lowest id of equals.
@@ -89,13 +110,49 @@ impl Chain {
     /// are none.
     pub fn sample(&mut self, logits: &mut [f32], history: &[u32], rng: &mut dyn RandomSource) -> Result<u32> {
         self.penalties.apply(logits, history);
-        let likeliest = Self::likeliest(Largest::of(logits), logits.len())?;
-        let Some(random) = &mut self.random else { return Ok(likeliest) };
-        random.candidates.fill(logits);
-        for filter in &random.filters {
-            filter.apply(&mut random.candidates);
+        let Some(random) = &mut self.random else {
+            return Self::likeliest(Largest::of(logits), logits.len());
+        };
+        if random.top_k > 0 {
+            self.top.find(logits, random.top_k);
+            return random.draw_top(&self.top, logits.len(), rng);
         }
-        let sampled = random.sampler.sample(&mut random.candidates, rng);
-        sampled.ok_or(SamplingError::NoCandidates { vocab: logits.len() })
+        Self::likeliest(Largest::of(logits), logits.len())?;
+        random.candidates.fill(logits);
+        random.draw(logits.len(), rng)
+    }
+
+    /// As [`Self::sample`], from no more than what [`Need::Top`] asks for of `vocab` logits. The choice is the same.
+    ///
+    /// # Errors
+    /// As [`Self::sample`].
+    pub fn sample_top(&mut self, top: &Top, vocab: usize, rng: &mut dyn RandomSource) -> Result<u32> {
+        match &mut self.random {
+            None => Self::likeliest(top.largest(), vocab),
+            Some(random) => random.draw_top(top, vocab, rng),
+        }
+    }
+}
+
+impl Random {
+    /// Chooses from what `top` holds.
+    fn draw_top(&mut self, top: &Top, vocab: usize, rng: &mut dyn RandomSource) -> Result<u32> {
+        if let Some(token) = top.nan() {
+            return Err(SamplingError::NanLogit { token });
+        }
+        self.candidates.fill_some(top.found().iter().copied());
+        self.draw(vocab, rng)
+    }
+
+    /// Chooses from the candidates.
+    fn draw(&mut self, vocab: usize, rng: &mut dyn RandomSource) -> Result<u32> {
+        if self.candidates.items().is_empty() {
+            return Err(SamplingError::NoCandidates { vocab });
+        }
+        for filter in &self.filters {
+            filter.apply(&mut self.candidates);
+        }
+        let sampled = self.sampler.sample(&mut self.candidates, rng);
+        sampled.ok_or(SamplingError::NoCandidates { vocab })
     }
 }

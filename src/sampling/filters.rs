@@ -23,43 +23,6 @@ impl LogitsFilter for Temperature {
     }
 }
 
-/// Keeps the k likeliest candidates; of equals those with the lower ids.
-#[derive(Debug, Clone, Copy)]
-pub struct TopK(
-    /// How many: at least one.
-    pub usize,
-);
-
-impl LogitsFilter for TopK {
-    /// O(n) for n candidates: a buffer of the best so far, at the front, is cut to k whenever it holds 2k;
-    /// its k-th then is the bar for the rest.
-    fn apply(&self, candidates: &mut Candidates) {
-        let k = self.0.max(1);
-        let items = candidates.items_mut();
-        if items.len() <= k {
-            return;
-        }
-        let mut bar: Option<Candidate> = None;
-        let mut held = 0;
-        for i in 0..items.len() {
-            if bar.is_some_and(|bar| bar.rank(&items[i]).is_lt()) {
-                continue;
-            }
-            items[held] = items[i];
-            held += 1;
-            if held == k.saturating_mul(2) {
-                items[..held].select_nth_unstable_by(k - 1, Candidate::rank);
-                bar = Some(items[k - 1]);
-                held = k;
-            }
-        }
-        if held > k {
-            items[..held].select_nth_unstable_by(k - 1, Candidate::rank);
-        }
-        items.truncate(k);
-    }
-}
-
 /// Keeps the shortest run of likeliest candidates whose probabilities sum up to at least p (nucleus sampling,
 /// arXiv:1904.09751); of equals those with the lower ids come first.
 #[derive(Debug, Clone, Copy)]

@@ -15,8 +15,8 @@ mod sampler;
 mod tests;
 
 pub use candidates::{Candidate, Candidates, MAX_WEIGHT};
-pub use chain::Chain;
-pub use filters::{LogitsFilter, MinP, Temperature, TopK, TopP};
+pub use chain::{Chain, Need};
+pub use filters::{LogitsFilter, MinP, Temperature, TopP};
 pub use params::SamplingParams;
 pub use penalties::Penalties;
 pub use rng::{RandomSource, SeededRng};

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::Top;
 
 /// Gives the same draws again and again.
 struct Fixed(u64);
@@ -48,6 +49,15 @@ fn filtered(filter: &dyn LogitsFilter, logits: &[f32]) -> Vec<u32> {
     ids(&candidates)
 }
 
+/// The candidates of a chain with this top-k.
+fn top_k(k: usize, logits: &[f32]) -> Vec<u32> {
+    let mut top = Top::default();
+    top.find(logits, k);
+    let mut candidates = Candidates::default();
+    candidates.fill_some(top.found().iter().copied());
+    ids(&candidates)
+}
+
 /// Logits whose probabilities are 0.5, 0.2, 0.2 and 0.1.
 fn logits_of_known_probabilities() -> [f32; 4] {
     [0.2_f32.ln(), 0.5_f32.ln(), 0.1_f32.ln(), 0.2_f32.ln()]
@@ -56,10 +66,10 @@ fn logits_of_known_probabilities() -> [f32; 4] {
 #[test]
 fn each_filter_by_hand() {
     let logits = logits_of_known_probabilities();
-    assert_eq!(filtered(&TopK(1), &logits), [1]);
-    assert_eq!(filtered(&TopK(2), &logits), [0, 1]); // 0 and 3 are equal: the lower id stays
-    assert_eq!(filtered(&TopK(3), &logits), [0, 1, 3]);
-    assert_eq!(filtered(&TopK(9), &logits), [0, 1, 2, 3]);
+    assert_eq!(top_k(1, &logits), [1]);
+    assert_eq!(top_k(2, &logits), [0, 1]); // 0 and 3 are equal: the lower id stays
+    assert_eq!(top_k(3, &logits), [0, 1, 3]);
+    assert_eq!(top_k(9, &logits), [0, 1, 2, 3]);
     assert_eq!(filtered(&TopP(0.4), &logits), [1]);
     assert_eq!(filtered(&TopP(0.6), &logits), [0, 1]);
     assert_eq!(filtered(&TopP(0.8), &logits), [0, 1, 3]);
@@ -135,6 +145,28 @@ fn greedy_takes_the_lowest_of_equals_after_penalties_and_draws_nothing() {
     }
     assert_eq!(Greedy.sample(&mut candidates(&[1.0, 3.0, 3.0]), &mut Fixed(0)), Some(1));
     assert_eq!(Greedy.sample(&mut candidates(&[]), &mut Fixed(0)), None);
+}
+
+#[test]
+fn what_is_needed_of_the_logits_follows_from_the_settings() {
+    let need = |params: SamplingParams| Chain::new(&params).unwrap().need();
+    assert_eq!(need(SamplingParams::greedy()), Need::Largest);
+    assert_eq!(need(SamplingParams { top_k: 1, ..plain() }), Need::Largest);
+    assert_eq!(need(SamplingParams { top_k: 7, top_p: 0.5, min_p: 0.1, ..plain() }), Need::Top(7));
+    assert_eq!(need(plain()), Need::All);
+    for params in [SamplingParams::greedy(), SamplingParams::default()] {
+        assert_eq!(need(SamplingParams { repetition_penalty: 1.1, ..params }), Need::All);
+        assert_eq!(need(SamplingParams { presence_penalty: 0.1, ..params }), Need::All);
+        // What a chain needs less of, it can be given more of.
+        let mut chain = Chain::new(&params).unwrap();
+        let mut top = Top::default();
+        top.find(&[1.0, f32::NAN], 2);
+        let chosen = chain.sample_top(&top, 2, &mut Fixed(0));
+        assert_eq!(chosen, Err(SamplingError::NanLogit { token: 1 }));
+        top.find(&[f32::NEG_INFINITY; 2], 2);
+        let chosen = chain.sample_top(&top, 2, &mut Fixed(0));
+        assert_eq!(chosen, Err(SamplingError::NoCandidates { vocab: 2 }));
+    }
 }
 
 #[test]
@@ -245,7 +277,7 @@ proptest! {
         sorted.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
         let mut expected: Vec<u32> = sorted.iter().take(k).map(|c| c.0).collect();
         expected.sort_unstable();
-        prop_assert_eq!(filtered(&TopK(k), &logits), expected);
+        prop_assert_eq!(top_k(k, &logits), expected);
     }
 
     #[test]
@@ -281,14 +313,37 @@ proptest! {
     }
 
     #[test]
+    fn the_largest_few_are_all_that_top_k_needs(
+        logits in some_logits(),
+        draw in 0_u64..=LAST_DRAW,
+        (temperature, top_k, top_p, min_p) in (0.01_f32..3.0, 2_usize..50, 0.01_f32..=1.0, 0.0_f32..0.99),
+    ) {
+        let params = SamplingParams { temperature, top_k, top_p, min_p, ..plain() };
+        let mut chain = Chain::new(&params).unwrap();
+        prop_assert_eq!(chain.need(), Need::Top(top_k));
+        // The definition, without the short cut: all that are below the k-th are out of the question.
+        let mut sorted: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+        sorted.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
+        let mut few = vec![f32::NEG_INFINITY; logits.len()];
+        sorted.iter().take(top_k).for_each(|&(id, logit)| few[id as usize] = logit);
+        let mut whole = Chain::new(&SamplingParams { top_k: 0, ..params }).unwrap();
+        let expected = whole.sample(&mut few, &[], &mut Fixed(draw));
+        let mut top = Top::default();
+        let backward: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+        top.select(backward.into_iter().rev(), top_k);
+        prop_assert_eq!(chain.sample_top(&top, logits.len(), &mut Fixed(draw)), expected);
+        prop_assert_eq!(chain.sample(&mut logits.clone(), &[], &mut Fixed(draw)), expected);
+    }
+
+    #[test]
     fn the_order_of_candidates_does_not_matter(
         logits in some_logits(),
         draw in 0_u64..=LAST_DRAW,
         rotation in 0_usize..400,
-        (k, p, m) in (1_usize..60, 0.01_f32..1.0, 0.0_f32..0.5),
+        (p, m) in (0.01_f32..1.0, 0.0_f32..0.5),
     ) {
         let run = |mut candidates: Candidates| {
-            let filters: [&dyn LogitsFilter; 4] = [&Temperature(0.7), &TopK(k), &TopP(p), &MinP(m)];
+            let filters: [&dyn LogitsFilter; 3] = [&Temperature(0.7), &TopP(p), &MinP(m)];
             for filter in filters {
                 filter.apply(&mut candidates);
             }

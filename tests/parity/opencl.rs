@@ -111,9 +111,9 @@ fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelConfig)> {
 fn a_token_costs_no_memory_and_one_wait() {
     let Some((greedy, config)) = per_token(SamplingParams::greedy()) else { return };
     let expected = Counters {
-        // Embedding; ten kernels for attention and six behind it in each layer; the token's row, norm, output
-        // matrix; the largest logit in two steps.
-        launches: 1 + 16 * config.layers as u64 + 3 + 2,
+        // Embedding and its norm; eight kernels for attention, five behind it and their sum (with the next norm) in
+        // each layer; the token's row, norm, output matrix; the largest logit in two steps.
+        launches: 2 + 14 * config.layers as u64 + 3 + 2,
         blocking: 1,
         // The token and its angles.
         written: 4 + 4 * config.head_dim as u64,
@@ -124,6 +124,44 @@ fn a_token_costs_no_memory_and_one_wait() {
     };
     assert_eq!(greedy, expected);
     let Some((sampled, _)) = per_token(SamplingParams::default()) else { return };
+    // The bar, and a few hundred values that reach it; of a small vocabulary all logits.
+    let (more, read) =
+        if config.vocab_size > 32_000 { (1, 2060) } else { (-2, 4 * config.vocab_size as u64) };
+    let launches = expected.launches.strict_add_signed(more);
+    assert_eq!(sampled, Counters { launches, read, ..expected });
+    let penalized = SamplingParams { repetition_penalty: 1.1, ..SamplingParams::default() };
+    let Some((whole, _)) = per_token(penalized) else { return };
     let read = 4 * config.vocab_size as u64;
-    assert_eq!(sampled, Counters { launches: expected.launches - 2, read, ..expected });
+    assert_eq!(whole, Counters { launches: expected.launches - 2, read, ..expected });
+}
+
+#[test]
+fn candidates_from_the_device_give_the_text_of_all_logits() {
+    let Some(gpu) = gpu("candidates_from_the_device_give_the_text_of_all_logits") else { return };
+    let monitor = gpu.monitor();
+    let golden = goldens::all("").swap_remove(0);
+    let mut session = goldens::session(gpu, &golden.dir, F32);
+    let mut run = |presence_penalty| {
+        let before = monitor.counters();
+        let request = Request {
+            prompt: golden.cases[0].input_ids[..2].to_vec(),
+            max_tokens: Some(30),
+            // Hot, so that it matters who the candidates are.
+            sampling: SamplingParams {
+                temperature: 3.0,
+                top_k: 40,
+                presence_penalty,
+                ..SamplingParams::default()
+            },
+            stop: Vec::new(),
+            ignore_eos: true,
+        };
+        let ids = session.generate(&request, &mut ()).expect("generation succeeds").ids;
+        (ids, (monitor.counters() - before).read)
+    };
+    let (few, read) = run(0.0);
+    // A penalty that changes no logit, but needs all.
+    let (whole, read_whole) = run(1e-30);
+    assert_eq!(few, whole);
+    assert!(read <= read_whole);
 }

@@ -36,6 +36,8 @@ pub enum Operation {
     Swiglu { rows: usize, cols: usize },
     /// `add`.
     Add { rows: usize, cols: usize },
+    /// `add_rms_norm`: both results.
+    AddRmsNorm { rows: usize, cols: usize },
     /// `copy_rows`.
     CopyRows { from: usize, count: usize, cols: usize },
 }
@@ -63,6 +65,7 @@ impl Operation {
             Self::Attention { .. } => "attention",
             Self::Swiglu { .. } => "swiglu",
             Self::Add { .. } => "add",
+            Self::AddRmsNorm { .. } => "add_rms_norm",
             Self::CopyRows { .. } => "copy",
         }
     }
@@ -72,9 +75,7 @@ impl Operation {
     fn run<B: Backend>(&self, b: &B, wide: bool) -> Result<Vec<f32>> {
         match self {
             &Self::RmsNorm { rows, cols } => {
-                let x = tensor(b, 1, rows, cols)?;
-                let gain = HostTensor::from_f32("gain", Shape::from([cols]), &numbers(2, cols))?;
-                let gain = b.prepare(&gain, DType::F32)?;
+                let (x, gain) = (tensor(b, 1, rows, cols)?, gain(b, cols)?);
                 let mut out = b.tensor(rows, cols)?;
                 b.rms_norm(&x, &gain, 1e-5, &mut out)?;
                 values(b, &out)
@@ -122,6 +123,12 @@ impl Operation {
                 b.add(&x, &mut acc)?;
                 values(b, &acc)
             }
+            &Self::AddRmsNorm { rows, cols } => {
+                let (x, mut acc) = (tensor(b, 1, rows, cols)?, tensor(b, 3, rows, cols)?);
+                let mut out = b.tensor(rows, cols)?;
+                b.add_rms_norm(&x, &mut acc, &gain(b, cols)?, 1e-5, &mut out)?;
+                Ok([values(b, &acc)?, values(b, &out)?].concat())
+            }
             &Self::CopyRows { from, count, cols } => {
                 let (src, mut dst) = (tensor(b, 1, from + count + 1, cols)?, b.tensor(count + 2, cols)?);
                 b.copy_rows(&src, from, count, &mut dst)?;
@@ -129,6 +136,10 @@ impl Operation {
             }
         }
     }
+}
+
+fn gain<B: Backend>(b: &B, cols: usize) -> Result<B::Weight> {
+    b.prepare(&HostTensor::from_f32("gain", Shape::from([cols]), &numbers(2, cols))?, DType::F32)
 }
 
 fn attention<B: Backend>(

@@ -123,6 +123,7 @@ pub(super) struct Kernels {
     pub linear_tile: Option<Arc<Program>>,
     pub rms_norm: Mutex<Kernel>,
     pub rms_norm_plain: Mutex<Kernel>,
+    pub add_rms_norm: Mutex<Kernel>,
     pub rope: Mutex<Kernel>,
     pub kv_append: ByKv,
     pub kv_repack: ByKv,
@@ -135,6 +136,8 @@ pub(super) struct Kernels {
     pub copy: Mutex<Kernel>,
     pub argmax_first: Mutex<Kernel>,
     pub argmax_last: Mutex<Kernel>,
+    pub top_bar: Mutex<Kernel>,
+    pub top_collect: Mutex<Kernel>,
 }
 
 /// The largest work-group that is used where any would do.
@@ -166,6 +169,7 @@ impl Kernels {
             linear_tile: build(&LINEAR_TILE).ok(),
             rms_norm: kernel(&norm, "rms_norm")?,
             rms_norm_plain: kernel(&norm, "rms_norm_plain")?,
+            add_rms_norm: kernel(&norm, "add_rms_norm")?,
             rope: kernel(&build(&ROPE)?, "rope")?,
             kv_append: ByKv::new(&kv, "kv_append_f32", "kv_append_f16")?,
             kv_repack: ByKv::new(&kv, "kv_repack_f32", "kv_repack_f16")?,
@@ -178,6 +182,8 @@ impl Kernels {
             copy: kernel(&elementwise, "copy")?,
             argmax_first: kernel(&argmax, "argmax_first")?,
             argmax_last: kernel(&argmax, "argmax_last")?,
+            top_bar: kernel(&argmax, "top_bar")?,
+            top_collect: kernel(&argmax, "top_collect")?,
         })
     }
 }

@@ -24,6 +24,7 @@ mod runtime;
 mod self_test;
 #[cfg(test)]
 mod tests;
+mod top;
 mod weights;
 
 use std::ops::Range;
@@ -37,7 +38,7 @@ pub use profile::KernelTime;
 pub use runtime::Counters;
 pub use weights::OpenClWeight;
 
-use crate::core::{Backend, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Tensor};
+use crate::core::{Backend, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Tensor, Top};
 use buffer::Memory;
 use kernels::{Kernels, RowProgram};
 use runtime::Runtime;
@@ -99,8 +100,10 @@ struct Scratch {
     ids: Option<Memory>,
     /// What attention over spans of slots found.
     spans: Option<Memory>,
-    /// What groups found of the largest value, and the answer.
+    /// What groups found of the largest value.
     found: Option<Memory>,
+    /// The largest value, or the largest few.
+    answer: Option<Memory>,
 }
 
 impl OpenClBackend {
@@ -296,7 +299,32 @@ impl Backend for OpenClBackend {
         ops::copy_rows(self, src, from, count, dst)
     }
 
+    fn add_rms_norm(
+        &self,
+        x: &Tensor<OpenClBuffer>,
+        acc: &mut Tensor<OpenClBuffer>,
+        gain: &OpenClWeight,
+        eps: f32,
+        out: &mut Tensor<OpenClBuffer>,
+    ) -> Result<()> {
+        ops::add_rms_norm(self, x, acc, gain, eps, out)
+    }
+
     fn largest(&self, x: &Tensor<OpenClBuffer>, row: usize, _scratch: &mut [f32]) -> Result<Largest> {
         argmax::largest(self, x, row)
+    }
+    fn top(
+        &self,
+        x: &Tensor<OpenClBuffer>,
+        row: usize,
+        count: usize,
+        scratch: &mut [f32],
+        top: &mut Top,
+    ) -> Result<()> {
+        if !top::top(self, x, row, count, top)? {
+            self.download(x, row, scratch)?;
+            top.find(scratch, count);
+        }
+        Ok(())
     }
 }

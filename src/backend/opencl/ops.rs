@@ -148,6 +148,31 @@ pub(super) fn rms_norm(gpu: &OpenClBackend, x: &T, gain: &OpenClWeight, eps: f32
     }
 }
 
+/// See [`crate::core::Backend::add_rms_norm`].
+pub(super) fn add_rms_norm(
+    gpu: &OpenClBackend,
+    x: &T,
+    acc: &mut T,
+    gain: &OpenClWeight,
+    eps: f32,
+    out: &mut T,
+) -> Result<()> {
+    if !gpu.forms.norm {
+        add(gpu, x, acc)?;
+        return rms_norm(gpu, acc, gain, eps, out);
+    }
+    let op = "add_rms_norm";
+    same_cols(op, x, acc)?;
+    same_cols(op, acc, out)?;
+    CoreError::expect_eq(op, "row count", acc.rows(), x.rows())?;
+    let gain = gain.vector(op, x.cols())?;
+    out.set_rows(x.rows())?;
+    let args = [f32s(op, x)?, f32s(op, acc)?, Arg::Memory(gain), f32s(op, out)?, n(x.cols()), Arg::F32(eps)];
+    let group = gpu.kernels.group;
+    // SAFETY: a group a row of `x`, `acc` and `out`, which have the same columns as `gain`.
+    unsafe { run(&mut lock(&gpu.kernels.add_rms_norm), 0, &args, [x.rows() * group, 1, 1], [group, 1, 1]) }
+}
+
 /// See [`crate::core::Backend::rope`].
 pub(super) fn rope(gpu: &OpenClBackend, x: &mut T, angles: &T) -> Result<()> {
     let op = "rope";
@@ -264,6 +289,18 @@ pub(super) fn copy_rows(gpu: &OpenClBackend, src: &T, from: usize, count: usize,
 }
 
 impl Scratch {
+    /// Memory for what each of `group` groups finds of the largest value, and for an answer of so many bytes.
+    pub(super) fn largest(
+        &mut self,
+        runtime: &std::sync::Arc<super::runtime::Runtime>,
+        group: usize,
+        answer: usize,
+    ) -> Result<(&mut Memory, &mut Memory), OpenClError> {
+        // Three words a group.
+        let found = Self::at_least(&mut self.found, runtime, 12 * group, "the largest value")?;
+        Ok((found, Self::at_least(&mut self.answer, runtime, answer, "the largest values")?))
+    }
+
     /// The memory in `held`, made anew if it is shorter than `bytes`: what was in it is lost then.
     pub(super) fn at_least<'a>(
         held: &'a mut Option<Memory>,

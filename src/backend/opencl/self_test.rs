@@ -9,7 +9,7 @@ use super::compare::{Operation, first, stored, tensor};
 use super::error::{OpenClError, Result as DeviceResult};
 use super::kernels::RowProgram;
 use super::{Forms, OpenClBackend};
-use crate::core::{Backend, CoreError, DType, Largest, LinearPart, Result};
+use crate::core::{Backend, CoreError, DType, Largest, LinearPart, Result, Top};
 
 /// The largest error that is taken for rounding (see [`Operation::error`]). A wrong index, scale or term is off by
 /// orders of magnitude more.
@@ -81,13 +81,20 @@ fn fault(gpu: &OpenClBackend, operation: &Operation) -> Result<Option<String>> {
 }
 
 fn largest_fault(gpu: &OpenClBackend) -> Result<Option<String>> {
-    for cols in [1, 63, 5000] {
+    let mut top = [Top::default(), Top::default()];
+    for cols in [1, 63, 5000, 30_000] {
         let x = tensor(gpu, 7, 2, cols)?;
         let mut row = vec![0.0; cols];
         gpu.download(&x, 1, &mut row)?;
         let (got, right) = (gpu.largest(&x, 1, &mut row.clone())?, Largest::of(&row));
         if got != right {
             return Ok(Some(format!("{got:?} instead of {right:?} of {cols} values")));
+        }
+        gpu.top(&x, 1, 20, &mut row.clone(), &mut top[0])?;
+        top[1].find(&row, 20);
+        let [got, right] = top.each_ref().map(Top::sorted);
+        if got != right {
+            return Ok(Some(format!("{got:?} instead of {right:?} as the most of {cols} values")));
         }
     }
     Ok(None)
@@ -127,7 +134,10 @@ fn faster() -> [(Flag, Vec<Operation>); 5] {
         [DType::F32, DType::F16].map(of).to_vec()
     };
     [
-        (|f| &mut f.norm, vec![Operation::RmsNorm { rows: 3, cols: 300 }]),
+        (
+            |f| &mut f.norm,
+            vec![Operation::RmsNorm { rows: 3, cols: 300 }, Operation::AddRmsNorm { rows: 3, cols: 300 }],
+        ),
         (|f| &mut f.row, linear(2)),
         (|f| &mut f.tile, linear(37)),
         (|f| &mut f.attention_split, [attention(17, 1), attention(200, 2)].concat()),

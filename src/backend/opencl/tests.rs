@@ -95,6 +95,7 @@ fn norm_rope_and_elements() {
     let mut all = Vec::new();
     for (rows, cols) in [(0, 5), (1, 1), (1, 2048), (3, 63), (2, 257), (70, 64)] {
         all.push(Operation::RmsNorm { rows, cols });
+        all.push(Operation::AddRmsNorm { rows, cols });
         all.push(Operation::Swiglu { rows, cols });
         all.push(Operation::Add { rows, cols });
         all.push(Operation::CopyRows { from: rows / 2, count: rows, cols });
@@ -170,6 +171,7 @@ fn a_perturbed_kernel_is_far_beyond_the_bound() {
     let Some(_) = gpu(test) else { return };
     let cases = [
         ("rms_norm", Operation::RmsNorm { rows: 2, cols: 64 }),
+        ("add_rms_norm", Operation::AddRmsNorm { rows: 2, cols: 64 }),
         ("embed", Operation::Embed { format: DType::F32, vocab: 9, cols: 32, tokens: 2 }),
         ("linear_plain", Operation::Linear { format: DType::Q4_0, tokens: 1, cols: 44, outs: 3 }),
         ("linear_row", Operation::Linear { format: DType::Q8_0, tokens: 1, cols: 64, outs: 3 }),
@@ -337,6 +339,44 @@ fn the_largest_value_is_the_one_that_the_host_would_find() {
 }
 
 #[test]
+fn the_largest_few_are_those_that_the_host_would_find() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    for gpu in both("the_largest_few_are_those_that_the_host_would_find") {
+        let noise = numbers(3, 128_256);
+        let change = |f: &dyn Fn(usize, f32) -> f32| -> Vec<f32> {
+            noise.iter().enumerate().map(|(i, &v)| f(i, v)).collect()
+        };
+        // Which are found on the device, as the bytes that come back tell: not where too many are alike.
+        let rows = [
+            (noise.clone(), true),
+            (numbers(4, 32_000), true),
+            (change(&|i, v| if i % 7919 == 3 { inf } else { v }), true),
+            (change(&|i, v| if i == 70_000 || i == 90_000 { nan } else { v }), true),
+            // Many ties at the bar: 129 values in all groups are 1, of which 40 with the lowest indices count.
+            (change(&|i, v| if i % 1000 == 7 { 1.0 } else { v.min(0.9) }), true),
+            (change(&|i, _| if i < 30 { i as f32 } else { -inf }), false),
+            (change(&|_, _| 0.5), false),
+            (numbers(5, 500), false),
+        ];
+        for (row, (values, on_device)) in rows.into_iter().enumerate() {
+            let mut x = gpu.tensor(2, values.len()).unwrap();
+            gpu.upload(&values, &mut x, 1).unwrap();
+            for count in [2, 40, 62] {
+                let (mut scratch, mut got, mut right) = (values.clone(), Top::default(), Top::default());
+                scratch.fill(7.0);
+                gpu.top(&x, 1, count, &mut scratch, &mut got).unwrap();
+                right.find(&values, count);
+                assert_eq!(got.nan(), right.nan(), "row {row}, {count}");
+                if right.nan().is_none() {
+                    assert_eq!(got.sorted(), right.sorted(), "row {row}, {count}");
+                }
+                assert_eq!(scratch[0] == 7.0, on_device, "row {row}, {count}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_wrong_kernel_is_found_on_first_use_and_replaced_or_the_device_is_refused() {
     let test = "a_wrong_kernel_is_found_on_first_use_and_replaced_or_the_device_is_refused";
     let Some(_) = gpu(test) else { return };
@@ -355,8 +395,10 @@ fn a_wrong_kernel_is_found_on_first_use_and_replaced_or_the_device_is_refused() 
             Operation::Linear { format: DType::Q4_0, tokens: 40, cols: 64, outs: 70 }.error(&gpu).unwrap();
         assert!(error <= BOUND, "{error:e}");
     }
-    let refused = start("rope").err().unwrap().to_string();
-    assert!(refused.contains("computes rope wrongly"), "{refused}");
+    for (kernel, said) in [("rope", "computes rope wrongly"), ("top", "as the most of 30000 values")] {
+        let refused = start(kernel).err().unwrap().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
 }
 
 #[test]

@@ -7,17 +7,15 @@ use super::weights::Layer;
 use super::workspace::Workspace;
 use crate::core::{Backend, KvCache, LinearPart, Result};
 
-/// `x += o(attention(rope(q(norm(x))), rope(k(norm(x))), v(norm(x))))` for the rows in use of `ws.x`, whose
-/// keys and values go to the next free slots of the cache's layer `index`.
+/// `branch = o(attention(rope(q(n)), rope(k(n)), v(n)))` for the rows in use of `n = ws.normed`, whose keys and values
+/// go to the next free slots of the cache's layer `index`.
 pub(super) fn forward<B: Backend>(
     backend: &B,
     layer: &Layer<B::Weight>,
     index: usize,
-    eps: f32,
     cache: &mut KvCache<B::Buffer>,
     ws: &mut Workspace<B>,
 ) -> Result<()> {
-    backend.rms_norm(&ws.x, &layer.attention_norm, eps, &mut ws.normed)?;
     backend.linear(
         &ws.normed,
         &mut [
@@ -32,19 +30,17 @@ pub(super) fn forward<B: Backend>(
 }
 
 /// As [`forward`], but continues with no more than the rows in `wanted`: keys and values are those of all rows,
-/// and afterwards `ws.x` has the wanted ones alone.
+/// and afterwards `ws.branch` and `ws.x` have the wanted ones alone.
 ///
 /// In a prompt's last layer nothing else is needed, since no later layer reads the other rows.
 pub(super) fn forward_rows<B: Backend>(
     backend: &B,
     layer: &Layer<B::Weight>,
     index: usize,
-    eps: f32,
     cache: &mut KvCache<B::Buffer>,
     ws: &mut Workspace<B>,
     wanted: Range<usize>,
 ) -> Result<()> {
-    backend.rms_norm(&ws.x, &layer.attention_norm, eps, &mut ws.normed)?;
     backend.linear(
         &ws.normed,
         &mut [
@@ -79,7 +75,7 @@ fn store<B: Backend>(
     backend.kv_append(&ws.k, &ws.v, cache.layer_mut(index), &layout, at)
 }
 
-/// From the queries in `ws.q`, the first of which stands in slot `at`, to the sum in `ws.x`.
+/// From the queries in `ws.q`, the first of which stands in slot `at`, to what is added to the residual stream.
 fn attend<B: Backend>(
     backend: &B,
     layer: &Layer<B::Weight>,
@@ -94,8 +90,6 @@ fn attend<B: Backend>(
     look(&mut ws.watch, backend, &ws.attended, Some(index), "in attention")?;
     backend.linear(
         &ws.attended,
-        &mut [LinearPart { weight: &layer.o.weight, bias: layer.o.bias.as_ref(), out: &mut ws.normed }],
-    )?;
-    backend.add(&ws.normed, &mut ws.x)?;
-    look(&mut ws.watch, backend, &ws.x, Some(index), "after attention")
+        &mut [LinearPart { weight: &layer.o.weight, bias: layer.o.bias.as_ref(), out: &mut ws.branch }],
+    )
 }

@@ -6,7 +6,7 @@ use super::numerics::{look, look_from};
 use super::weights::{LoadProgress, Weights};
 use super::workspace::Workspace;
 use super::{attention, ffn};
-use crate::core::{Backend, CoreError, DType, KvCache, Largest, LinearPart, Result};
+use crate::core::{Backend, CoreError, DType, KvCache, Largest, LinearPart, Result, Top};
 use crate::format::TensorSource;
 use crate::models::ModelConfig;
 use crate::models::ModelError;
@@ -169,6 +169,24 @@ impl<B: Backend> Llama<B> {
         backend.largest(&ws.logits, row, scratch)
     }
 
+    /// The `count` largest of the logits that [`Self::logits_of`] would give, in `top`; `scratch` is as long as they
+    /// are.
+    ///
+    /// # Errors
+    /// As [`Self::logits_of`].
+    pub fn top_of(
+        &self,
+        backend: &B,
+        row: usize,
+        count: usize,
+        ws: &Workspace<B>,
+        scratch: &mut [f32],
+        top: &mut Top,
+    ) -> Result<()> {
+        self.check_row("top_of", row, ws, scratch)?;
+        backend.top(&ws.logits, row, count, scratch, top)
+    }
+
     fn check_row(&self, op: &'static str, row: usize, ws: &Workspace<B>, logits: &[f32]) -> Result<()> {
         CoreError::expect_eq(op, "logits", logits.len(), self.config.vocab_size)?;
         if row >= ws.logits.rows() {
@@ -238,16 +256,29 @@ impl<B: Backend> Llama<B> {
         look(&mut ws.watch, backend, &ws.x, None, "the embedding")?;
         let eps = self.config.rms_norm_eps;
         let layers = &self.weights.layers;
+        if let Some(first) = layers.first() {
+            backend.rms_norm(&ws.x, &first.attention_norm, eps, &mut ws.normed)?;
+        }
         for (index, layer) in layers.iter().enumerate() {
-            if index + 1 < layers.len() || wanted.len() == ids.len() {
-                attention::forward(backend, layer, index, eps, cache, ws)?;
+            let next = layers.get(index + 1);
+            if next.is_some() || wanted.len() == ids.len() {
+                attention::forward(backend, layer, index, cache, ws)?;
             } else {
-                attention::forward_rows(backend, layer, index, eps, cache, ws, wanted.clone())?;
+                attention::forward_rows(backend, layer, index, cache, ws, wanted.clone())?;
                 if wanted.is_empty() {
                     break;
                 }
             }
-            ffn::forward(backend, layer, index, eps, ws)?;
+            backend.add_rms_norm(&ws.branch, &mut ws.x, &layer.ffn_norm, eps, &mut ws.normed)?;
+            look(&mut ws.watch, backend, &ws.x, Some(index), "after attention")?;
+            ffn::forward(backend, layer, index, ws)?;
+            match next {
+                Some(next) => {
+                    backend.add_rms_norm(&ws.branch, &mut ws.x, &next.attention_norm, eps, &mut ws.normed)?;
+                }
+                None => backend.add(&ws.branch, &mut ws.x)?,
+            }
+            look(&mut ws.watch, backend, &ws.x, Some(index), "after the feed-forward network")?;
         }
         cache.advance(ids.len());
         Ok(())

@@ -11,8 +11,10 @@ use crate::models::ModelConfig;
 pub struct Workspace<B: Backend> {
     /// Residual stream, `[chunk, hidden]`.
     pub(super) x: Tensor<B::Buffer>,
-    /// Normalized residual, later the output of a block, `[chunk, hidden]`.
+    /// Normalized residual, `[chunk, hidden]`.
     pub(super) normed: Tensor<B::Buffer>,
+    /// What half a block adds to the residual stream, `[chunk, hidden]`.
+    pub(super) branch: Tensor<B::Buffer>,
     /// Queries, `[chunk, heads * head_dim]`.
     pub(super) q: Tensor<B::Buffer>,
     /// Keys, `[chunk, kv_heads * head_dim]`.
@@ -48,6 +50,7 @@ impl<B: Backend> Workspace<B> {
         Ok(Self {
             x: backend.tensor(chunk, hidden)?,
             normed: backend.tensor(chunk, hidden)?,
+            branch: backend.tensor(chunk, hidden)?,
             q: backend.tensor(chunk, q)?,
             k: backend.tensor(chunk, kv)?,
             v: backend.tensor(chunk, kv)?,
