@@ -63,7 +63,7 @@ fn main() -> Result<()> {
 fn session(files: ModelFiles, weight_dtype: DType) -> Result<Session<CpuBackend>> {
     let options = SessionOptions {
         weight_dtype,
-        kv_dtype: DType::F32,
+        kv_types: DType::F32.into(),
         max_seq_len: 1024,
         eviction: None,
         prefill_chunk: 256,

@@ -54,3 +54,46 @@ APPEND(f16, half, STORE_F16)
 
 REPACK(f32, uint)
 REPACK(f16, ushort)
+
+// Slots from, from + 1, ... come out as [slots][kv_heads * head_dim]. One work-item an element of a slot, slots in
+// dimension 1. Bits are moved, not numbers.
+#define EXPORT(FORMAT, TYPE)                                                                                       \
+    __kernel void kv_export_##FORMAT(__global const TYPE *restrict keys, __global const TYPE *restrict values,     \
+                                     __global TYPE *restrict k, __global TYPE *restrict v, const uint cols,        \
+                                     const uint head_dim, const uint slots, const uint from)                       \
+    {                                                                                                              \
+        const uint col = get_global_id(0);                                                                         \
+        const uint slot = get_global_id(1);                                                                        \
+        if (col >= cols) {                                                                                         \
+            return;                                                                                                \
+        }                                                                                                          \
+        const uint head = col / head_dim;                                                                          \
+        const uint d = col % head_dim;                                                                             \
+        const ulong to = (ulong)slot * cols + col;                                                                 \
+        k[to] = keys[((ulong)head * head_dim + d) * slots + from + slot];                                          \
+        v[to] = values[((ulong)head * slots + from + slot) * head_dim + d];                                        \
+    }
+
+EXPORT(f32, uint)
+EXPORT(f16, ushort)
+
+// The opposite: they go to slots at, at + 1, ...
+#define IMPORT(FORMAT, TYPE)                                                                                       \
+    __kernel void kv_import_##FORMAT(__global const TYPE *restrict k, __global const TYPE *restrict v,             \
+                                     __global TYPE *restrict keys, __global TYPE *restrict values,                 \
+                                     const uint cols, const uint head_dim, const uint slots, const uint at)        \
+    {                                                                                                              \
+        const uint col = get_global_id(0);                                                                         \
+        const uint slot = get_global_id(1);                                                                        \
+        if (col >= cols) {                                                                                         \
+            return;                                                                                                \
+        }                                                                                                          \
+        const uint head = col / head_dim;                                                                          \
+        const uint d = col % head_dim;                                                                             \
+        const ulong from = (ulong)slot * cols + col;                                                               \
+        keys[((ulong)head * head_dim + d) * slots + at + slot] = k[from];                                          \
+        values[((ulong)head * slots + at + slot) * head_dim + d] = v[from];                                        \
+    }
+
+IMPORT(f32, uint)
+IMPORT(f16, ushort)

@@ -13,7 +13,7 @@ use llm_rs2::sampling::SamplingParams;
 fn demo(max_seq_len: usize, prefill_chunk: usize) -> Session<ReferenceBackend> {
     let options = SessionOptions {
         weight_dtype: DType::F32,
-        kv_dtype: DType::F32,
+        kv_types: DType::F32.into(),
         max_seq_len,
         eviction: None,
         prefill_chunk,

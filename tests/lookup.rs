@@ -21,7 +21,7 @@ fn session<B: Backend>(backend: B, files: ModelFiles, options: SessionOptions) -
 fn options(lookup: usize) -> SessionOptions {
     SessionOptions {
         weight_dtype: DType::Q8_0,
-        kv_dtype: DType::F16,
+        kv_types: DType::F16.into(),
         max_seq_len: 400,
         eviction: None,
         prefill_chunk: 64,
@@ -127,17 +127,26 @@ fn the_demo_model_says_the_same_with_any_draft_length() {
 
 #[test]
 fn any_weights_any_cache_any_chunk() {
-    for (weight_dtype, kv_dtype, prefill_chunk) in
+    for (weight_dtype, kv, prefill_chunk) in
         [(DType::BF16, DType::F32, 1), (DType::Q4_0, DType::F16, 3), (DType::F32, DType::F16, 512)]
     {
-        compare(cpu, demo, SessionOptions { weight_dtype, kv_dtype, prefill_chunk, ..options(5) }, 4);
+        compare(
+            cpu,
+            demo,
+            SessionOptions { weight_dtype, kv_types: kv.into(), prefill_chunk, ..options(5) },
+            4,
+        );
     }
 }
 
 #[test]
 fn the_reference_backend_drafts_as_well() {
-    let base =
-        SessionOptions { weight_dtype: DType::F32, kv_dtype: DType::F32, max_seq_len: 120, ..options(4) };
+    let base = SessionOptions {
+        weight_dtype: DType::F32,
+        kv_types: DType::F32.into(),
+        max_seq_len: 120,
+        ..options(4)
+    };
     assert!(compare(|| ReferenceBackend, demo, base, 3).accepted > 20);
 }
 

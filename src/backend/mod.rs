@@ -3,3 +3,5 @@
 pub mod cpu;
 pub mod opencl;
 pub mod reference;
+#[cfg(test)]
+mod tests;

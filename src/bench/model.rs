@@ -73,7 +73,7 @@ impl<'a, B: Backend> ModelBench<'a, B> {
         positions: usize,
         chunk: usize,
     ) -> Result<Self> {
-        let mut cache = model.new_cache(backend, kv, positions)?;
+        let mut cache = model.new_cache(backend, kv.into(), positions)?;
         // Now, so that growing is not part of any measurement.
         cache.reserve(backend, positions)?;
         let vocab = model.config().vocab_size;
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(bench.cache.len(), 8);
 
         let ids = random_ids(64, 8);
-        let mut cache = model.new_cache(&backend, DType::F32, 8).unwrap();
+        let mut cache = model.new_cache(&backend, DType::F32.into(), 8).unwrap();
         let mut workspace = model.workspace(&backend, 8, 1).unwrap();
         let mut logits = vec![0.0; 64];
         model.prefill(&backend, &ids, &mut cache, &mut workspace, Some(&mut logits)).unwrap();

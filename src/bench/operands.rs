@@ -67,8 +67,8 @@ pub(super) fn activations<B: Backend>(backend: &B, rows: usize, cols: usize) -> 
 
 /// A layer's cache for `tokens` tokens.
 pub(super) fn layout(config: &ModelConfig, dtype: Option<DType>, tokens: usize) -> KvLayout {
-    let dtype = dtype.unwrap_or(DType::F32);
-    KvLayout { dtype, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: tokens }
+    let types = dtype.unwrap_or(DType::F32).into();
+    KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: tokens }
 }
 
 /// A layer's cache with random keys and values in every slot: memory that was never written is not there to

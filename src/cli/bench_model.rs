@@ -100,8 +100,12 @@ fn check(args: &Args, subject: &Subject, tests: &[Test], available: Option<u64>)
     }
     let positions = most_positions(tests);
     for &dtype in &args.kv_type {
-        let layout =
-            KvLayout { dtype, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: positions };
+        let layout = KvLayout {
+            types: dtype.into(),
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            capacity: positions,
+        };
         let bytes = (layout.bytes_per_token() as u64)
             .saturating_mul(positions as u64)
             .saturating_mul(config.layers as u64);

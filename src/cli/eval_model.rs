@@ -91,7 +91,7 @@ impl Job<'_> {
         let weights = files.settle(args.weight_dtype, available_bytes())?;
         let options = SessionOptions {
             weight_dtype: weights,
-            kv_dtype: args.kv_type,
+            kv_types: args.kv_type.into(),
             max_seq_len: windows.size(),
             eviction: None,
             prefill_chunk: args.prefill_chunk,

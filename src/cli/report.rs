@@ -113,7 +113,7 @@ impl Report<'_> {
                 "model": self.model,
                 "backend": self.backend,
                 "weight_dtype": self.settings.session.weight_dtype.name(),
-                "kv_type": self.settings.session.kv_dtype.name(),
+                "kv_type": self.settings.session.kv_types.to_string(),
                 "max_seq_len": self.settings.session.max_seq_len,
                 "eviction_policy": eviction.map_or("none", |e| e.policy().name),
                 "eviction_window": eviction.map(|e| e.window()),

@@ -102,6 +102,31 @@ pub trait Backend: Send + Sync {
         to: &KvLayout,
     ) -> Result<()>;
 
+    /// Copies keys and values of the slots `slots` of a layer's cache to the host, after all earlier work on it:
+    /// `[slots][kv_heads]`, each [`KvLayout::head_bytes`] long, whichever way the backend keeps them. Floats are little
+    /// endian; blocks are those of `quant`, a last short one as `quant::heads` says.
+    ///
+    /// The way out of a cache: into a file, or to another backend.
+    fn kv_export(
+        &self,
+        cache: &KvLayer<Self::Buffer>,
+        layout: &KvLayout,
+        slots: std::ops::Range<usize>,
+        k: &mut [u8],
+        v: &mut [u8],
+    ) -> Result<()>;
+
+    /// Stores what [`Self::kv_export`] of any backend made of a cache of the same types and heads at the slots from
+    /// `at` on, bit for bit.
+    fn kv_import(
+        &self,
+        k: &[u8],
+        v: &[u8],
+        cache: &mut KvLayer<Self::Buffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()>;
+
     /// Causal grouped-query attention: row `r` of `q` (`[rows, heads * head_dim]`) sees slots `0..=at + r`.
     /// `out = softmax(q . k^T / sqrt(head_dim)) . v`, head `h` reading the cache's head
     /// `h / (heads / kv_heads)` (Ainslie et al. 2023, arXiv 2305.13245).

@@ -58,6 +58,26 @@ impl DType {
         len.div_ceil(self.block_len()).checked_mul(self.block_bytes())
     }
 
+    /// Bytes that `len` consecutive elements take if a last block that is not full is stored short: its scale (and
+    /// minimum), then half a byte or a byte an element, rounded up. `None` if the number does not fit in a `usize`.
+    pub const fn short_bytes_for(self, len: usize) -> Option<usize> {
+        let rest = len % self.block_len();
+        let Some(bytes) = (len / self.block_len()).checked_mul(self.block_bytes()) else { return None };
+        let quants = self.block_bytes() - self.scale_bytes();
+        let short =
+            if rest == 0 { 0 } else { self.scale_bytes() + (quants * rest).div_ceil(self.block_len()) };
+        bytes.checked_add(short)
+    }
+
+    /// Bytes of a block in front of its quants.
+    const fn scale_bytes(self) -> usize {
+        match self {
+            DType::Q4_0 | DType::Q8_0 => 2,
+            DType::Q4_1 => 4,
+            _ => 0,
+        }
+    }
+
     /// Whether this is one of the block formats.
     pub const fn is_quantized(self) -> bool {
         matches!(self, DType::Q4_0 | DType::Q4_1 | DType::Q8_0)
@@ -117,6 +137,15 @@ mod tests {
         assert_eq!(DType::Q8_0.bytes_for(0), Some(0));
         assert_eq!(DType::F32.bytes_for(3), Some(12));
         assert_eq!(DType::F32.bytes_for(usize::MAX), None);
+    }
+
+    #[test]
+    fn short_blocks_take_what_their_elements_need() {
+        let bytes = |dtype: DType, len| dtype.short_bytes_for(len);
+        assert_eq!([0, 8, 32, 33].map(|len| bytes(DType::Q8_0, len)), [0, 10, 34, 37].map(Some));
+        assert_eq!([0, 8, 17, 64].map(|len| bytes(DType::Q4_0, len)), [0, 6, 11, 36].map(Some));
+        assert_eq!([5, 32].map(|len| bytes(DType::Q4_1, len)), [7, 20].map(Some));
+        assert_eq!((bytes(DType::F16, 7), bytes(DType::F16, usize::MAX)), (Some(14), None));
     }
 
     #[test]

@@ -2,127 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Backend, Buffer, CoreError, DType, Result};
-
-/// What one layer's keys (and likewise its values) are, and how much room they have: head-major,
-/// `[kv_heads][slots][head_dim]`, so that a head's keys are contiguous. Within a head a backend orders them as suits
-/// its kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KvLayout {
-    /// Type of the stored elements.
-    pub dtype: DType,
-    /// Heads that are stored.
-    pub kv_heads: usize,
-    /// Elements of a head.
-    pub head_dim: usize,
-    /// Slots (tokens) that there is room for.
-    pub capacity: usize,
-}
-
-impl KvLayout {
-    /// Slots that memory is taken for are a multiple of this, so that a backend may keep keys in tiles of as many.
-    pub const TILE: usize = 16;
-
-    /// Slots that memory is taken for.
-    pub fn slots(&self) -> usize {
-        self.capacity.next_multiple_of(Self::TILE)
-    }
-
-    /// Elements of a buffer of this layout; `None` if they do not fit in a `usize`.
-    pub fn elements(&self) -> Option<usize> {
-        let slots = self.capacity.checked_next_multiple_of(Self::TILE)?;
-        self.kv_heads.checked_mul(slots)?.checked_mul(self.head_dim)
-    }
-
-    /// Index of the first element of `slot` of `head` where the slots lie one behind the other.
-    pub fn offset(&self, head: usize, slot: usize) -> usize {
-        (head * self.slots() + slot) * self.head_dim
-    }
-
-    /// Checks that `buffer` is what this layout says, in a type that keys and values are stored in.
-    ///
-    /// # Errors
-    /// [`CoreError::Unsupported`], [`CoreError::Mismatch`].
-    pub fn check_buffer(&self, op: &'static str, buffer: &impl Buffer) -> Result<()> {
-        if !matches!(self.dtype, DType::F32 | DType::F16) || buffer.dtype() != self.dtype {
-            return Err(CoreError::Unsupported { op, dtype: self.dtype });
-        }
-        CoreError::expect_eq(op, "cache length", buffer.len(), self.elements().unwrap_or(usize::MAX))
-    }
-
-    /// Checks that there are `count` slots from `at` on.
-    ///
-    /// # Errors
-    /// [`CoreError::Mismatch`].
-    pub fn check_slots(&self, op: &'static str, at: usize, count: usize) -> Result<()> {
-        match at.checked_add(count) {
-            Some(end) if end <= self.capacity => Ok(()),
-            end => Err(CoreError::Mismatch {
-                op,
-                what: "last slot",
-                got: end.unwrap_or(usize::MAX),
-                expected: self.capacity,
-            }),
-        }
-    }
-
-    /// Checks the operands of [`Backend::kv_repack`]: the slots of `keep` are there in `src`, which is of this layout,
-    /// and fit into `dst`, which is of layout `to`.
-    ///
-    /// # Errors
-    /// As [`Self::check_buffer`] and [`Self::check_slots`].
-    pub fn check_repack<B: Buffer>(
-        &self,
-        src: &KvLayer<B>,
-        keep: &[Range<usize>],
-        dst: &KvLayer<B>,
-        to: &Self,
-    ) -> Result<()> {
-        let op = "kv_repack";
-        for (buffer, layout) in [(&src.k, self), (&src.v, self), (&dst.k, to), (&dst.v, to)] {
-            layout.check_buffer(op, buffer)?;
-        }
-        CoreError::expect_eq(op, "heads", to.kv_heads, self.kv_heads)?;
-        CoreError::expect_eq(op, "head size", to.head_dim, self.head_dim)?;
-        if to.dtype != self.dtype {
-            return Err(CoreError::Unsupported { op, dtype: to.dtype });
-        }
-        let mut kept = 0usize;
-        for range in keep {
-            let count = range.end.checked_sub(range.start).unwrap_or(usize::MAX);
-            self.check_slots(op, range.start, count)?;
-            kept = kept.saturating_add(count);
-        }
-        to.check_slots(op, 0, kept)
-    }
-
-    /// Bytes of one token's key and value in one layer.
-    pub fn bytes_per_token(&self) -> usize {
-        2 * self.kv_heads * self.dtype.bytes_for(self.head_dim).unwrap_or(usize::MAX / 4)
-    }
-}
-
-/// One layer's keys and values.
-#[derive(Debug)]
-pub struct KvLayer<B> {
-    /// Keys, rotated to their positions.
-    pub k: B,
-    /// Values.
-    pub v: B,
-}
-
-impl<B: Buffer> KvLayer<B> {
-    /// A layer's cache that holds nothing.
-    ///
-    /// # Errors
-    /// [`CoreError::OutOfMemory`], or [`CoreError::Unsupported`] for a type that the backend cannot hold.
-    pub fn new<K: Backend<Buffer = B>>(backend: &K, layout: &KvLayout) -> Result<Self> {
-        let elements = layout
-            .elements()
-            .ok_or(CoreError::OutOfMemory { what: "the key/value cache", bytes: usize::MAX })?;
-        Ok(Self { k: backend.alloc(layout.dtype, elements)?, v: backend.alloc(layout.dtype, elements)? })
-    }
-}
+use super::{Backend, Buffer, CoreError, KvLayer, KvLayout, KvTypes, Result};
 
 /// The cache of all layers.
 ///
@@ -144,22 +24,18 @@ impl<B: Buffer> KvCache<B> {
     /// An empty cache that may grow up to `max_len` tokens. Memory is taken as it is needed.
     ///
     /// # Errors
-    /// [`CoreError::Unsupported`] if `dtype` is no type that keys can be stored in.
+    /// [`CoreError::Unsupported`] if keys or values cannot be stored in their type.
     pub fn new<K: Backend<Buffer = B>>(
         backend: &K,
         layers: usize,
         kv_heads: usize,
         head_dim: usize,
-        dtype: DType,
+        types: KvTypes,
         max_len: usize,
     ) -> Result<Self> {
-        if !matches!(dtype, DType::F32 | DType::F16) {
-            return Err(CoreError::Unsupported { op: "the key/value cache", dtype });
-        }
-        let layout = KvLayout { dtype, kv_heads, head_dim, capacity: 0 };
-        let layers = (0..layers)
-            .map(|_| Ok(KvLayer { k: backend.alloc(dtype, 0)?, v: backend.alloc(dtype, 0)? }))
-            .collect::<Result<_>>()?;
+        types.check("the key/value cache")?;
+        let layout = KvLayout { types, kv_heads, head_dim, capacity: 0 };
+        let layers = (0..layers).map(|_| KvLayer::new(backend, &layout)).collect::<Result<_>>()?;
         Ok(Self { layers, layout, len: 0, position: 0, max_len })
     }
 
@@ -290,6 +166,54 @@ impl<B: Buffer> KvCache<B> {
         debug_assert!(forgotten <= self.len);
         self.len = self.len.saturating_sub(forgotten);
         self.position -= forgotten;
+    }
+
+    /// Hands each layer's keys and values of the slots `slots`, layer by layer, to `put`: see
+    /// [`Backend::kv_export`] for the bytes. With [`Self::position`] they are all that [`Self::import`] needs.
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`] for slots that are not held, what the backend answers, and what `put` does.
+    pub fn export<K: Backend<Buffer = B>, E: From<CoreError>>(
+        &self,
+        backend: &K,
+        slots: Range<usize>,
+        mut put: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.check_ranges(std::slice::from_ref(&slots))?;
+        let (mut k, mut v) = self.layout.room(slots.len())?;
+        for layer in &self.layers {
+            backend.kv_export(layer, &self.layout, slots.clone(), &mut k, &mut v)?;
+            put(&k, &v)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces what is held by `len` tokens of a cache of the same types, heads and layers that had seen `position`
+    /// tokens. `get` fills in each layer's keys and values, layer by layer, as [`Self::export`] handed them out.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`], [`CoreError::Mismatch`] for a position before `len`, what the backend answers, and what
+    /// `get` does. The cache is empty then.
+    pub fn import<K: Backend<Buffer = B>, E: From<CoreError>>(
+        &mut self,
+        backend: &K,
+        len: usize,
+        position: usize,
+        mut get: impl FnMut(&mut [u8], &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.clear();
+        if position < len {
+            let op = "restoring the cache";
+            return Err(CoreError::Mismatch { op, what: "position", got: position, expected: len }.into());
+        }
+        self.reserve(backend, len)?;
+        let (mut k, mut v) = self.layout.room(len)?;
+        for layer in &mut self.layers {
+            get(&mut k, &mut v)?;
+            backend.kv_import(&k, &v, layer, &self.layout, 0)?;
+        }
+        (self.len, self.position) = (len, position);
+        Ok(())
     }
 
     /// Tokens held.

@@ -2,7 +2,7 @@
 
 use super::EngineError;
 use super::model_files::ModelFiles;
-use crate::core::{Backend, DType, KvCache, Result};
+use crate::core::{Backend, DType, KvCache, KvTypes, Result};
 use crate::kv::{Eviction, EvictionStats, Evictor};
 use crate::models::llama::{Llama, LoadProgress, Workspace};
 use crate::tokenizer::Tokenizer;
@@ -12,8 +12,8 @@ use crate::tokenizer::Tokenizer;
 pub struct SessionOptions {
     /// Format of the matrices.
     pub weight_dtype: DType,
-    /// Type of stored keys and values: f32 or f16.
-    pub kv_dtype: DType,
+    /// Types of stored keys and values.
+    pub kv_types: KvTypes,
     /// The most tokens of prompt and answer together; with [`Self::eviction`] there is no such limit.
     pub max_seq_len: usize,
     /// How the cache is kept within a window; `None`: it holds every token, up to `max_seq_len`.
@@ -61,7 +61,7 @@ impl<B: Backend> Session<B> {
         let model =
             Llama::load(&backend, files.tensors.as_ref(), files.config, options.weight_dtype, progress)?;
         let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
-        let cache = model.new_cache(&backend, options.kv_dtype, most)?;
+        let cache = model.new_cache(&backend, options.kv_types, most)?;
         let chunk = options.prefill_chunk.clamp(1, most.max(1));
         let lookup = options.lookup.min(most);
         let mut workspace = model.workspace(&backend, chunk.max(lookup + 1), lookup + 1)?;

@@ -74,7 +74,10 @@ struct Numbered {
 
 impl Numbered {
     fn new(max_len: usize) -> Self {
-        Self { cache: KvCache::new(&ReferenceBackend, 2, 1, 2, DType::F32, max_len).expect("f32 is stored") }
+        Self {
+            cache: KvCache::new(&ReferenceBackend, 2, 1, 2, DType::F32.into(), max_len)
+                .expect("f32 is stored"),
+        }
     }
 
     fn take(&mut self, tokens: usize) {

@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(source.total_bytes(), 2 * parameter_count(&config));
         let backend = ReferenceBackend;
         let model = Llama::load(&backend, &source, config, DType::F32, &mut |_| ()).unwrap();
-        let mut cache = model.new_cache(&backend, DType::F32, 8).unwrap();
+        let mut cache = model.new_cache(&backend, DType::F32.into(), 8).unwrap();
         let mut workspace = model.workspace(&backend, 4, 1).unwrap();
         let mut logits = vec![0.0; 40];
         model.prefill(&backend, &[1, 39, 0], &mut cache, &mut workspace, Some(&mut logits)).unwrap();

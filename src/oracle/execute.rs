@@ -158,7 +158,7 @@ fn linear<B: Backend>(b: &B, x: &Tensor<B::Buffer>, operands: &Operands) -> Resu
 /// A cache with room for `slots` slots and some more, which hold what nobody may see.
 fn empty<B: Backend>(b: &B, cache: &Cache, slots: usize) -> Result<(KvLayout, KvLayer<B::Buffer>)> {
     let &Cache { dtype, kv_heads, head_dim, .. } = cache;
-    let layout = KvLayout { dtype, kv_heads, head_dim, capacity: slots + SPARE };
+    let layout = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: slots + SPARE };
     let mut layer = KvLayer::new(b, &layout)?;
     let unseen = vec![UNSEEN; layout.capacity * kv_heads * head_dim];
     put(b, (&mut layer, &layout), 0, &unseen, &unseen)?;

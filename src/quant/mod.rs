@@ -6,12 +6,14 @@
 //! - [`q4_0`], [`q4_1`], [`q8_0`]: one block format each, byte for byte as in ggml (`ggml-common.h`).
 //! - [`float`]: f16 and bf16 rows.
 //! - [`activation`]: the int8 form of a linear layer's input.
+//! - [`heads`]: keys and values of a cache.
 //! - [`tiles`]: the order in which the kernels read block formats; [`rows`]: rows of a stored tensor, converted.
 //! - [`linear_row`] and [`dot_float`]: one output of a linear layer, in the order of additions that every
 //!   kernel keeps.
 
 pub mod activation;
 pub mod float;
+pub mod heads;
 pub mod q4_0;
 pub mod q4_1;
 pub mod q8_0;

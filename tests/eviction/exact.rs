@@ -83,10 +83,10 @@ fn generation_follows_the_oracle_through_prompt_and_text() {
 #[test]
 fn bits_depend_on_neither_threads_nor_chunks() {
     let ids = text(500);
-    for (weight_dtype, kv_dtype) in [(DType::Q8_0, DType::F16), (DType::F32, DType::F32)] {
+    for (weight_dtype, kv) in [(DType::Q8_0, DType::F16), (DType::F32, DType::F32)] {
         let run = |threads, prefill_chunk| {
             let base = exact_options(Some(sliding(150, 4, 0.6)), prefill_chunk);
-            let options = SessionOptions { weight_dtype, kv_dtype, ..base };
+            let options = SessionOptions { weight_dtype, kv_types: kv.into(), ..base };
             let rows = logits(&mut session(cpu(threads), options), &ids, 120);
             rows.iter().flatten().map(|logit| logit.to_bits()).collect::<Vec<u32>>()
         };
@@ -99,7 +99,8 @@ fn bits_depend_on_neither_threads_nor_chunks() {
 
 #[test]
 fn prompt_lookup_says_the_same() {
-    let base = SessionOptions { weight_dtype: DType::Q8_0, kv_dtype: DType::F16, ..exact_options(None, 17) };
+    let base =
+        SessionOptions { weight_dtype: DType::Q8_0, kv_types: DType::F16.into(), ..exact_options(None, 17) };
     // What repeats is drafted.
     let prompt: Vec<u32> = (0..90).map(|i| 3 + i % 7).collect();
     for (window, ratio) in [(40, 0.75), (64, 0.95), (12, 0.5)] {

@@ -28,7 +28,7 @@ fn sliding(window: usize, protected: usize, ratio: f64) -> Eviction {
 fn exact_options(eviction: Option<Eviction>, prefill_chunk: usize) -> SessionOptions {
     SessionOptions {
         weight_dtype: DType::F32,
-        kv_dtype: DType::F32,
+        kv_types: DType::F32.into(),
         max_seq_len: 1000,
         eviction,
         prefill_chunk,

@@ -192,6 +192,28 @@ impl<B: Backend> Backend for Spy<B> {
         self.inner.kv_repack(src, from, keep, dst, to)
     }
 
+    fn kv_export(
+        &self,
+        cache: &KvLayer<B::Buffer>,
+        layout: &KvLayout,
+        slots: Range<usize>,
+        k: &mut [u8],
+        v: &mut [u8],
+    ) -> Result<()> {
+        self.inner.kv_export(cache, layout, slots, k, v)
+    }
+
+    fn kv_import(
+        &self,
+        k: &[u8],
+        v: &[u8],
+        cache: &mut KvLayer<B::Buffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()> {
+        self.inner.kv_import(k, v, cache, layout, at)
+    }
+
     fn attention(
         &self,
         q: &Tensor<B::Buffer>,

@@ -80,7 +80,7 @@ pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session<B> {
     let files = ModelFiles::open(dir).expect("the golden checkpoint opens");
     let options = SessionOptions {
         weight_dtype: setup.weights,
-        kv_dtype: setup.kv,
+        kv_types: setup.kv.into(),
         max_seq_len: 512,
         eviction: None,
         prefill_chunk: setup.chunk,

@@ -28,8 +28,7 @@ pub(super) fn attention(
     out: &mut Tensor<CpuBuffer>,
 ) -> Result<()> {
     let op = "attention";
-    layout.check_buffer(op, &cache.k)?;
-    layout.check_buffer(op, &cache.v)?;
+    layout.check_layer(op, cache)?;
     layout.check_slots(op, at, q.rows())?;
     let (dim, rows, width) = (layout.head_dim, q.rows(), q.cols());
     let kv_width = layout.kv_heads * dim;
@@ -40,7 +39,7 @@ pub(super) fn attention(
     if rows == 0 || group == 0 {
         return Ok(());
     }
-    let kernel = kernels.attend(layout.dtype).ok_or(CoreError::Unsupported { op, dtype: layout.dtype })?;
+    let kernel = kernels.attend(layout.types).ok_or(CoreError::Unsupported { op, dtype: layout.types.v })?;
     let blocks = Blocks {
         rows,
         at,
@@ -116,7 +115,7 @@ impl Blocks<'_> {
 
     fn attend(&self, block: Block, span: usize, state: &mut [f32], scratch: &mut [f32]) {
         let dim = self.layout.head_dim;
-        let slot = dim * self.layout.dtype.block_bytes();
+        let slot = dim * self.layout.types.k.block_bytes();
         let at = self.at + block.first;
         let (from, to) = (span * SPAN, ((span + 1) * SPAN).min(at + block.rows));
         let head = block.head * self.layout.slots();

@@ -18,6 +18,7 @@ mod isa;
 mod kernels;
 mod linear;
 mod ops;
+mod pieces;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -250,6 +251,28 @@ impl Backend for CpuBackend {
         to: &KvLayout,
     ) -> Result<()> {
         cache::repack(src, from, keep, dst, to)
+    }
+
+    fn kv_export(
+        &self,
+        cache: &KvLayer<CpuBuffer>,
+        layout: &KvLayout,
+        slots: Range<usize>,
+        k: &mut [u8],
+        v: &mut [u8],
+    ) -> Result<()> {
+        cache::export(cache, layout, slots, k, v)
+    }
+
+    fn kv_import(
+        &self,
+        k: &[u8],
+        v: &[u8],
+        cache: &mut KvLayer<CpuBuffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()> {
+        cache::import(k, v, cache, layout, at)
     }
 
     fn attention(

@@ -259,9 +259,7 @@ fn attend_in_steps(b: &CpuBackend, layout: &KvLayout, heads: usize, steps: &[usi
     let (kv, width) = (layout.kv_heads * layout.head_dim, heads * layout.head_dim);
     let total: usize = steps.iter().sum();
     let (q, k, v) = (numbers(1, total * width), numbers(2, total * kv), numbers(3, total * kv));
-    let elements = layout.elements().unwrap();
-    let mut cache =
-        KvLayer { k: b.alloc(layout.dtype, elements).unwrap(), v: b.alloc(layout.dtype, elements).unwrap() };
+    let mut cache = KvLayer::new(b, layout).unwrap();
     let mut all = Vec::new();
     let mut at = 0;
     for &rows in steps {
@@ -280,7 +278,7 @@ fn attention_in_chunks_is_attention_at_once() {
     for (dtype, head_dim, heads, kv_heads) in
         [(DType::F16, 32, 8, 2), (DType::F32, 17, 6, 2), (DType::F16, 64, 3, 3), (DType::F32, 16, 10, 2)]
     {
-        let layout = KvLayout { dtype, kv_heads, head_dim, capacity: 150 };
+        let layout = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: 150 };
         let truth = attend_in_steps(&backend(Isa::Scalar, 1), &layout, heads, &[141]);
         assert!(truth.iter().all(|v| v.is_finite() && v.abs() <= 1.0));
         for b in backends() {
@@ -296,7 +294,7 @@ fn attention_in_chunks_is_attention_at_once() {
 fn attention_over_several_spans_is_the_same_however_it_is_shared_out() {
     // Three heads on one thread and one row are few chunks a thread, many rows are many; three threads make all
     // of it few.
-    let layout = KvLayout { dtype: DType::F16, kv_heads: 3, head_dim: 32, capacity: 1200 };
+    let layout = KvLayout { types: DType::F16.into(), kv_heads: 3, head_dim: 32, capacity: 1200 };
     let truth = attend_in_steps(&backend(Isa::Scalar, 1), &layout, 6, &[1100]);
     for isa in Isa::available() {
         for threads in [1, 3] {
@@ -364,12 +362,9 @@ fn several_callers_take_turns() {
 #[test]
 fn repack_keeps_what_the_plan_says() {
     let b = backend(Isa::Scalar, 1);
-    let from = KvLayout { dtype: DType::F32, kv_heads: 2, head_dim: 2, capacity: 60 };
+    let from = KvLayout { types: DType::F32.into(), kv_heads: 2, head_dim: 2, capacity: 60 };
     let to = KvLayout { capacity: 40, ..from };
-    let layer = |layout: &KvLayout| {
-        let alloc = || b.alloc(DType::F32, layout.elements().unwrap()).unwrap();
-        KvLayer { k: alloc(), v: alloc() }
-    };
+    let layer = |layout: &KvLayout| KvLayer::new(&b, layout).unwrap();
     let rows = |slots: &[usize], sign: f32| {
         let values: Vec<f32> =
             slots.iter().flat_map(|s| (0..4).map(move |i| sign * (s * 4 + i) as f32)).collect();
@@ -413,14 +408,13 @@ fn operands_that_do_not_fit_are_errors() {
     assert!(b.download(&x, 1, &mut [0.0; 9]).is_err());
     assert!(b.copy_rows(&x, 1, 2, &mut small).is_err());
     assert!(b.copy_rows(&x, usize::MAX, 2, &mut small).is_err());
-    let layout = KvLayout { dtype: DType::F16, kv_heads: 2, head_dim: 4, capacity: 3 };
-    let alloc = || b.alloc(DType::F16, layout.elements().unwrap()).unwrap();
-    let mut cache = KvLayer { k: alloc(), v: alloc() };
+    let layout = KvLayout { types: DType::F16.into(), kv_heads: 2, head_dim: 4, capacity: 3 };
+    let mut cache = KvLayer::new(&b, &layout).unwrap();
     assert!(b.kv_append(&x, &x, &mut cache, &layout, 2).is_err(), "beyond the capacity");
     assert!(b.attention(&x, &cache, &layout, usize::MAX, &mut small).is_err());
     assert!(b.kv_append(&y, &y, &mut cache, &layout, 0).is_err());
     b.kv_append(&x, &x, &mut cache, &layout, 1).unwrap();
-    let wrong = KvLayout { dtype: DType::F32, ..layout };
+    let wrong = KvLayout { types: DType::F32.into(), ..layout };
     assert!(b.kv_append(&x, &x, &mut cache, &wrong, 0).is_err());
     assert!(CpuBackend::new(CpuOptions { threads: Some(1 << 20), isa: Some(Isa::Scalar) }).is_err());
     let missing = if cfg!(target_arch = "aarch64") { Isa::Avx2 } else { Isa::Neon };
@@ -441,9 +435,8 @@ fn strange_numbers_neither_hang_nor_panic_and_show_in_the_result() {
                 let seen = values(&b, &out).iter().all(|v| v.is_finite());
                 assert_eq!(seen, strange.is_finite(), "{} {format} {strange}", b.describe());
             }
-            let layout = KvLayout { dtype: DType::F16, kv_heads: 1, head_dim: 32, capacity: 2 };
-            let alloc = || b.alloc(DType::F16, layout.elements().unwrap()).unwrap();
-            let mut cache = KvLayer { k: alloc(), v: alloc() };
+            let layout = KvLayout { types: DType::F16.into(), kv_heads: 1, head_dim: 32, capacity: 2 };
+            let mut cache = KvLayer::new(&b, &layout).unwrap();
             let kv = tensor(&b, 2, 32, &values(&b, &x));
             b.kv_append(&kv, &kv, &mut cache, &layout, 0).unwrap();
             let mut out = b.tensor(2, 32).unwrap();

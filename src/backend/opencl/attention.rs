@@ -2,6 +2,7 @@
 
 use super::buffer::OpenClBuffer;
 use super::kernel::Arg;
+use super::kv::one_type;
 use super::ops::{LINE, T, f32s, lock, n, run, same_cols};
 use super::{OpenClBackend, Scratch};
 use crate::core::{CoreError, KvLayer, KvLayout, Result};
@@ -30,8 +31,8 @@ pub(super) fn attention(
     let (d, width) = (layout.head_dim, layout.kv_heads * layout.head_dim);
     CoreError::expect_eq(op, "part of a head group", q.cols() % width.max(1), 0)?;
     layout.check_slots(op, at, q.rows())?;
-    layout.check_buffer(op, &cache.k)?;
-    layout.check_buffer(op, &cache.v)?;
+    layout.check_layer(op, cache)?;
+    let dtype = one_type(op, layout)?;
     out.set_rows(q.rows())?;
     if q.cols() * q.rows() * width == 0 {
         return Ok(());
@@ -57,9 +58,7 @@ pub(super) fn attention(
         let global = [rows.div_ceil(ROWS) * LANES, heads, 1];
         // SAFETY: rows beyond the last are not written; they see slots up to `at + rows - 1`, which exist. Heads of
         // `q` are a multiple of the cache's, and not longer than local memory in the kernel is.
-        return unsafe {
-            run(&mut lock(gpu.kernels.attention_tile.of(layout.dtype)), 0, &args, global, line)
-        };
+        return unsafe { run(&mut lock(gpu.kernels.attention_tile.of(dtype)), 0, &args, global, line) };
     }
     if rows <= FEW && d <= MOST_DIM && gpu.forms.attention_split {
         let spans = (at + rows).div_ceil(SPAN);
@@ -71,7 +70,7 @@ pub(super) fn attention(
         let args = [a, b, c, e, f, g, h, i, j, k, Arg::Memory(partial), n(spans)];
         // SAFETY: as above; `partial` has an entry for each row, head and span, of which there are at most `most`.
         unsafe {
-            let split = &mut lock(gpu.kernels.attention_split.of(layout.dtype));
+            let split = &mut lock(gpu.kernels.attention_split.of(dtype));
             run(split, 0, &args, [spans * LANES, heads, rows], line)?;
             if spans > 1 {
                 let args = [Arg::Memory(partial), result, n(q.cols()), n(d), n(spans)];
@@ -81,7 +80,5 @@ pub(super) fn attention(
         return Ok(());
     }
     // SAFETY: a work-item an element of `q` and `out`; slots and heads as above.
-    unsafe {
-        run(&mut lock(gpu.kernels.attention_plain.of(layout.dtype)), 0, &args, [q.cols(), rows, 1], LINE)
-    }
+    unsafe { run(&mut lock(gpu.kernels.attention_plain.of(dtype)), 0, &args, [q.cols(), rows, 1], LINE) }
 }

@@ -150,14 +150,10 @@ fn attention<B: Backend>(
     keep: &[Range<usize>],
 ) -> Result<Vec<f32>> {
     let width = kv_heads * head_dim;
-    let layer = |layout: &KvLayout| -> Result<KvLayer<B::Buffer>> {
-        let len = layout.elements().unwrap_or(usize::MAX);
-        Ok(KvLayer { k: b.alloc(dtype, len)?, v: b.alloc(dtype, len)? })
-    };
-    let before = KvLayout { dtype, kv_heads, head_dim, capacity: at };
+    let before = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: at };
     let kept: usize = keep.iter().map(ExactSizeIterator::len).sum();
     let after = KvLayout { capacity: kept + rows + 3, ..before };
-    let (mut old, mut new) = (layer(&before)?, layer(&after)?);
+    let (mut old, mut new) = (KvLayer::new(b, &before)?, KvLayer::new(b, &after)?);
     b.kv_append(&tensor(b, 1, at, width)?, &tensor(b, 2, at, width)?, &mut old, &before, 0)?;
     b.kv_repack(&old, &before, keep, &mut new, &after)?;
     b.kv_append(&tensor(b, 3, rows, width)?, &tensor(b, 4, rows, width)?, &mut new, &after, kept)?;

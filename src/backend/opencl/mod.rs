@@ -15,6 +15,7 @@ mod device;
 mod error;
 mod kernel;
 mod kernels;
+mod kv;
 mod library;
 mod linear;
 mod ops;
@@ -251,7 +252,7 @@ impl Backend for OpenClBackend {
         layout: &KvLayout,
         at: usize,
     ) -> Result<()> {
-        ops::kv_append(self, k, v, cache, layout, at)
+        kv::kv_append(self, k, v, cache, layout, at)
     }
 
     fn kv_repack(
@@ -262,7 +263,29 @@ impl Backend for OpenClBackend {
         dst: &mut KvLayer<OpenClBuffer>,
         to: &KvLayout,
     ) -> Result<()> {
-        ops::kv_repack(self, src, from, keep, dst, to)
+        kv::kv_repack(self, src, from, keep, dst, to)
+    }
+
+    fn kv_export(
+        &self,
+        cache: &KvLayer<OpenClBuffer>,
+        layout: &KvLayout,
+        slots: Range<usize>,
+        k: &mut [u8],
+        v: &mut [u8],
+    ) -> Result<()> {
+        kv::kv_export(self, cache, layout, slots, k, v)
+    }
+
+    fn kv_import(
+        &self,
+        k: &[u8],
+        v: &[u8],
+        cache: &mut KvLayer<OpenClBuffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()> {
+        kv::kv_import(self, k, v, cache, layout, at)
     }
 
     fn attention(

@@ -1,6 +1,5 @@
 //! The operations: operands are checked, then a kernel goes into the queue.
 
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::buffer::{Memory, OpenClBuffer};
@@ -9,7 +8,7 @@ use super::kernel::{Arg, Kernel};
 use super::kernels::{Kernels, by_format};
 use super::weights::{BOUND, OpenClWeight};
 use super::{OpenClBackend, Scratch};
-use crate::core::{Buffer, CoreError, DType, KvLayer, KvLayout, PreparedWeight, Result, Tensor};
+use crate::core::{Buffer, CoreError, DType, PreparedWeight, Result, Tensor};
 
 pub(super) type T = Tensor<OpenClBuffer>;
 
@@ -183,70 +182,6 @@ pub(super) fn rope(gpu: &OpenClBackend, x: &mut T, angles: &T) -> Result<()> {
     let args = [f32s(op, x)?, f32s(op, angles)?, n(x.cols()), n(head_dim / 2)];
     // SAFETY: a work-item a pair of `x`, whose rows are whole heads; `angles` has as many rows, of a head each.
     unsafe { run(&mut lock(&gpu.kernels.rope), 0, &args, [x.cols() / 2, x.rows(), 1], LINE) }
-}
-
-/// See [`crate::core::Backend::kv_append`].
-pub(super) fn kv_append(
-    gpu: &OpenClBackend,
-    k: &T,
-    v: &T,
-    cache: &mut KvLayer<OpenClBuffer>,
-    layout: &KvLayout,
-    at: usize,
-) -> Result<()> {
-    let op = "kv_append";
-    let cols = layout.kv_heads * layout.head_dim;
-    CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
-    layout.check_slots(op, at, k.rows())?;
-    for (source, target) in [(k, &cache.k), (v, &cache.v)] {
-        layout.check_buffer(op, target)?;
-        CoreError::expect_eq(op, "columns", source.cols(), cols)?;
-    }
-    let args = [
-        f32s(op, k)?,
-        f32s(op, v)?,
-        Arg::Memory(cache.k.memory()),
-        Arg::Memory(cache.v.memory()),
-        n(cols),
-        n(layout.head_dim),
-        n(layout.slots()),
-        n(at),
-    ];
-    // SAFETY: a work-item an element of a row of `k` and `v`; slots `at..at + rows` are within the capacity, which is
-    // at most the slots that both caches have.
-    unsafe { run(&mut lock(gpu.kernels.kv_append.of(layout.dtype)), 0, &args, [cols, k.rows(), 1], LINE) }
-}
-
-/// See [`crate::core::Backend::kv_repack`].
-pub(super) fn kv_repack(
-    gpu: &OpenClBackend,
-    src: &KvLayer<OpenClBuffer>,
-    from: &KvLayout,
-    keep: &[Range<usize>],
-    dst: &mut KvLayer<OpenClBuffer>,
-    to: &KvLayout,
-) -> Result<()> {
-    from.check_repack(src, keep, dst, to)?;
-    let mut into = 0;
-    for range in keep {
-        let args = [
-            Arg::Memory(src.k.memory()),
-            Arg::Memory(src.v.memory()),
-            Arg::Memory(dst.k.memory()),
-            Arg::Memory(dst.v.memory()),
-            n(from.head_dim),
-            n(from.slots()),
-            n(to.slots()),
-            n(range.start),
-            n(into),
-            n(range.len()),
-        ];
-        let global = [range.len(), from.head_dim, from.kv_heads];
-        // SAFETY: slots of either side are within its capacity, as checked above; heads are as many in both.
-        unsafe { run(&mut lock(gpu.kernels.kv_repack.of(from.dtype)), 0, &args, global, LINE)? };
-        into += range.len();
-    }
-    Ok(())
 }
 
 /// See [`crate::core::Backend::swiglu`].

@@ -12,7 +12,8 @@ use std::ops::Range;
 pub use storage::{ReferenceBuffer, ReferenceWeight};
 
 use crate::core::{
-    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, PreparedWeight, Result, Tensor,
+    Backend, Buffer, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, PreparedWeight, Result,
+    Tensor,
 };
 use crate::quant::activation::QuantizedRow;
 
@@ -167,20 +168,15 @@ impl Backend for ReferenceBackend {
         layout: &KvLayout,
         at: usize,
     ) -> Result<()> {
+        let op = "kv_append";
+        CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
+        layout.check_slots(op, at, k.rows())?;
+        layout.check_layer(op, cache)?;
         for (source, target) in [(k, &mut cache.k), (v, &mut cache.v)] {
-            CoreError::expect_eq(
-                "kv_append",
-                "row length",
-                source.cols(),
-                layout.kv_heads * layout.head_dim,
-            )?;
-            let end = at + source.rows();
-            if end > layout.capacity {
-                return Err(CoreError::CacheFull { len: at, max: layout.capacity, more: source.rows() });
-            }
+            CoreError::expect_eq(op, "row length", source.cols(), layout.kv_heads * layout.head_dim)?;
             for r in 0..source.rows() {
                 for (head, values) in row(source, r).chunks_exact(layout.head_dim).enumerate() {
-                    target.store(layout.offset(head, at + r), values);
+                    target.store(layout.row(head, at + r), values)?;
                 }
             }
         }
@@ -195,16 +191,53 @@ impl Backend for ReferenceBackend {
         dst: &mut KvLayer<ReferenceBuffer>,
         to: &KvLayout,
     ) -> Result<()> {
-        let kept: usize = keep.iter().map(ExactSizeIterator::len).sum();
-        if kept > to.capacity || keep.iter().any(|r| r.end > from.capacity) {
-            return Err(CoreError::CacheFull { len: kept, max: to.capacity, more: 0 });
-        }
+        from.check_repack(src, keep, dst, to)?;
         for (src, dst) in [(&src.k, &mut dst.k), (&src.v, &mut dst.v)] {
+            let mut bytes = vec![0; from.head_bytes(src.dtype())];
             for head in 0..from.kv_heads {
                 for (slot, source) in keep.iter().cloned().flatten().enumerate() {
-                    let start = from.offset(head, source);
-                    dst.store(to.offset(head, slot), &src.values()[start..start + from.head_dim]);
+                    src.export(from.row(head, source), from.head_dim, &mut bytes)?;
+                    dst.import(to.row(head, slot), from.head_dim, &bytes)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn kv_export(
+        &self,
+        cache: &KvLayer<ReferenceBuffer>,
+        layout: &KvLayout,
+        slots: Range<usize>,
+        k: &mut [u8],
+        v: &mut [u8],
+    ) -> Result<()> {
+        layout.check_transfer("kv_export", cache, &slots, (k, v))?;
+        for (src, bytes) in [(&cache.k, k), (&cache.v, v)] {
+            let rows = slots.clone().flat_map(|slot| (0..layout.kv_heads).map(move |head| (head, slot)));
+            let size = layout.head_bytes(src.dtype()).max(1);
+            for ((head, slot), bytes) in rows.zip(bytes.chunks_exact_mut(size)) {
+                src.export(layout.row(head, slot), layout.head_dim, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn kv_import(
+        &self,
+        k: &[u8],
+        v: &[u8],
+        cache: &mut KvLayer<ReferenceBuffer>,
+        layout: &KvLayout,
+        at: usize,
+    ) -> Result<()> {
+        let slots = layout.slots_of(k.len(), at);
+        layout.check_transfer("kv_import", cache, &slots, (k, v))?;
+        for (dst, bytes) in [(&mut cache.k, k), (&mut cache.v, v)] {
+            let rows = slots.clone().flat_map(|slot| (0..layout.kv_heads).map(move |head| (head, slot)));
+            let size = layout.head_bytes(dst.dtype()).max(1);
+            for ((head, slot), bytes) in rows.zip(bytes.chunks_exact(size)) {
+                dst.import(layout.row(head, slot), layout.head_dim, bytes)?;
             }
         }
         Ok(())
@@ -221,12 +254,11 @@ impl Backend for ReferenceBackend {
         same_cols("attention", q, out)?;
         let group = layout.kv_heads * layout.head_dim;
         CoreError::expect_eq("attention", "part of a head group", q.cols() % group.max(1), 0)?;
-        if at + q.rows() > layout.capacity {
-            return Err(CoreError::CacheFull { len: at, max: layout.capacity, more: q.rows() });
-        }
+        layout.check_slots("attention", at, q.rows())?;
+        layout.check_layer("attention", cache)?;
         out.set_rows(q.rows())?;
         for r in 0..q.rows() {
-            attention::row(row(q, r), cache, layout, at + r + 1, row_mut(out, r));
+            attention::row(row(q, r), cache, layout, at + r + 1, row_mut(out, r))?;
         }
         Ok(())
     }

@@ -1,29 +1,33 @@
-//! Buffers and weights of the reference backend: vectors of f32, whatever the type they stand for.
+//! Buffers and weights of the reference backend.
 
-use half::f16;
+use crate::core::{Buffer, CoreError, DType, HostTensor, KvTypes, PreparedWeight, Result};
+use crate::quant::{self, heads, rows::RowReader};
 
-use crate::core::{Buffer, CoreError, DType, HostTensor, PreparedWeight, Result};
-use crate::quant::{self, rows::RowReader};
-
-/// Values as f32; those of an f16 buffer are rounded to f16 when they are stored.
+/// Values as f32, or keys and values of a cache in another type, as `quant::heads` stores them.
 #[derive(Debug, Clone)]
 pub struct ReferenceBuffer {
     dtype: DType,
+    len: usize,
+    /// Of an f32 buffer.
     values: Vec<f32>,
+    /// Of any other.
+    bytes: Vec<u8>,
 }
 
 impl ReferenceBuffer {
     pub(super) fn zeroed(dtype: DType, len: usize) -> Result<Self> {
-        if !matches!(dtype, DType::F32 | DType::F16) {
-            return Err(CoreError::Unsupported { op: "a reference buffer", dtype });
+        KvTypes::from(dtype).check("a reference buffer")?;
+        let size = dtype.bytes_for(len).unwrap_or(usize::MAX);
+        let refused = |_| CoreError::OutOfMemory { what: "a buffer", bytes: size };
+        let (mut values, mut bytes) = (Vec::new(), Vec::new());
+        if dtype == DType::F32 {
+            values.try_reserve_exact(len).map_err(refused)?;
+            values.resize(len, 0.0);
+        } else {
+            bytes.try_reserve_exact(size).map_err(refused)?;
+            bytes.resize(size, 0);
         }
-        let mut values = Vec::new();
-        values.try_reserve_exact(len).map_err(|_| CoreError::OutOfMemory {
-            what: "a buffer",
-            bytes: DType::F32.bytes_for(len).unwrap_or(usize::MAX),
-        })?;
-        values.resize(len, 0.0);
-        Ok(Self { dtype, values })
+        Ok(Self { dtype, len, values, bytes })
     }
 
     pub(super) fn values(&self) -> &[f32] {
@@ -34,12 +38,51 @@ impl ReferenceBuffer {
         &mut self.values
     }
 
-    /// Stores `values` from element `at` on, as this buffer's type would hold them.
-    pub(super) fn store(&mut self, at: usize, values: &[f32]) {
-        let rounds = self.dtype == DType::F16;
-        for (to, &from) in self.values[at..at + values.len()].iter_mut().zip(values) {
-            *to = if rounds { f16::from_f32(from).to_f32() } else { from };
+    /// Stores a head's elements of one slot, the `row`th of a cache that lies head by head.
+    pub(super) fn store(&mut self, row: usize, head: &[f32]) -> Result<()> {
+        if self.dtype == DType::F32 {
+            self.values[row * head.len()..][..head.len()].copy_from_slice(head);
+            return Ok(());
         }
+        let (dtype, bytes) = (self.dtype, self.head_mut(row, head.len()));
+        heads::encode(dtype, head, bytes)
+    }
+
+    /// Reads what [`Self::store`] stored.
+    pub(super) fn load(&self, row: usize, head: &mut [f32]) -> Result<()> {
+        if self.dtype == DType::F32 {
+            head.copy_from_slice(&self.values[row * head.len()..][..head.len()]);
+            return Ok(());
+        }
+        heads::decode(self.dtype, self.head(row, head.len()), head)
+    }
+
+    /// The stored form of the `row`th head, of `dim` elements.
+    pub(super) fn export(&self, row: usize, dim: usize, bytes: &mut [u8]) -> Result<()> {
+        if self.dtype == DType::F32 {
+            return heads::encode(self.dtype, &self.values[row * dim..][..dim], bytes);
+        }
+        bytes.copy_from_slice(self.head(row, dim));
+        Ok(())
+    }
+
+    /// The opposite of [`Self::export`].
+    pub(super) fn import(&mut self, row: usize, dim: usize, bytes: &[u8]) -> Result<()> {
+        if self.dtype == DType::F32 {
+            return heads::decode(self.dtype, bytes, &mut self.values[row * dim..][..dim]);
+        }
+        self.head_mut(row, dim).copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn head(&self, row: usize, dim: usize) -> &[u8] {
+        let size = self.dtype.short_bytes_for(dim).unwrap_or(usize::MAX);
+        &self.bytes[row * size..][..size]
+    }
+
+    fn head_mut(&mut self, row: usize, dim: usize) -> &mut [u8] {
+        let size = self.dtype.short_bytes_for(dim).unwrap_or(usize::MAX);
+        &mut self.bytes[row * size..][..size]
     }
 }
 
@@ -49,11 +92,7 @@ impl Buffer for ReferenceBuffer {
     }
 
     fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    fn size_bytes(&self) -> usize {
-        self.values.len() * size_of::<f32>()
+        self.len
     }
 }
 

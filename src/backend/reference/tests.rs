@@ -71,9 +71,8 @@ fn rope_turns_the_pairs_of_each_head() {
 
 #[test]
 fn attention_averages_values_by_softmax_and_sees_no_future() {
-    let layout = KvLayout { dtype: DType::F32, kv_heads: 1, head_dim: 1, capacity: 4 };
-    let alloc = || B.alloc(DType::F32, layout.elements().unwrap()).unwrap();
-    let mut cache = KvLayer { k: alloc(), v: alloc() };
+    let layout = KvLayout { types: DType::F32.into(), kv_heads: 1, head_dim: 1, capacity: 4 };
+    let mut cache = KvLayer::new(&B, &layout).unwrap();
     let ln3 = 3f32.ln();
     B.kv_append(&tensor(2, &[0.0, ln3]), &tensor(2, &[8.0, 4.0]), &mut cache, &layout, 0).unwrap();
     // Two query heads over one cached head; head 0 asks with 1 (weights 1:3), head 1 with 0 (1:1).
@@ -94,7 +93,7 @@ fn swiglu_and_add() {
 
 #[test]
 fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
-    let mut cache = KvCache::new(&B, 1, 2, 2, DType::F16, 300).unwrap();
+    let mut cache = KvCache::new(&B, 1, 2, 2, DType::F16.into(), 300).unwrap();
     let mut rows = 0;
     for step in [1usize, 254, 10] {
         cache.reserve(&B, step).unwrap();
@@ -108,10 +107,12 @@ fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
     assert_eq!((cache.len(), cache.position(), cache.layout().capacity), (265, 265, 300));
     let layout = *cache.layout();
     for (slot, head) in [(0, 0), (0, 1), (254, 1), (255, 0), (264, 1)] {
-        let start = layout.offset(head, slot);
         let expected = (slot * 4 + head * 2) as f32;
-        assert_eq!(cache.layer(0).k.values()[start..start + 2], [expected, expected + 1.0]);
-        assert_eq!(cache.layer(0).v.values()[start..start + 2], [-expected, -expected - 1.0]);
+        let mut held = [0.0; 2];
+        cache.layer(0).k.load(layout.row(head, slot), &mut held).unwrap();
+        assert_eq!(held, [expected, expected + 1.0]);
+        cache.layer(0).v.load(layout.row(head, slot), &mut held).unwrap();
+        assert_eq!(held, [-expected, -expected - 1.0]);
     }
     let full = cache.reserve(&B, 36).unwrap_err();
     assert!(matches!(full, CoreError::CacheFull { len: 265, max: 300, more: 36 }), "{full}");
@@ -120,21 +121,16 @@ fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
 
 #[test]
 fn repacking_keeps_what_the_plan_says_in_its_order() {
-    let from = KvLayout { dtype: DType::F32, kv_heads: 2, head_dim: 1, capacity: 4 };
+    let from = KvLayout { types: DType::F32.into(), kv_heads: 2, head_dim: 1, capacity: 4 };
     let to = KvLayout { capacity: 3, ..from };
-    let layer = |layout: &KvLayout| {
-        let alloc = || B.alloc(DType::F32, layout.elements().unwrap()).unwrap();
-        KvLayer { k: alloc(), v: alloc() }
-    };
-    let mut src = layer(&from);
-    for (head, base) in [(0, 0.0), (1, 10.0)] {
-        src.k.store(from.offset(head, 0), &[base, base + 1.0, base + 2.0, base + 3.0]);
-        src.v.store(from.offset(head, 0), &[-base, -base - 1.0, -base - 2.0, -base - 3.0]);
-    }
-    let mut dst = layer(&to);
+    let mut src = KvLayer::new(&B, &from).unwrap();
+    let rows: Vec<f32> = (0..4).flat_map(|slot| [slot as f32, 10.0 + slot as f32]).collect();
+    let negative: Vec<f32> = rows.iter().map(|x| -x).collect();
+    B.kv_append(&tensor(4, &rows), &tensor(4, &negative), &mut src, &from, 0).unwrap();
+    let mut dst = KvLayer::new(&B, &to).unwrap();
     B.kv_repack(&src, &from, &[0..1, 2..4], &mut dst, &to).unwrap();
     for (head, base) in [(0, 0.0), (1, 10.0)] {
-        let at = to.offset(head, 0);
+        let at = to.row(head, 0);
         assert_eq!(dst.k.values()[at..at + 3], [base, base + 2.0, base + 3.0]);
         assert_eq!(dst.v.values()[at..at + 3], [-base, -base - 2.0, -base - 3.0]);
     }

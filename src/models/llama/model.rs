@@ -6,7 +6,7 @@ use super::numerics::{look, look_from};
 use super::weights::{LoadProgress, Weights};
 use super::workspace::Workspace;
 use super::{attention, ffn};
-use crate::core::{Backend, CoreError, DType, KvCache, Largest, LinearPart, Result, Top};
+use crate::core::{Backend, CoreError, DType, KvCache, KvTypes, Largest, LinearPart, Result, Top};
 use crate::format::TensorSource;
 use crate::models::ModelConfig;
 use crate::models::ModelError;
@@ -52,9 +52,9 @@ impl<B: Backend> Llama<B> {
     ///
     /// # Errors
     /// [`CoreError::Unsupported`] for a type that keys cannot be stored in.
-    pub fn new_cache(&self, backend: &B, dtype: DType, max_len: usize) -> Result<KvCache<B::Buffer>> {
+    pub fn new_cache(&self, backend: &B, types: KvTypes, max_len: usize) -> Result<KvCache<B::Buffer>> {
         let c = &self.config;
-        KvCache::new(backend, c.layers, c.kv_heads, c.head_dim, dtype, max_len)
+        KvCache::new(backend, c.layers, c.kv_heads, c.head_dim, types, max_len)
     }
 
     /// Memory for passes of up to `chunk` tokens; `logits_rows` as in [`Self::forward_all`], 1 for generation.

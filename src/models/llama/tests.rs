@@ -21,7 +21,7 @@ fn bed<B: Backend>(backend: B, layers: usize, format: DType, logits_rows: usize)
         ModelConfig { layers, vocab_size: VOCAB, intermediate_size: 96, ..NamedShape::Demo.config() };
     let source = RandomWeights::new(&config);
     let model = Llama::load(&backend, &source, config, format, &mut |_| ()).unwrap();
-    let cache = model.new_cache(&backend, DType::F16, 64).unwrap();
+    let cache = model.new_cache(&backend, DType::F16.into(), 64).unwrap();
     let ws = model.workspace(&backend, 16, logits_rows).unwrap();
     Bed { backend, model, cache, ws }
 }

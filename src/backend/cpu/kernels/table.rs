@@ -17,7 +17,7 @@ use super::paired::{PAIRED, PairedRows};
 use super::paired::{Paired, PairedTile};
 use super::scalar::Scalar;
 use super::{GROUP, Outputs, elementwise, quantized};
-use crate::core::{BLOCK_LEN, DType};
+use crate::core::{BLOCK_LEN, DType, KvTypes};
 
 /// Stored floats, the same as f32.
 pub(crate) type Widen = fn(&[u8], &mut [f32]);
@@ -111,11 +111,11 @@ impl Kernels {
         dtype.is_quantized().then(|| self.quantized_tiles[quantized::index(dtype)])
     }
 
-    /// Attention over a cache of this format.
-    pub fn attend(&self, dtype: DType) -> Option<Attention> {
-        match dtype {
-            DType::F32 => Some(self.attend[0]),
-            DType::F16 => Some(self.attend[1]),
+    /// Attention over a cache of these types.
+    pub fn attend(&self, types: KvTypes) -> Option<Attention> {
+        match (types.k, types.v) {
+            (DType::F32, DType::F32) => Some(self.attend[0]),
+            (DType::F16, DType::F16) => Some(self.attend[1]),
             _ => None,
         }
     }

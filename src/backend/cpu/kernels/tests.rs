@@ -364,7 +364,7 @@ fn attend_spans(k: &Kernels, dtype: DType, q: &[f32], kv: &[Vec<u8>; 2], shape: 
             scale: 1.0 / (dim as f32).sqrt(),
         };
         let state = if from == 0 { &mut sum } else { &mut next };
-        k.attend(dtype).unwrap()(&job, state, &mut scratch);
+        k.attend(dtype.into()).unwrap()(&job, state, &mut scratch);
         if from > 0 {
             (k.merge)(dim, &mut sum, &next);
         }

@@ -1,0 +1,198 @@
+//! What holds between backends: a cache that leaves one can go on in another.
+
+use std::io::Write as _;
+
+use super::cpu::{CpuBackend, CpuOptions, Isa};
+use super::opencl::{DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
+use super::reference::ReferenceBackend;
+use crate::core::{Backend, CoreError, DType, KvCache, KvLayer, KvLayout, KvTypes, Result, Tensor};
+use crate::models::noise;
+
+/// Heads, and elements of a head.
+const HEADS: [(usize, usize); 5] = [(1, 1), (2, 8), (3, 17), (1, 64), (2, 80)];
+
+fn layouts(capacity: usize) -> impl Iterator<Item = KvLayout> {
+    KvTypes::STORED.into_iter().flat_map(move |dtype| {
+        HEADS.map(|(kv_heads, head_dim)| KvLayout { types: dtype.into(), kv_heads, head_dim, capacity })
+    })
+}
+
+fn cpu(isa: Isa, threads: usize) -> CpuBackend {
+    CpuBackend::new(CpuOptions { isa: Some(isa), threads: Some(threads) }).unwrap()
+}
+
+/// `None`, which is said, where there is no device.
+fn opencl(test: &str) -> Option<OpenClBackend> {
+    let cache = DeviceCache::new(vec![std::env::temp_dir().join("llm_rs2-test-kernels")]);
+    match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
+        Ok(gpu) => Some(gpu),
+        Err(OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
+            let _ = writeln!(std::io::stderr(), "skipped: {test} with opencl: there is no OpenCL device");
+            None
+        }
+        Err(e) => panic!("{e}"),
+    }
+}
+
+fn tensor<B: Backend>(b: &B, seed: u64, rows: usize, cols: usize) -> Tensor<B::Buffer> {
+    let mut t = b.tensor(rows, cols).unwrap();
+    b.upload(&noise(seed, rows * cols).collect::<Vec<f32>>(), &mut t, 0).unwrap();
+    t
+}
+
+/// Bytes of `slots` exported slots that no two neighbours share.
+fn bytes(seed: usize, layout: &KvLayout, slots: usize) -> (Vec<u8>, Vec<u8>) {
+    let (k, v) = layout.slot_bytes();
+    let some =
+        |len: usize, salt: usize| (0..len).map(|i| ((i * 89 + i / 251 + salt * 57) % 253) as u8).collect();
+    (some(k * slots, seed), some(v * slots, seed + 1))
+}
+
+fn export<B: Backend>(
+    b: &B,
+    layer: &KvLayer<B::Buffer>,
+    layout: &KvLayout,
+    slots: std::ops::Range<usize>,
+) -> (Vec<u8>, Vec<u8>) {
+    let (k, v) = layout.slot_bytes();
+    let (mut k, mut v) = (vec![0x55; k * slots.len()], vec![0x55; v * slots.len()]);
+    b.kv_export(layer, layout, slots, &mut k, &mut v).unwrap();
+    (k, v)
+}
+
+/// Any bits go in and come out where they belong, and nowhere else.
+fn bits_survive<B: Backend>(b: &B) {
+    for layout in layouts(70) {
+        let mut layer = KvLayer::new(b, &layout).unwrap();
+        let (mut k, mut v) = bytes(1, &layout, 70);
+        b.kv_import(&k, &v, &mut layer, &layout, 0).unwrap();
+        let (new_k, new_v) = bytes(9, &layout, 21);
+        b.kv_import(&new_k, &new_v, &mut layer, &layout, 13).unwrap();
+        let (slot_k, slot_v) = layout.slot_bytes();
+        k[13 * slot_k..34 * slot_k].copy_from_slice(&new_k);
+        v[13 * slot_v..34 * slot_v].copy_from_slice(&new_v);
+        for slots in [0..70, 3..41, 16..32, 69..70, 5..5] {
+            let expected_k = &k[slots.start * slot_k..slots.end * slot_k];
+            let expected_v = &v[slots.start * slot_v..slots.end * slot_v];
+            let (got_k, got_v) = export(b, &layer, &layout, slots.clone());
+            assert!(
+                (&got_k[..], &got_v[..]) == (expected_k, expected_v),
+                "{} {layout:?} {slots:?}",
+                b.name()
+            );
+        }
+        let mut refused = |slots: std::ops::Range<usize>, less: usize| {
+            let len = 70 * slot_k;
+            let result = b.kv_export(&layer, &layout, slots.clone(), &mut k[..len - less], &mut v);
+            assert!(matches!(result, Err(CoreError::Mismatch { .. })), "{slots:?} {result:?}");
+        };
+        refused(1..71, 0);
+        refused(0..70, 1);
+        refused(std::ops::Range { start: 70, end: 0 }, 0);
+        assert!(b.kv_import(&k, &v[1..], &mut layer, &layout, 0).is_err());
+        assert!(b.kv_import(&k, &v, &mut layer, &layout, 1).is_err());
+    }
+}
+
+#[test]
+fn a_cache_is_exported_and_imported_bit_for_bit() {
+    bits_survive(&ReferenceBackend);
+    bits_survive(&cpu(Isa::Scalar, 1));
+    if let Some(gpu) = opencl("a_cache_is_exported_and_imported_bit_for_bit") {
+        bits_survive(&gpu);
+    }
+}
+
+/// What two queries see of a cache whose last slot is `last`.
+fn look<B: Backend>(b: &B, layer: &KvLayer<B::Buffer>, layout: &KvLayout, last: usize) -> Vec<f32> {
+    let width = 2 * layout.kv_heads * layout.head_dim;
+    let mut out = b.tensor(2, width).unwrap();
+    b.attention(&tensor(b, 3, 2, width), layer, layout, last - 1, &mut out).unwrap();
+    let mut seen = vec![0.0; 2 * width];
+    b.download(&out, 0, &mut seen).unwrap();
+    seen
+}
+
+/// What is seen through `from`, and through `to` once the cache has moved there.
+fn moved<A: Backend, B: Backend>(from: &A, to: &B, layout: &KvLayout) -> (Vec<f32>, Vec<f32>) {
+    let width = layout.kv_heads * layout.head_dim;
+    let mut layer = KvLayer::new(from, layout).unwrap();
+    let (k, v) = (tensor(from, 1, 40, width), tensor(from, 2, 40, width));
+    from.kv_append(&k, &v, &mut layer, layout, 0).unwrap();
+    let (k, v) = export(from, &layer, layout, 0..40);
+    let other = KvLayout { capacity: 95, ..*layout };
+    let mut there = KvLayer::new(to, &other).unwrap();
+    to.kv_import(&k, &v, &mut there, &other, 0).unwrap();
+    assert!(export(to, &there, &other, 0..40) == (k, v), "{} to {} {layout:?}", from.name(), to.name());
+    (look(from, &layer, layout, 39), look(to, &there, &other, 39))
+}
+
+#[test]
+fn attention_goes_on_where_a_cache_has_moved_to() {
+    let gpu = opencl("attention_goes_on_where_a_cache_has_moved_to");
+    let scalar = cpu(Isa::Scalar, 1);
+    let close = |(a, b): (Vec<f32>, Vec<f32>), layout: &KvLayout| {
+        assert!(a.iter().any(|x| x.abs() > 1e-3));
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{layout:?}");
+    };
+    for layout in layouts(41) {
+        for isa in Isa::available() {
+            let (here, there) = moved(&scalar, &cpu(isa, 2), &layout);
+            assert_eq!(here, there, "{isa} {layout:?}");
+        }
+        close(moved(&scalar, &ReferenceBackend, &layout), &layout);
+        close(moved(&ReferenceBackend, &scalar, &layout), &layout);
+        if let Some(gpu) = &gpu {
+            close(moved(&scalar, gpu, &layout), &layout);
+            close(moved(gpu, &scalar, &layout), &layout);
+        }
+    }
+}
+
+#[test]
+fn a_whole_cache_moves_with_its_counts() {
+    let (from, to) = (cpu(Isa::Scalar, 1), ReferenceBackend);
+    let mut cache = KvCache::new(&from, 2, 2, 8, DType::F16.into(), 600).unwrap();
+    cache.reserve(&from, 300).unwrap();
+    let layout = *cache.layout();
+    for layer in 0..2 {
+        let (k, v) = (tensor(&from, 10 + layer as u64, 300, 16), tensor(&from, 20 + layer as u64, 300, 16));
+        from.kv_append(&k, &v, cache.layer_mut(layer), &layout, 0).unwrap();
+    }
+    cache.advance(300);
+    cache.retain(&from, &[0..4, 100..300], 0).unwrap();
+    let mut stored = Vec::new();
+    let put = |k: &[u8], v: &[u8]| -> Result<()> {
+        stored.push((k.to_vec(), v.to_vec()));
+        Ok(())
+    };
+    cache.export(&from, 0..204, put).unwrap();
+    assert_eq!(stored.len(), 2);
+    assert_ne!(stored[0], stored[1]);
+    let mut other = KvCache::new(&to, 2, 2, 8, DType::F16.into(), 1000).unwrap();
+    let import = |other: &mut KvCache<_>, len, position, layers: usize| {
+        let mut left = stored[..layers].iter();
+        other.import(&to, len, position, |k, v| -> Result<()> {
+            let (from_k, from_v) = left.next().ok_or(CoreError::BadToken { id: 0, vocab: 0 })?;
+            k.copy_from_slice(from_k);
+            v.copy_from_slice(from_v);
+            Ok(())
+        })
+    };
+    import(&mut other, 204, 300, 2).unwrap();
+    assert_eq!((other.len(), other.position()), (204, 300));
+    for layer in 0..2 {
+        let here = export(&from, cache.layer(layer), cache.layout(), 0..204);
+        assert!(here == export(&to, other.layer(layer), other.layout(), 0..204));
+    }
+    // It goes on from there: the next token is one behind those held.
+    other.reserve(&to, 1).unwrap();
+    other.advance(1);
+    assert_eq!((other.len(), other.position()), (205, 301));
+    assert!(import(&mut other, 204, 203, 2).is_err(), "seen fewer than held");
+    assert!(import(&mut other, 204, 300, 2).is_ok());
+    assert!(import(&mut other, 204, 300, 1).is_err(), "a layer is missing");
+    assert_eq!((other.len(), other.position()), (0, 0));
+    let nothing = |_: &[u8], _: &[u8]| -> Result<()> { Ok(()) };
+    assert!(cache.export(&from, 0..205, nothing).is_err(), "slots that are not held");
+}
