@@ -128,7 +128,7 @@ fn the_demo_model_says_the_same_with_any_draft_length() {
 #[test]
 fn any_weights_any_cache_any_chunk() {
     for (weight_dtype, kv, prefill_chunk) in
-        [(DType::BF16, DType::F32, 1), (DType::Q4_0, DType::F16, 3), (DType::F32, DType::F16, 512)]
+        [(DType::BF16, DType::F32, 1), (DType::Q4_0, DType::Q8_0, 3), (DType::F32, DType::F16, 512)]
     {
         compare(
             cpu,

@@ -7,13 +7,23 @@ use super::opencl::{DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
 use super::reference::ReferenceBackend;
 use crate::core::{Backend, CoreError, DType, KvCache, KvLayer, KvLayout, KvTypes, Result, Tensor};
 use crate::models::noise;
+use crate::quant::heads;
+
+/// What a device stores.
+const FLOATS: [DType; 2] = [DType::F32, DType::F16];
 
 /// Heads, and elements of a head.
 const HEADS: [(usize, usize); 5] = [(1, 1), (2, 8), (3, 17), (1, 64), (2, 80)];
 
-fn layouts(capacity: usize) -> impl Iterator<Item = KvLayout> {
-    KvTypes::STORED.into_iter().flat_map(move |dtype| {
-        HEADS.map(|(kv_heads, head_dim)| KvLayout { types: dtype.into(), kv_heads, head_dim, capacity })
+/// Every type for both, and beside another.
+fn types() -> Vec<KvTypes> {
+    let mixed = [(DType::Q8_0, DType::Q4_0), (DType::F16, DType::Q8_0), (DType::Q4_0, DType::F32)];
+    KvTypes::STORED.map(KvTypes::from).into_iter().chain(mixed.map(|(k, v)| KvTypes { k, v })).collect()
+}
+
+fn layouts(types: &[KvTypes], capacity: usize) -> impl Iterator<Item = KvLayout> {
+    types.iter().flat_map(move |&types| {
+        HEADS.map(|(kv_heads, head_dim)| KvLayout { types, kv_heads, head_dim, capacity })
     })
 }
 
@@ -61,8 +71,8 @@ fn export<B: Backend>(
 }
 
 /// Any bits go in and come out where they belong, and nowhere else.
-fn bits_survive<B: Backend>(b: &B) {
-    for layout in layouts(70) {
+fn bits_survive<B: Backend>(b: &B, types: &[KvTypes]) {
+    for layout in layouts(types, 70) {
         let mut layer = KvLayer::new(b, &layout).unwrap();
         let (mut k, mut v) = bytes(1, &layout, 70);
         b.kv_import(&k, &v, &mut layer, &layout, 0).unwrap();
@@ -96,10 +106,10 @@ fn bits_survive<B: Backend>(b: &B) {
 
 #[test]
 fn a_cache_is_exported_and_imported_bit_for_bit() {
-    bits_survive(&ReferenceBackend);
-    bits_survive(&cpu(Isa::Scalar, 1));
+    bits_survive(&ReferenceBackend, &types());
+    bits_survive(&cpu(Isa::Scalar, 1), &types());
     if let Some(gpu) = opencl("a_cache_is_exported_and_imported_bit_for_bit") {
-        bits_survive(&gpu);
+        bits_survive(&gpu, &FLOATS.map(KvTypes::from));
     }
 }
 
@@ -135,14 +145,14 @@ fn attention_goes_on_where_a_cache_has_moved_to() {
         assert!(a.iter().any(|x| x.abs() > 1e-3));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{layout:?}");
     };
-    for layout in layouts(41) {
+    for layout in layouts(&types(), 41) {
         for isa in Isa::available() {
             let (here, there) = moved(&scalar, &cpu(isa, 2), &layout);
             assert_eq!(here, there, "{isa} {layout:?}");
         }
         close(moved(&scalar, &ReferenceBackend, &layout), &layout);
         close(moved(&ReferenceBackend, &scalar, &layout), &layout);
-        if let Some(gpu) = &gpu {
+        if let Some(gpu) = gpu.as_ref().filter(|_| FLOATS.map(KvTypes::from).contains(&layout.types)) {
             close(moved(&scalar, gpu, &layout), &layout);
             close(moved(gpu, &scalar, &layout), &layout);
         }
@@ -195,4 +205,95 @@ fn a_whole_cache_moves_with_its_counts() {
     assert_eq!((other.len(), other.position()), (0, 0));
     let nothing = |_: &[u8], _: &[u8]| -> Result<()> { Ok(()) };
     assert!(cache.export(&from, 0..205, nothing).is_err(), "slots that are not held");
+}
+
+/// What a cache of `types` stands for, in f32.
+fn wide<B: Backend>(b: &B, layer: &KvLayer<B::Buffer>, layout: &KvLayout, len: usize) -> KvLayer<B::Buffer> {
+    let (k, v) = export(b, layer, layout, 0..len);
+    let decoded = |dtype, bytes: &[u8]| -> Vec<u8> {
+        let mut head = vec![0.0; layout.head_dim];
+        let heads = bytes.chunks_exact(layout.head_bytes(dtype));
+        heads
+            .flat_map(|bytes| {
+                heads::decode(dtype, bytes, &mut head).unwrap();
+                head.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()
+            })
+            .collect()
+    };
+    let to = KvLayout { types: DType::F32.into(), ..*layout };
+    let mut layer = KvLayer::new(b, &to).unwrap();
+    b.kv_import(&decoded(layout.types.k, &k), &decoded(layout.types.v, &v), &mut layer, &to, 0).unwrap();
+    layer
+}
+
+/// The numeric contract of all caches: what is stored is rounded, and nothing else is.
+#[test]
+fn attention_is_that_over_an_f32_cache_of_what_the_stored_values_stand_for() {
+    for layout in layouts(&types(), 600) {
+        let width = layout.kv_heads * layout.head_dim;
+        let wide_layout = KvLayout { types: DType::F32.into(), ..layout };
+        for isa in Isa::available() {
+            for threads in [1, 3] {
+                let b = cpu(isa, threads);
+                let mut layer = KvLayer::new(&b, &layout).unwrap();
+                // In uneven chunks, over a whole span.
+                for (at, rows) in [(0, 37), (37, 1), (38, 562)] {
+                    let (k, v) = (tensor(&b, at as u64, rows, width), tensor(&b, 7 + at as u64, rows, width));
+                    b.kv_append(&k, &v, &mut layer, &layout, at).unwrap();
+                }
+                let wide = wide(&b, &layer, &layout, 600);
+                for last in [1, 40, 599] {
+                    let seen = look(&b, &layer, &layout, last);
+                    assert!(seen.iter().any(|x| x.abs() > 1e-3));
+                    assert_eq!(
+                        seen,
+                        look(&b, &wide, &wide_layout, last),
+                        "{isa} {threads} {layout:?} {last}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn eviction_growth_and_rewinding_keep_stored_blocks_as_they_are() {
+    let b = cpu(Isa::Scalar, 1);
+    let bytes_of = |types: KvTypes, slots: usize| {
+        let mut cache = KvCache::new(&b, 2, 2, 40, types, 1000).unwrap();
+        cache.reserve(&b, slots).unwrap();
+        cache.size_bytes()
+    };
+    for types in types() {
+        let mut cache = KvCache::new(&b, 2, 2, 40, types, 1000).unwrap();
+        let add = |cache: &mut KvCache<_>, rows: usize| {
+            cache.reserve(&b, rows).unwrap();
+            let (layout, at, seed) = (*cache.layout(), cache.len(), cache.position() as u64);
+            for layer in 0..2 {
+                let (k, v) = (tensor(&b, seed + layer, rows, 80), tensor(&b, seed + 2 + layer, rows, 80));
+                b.kv_append(&k, &v, cache.layer_mut(layer as usize), &layout, at).unwrap();
+            }
+            cache.advance(rows);
+        };
+        add(&mut cache, 250);
+        let before = export(&b, cache.layer(1), cache.layout(), 0..250);
+        add(&mut cache, 300);
+        assert!(cache.layout().capacity > 512, "it has grown");
+        cache.rewind(250);
+        assert!(export(&b, cache.layer(1), cache.layout(), 0..250) == before, "{types}");
+        cache.retain(&b, &[0..5, 17..100], 10).unwrap();
+        assert_eq!(cache.size_bytes(), bytes_of(types, 256), "memory goes back");
+        let (k, v) = cache.layout().slot_bytes();
+        let kept = export(&b, cache.layer(1), cache.layout(), 0..88);
+        for (kept, before, slot) in [(&kept.0, &before.0, k), (&kept.1, &before.1, v)] {
+            let right = [&before[..5 * slot], &before[17 * slot..100 * slot]].concat();
+            assert!(*kept == right, "{types}");
+        }
+    }
+    // 40 elements are a block and a short one; a buffer ends with a whole block.
+    let buffer = |slot: usize, block| (2 * 256 * slot).next_multiple_of(block);
+    let (q8_0, q4_0, f16) = (buffer(34 + 10, 34), buffer(18 + 6, 18), 2 * 256 * 80);
+    assert_eq!(bytes_of(DType::F16.into(), 256), 2 * (f16 + f16));
+    assert_eq!(bytes_of(DType::Q8_0.into(), 256), 2 * (q8_0 + q8_0));
+    assert_eq!(bytes_of(KvTypes { k: DType::Q8_0, v: DType::Q4_0 }, 256), 2 * (q8_0 + q4_0));
 }

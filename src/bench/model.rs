@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::core::{Backend, DType, KvCache, Result};
+use crate::core::{Backend, KvCache, KvTypes, Result};
 use crate::models::llama::{Llama, Workspace};
 use crate::models::random_ids;
 
@@ -61,7 +61,7 @@ pub struct ModelBench<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> ModelBench<'a, B> {
-    /// Makes room for tests of up to `positions` tokens, depth included, with keys and values of type `kv` and
+    /// Makes room for tests of up to `positions` tokens, depth included, with keys and values of types `kv` and
     /// prompts in chunks of `chunk`.
     ///
     /// # Errors
@@ -69,11 +69,11 @@ impl<'a, B: Backend> ModelBench<'a, B> {
     pub fn new(
         backend: &'a B,
         model: &'a Llama<B>,
-        kv: DType,
+        kv: KvTypes,
         positions: usize,
         chunk: usize,
     ) -> Result<Self> {
-        let mut cache = model.new_cache(backend, kv.into(), positions)?;
+        let mut cache = model.new_cache(backend, kv, positions)?;
         // Now, so that growing is not part of any measurement.
         cache.reserve(backend, positions)?;
         let vocab = model.config().vocab_size;
@@ -154,6 +154,7 @@ impl<'a, B: Backend> ModelBench<'a, B> {
 mod tests {
     use super::*;
     use crate::backend::reference::ReferenceBackend;
+    use crate::core::DType;
     use crate::models::{ModelConfig, NamedShape, RandomWeights};
 
     #[test]
@@ -179,7 +180,7 @@ mod tests {
         let backend = ReferenceBackend;
         let source = RandomWeights::new(&config);
         let model = Llama::load(&backend, &source, config, DType::F32, &mut |_| ()).unwrap();
-        let mut bench = ModelBench::new(&backend, &model, DType::F32, 14, 4).unwrap();
+        let mut bench = ModelBench::new(&backend, &model, DType::F32.into(), 14, 4).unwrap();
         let mut seen = Vec::new();
         let deep = Test { prompt: 5, generated: 2, depth: 7 };
         assert_eq!(bench.run(deep, 3, &mut |done, all| seen.push((done, all))).unwrap().len(), 3);

@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Parser, ValueEnum};
 
 use super::eviction::EvictionArgs;
+use super::kv::KvArgs;
 use crate::backend::cpu::{Isa, most_threads};
 use crate::core::DType;
 use crate::engine::{CachePlace, WeightDType};
@@ -33,9 +34,8 @@ pub struct Args {
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = weight_dtype, help_heading = "Model")]
     pub weight_dtype: WeightDType,
 
-    /// Type of stored keys and values: f16 halves their memory, f32 is exact
-    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_dtype, help_heading = "Model")]
-    pub kv_type: DType,
+    #[command(flatten)]
+    pub kv: KvArgs,
 
     /// The most tokens of prompt and answer together [default: 4096, or what the model was trained for if
     /// that is less]
@@ -269,13 +269,6 @@ pub(super) fn weight_dtype(text: &str) -> Result<WeightDType, String> {
     }
 }
 
-pub(super) fn kv_dtype(text: &str) -> Result<DType, String> {
-    match text.parse::<DType>() {
-        Ok(d @ (DType::F32 | DType::F16)) => Ok(d),
-        _ => Err("choose f32 or f16".to_owned()),
-    }
-}
-
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if n > 0 => Ok(n),
@@ -387,7 +380,7 @@ mod tests {
         for bad in [
             ["--threads", "0"],
             ["--weight-dtype", "u8"],
-            ["--kv-type", "q8_0"],
+            ["--kv-type", "q4_1"],
             ["--stop", ""],
             ["--seed", "-1"],
             ["--lookup", "65"],

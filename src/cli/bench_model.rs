@@ -99,13 +99,9 @@ fn check(args: &Args, subject: &Subject, tests: &[Test], available: Option<u64>)
         );
     }
     let positions = most_positions(tests);
-    for &dtype in &args.kv_type {
-        let layout = KvLayout {
-            types: dtype.into(),
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            capacity: positions,
-        };
+    for types in args.kv_types() {
+        let layout =
+            KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: positions };
         let bytes = (layout.bytes_per_token() as u64)
             .saturating_mul(positions as u64)
             .saturating_mul(config.layers as u64);
@@ -113,7 +109,7 @@ fn check(args: &Args, subject: &Subject, tests: &[Test], available: Option<u64>)
             && bytes > have
         {
             bail!(
-                "keys and values of {positions} tokens take {} as {dtype}, but only {} of memory is available",
+                "keys and values of {positions} tokens take {} as {types}, but only {} of memory is available",
                 human_bytes(bytes),
                 human_bytes(have)
             );
@@ -169,7 +165,7 @@ impl Job<'_> {
         progress.finish();
         let params = parameter_count(config);
         let model_type = format!("{} {} {format}", config.architecture, count(params));
-        for &kv in &self.args.kv_type {
+        for kv in self.args.kv_types() {
             let positions = most_positions(&self.tests);
             let mut bench = ModelBench::new(backend, &model, kv, positions, self.args.prefill_chunk)?;
             for &test in &self.tests {

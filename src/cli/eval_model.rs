@@ -91,7 +91,7 @@ impl Job<'_> {
         let weights = files.settle(args.weight_dtype, available_bytes())?;
         let options = SessionOptions {
             weight_dtype: weights,
-            kv_types: args.kv_type.into(),
+            kv_types: args.kv.types(),
             max_seq_len: windows.size(),
             eviction: None,
             prefill_chunk: args.prefill_chunk,
@@ -105,7 +105,7 @@ impl Job<'_> {
             say(&format!(
                 "{model}: {weights} weights, {}, {} keys and values | {described}",
                 human_bytes(session.model().weight_bytes() as u64),
-                args.kv_type
+                args.kv.types()
             ));
         }
         let wanted = Wanted {

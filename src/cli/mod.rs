@@ -6,6 +6,7 @@ mod devices;
 mod eval_model;
 mod eviction;
 mod interrupt;
+mod kv;
 mod micro_bench;
 mod notice;
 mod output;

@@ -47,7 +47,7 @@ impl Settings {
         Ok(Self {
             session: SessionOptions {
                 weight_dtype,
-                kv_types: args.kv_type.into(),
+                kv_types: args.kv.types(),
                 max_seq_len,
                 eviction: args.eviction.settle(max_seq_len, files.bos.is_some())?,
                 prefill_chunk: args.prefill_chunk,

@@ -16,7 +16,7 @@ pub struct KvTypes {
 
 impl KvTypes {
     /// The types that keys and values can be stored in, in the order in which help texts list them.
-    pub const STORED: [DType; 2] = [DType::F32, DType::F16];
+    pub const STORED: [DType; 4] = [DType::F32, DType::F16, DType::Q8_0, DType::Q4_0];
 
     /// Checks that keys and values can be stored in these types.
     ///
@@ -38,9 +38,9 @@ impl From<DType> for KvTypes {
 }
 
 impl fmt::Display for KvTypes {
-    /// `f16`, or `q8_0 keys and q4_0 values`.
+    /// `f16`, or `q8_0/q4_0` where keys and values differ.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.k == self.v { self.k.fmt(f) } else { write!(f, "{} keys and {} values", self.k, self.v) }
+        if self.k == self.v { self.k.fmt(f) } else { write!(f, "{}/{}", self.k, self.v) }
     }
 }
 

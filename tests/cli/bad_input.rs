@@ -162,6 +162,8 @@ fn settings_out_of_range() {
     refuses(&with(&["--lookup", "65"]), 2, &["--lookup", "65", "from 0 (off) to 64"]);
     refuses(&with(&["--lookup", "-1"]), 2, &["-1"]);
     refuses(&with(&["--weight-dtype", "q5_k"]), 2, &["--weight-dtype", "q5_k"]);
+    refuses(&with(&["--kv-type", "q5_k"]), 2, &["--kv-type", "q5_k", "f32, f16, q8_0, q4_0"]);
+    refuses(&with(&["--kv-type-k", "bf16"]), 2, &["--kv-type-k", "bf16"]);
     refuses(&with(&["--backend", "cuda"]), 2, &["cuda"]);
 }
 

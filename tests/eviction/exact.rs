@@ -1,7 +1,7 @@
 //! What is computed is full attention with a mask, at every step and on every way to get there.
 
 use llm_rs2::backend::reference::ReferenceBackend;
-use llm_rs2::core::DType;
+use llm_rs2::core::{DType, KvTypes};
 use llm_rs2::engine::{LookupStats, SessionOptions};
 use llm_rs2::kv::EvictionStats;
 use llm_rs2::sampling::SamplingParams;
@@ -83,28 +83,40 @@ fn generation_follows_the_oracle_through_prompt_and_text() {
 #[test]
 fn bits_depend_on_neither_threads_nor_chunks() {
     let ids = text(500);
-    for (weight_dtype, kv) in [(DType::Q8_0, DType::F16), (DType::F32, DType::F32)] {
+    let kv_types: [KvTypes; 4] = [
+        DType::F16.into(),
+        DType::F32.into(),
+        DType::Q8_0.into(),
+        KvTypes { k: DType::Q4_0, v: DType::Q8_0 },
+    ];
+    for (weight_dtype, kv_types) in
+        [DType::Q8_0, DType::F32, DType::Q4_0, DType::Q8_0].into_iter().zip(kv_types)
+    {
         let run = |threads, prefill_chunk| {
             let base = exact_options(Some(sliding(150, 4, 0.6)), prefill_chunk);
-            let options = SessionOptions { weight_dtype, kv_types: kv.into(), ..base };
+            let options = SessionOptions { weight_dtype, kv_types, ..base };
             let rows = logits(&mut session(cpu(threads), options), &ids, 120);
             rows.iter().flatten().map(|logit| logit.to_bits()).collect::<Vec<u32>>()
         };
         let expected = run(1, 1);
         for (threads, chunk) in [(2, 7), (1, 64), (2, 150), (2, 1000)] {
-            assert!(run(threads, chunk) == expected, "{weight_dtype} {threads} threads, chunks of {chunk}");
+            assert!(
+                run(threads, chunk) == expected,
+                "{weight_dtype} {kv_types} {threads} threads, chunks of {chunk}"
+            );
         }
     }
 }
 
 #[test]
 fn prompt_lookup_says_the_same() {
-    let base =
-        SessionOptions { weight_dtype: DType::Q8_0, kv_types: DType::F16.into(), ..exact_options(None, 17) };
+    let base = SessionOptions { weight_dtype: DType::Q8_0, ..exact_options(None, 17) };
     // What repeats is drafted.
     let prompt: Vec<u32> = (0..90).map(|i| 3 + i % 7).collect();
-    for (window, ratio) in [(40, 0.75), (64, 0.95), (12, 0.5)] {
-        let base = SessionOptions { eviction: Some(sliding(window, 4, ratio)), ..base };
+    let stored = [DType::F16, DType::Q8_0, DType::Q4_0];
+    for ((window, ratio), kv) in [(40, 0.75), (64, 0.95), (12, 0.5)].into_iter().zip(stored) {
+        let kv_types = kv.into();
+        let base = SessionOptions { eviction: Some(sliding(window, 4, ratio)), kv_types, ..base };
         let mut plain = session(cpu(1), base);
         let mut drafting = session(cpu(2), SessionOptions { lookup: 6, ..base });
         let mut accepted = 0;

@@ -12,7 +12,7 @@ use crate::goldens::{self, Setup};
 const TOKENS: usize = 27;
 
 /// Hashes of all logits of [`TOKENS`] positions, in the order of [`FORMATS`].
-const LOGITS: [(&str, [u64; 6]); 3] = [
+const LOGITS: [(&str, [u64; 8]); 3] = [
     (
         "tests/fixtures/tiny-llama32",
         [
@@ -22,6 +22,8 @@ const LOGITS: [(&str, [u64; 6]); 3] = [
             0x93d3_5dd1_8090_7b1f,
             0x9095_3157_85e0_7ea1,
             0x37c4_18a2_48b9_5e17,
+            0,
+            0,
         ],
     ),
     (
@@ -33,6 +35,8 @@ const LOGITS: [(&str, [u64; 6]); 3] = [
             0x9858_5485_568d_d4f1,
             0xb0c1_c54b_d7ed_b6ec,
             0x668a_7912_26e8_7651,
+            0,
+            0,
         ],
     ),
     (
@@ -44,28 +48,34 @@ const LOGITS: [(&str, [u64; 6]); 3] = [
             0xed8b_df11_564b_f363,
             0x5c28_7966_5f0b_c1f5,
             0x5836_6102_9f5f_5ebe,
+            0,
+            0,
         ],
     ),
 ];
 
 /// Hashes of the 40 likeliest ids after the prompt by the demo model, one by one.
-const TEXTS: [u64; 6] = [
+const TEXTS: [u64; 8] = [
     0xe438_ba05_7f27_cd46,
     0xe438_ba05_7f27_cd46,
     0xe438_ba05_7f27_cd46,
     0xe438_ba05_7f27_cd46,
     0xaa7c_1ed1_ee30_e0a3,
     0xe438_ba05_7f27_cd46,
+    0,
+    0,
 ];
 
 /// Formats of the weights, and of keys and values.
-const FORMATS: [(DType, DType); 6] = [
+const FORMATS: [(DType, DType); 8] = [
     (DType::F32, DType::F32),
     (DType::F16, DType::F16),
     (DType::BF16, DType::F16),
     (DType::Q8_0, DType::F16),
     (DType::Q4_0, DType::F32),
     (DType::Q4_1, DType::F16),
+    (DType::F32, DType::Q8_0),
+    (DType::Q8_0, DType::Q4_0),
 ];
 
 /// 64-bit FNV-1a over little-endian words.

@@ -106,3 +106,12 @@ fn f16_keys_and_values_stay_within_their_tolerance() {
         check(|| goldens::cpu(2), &golden, setup, tolerance::LOGITS_F16_KV, tolerance::NLL_F16_KV);
     }
 }
+
+#[test]
+fn q8_0_keys_and_values_stay_within_their_tolerance() {
+    for golden in goldens::all("q8_0_keys_and_values_stay_within_their_tolerance") {
+        let setup = Setup { kv: DType::Q8_0, ..F32 };
+        check(|| ReferenceBackend, &golden, setup, tolerance::LOGITS_Q8_0_KV, tolerance::NLL_Q8_0_KV);
+        check(|| goldens::cpu(2), &golden, setup, tolerance::LOGITS_Q8_0_KV, tolerance::NLL_Q8_0_KV);
+    }
+}

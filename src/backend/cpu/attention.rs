@@ -3,8 +3,7 @@
 use super::buffer::AlignedBytes;
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
-use super::kernels::attention::{Attend, SPAN, scratch_len, state_len};
-use super::kernels::table::Attention;
+use super::kernels::attention::{Attend, Attention, SPAN, scratch_len, state_len};
 use super::pool::{Chunk, Pool};
 use super::{CpuBuffer, broken};
 use crate::core::{CoreError, KvLayer, KvLayout, Result, Tensor};
@@ -115,11 +114,14 @@ impl Blocks<'_> {
 
     fn attend(&self, block: Block, span: usize, state: &mut [f32], scratch: &mut [f32]) {
         let dim = self.layout.head_dim;
-        let slot = dim * self.layout.types.k.block_bytes();
         let at = self.at + block.first;
         let (from, to) = (span * SPAN, ((span + 1) * SPAN).min(at + block.rows));
         let head = block.head * self.layout.slots();
-        let tiles = (head + from) * slot..(head + to.next_multiple_of(KvLayout::TILE)) * slot;
+        let (first, last) = (head + from, head + to.next_multiple_of(KvLayout::TILE));
+        let tiles = |dtype| {
+            let slot = self.layout.head_bytes(dtype);
+            first * slot..last * slot
+        };
         let job = Attend {
             q: &self.q[block.first * self.width + block.head * self.group * dim..],
             q_stride: self.width,
@@ -128,11 +130,11 @@ impl Blocks<'_> {
             head_dim: dim,
             visible: at as isize + 1 - from as isize,
             slots: to - from,
-            keys: &self.keys[tiles],
-            values: &self.values[(head + from) * slot..(head + to) * slot],
+            keys: &self.keys[tiles(self.layout.types.k)],
+            values: &self.values[tiles(self.layout.types.v)],
             scale: 1.0 / (dim as f32).sqrt(),
         };
-        (self.kernel)(&job, &mut state[..self.state_len(block)], scratch);
+        self.kernel.span(&job, &mut state[..self.state_len(block)], scratch);
     }
 
     /// Sums of values over sums of weights go to a block's rows.

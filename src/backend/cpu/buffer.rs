@@ -125,7 +125,7 @@ pub(super) fn view<T: Plain>(bytes: &[u8]) -> Option<&[T]> {
     (head.is_empty() && tail.is_empty()).then_some(middle)
 }
 
-/// Elements of one type, aligned to 64 bytes.
+/// Elements of one type, aligned to 64 bytes. Of a block format, as many whole blocks as hold them.
 pub struct CpuBuffer {
     bytes: AlignedBytes,
     dtype: DType,
@@ -136,11 +136,8 @@ impl CpuBuffer {
     /// `len` zeroed elements.
     ///
     /// # Errors
-    /// [`CoreError::Unsupported`] for the block formats, [`CoreError::OutOfMemory`].
+    /// [`CoreError::OutOfMemory`].
     pub(super) fn new(dtype: DType, len: usize) -> Result<Self> {
-        if dtype.is_quantized() {
-            return Err(CoreError::Unsupported { op: "a cpu buffer", dtype });
-        }
         let what = "a buffer";
         let size = dtype.bytes_for(len).ok_or(CoreError::OutOfMemory { what, bytes: usize::MAX })?;
         Ok(Self { bytes: AlignedBytes::zeroed(size, what)?, dtype, len })
@@ -210,7 +207,6 @@ mod tests {
     fn impossible_sizes_are_errors() {
         assert!(matches!(CpuBuffer::new(DType::F32, usize::MAX), Err(CoreError::OutOfMemory { .. })));
         assert!(matches!(CpuBuffer::new(DType::F32, usize::MAX / 8), Err(CoreError::OutOfMemory { .. })));
-        assert!(matches!(CpuBuffer::new(DType::Q8_0, 32), Err(CoreError::Unsupported { .. })));
     }
 
     #[test]

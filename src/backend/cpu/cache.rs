@@ -8,6 +8,7 @@ use super::pieces::{MOST_BYTES, Pieces, Side};
 use super::pool::Pool;
 use super::{CpuBuffer, PARALLEL_FROM, broken};
 use crate::core::{BLOCK_LEN, CoreError, DType, KvLayer, KvLayout, Result, Tensor};
+use crate::quant::heads;
 
 /// Rows of keys or values on their way into a layer's cache.
 struct Rows<'a> {
@@ -85,9 +86,9 @@ fn encode(kernels: &Kernels, dtype: DType, values: &[f32], bytes: &mut [u8]) {
         }
         return;
     }
-    for (to, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
-        *to = value.to_le_bytes();
-    }
+    // As long as a piece of these elements is, in a type that is stored: so there is no error.
+    let encoded = heads::encode(dtype, values, bytes);
+    debug_assert!(encoded.is_ok());
 }
 
 /// See [`crate::core::Backend::kv_repack`].

@@ -275,9 +275,14 @@ fn attend_in_steps(b: &CpuBackend, layout: &KvLayout, heads: usize, steps: &[usi
 
 #[test]
 fn attention_in_chunks_is_attention_at_once() {
-    for (dtype, head_dim, heads, kv_heads) in
-        [(DType::F16, 32, 8, 2), (DType::F32, 17, 6, 2), (DType::F16, 64, 3, 3), (DType::F32, 16, 10, 2)]
-    {
+    for (dtype, head_dim, heads, kv_heads) in [
+        (DType::F16, 32, 8, 2),
+        (DType::F32, 17, 6, 2),
+        (DType::F16, 64, 3, 3),
+        (DType::F32, 16, 10, 2),
+        (DType::Q8_0, 64, 8, 2),
+        (DType::Q4_0, 40, 3, 1),
+    ] {
         let layout = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: 150 };
         let truth = attend_in_steps(&backend(Isa::Scalar, 1), &layout, heads, &[141]);
         assert!(truth.iter().all(|v| v.is_finite() && v.abs() <= 1.0));

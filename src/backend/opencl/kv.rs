@@ -8,7 +8,7 @@ use super::kernel::Arg;
 use super::ops::{LINE, T, f32s, lock, n, run};
 use crate::core::{CoreError, DType, KvLayer, KvLayout, Result};
 
-/// The type of keys and values, which have to be the same here.
+/// The type of keys and values, which have to be the same here, and floats.
 pub(super) fn one_type(op: &'static str, layout: &KvLayout) -> Result<DType> {
     let types = layout.types;
     if types.k == types.v { Ok(types.k) } else { Err(CoreError::Unsupported { op, dtype: types.v }) }

@@ -7,8 +7,9 @@ use clap::{Parser, ValueEnum};
 
 use crate::backend::cpu::Isa;
 use crate::bench::Test;
-use crate::cli::args::{BackendName, STYLES, at_least_one, isa, kv_dtype, threads, weight_dtype};
-use crate::core::DType;
+use crate::cli::args::{BackendName, STYLES, at_least_one, isa, threads, weight_dtype};
+use crate::cli::kv::{combinations, kv_dtype};
+use crate::core::{DType, KvTypes};
 use crate::engine::WeightDType;
 use crate::models::NamedShape;
 
@@ -25,9 +26,17 @@ pub struct Args {
     #[arg(long, value_name = "LIST", default_value = "auto", value_delimiter = ',', value_parser = weight_dtype)]
     pub weight_dtype: Vec<WeightDType>,
 
-    /// Types of stored keys and values: f16, f32
+    /// Types of stored keys and values: f32, f16, q8_0, q4_0
     #[arg(long, value_name = "LIST", default_value = "f16", value_delimiter = ',', value_parser = kv_dtype)]
-    pub kv_type: Vec<DType>,
+    kv_type: Vec<DType>,
+
+    /// Types of stored keys, in the place of those of --kv-type
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = kv_dtype)]
+    kv_type_k: Vec<DType>,
+
+    /// Types of stored values, in the place of those of --kv-type
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = kv_dtype)]
+    kv_type_v: Vec<DType>,
 
     /// Lengths of prompts; 0 for none
     #[arg(short = 'p', long, value_name = "LIST", default_value = "512", value_delimiter = ',')]
@@ -111,6 +120,11 @@ impl Args {
     /// `-p g` here.
     pub fn from_process() -> Self {
         Self::parse_from(std::env::args_os().map(long_pg))
+    }
+
+    /// As which keys and values are stored, in the order of the table.
+    pub fn kv_types(&self) -> Vec<KvTypes> {
+        combinations(&self.kv_type, &self.kv_type_k, &self.kv_type_v)
     }
 
     /// What to measure, in the order of the table: by depth, then prompts, then single tokens, then both.

@@ -10,7 +10,7 @@ use super::args::OutputFormat;
 use crate::bench::{Summary, Test};
 use crate::cli::output::Stream;
 use crate::cli::provenance;
-use crate::core::DType;
+use crate::core::{DType, KvTypes};
 
 /// One measurement and all that it depends on.
 pub struct Row<'a> {
@@ -35,7 +35,7 @@ pub struct Row<'a> {
     /// Format of the weights.
     pub weight_dtype: DType,
     /// Type of keys and values.
-    pub kv: DType,
+    pub kv: KvTypes,
     /// When it began.
     pub time: String,
     /// What was measured.
@@ -72,8 +72,8 @@ impl Row<'_> {
             "n_ubatch": self.chunk,
             "n_threads": self.threads,
             "type_w": self.weight_dtype.name(),
-            "type_k": self.kv.name(),
-            "type_v": self.kv.name(),
+            "type_k": self.kv.k.name(),
+            "type_v": self.kv.v.name(),
             "n_prompt": self.test.prompt,
             "n_gen": self.test.generated,
             "n_depth": self.test.depth,
@@ -240,7 +240,7 @@ mod tests {
                 threads: 2,
                 chunk: 256,
                 weight_dtype: DType::Q4_0,
-                kv: DType::F16,
+                kv: DType::F16.into(),
                 time: "2026-01-01T00:00:00Z".to_owned(),
                 test: Test { prompt: 0, generated: 10, depth },
                 times: &times,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::backend::cpu::Isa;
-use crate::cli::args::{BackendName, STYLES, at_least_one, isa, kv_dtype, threads, weight_dtype};
-use crate::core::DType;
+use crate::cli::args::{BackendName, STYLES, at_least_one, isa, threads, weight_dtype};
+use crate::cli::kv::KvArgs;
 use crate::engine::WeightDType;
 use crate::eval::MOST_TOP;
 
@@ -26,9 +26,8 @@ pub struct Args {
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = weight_dtype, help_heading = "Model")]
     pub weight_dtype: WeightDType,
 
-    /// Type of stored keys and values
-    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_dtype, help_heading = "Model")]
-    pub kv_type: DType,
+    #[command(flatten)]
+    pub kv: KvArgs,
 
     /// The text, or '-' for standard input
     #[arg(short, long, value_name = "FILE", help_heading = "Text")]

@@ -63,7 +63,7 @@ impl Report<'_> {
                 "model": self.model,
                 "backend": self.backend,
                 "weight_dtype": self.weights.name(),
-                "kv_type": self.args.kv_type.name(),
+                "kv_type": self.args.kv.types().to_string(),
                 "window": self.windows.size(),
                 "stride": self.windows.stride(),
                 "prefill_chunk": self.args.prefill_chunk,

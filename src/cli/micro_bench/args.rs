@@ -6,7 +6,8 @@ use clap::Parser;
 
 use crate::backend::cpu::Isa;
 use crate::bench::{Case, cases};
-use crate::cli::args::{BackendName, STYLES, isa, kv_dtype, threads, weight_dtype};
+use crate::cli::args::{BackendName, STYLES, isa, threads, weight_dtype};
+use crate::cli::kv::kv_dtype;
 use crate::core::DType;
 use crate::engine::WeightDType;
 use crate::models::NamedShape;
@@ -36,7 +37,7 @@ pub struct Args {
     )]
     pub weight_dtype: Vec<DType>,
 
-    /// Types of stored keys and values
+    /// Types of stored keys and values: f32, f16, q8_0, q4_0
     #[arg(
         long,
         value_name = "LIST",

@@ -6,9 +6,12 @@
 //! mod 16, one tree; sums and accumulators so far rescaled by `e^(old max - max)`; values added in ascending slots
 //! (the online softmax of Milakov and Gimelshein 2018, arXiv 1805.02867). Spans are then merged in ascending order,
 //! so that they may be computed by different threads (as in Dao et al. 2023, "Flash-Decoding").
+//!
+//! Keys and values are each in a type of their own. Those of a block format, and those that several query rows read, are
+//! brought to f32 tile by tile, exactly; so the types change nothing but the numbers that are stored.
 
 use super::exp::exp;
-use super::float::{Stored, StoredF32, widen};
+use super::float::Stored;
 use super::simd::{Simd, max_lane};
 
 /// Slots of a tile.
@@ -41,9 +44,9 @@ pub(crate) struct Attend<'a> {
     pub visible: isize,
     /// Slots of the span.
     pub slots: usize,
-    /// `[slots / 16, rounded up][head_dim][16]` stored keys of the span; a lane beyond the slots may hold anything.
+    /// Stored keys of the span in tiles of sixteen slots (`pieces.rs`); a slot beyond the span may hold anything.
     pub keys: &'a [u8],
-    /// `[slots][head_dim]` stored values of the span.
+    /// Stored values of the span, likewise.
     pub values: &'a [u8],
     /// Factor of the scores.
     pub scale: f32,
@@ -55,47 +58,80 @@ pub(crate) fn state_len(pairs: usize, head_dim: usize) -> usize {
     pairs * (head_dim + 2)
 }
 
-/// Elements that [`attend`] needs to work in.
+/// Elements that [`Attention::span`] needs to work in.
 pub(crate) fn scratch_len(pairs: usize, head_dim: usize) -> usize {
-    pairs * (KEYS + 1) + 2 * KEYS * head_dim
+    pairs * (KEYS + 1) + KEYS * head_dim
 }
 
-/// Leaves what the span's slots make in `state`, of [`state_len`] elements. `scratch` has [`scratch_len`].
-#[inline(always)]
-pub(crate) fn attend<S: Simd, D: Stored<B>, const B: usize>(
-    s: S,
-    job: &Attend<'_>,
-    state: &mut [f32],
-    scratch: &mut [f32],
-) {
-    let (pairs, dim) = (job.rows * job.heads, job.head_dim);
-    let (acc, rest) = state.split_at_mut(pairs * dim);
-    let (max, sum) = rest.split_at_mut(pairs);
-    let (p, rest) = scratch.split_at_mut(pairs * KEYS);
-    let (wide, rest) = rest.split_at_mut(2 * KEYS * dim);
-    acc.fill(0.0);
-    max.fill(f32::NEG_INFINITY);
-    sum.fill(0.0);
-    let mut state = State { acc, p: p.as_chunks_mut().0, max, sum, kept: &mut rest[..pairs] };
-    let size = B / 16;
-    let mut first = 0;
-    while first < job.slots {
-        let stop = (first + KEYS).min(job.slots);
-        let tile = first * dim * size..stop.next_multiple_of(LANES) * dim * size;
-        let (keys, values) = (&job.keys[tile], &job.values[first * dim * size..stop * dim * size]);
-        if size < 4 && job.rows > 1 {
-            // Several rows read the tile: it is brought to f32 once.
-            let (k, v) = wide.split_at_mut(KEYS * dim);
-            let (k, v) = (&mut k[..keys.len() / size], &mut v[..values.len() / size]);
-            widen::<S, D, B>(s, keys, k);
-            widen::<S, D, B>(s, values, v);
-            let tile = Tile { keys: stored(k), values: stored(v), first, slots: stop - first };
-            tile.add::<S, StoredF32, 64>(s, job, &mut state);
-        } else {
-            let tile = Tile { keys, values, first, slots: stop - first };
-            tile.add::<S, D, B>(s, job, &mut state);
+/// The kernels for keys of one type and values of one.
+#[derive(Clone, Copy)]
+pub(crate) struct Attention {
+    pub keys: Reader,
+    pub values: Reader,
+}
+
+/// How keys, or values, of one type are read.
+#[derive(Clone, Copy)]
+pub(crate) enum Reader {
+    /// As they are.
+    AsStored(Kernel),
+    /// By way of f32.
+    Widened { widen: Widen, wide: Kernel },
+    /// As they are by one query row; several rows read a tile that is brought to f32 once.
+    Either { stored: Kernel, widen: Widen, wide: Kernel },
+}
+
+/// Adds a tile to the state.
+pub(crate) type Kernel = fn(&Attend<'_>, &Tile<'_>, &mut State<'_>);
+
+/// Stored tiles, elements of a head, what becomes of them: `[slots][head_dim]`, or `[slots / 16][head_dim][16]` of keys.
+pub(crate) type Widen = fn(&[u8], usize, &mut [f32]);
+
+impl Attention {
+    /// Leaves what the span's slots make in `state`, of [`state_len`] elements. `scratch` has [`scratch_len`].
+    pub fn span(&self, job: &Attend<'_>, state: &mut [f32], scratch: &mut [f32]) {
+        let (pairs, dim) = (job.rows * job.heads, job.head_dim);
+        let (acc, rest) = state.split_at_mut(pairs * dim);
+        let (max, sum) = rest.split_at_mut(pairs);
+        let (p, rest) = scratch.split_at_mut(pairs * KEYS);
+        let (wide, rest) = rest.split_at_mut(KEYS * dim);
+        acc.fill(0.0);
+        max.fill(f32::NEG_INFINITY);
+        sum.fill(0.0);
+        let mut state = State { acc, p: p.as_chunks_mut().0, max, sum, kept: &mut rest[..pairs] };
+        let tiles = job.slots.div_ceil(LANES).max(1);
+        let sizes = [job.keys.len() / tiles, job.values.len() / tiles];
+        for first in (0..job.slots).step_by(KEYS) {
+            let slots = KEYS.min(job.slots - first);
+            let (from, to) = (first / LANES, (first + slots).div_ceil(LANES));
+            for ((reader, stored), size) in
+                [(&self.keys, job.keys), (&self.values, job.values)].iter().zip(sizes)
+            {
+                reader.read(job, &stored[from * size..to * size], (first, slots), wide, &mut state);
+            }
         }
-        first = stop;
+    }
+}
+
+impl Reader {
+    fn read(
+        &self,
+        job: &Attend<'_>,
+        stored: &[u8],
+        (first, slots): (usize, usize),
+        wide: &mut [f32],
+        state: &mut State<'_>,
+    ) {
+        let (widen, kernel) = match *self {
+            Reader::AsStored(kernel) => return kernel(job, &Tile { stored, first, slots }, state),
+            Reader::Either { stored: kernel, .. } if job.rows == 1 => {
+                return kernel(job, &Tile { stored, first, slots }, state);
+            }
+            Reader::Widened { widen, wide } | Reader::Either { widen, wide, .. } => (widen, wide),
+        };
+        let wide = &mut wide[..slots.next_multiple_of(LANES) * job.head_dim];
+        widen(stored, job.head_dim, wide);
+        kernel(job, &Tile { stored: bytes(wide), first, slots }, state);
     }
 }
 
@@ -131,14 +167,14 @@ pub(crate) fn merge<S: Simd>(s: S, head_dim: usize, into: &mut [f32], later: &[f
     }
 }
 
-/// Elements as [`StoredF32`] reads them.
-fn stored(x: &[f32]) -> &[u8] {
+/// Elements as they are stored in f32.
+fn bytes(x: &[f32]) -> &[u8] {
     // SAFETY: the bytes of these very elements, all of them initialized.
     unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), size_of_val(x)) }
 }
 
 /// What is known of each pair of a row and a head after some tiles.
-struct State<'a> {
+pub(crate) struct State<'a> {
     /// `[pairs][head_dim]` sums of values.
     acc: &'a mut [f32],
     /// `[pairs]` scores, then weights, of the tile.
@@ -151,11 +187,57 @@ struct State<'a> {
     kept: &'a mut [f32],
 }
 
-struct Tile<'a> {
-    keys: &'a [u8],
-    values: &'a [u8],
+/// Keys or values of up to [`KEYS`] slots.
+pub(crate) struct Tile<'a> {
+    stored: &'a [u8],
+    /// Number of the first slot within the span.
     first: usize,
     slots: usize,
+}
+
+/// All scores of a tile, and what they do to maxima, sums and weights.
+#[inline(always)]
+pub(crate) fn add_keys<S: Simd, D: Stored<B>, const B: usize>(
+    s: S,
+    job: &Attend<'_>,
+    tile: &Tile<'_>,
+    state: &mut State<'_>,
+) {
+    for (row, head) in groups(job) {
+        let (visible, at) = (tile.visible(job, row), row * job.heads + head);
+        if visible == 0 {
+            continue;
+        }
+        let q = &job.q[row * job.q_stride + head * job.head_dim..];
+        match job.heads - head {
+            1 => tile.weights::<S, D, B, 1>(s, job, q, visible, at, state),
+            2 => tile.weights::<S, D, B, 2>(s, job, q, visible, at, state),
+            3 => tile.weights::<S, D, B, 3>(s, job, q, visible, at, state),
+            _ => tile.weights::<S, D, B, HEADS>(s, job, q, visible, at, state),
+        }
+    }
+}
+
+/// All values of a tile, by the weights that its keys have left.
+#[inline(always)]
+pub(crate) fn add_values<S: Simd, D: Stored<B>, const B: usize>(
+    s: S,
+    job: &Attend<'_>,
+    tile: &Tile<'_>,
+    state: &mut State<'_>,
+) {
+    for (row, head) in groups(job) {
+        let (visible, at) = (tile.visible(job, row), row * job.heads + head);
+        if visible == 0 {
+            continue;
+        }
+        match job.heads - head {
+            1 => tile.values::<S, D, B, 1>(s, job.head_dim, visible, at, state),
+            2 => tile.values::<S, D, B, 2>(s, job.head_dim, visible, at, state),
+            3 => tile.values::<S, D, B, 3>(s, job.head_dim, visible, at, state),
+            _ => tile.values::<S, D, B, HEADS>(s, job.head_dim, visible, at, state),
+        }
+    }
 }
 
 impl Tile<'_> {
@@ -164,37 +246,6 @@ impl Tile<'_> {
     fn visible(&self, job: &Attend<'_>, row: usize) -> usize {
         let visible = job.visible.saturating_add_unsigned(row).saturating_sub_unsigned(self.first);
         self.slots.min(usize::try_from(visible).unwrap_or(0))
-    }
-
-    /// Adds the tile to the state of all rows and heads: first all scores, then all values, so that the one and
-    /// then the other stay in the first-level cache.
-    #[inline(always)]
-    fn add<S: Simd, D: Stored<B>, const B: usize>(&self, s: S, job: &Attend<'_>, state: &mut State<'_>) {
-        for (row, head) in groups(job) {
-            let (visible, at) = (self.visible(job, row), row * job.heads + head);
-            if visible == 0 {
-                continue;
-            }
-            let q = &job.q[row * job.q_stride + head * job.head_dim..];
-            match job.heads - head {
-                1 => self.weights::<S, D, B, 1>(s, job, q, visible, at, state),
-                2 => self.weights::<S, D, B, 2>(s, job, q, visible, at, state),
-                3 => self.weights::<S, D, B, 3>(s, job, q, visible, at, state),
-                _ => self.weights::<S, D, B, HEADS>(s, job, q, visible, at, state),
-            }
-        }
-        for (row, head) in groups(job) {
-            let (visible, at) = (self.visible(job, row), row * job.heads + head);
-            if visible == 0 {
-                continue;
-            }
-            match job.heads - head {
-                1 => self.values::<S, D, B, 1>(s, job.head_dim, visible, at, state),
-                2 => self.values::<S, D, B, 2>(s, job.head_dim, visible, at, state),
-                3 => self.values::<S, D, B, 3>(s, job.head_dim, visible, at, state),
-                _ => self.values::<S, D, B, HEADS>(s, job.head_dim, visible, at, state),
-            }
-        }
     }
 
     /// The weights of the tile's slots for `X` heads from pair `at` on, and what they do to maxima and sums.
@@ -251,7 +302,7 @@ impl Tile<'_> {
         for x in 0..X {
             qs[x] = &q[x * dim..(x + 1) * dim];
         }
-        let keys = self.keys.as_chunks::<B>().0;
+        let keys = self.stored.as_chunks::<B>().0;
         for at in 0..visible.div_ceil(LANES) {
             let sums = dots::<S, D, B, X>(s, &keys[at * dim..(at + 1) * dim], qs);
             for x in 0..X {
@@ -291,7 +342,7 @@ impl Tile<'_> {
             for x in 0..X {
                 let mut a = acc[x * dim + d] * kept[x];
                 for j in 0..visible {
-                    a = p[x][j].mul_add(D::one(&self.values[(j * dim + d) * size..]), a);
+                    a = p[x][j].mul_add(D::one(&self.stored[(j * dim + d) * size..]), a);
                 }
                 acc[x * dim + d] = a;
             }
@@ -320,7 +371,7 @@ impl Tile<'_> {
             }
         }
         for j in 0..visible.min(KEYS) {
-            let Some(v) = self.values[j * row + c * B..].as_chunks::<B>().0.first_chunk::<C>() else {
+            let Some(v) = self.stored[j * row + c * B..].as_chunks::<B>().0.first_chunk::<C>() else {
                 return;
             };
             let mut wide = [s.splat(0.0); C];

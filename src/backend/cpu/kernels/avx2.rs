@@ -38,6 +38,19 @@ unsafe fn scale(p: __m256, t: __m256) -> __m256 {
     }
 }
 
+/// Sixteen signed bytes as f32.
+///
+/// # Safety
+/// AVX2 must be there.
+#[inline(always)]
+unsafe fn signed_bytes(x: __m128i) -> F {
+    // SAFETY: the caller promises AVX2.
+    unsafe {
+        let (low, high) = (_mm256_cvtepi8_epi32(x), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(x)));
+        F(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+    }
+}
+
 // SAFETY of every block below: `self` proves AVX2, FMA and F16C; addresses come from references to arrays of
 // the size that is read or written, by instructions that take any alignment.
 impl<P: Avx2Proof> Simd for P {
@@ -75,6 +88,21 @@ impl<P: Avx2Proof> Simd for P {
             let low = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)));
             let high = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.add(1))));
             F(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
+        }
+    }
+    #[inline(always)]
+    fn load_i8(self, x: &[u8; 16]) -> F {
+        // SAFETY: see above.
+        unsafe { signed_bytes(_mm_loadu_si128(x.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8; 16]) -> (F, F) {
+        // SAFETY: see above.
+        unsafe {
+            let (bytes, mask) = (_mm_loadu_si128(x.as_ptr().cast()), _mm_set1_epi8(15));
+            let (low, high) = (_mm_and_si128(bytes, mask), _mm_and_si128(_mm_srli_epi16::<4>(bytes), mask));
+            let eight = _mm_set1_epi8(8);
+            (signed_bytes(_mm_sub_epi8(low, eight)), signed_bytes(_mm_sub_epi8(high, eight)))
         }
     }
     #[inline(always)]

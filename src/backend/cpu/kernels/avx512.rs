@@ -52,6 +52,22 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    fn load_i8(self, x: &[u8; 16]) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(x.as_ptr().cast()))) }
+    }
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8; 16]) -> (__m512, __m512) {
+        // SAFETY: see above.
+        unsafe {
+            let (bytes, mask) = (_mm_loadu_si128(x.as_ptr().cast()), _mm_set1_epi8(15));
+            let (low, high) = (_mm_and_si128(bytes, mask), _mm_and_si128(_mm_srli_epi16::<4>(bytes), mask));
+            let eight = _mm_set1_epi8(8);
+            let wide = |x| _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x));
+            (wide(_mm_sub_epi8(low, eight)), wide(_mm_sub_epi8(high, eight)))
+        }
+    }
+    #[inline(always)]
     fn store(self, v: __m512, out: &mut [f32; 16]) {
         // SAFETY: see above.
         unsafe { _mm512_storeu_ps(out.as_mut_ptr(), v) }

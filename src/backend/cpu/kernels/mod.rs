@@ -47,6 +47,7 @@ mod simd;
 pub(super) mod table;
 #[cfg(test)]
 mod tests;
+mod widen;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use amx_check::amx_works;

@@ -115,6 +115,24 @@ macro_rules! each {
     }};
 }
 
+/// Sixteen signed bytes as f32.
+///
+/// # Safety
+/// NEON must be there.
+#[inline(always)]
+unsafe fn signed_bytes(x: int8x16_t) -> F {
+    // SAFETY: the caller promises NEON.
+    unsafe {
+        let (low, high) = (vmovl_s8(vget_low_s8(x)), vmovl_high_s8(x));
+        F([
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+            vcvtq_f32_s32(vmovl_high_s16(low)),
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+            vcvtq_f32_s32(vmovl_high_s16(high)),
+        ])
+    }
+}
+
 // SAFETY of every block below: `self` proves NEON; addresses come from references to arrays of the size that is
 // read or written, by instructions that take any alignment.
 impl<P: NeonProof> Simd for P {
@@ -169,6 +187,21 @@ impl<P: NeonProof> Simd for P {
                 vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_low_u16(high))),
                 vreinterpretq_f32_u32(vshll_high_n_u16::<16>(high)),
             ])
+        }
+    }
+    #[inline(always)]
+    fn load_i8(self, x: &[u8; 16]) -> F {
+        // SAFETY: see above.
+        unsafe { signed_bytes(vld1q_s8(x.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8; 16]) -> (F, F) {
+        // SAFETY: see above.
+        unsafe {
+            let (bytes, eight) = (vld1q_u8(x.as_ptr()), vdupq_n_s8(8));
+            let low = vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15)));
+            let high = vreinterpretq_s8_u8(vshrq_n_u8::<4>(bytes));
+            (signed_bytes(vsubq_s8(low, eight)), signed_bytes(vsubq_s8(high, eight)))
         }
     }
     #[inline(always)]

@@ -78,6 +78,23 @@ impl Simd for Scalar {
         out
     }
     #[inline(always)]
+    fn load_i8(self, x: &[u8; 16]) -> Self::F {
+        let mut out = [0.0; 16];
+        for (o, b) in out.iter_mut().zip(x) {
+            *o = f32::from(*b as i8);
+        }
+        out
+    }
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8; 16]) -> (Self::F, Self::F) {
+        let (mut low, mut high) = ([0.0; 16], [0.0; 16]);
+        for (i, b) in x.iter().enumerate() {
+            low[i] = f32::from(b & 15) - 8.0;
+            high[i] = f32::from(b >> 4) - 8.0;
+        }
+        (low, high)
+    }
+    #[inline(always)]
     fn store(self, v: Self::F, out: &mut [f32; 16]) {
         *out = v;
     }

@@ -26,6 +26,10 @@ pub(crate) trait Simd: Copy {
     fn load_f16(self, x: &[u8; 32]) -> Self::F;
     /// Sixteen little-endian bf16 at any address.
     fn load_bf16(self, x: &[u8; 32]) -> Self::F;
+    /// Sixteen signed bytes.
+    fn load_i8(self, x: &[u8; 16]) -> Self::F;
+    /// The low nibble of each of sixteen bytes, less 8, and the high ones.
+    fn load_nibbles(self, x: &[u8; 16]) -> (Self::F, Self::F);
     fn store(self, v: Self::F, out: &mut [f32; 16]);
     /// Rounds to f16, ties to even.
     fn store_f16(self, v: Self::F, out: &mut [u16; 16]);

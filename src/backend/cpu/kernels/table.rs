@@ -7,7 +7,7 @@ use super::super::isa::{Amx, Avx2, Avx512, Avx512Bf16, AvxVnni};
 use super::super::isa::{DotProd, I8mm, Neon};
 #[cfg(target_arch = "x86_64")]
 use super::amx_int;
-use super::attention::{self, Attend};
+use super::attention::{self, Attend, Attention, Reader, State, Tile};
 #[cfg(target_arch = "x86_64")]
 use super::avx512_bf16::{self, PairsBf16, PairsF16};
 use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
@@ -16,7 +16,8 @@ use super::packed::{PackedTiles, QuantizedRows};
 use super::paired::{PAIRED, PairedRows};
 use super::paired::{Paired, PairedTile};
 use super::scalar::Scalar;
-use super::{GROUP, Outputs, elementwise, quantized};
+use super::widen::{Bytes, Nibbles};
+use super::{GROUP, Outputs, elementwise, quantized, widen};
 use crate::core::{BLOCK_LEN, DType, KvTypes};
 
 /// Stored floats, the same as f32.
@@ -29,9 +30,6 @@ pub(crate) type Arrange = fn(&mut [[i8; BLOCK_LEN]], usize);
 pub(crate) type FloatTile = fn(&[u8], &FloatRows<'_>, &mut Outputs);
 /// Tiles of packed weight rows, group of activation rows, what takes each tile's number and results.
 pub(crate) type QuantizedTiles = fn(&PackedTiles<'_>, &QuantizedRows<'_>, &mut dyn FnMut(usize, &Outputs));
-
-/// Queries and a span of the cache, memory for the state and to work in.
-pub(crate) type Attention = fn(&Attend<'_>, &mut [f32], &mut [f32]);
 
 /// The kernels of one instruction set; the modules that define them say what they do.
 pub(crate) struct Kernels {
@@ -52,7 +50,8 @@ pub(crate) struct Kernels {
     widen: [Widen; 3],
     quantized_tiles: [QuantizedTiles; 3],
     pub merge: fn(usize, &mut [f32], &[f32]),
-    attend: [Attention; 2],
+    /// For keys and for values, each of F32, F16, Q8_0 and Q4_0.
+    readers: [[Reader; 4]; 2],
 }
 
 impl Kernels {
@@ -113,11 +112,10 @@ impl Kernels {
 
     /// Attention over a cache of these types.
     pub fn attend(&self, types: KvTypes) -> Option<Attention> {
-        match (types.k, types.v) {
-            (DType::F32, DType::F32) => Some(self.attend[0]),
-            (DType::F16, DType::F16) => Some(self.attend[1]),
-            _ => None,
-        }
+        let index =
+            |dtype| [DType::F32, DType::F16, DType::Q8_0, DType::Q4_0].iter().position(|&d| d == dtype);
+        let [keys, values] = &self.readers;
+        Some(Attention { keys: keys[index(types.k)?], values: values[index(types.v)?] })
     }
 }
 
@@ -141,6 +139,34 @@ macro_rules! compiled {
             unsafe { inner($($arg),*) }
         }
         outer
+    }};
+}
+
+/// What reads keys, or values, of each type that they are stored in.
+macro_rules! readers {
+    ($token:ident $features:tt $add:ident, $widen:ident) => {{
+        let wide = compiled!($token $features attention::$add::<$token, StoredF32, 64>,
+            (job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>));
+        [
+            Reader::AsStored(wide),
+            Reader::Either {
+                stored: compiled!($token $features attention::$add::<$token, StoredF16, 32>,
+                    (job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>)),
+                widen: compiled!($token $features widen::floats::<$token, StoredF16, 32>,
+                    (tiles: &[u8], head_dim: usize, out: &mut [f32])),
+                wide,
+            },
+            Reader::Widened {
+                widen: compiled!($token $features widen::$widen::<$token, Bytes>,
+                    (tiles: &[u8], head_dim: usize, out: &mut [f32])),
+                wide,
+            },
+            Reader::Widened {
+                widen: compiled!($token $features widen::$widen::<$token, Nibbles>,
+                    (tiles: &[u8], head_dim: usize, out: &mut [f32])),
+                wide,
+            },
+        ]
     }};
 }
 
@@ -193,11 +219,9 @@ macro_rules! table {
                 ],
                 merge: compiled!(S [$($feature)*] attention::merge,
                     (head_dim: usize, into: &mut [f32], later: &[f32])),
-                attend: [
-                    compiled!(S [$($feature)*] attention::attend::<S, StoredF32, 64>,
-                        (job: &Attend<'_>, state: &mut [f32], scratch: &mut [f32])),
-                    compiled!(S [$($feature)*] attention::attend::<S, StoredF16, 32>,
-                        (job: &Attend<'_>, state: &mut [f32], scratch: &mut [f32])),
+                readers: [
+                    readers!(S [$($feature)*] add_keys, keys),
+                    readers!(S [$($feature)*] add_values, values),
                 ],
             };
         }

@@ -8,9 +8,10 @@ use super::float::FloatRows;
 use super::packed::{PackedTiles, QuantizedRows, TileLayout};
 use super::{GROUP, Kernels, TILE};
 use crate::backend::cpu::isa::Isa;
-use crate::core::{BLOCK_LEN, DType};
+use crate::backend::cpu::pieces::{Pieces, Side};
+use crate::core::{BLOCK_LEN, DType, KvLayout, KvTypes};
 use crate::quant::activation::QuantizedRow;
-use crate::quant::{dequantize_row, dot_float, linear_row, quantize_row, row_bytes};
+use crate::quant::{dequantize_row, dot_float, heads, linear_row, quantize_row, row_bytes};
 
 const COLS: [usize; 17] = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 172, 256, 300, 512, 1045];
 
@@ -329,48 +330,73 @@ fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slots: usize) -> Vec<f64> {
     (0..dim).map(|d| weighted(d) / total).collect()
 }
 
-/// Keys that lie slot after slot, in tiles; lanes without a slot hold NaN.
-fn key_tiles(keys: &[u8], dim: usize, size: usize) -> Vec<u8> {
-    let slots = keys.len() / (dim * size);
-    let mut tiles = vec![0xff; slots.next_multiple_of(16) * dim * size];
-    for (i, element) in keys.chunks_exact(size).enumerate() {
-        let (slot, d) = (i / dim, i % dim);
-        let at = (slot / 16 * 16 * dim + d * 16 + slot % 16) * size;
-        tiles[at..at + size].copy_from_slice(element);
-    }
-    tiles
+/// Keys and values of one head.
+struct Stored {
+    layout: KvLayout,
+    /// Tiles of both; slots behind the last hold NaN.
+    tiles: [Vec<u8>; 2],
+    /// What they stand for, slot after slot.
+    wide: [Vec<f32>; 2],
 }
 
-/// All spans of one call, merged: `[rows * heads][dim]`.
-fn attend_spans(k: &Kernels, dtype: DType, q: &[f32], kv: &[Vec<u8>; 2], shape: [usize; 4]) -> Vec<f32> {
-    let [at, rows, heads, dim] = shape;
-    let (pairs, slot) = (rows * heads, dtype.bytes_for(dim).unwrap());
-    let keys = key_tiles(&kv[0], dim, slot / dim);
-    let mut sum = vec![f32::NAN; state_len(pairs, dim)];
-    let mut next = sum.clone();
-    let mut scratch = vec![f32::NAN; scratch_len(pairs, dim)];
-    for from in (0..at + rows).step_by(SPAN) {
-        let to = (from + SPAN).min(at + rows);
-        let job = Attend {
-            q,
-            q_stride: heads * dim,
-            rows,
-            heads,
-            head_dim: dim,
-            visible: at as isize + 1 - from as isize,
-            slots: to - from,
-            keys: &keys[from * slot..to.next_multiple_of(16) * slot],
-            values: &kv[1][from * slot..to * slot],
-            scale: 1.0 / (dim as f32).sqrt(),
-        };
-        let state = if from == 0 { &mut sum } else { &mut next };
-        k.attend(dtype.into()).unwrap()(&job, state, &mut scratch);
-        if from > 0 {
-            (k.merge)(dim, &mut sum, &next);
+impl Stored {
+    fn new(types: KvTypes, dim: usize, numbers: [&[f32]; 2]) -> Self {
+        let layout = KvLayout { types, kv_heads: 1, head_dim: dim, capacity: numbers[0].len() / dim };
+        let mut own = Self { layout, tiles: Default::default(), wide: Default::default() };
+        for (i, (side, dtype)) in [(Side::Keys, types.k), (Side::Values, types.v)].into_iter().enumerate() {
+            let pieces = Pieces::new(&layout, side);
+            own.tiles[i] = vec![0xff; layout.slots() * pieces.slot_bytes];
+            own.wide[i] = vec![f32::NAN; numbers[i].len()];
+            let mut bytes = vec![0; pieces.slot_bytes];
+            let heads = numbers[i].chunks_exact(dim).zip(own.wide[i].chunks_exact_mut(dim));
+            for (slot, (head, wide)) in heads.enumerate() {
+                heads::encode(dtype, head, &mut bytes).unwrap();
+                heads::decode(dtype, &bytes, wide).unwrap();
+                for piece in pieces.each() {
+                    pieces.put(&mut own.tiles[i], slot, piece, &bytes[piece.at..][..piece.bytes]);
+                }
+            }
         }
+        own
     }
-    let (values, sums) = (&sum[..pairs * dim], &sum[pairs * (dim + 1)..]);
-    values.iter().enumerate().map(|(i, v)| v * (1.0 / sums[i / dim])).collect()
+
+    /// All spans of one call, merged: `[rows * heads][dim]`.
+    fn attend(&self, k: &Kernels, q: &[f32], [at, rows, heads]: [usize; 3]) -> Vec<f32> {
+        let (pairs, dim) = (rows * heads, self.layout.head_dim);
+        let mut sum = vec![f32::NAN; state_len(pairs, dim)];
+        let mut next = sum.clone();
+        let mut scratch = vec![f32::NAN; scratch_len(pairs, dim)];
+        let (k_slot, v_slot) = self.layout.slot_bytes();
+        for from in (0..at + rows).step_by(SPAN) {
+            let to = (from + SPAN).min(at + rows);
+            let end = to.next_multiple_of(16);
+            let job = Attend {
+                q,
+                q_stride: heads * dim,
+                rows,
+                heads,
+                head_dim: dim,
+                visible: at as isize + 1 - from as isize,
+                slots: to - from,
+                keys: &self.tiles[0][from * k_slot..end * k_slot],
+                values: &self.tiles[1][from * v_slot..end * v_slot],
+                scale: 1.0 / (dim as f32).sqrt(),
+            };
+            let state = if from == 0 { &mut sum } else { &mut next };
+            k.attend(self.layout.types).unwrap().span(&job, state, &mut scratch);
+            if from > 0 {
+                (k.merge)(dim, &mut sum, &next);
+            }
+        }
+        let (values, sums) = (&sum[..pairs * dim], &sum[pairs * (dim + 1)..]);
+        values.iter().enumerate().map(|(i, v)| v * (1.0 / sums[i / dim])).collect()
+    }
+}
+
+/// Each type for both, and every type beside another.
+fn kv_types() -> Vec<KvTypes> {
+    let mixed = [(DType::Q8_0, DType::Q4_0), (DType::F16, DType::Q8_0), (DType::Q4_0, DType::F32)];
+    KvTypes::STORED.map(KvTypes::from).into_iter().chain(mixed.map(|(k, v)| KvTypes { k, v })).collect()
 }
 
 #[test]
@@ -391,29 +417,27 @@ fn attention_is_softmax_and_the_same_everywhere() {
         ] {
             let slots = at + rows;
             let q = numbers(1, rows * heads * dim, false);
-            for dtype in [DType::F32, DType::F16] {
-                let mut stored = [vec![0; dtype.bytes_for(slots * dim).unwrap()], Vec::new()];
-                stored[1] = stored[0].clone();
-                let mut wide = [vec![0.0; slots * dim], vec![0.0; slots * dim]];
-                for (i, (s, w)) in stored.iter_mut().zip(&mut wide).enumerate() {
-                    quantize_row(dtype, &numbers(i as u64 + 7, slots * dim, false), s).unwrap();
-                    dequantize_row(dtype, s, w).unwrap();
-                }
-                let truth = attend_spans(scalar, dtype, &q, &stored, [at, rows, heads, dim]);
+            let numbers = [numbers(7, slots * dim, false), numbers(8, slots * dim, false)];
+            for types in kv_types() {
+                let stored = Stored::new(types, dim, [&numbers[0], &numbers[1]]);
+                let truth = stored.attend(scalar, &q, [at, rows, heads]);
                 for (pair, got) in truth.chunks(dim).enumerate() {
                     let visible = at + pair / heads + 1;
-                    let exact =
-                        attention_truth(&q[pair * dim..(pair + 1) * dim], &wide[0], &wide[1], visible);
+                    let q = &q[pair * dim..(pair + 1) * dim];
+                    let exact = attention_truth(q, &stored.wide[0], &stored.wide[1], visible);
                     for (a, b) in got.iter().zip(exact) {
                         assert!(
                             (f64::from(*a) - b).abs() < 2e-6,
-                            "{dtype} dim {dim} at {at} pair {pair}: {a} {b}"
+                            "{types} dim {dim} at {at} pair {pair}: {a} {b}"
                         );
                     }
                 }
+                // The same as over a cache of f32 that holds what the stored type stands for.
+                let wide = Stored::new(DType::F32.into(), dim, [&stored.wide[0], &stored.wide[1]]);
                 for (isa, k) in tables() {
-                    let out = attend_spans(k, dtype, &q, &stored, [at, rows, heads, dim]);
-                    assert_eq!(bits(&out), bits(&truth), "{isa} {dtype} dim {dim} at {at}");
+                    let message = format!("{isa} {types} dim {dim} at {at} rows {rows}");
+                    assert_eq!(bits(&stored.attend(k, &q, [at, rows, heads])), bits(&truth), "{message}");
+                    assert_eq!(bits(&wide.attend(k, &q, [at, rows, heads])), bits(&truth), "wide {message}");
                 }
             }
         }
