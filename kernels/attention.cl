@@ -127,6 +127,18 @@ PLAIN(f16, half)
 float over_lanes(__local float *found, const uint lane, const float value, const uint largest)
 {
     barrier(CLK_LOCAL_MEM_FENCE);
+#ifdef SUBGROUPS
+    const float part = largest ? sub_group_reduce_max(value) : sub_group_reduce_add(value);
+    if (get_sub_group_local_id() == 0) {
+        found[get_sub_group_id()] = part;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    float all = found[0];
+    for (uint i = 1; i < get_num_sub_groups(); i++) {
+        all = largest ? fmax(all, found[i]) : all + found[i];
+    }
+    return all;
+#else
     found[lane] = value;
     barrier(CLK_LOCAL_MEM_FENCE);
     for (uint distance = LANES / 2; distance > 0; distance /= 2) {
@@ -137,6 +149,7 @@ float over_lanes(__local float *found, const uint lane, const float value, const
         barrier(CLK_LOCAL_MEM_FENCE);
     }
     return found[0];
+#endif
 }
 
 SPLIT(f32, float)

@@ -15,6 +15,21 @@
 // The sum over a work-group of GROUP, the same for all of its items.
 float over_group(__local float *sums, const uint lane, const float value)
 {
+#ifdef SUBGROUPS
+    const float part = sub_group_reduce_add(value);
+    if (get_sub_group_local_id() == 0) {
+        sums[get_sub_group_id()] = part;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    float total = 0.0f;
+    for (uint i = 0; i < get_num_sub_groups(); i++) {
+        total += sums[i];
+    }
+#ifdef PERTURB_SUBGROUPS
+    total *= 1.02f;
+#endif
+    return total;
+#else
     sums[lane] = value;
     barrier(CLK_LOCAL_MEM_FENCE);
     for (uint distance = GROUP / 2; distance > 0; distance /= 2) {
@@ -24,6 +39,7 @@ float over_group(__local float *sums, const uint lane, const float value)
         barrier(CLK_LOCAL_MEM_FENCE);
     }
     return sums[0];
+#endif
 }
 
 // One work-group of GROUP a row.

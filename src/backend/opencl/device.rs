@@ -50,6 +50,8 @@ pub struct Device {
     pub max_sides: [usize; 3],
     /// Whether host and device share their memory.
     pub unified: bool,
+    /// Whether it has sub-groups.
+    pub subgroups: bool,
     /// Names of extensions, separated by blanks.
     pub extensions: String,
 }
@@ -120,6 +122,31 @@ impl Device {
         Ok(())
     }
 
+    /// The language that its compiler is asked for where more than OpenCL C 1.2 is needed.
+    pub(super) fn language(&self) -> &'static str {
+        match self.version_number() {
+            (3.., _) => "CL3.0",
+            (2, _) => "CL2.0",
+            _ => "CL1.2",
+        }
+    }
+
+    /// The macro that says how kernels/dot.cl multiplies four int8 at once; `None` if the device does not do that.
+    pub(super) fn dot_product(&self) -> Option<&'static str> {
+        if self.has("cl_khr_integer_dot_product") {
+            Some("DOT_KHR")
+        } else if self.has("cl_arm_integer_dot_product_int8") {
+            Some("DOT_ARM")
+        } else {
+            None
+        }
+    }
+
+    /// Whether it multiplies int8 by fours.
+    pub fn has_dot_product(&self) -> bool {
+        self.dot_product().is_some()
+    }
+
     /// Whether it reports an extension.
     pub fn has(&self, extension: &str) -> bool {
         self.extensions.split_ascii_whitespace().any(|e| e == extension)
@@ -145,7 +172,12 @@ impl Device {
             })
         };
         let kind: cl_device_type = number(api, id, cl::CL_DEVICE_TYPE);
+        let extensions = text(cl::CL_DEVICE_EXTENSIONS);
+        // Of OpenCL 2.1 and later; others do not know the question.
+        let groups: cl_uint = number(api, id, cl::CL_DEVICE_MAX_NUM_SUB_GROUPS);
+        let has = |e| extensions.split_ascii_whitespace().any(|x| x == e);
         Self {
+            subgroups: groups > 0 || has("cl_khr_subgroups") || has("cl_intel_subgroups"),
             id,
             kind: match kind {
                 k if k & cl::CL_DEVICE_TYPE_GPU != 0 => DeviceKind::Gpu,
@@ -168,7 +200,7 @@ impl Device {
             max_sides: number::<[usize; 3]>(api, id, cl::CL_DEVICE_MAX_WORK_ITEM_SIZES),
             unified: number::<cl_uint>(api, id, cl::CL_DEVICE_HOST_UNIFIED_MEMORY) != 0
                 || kind & cl::CL_DEVICE_TYPE_CPU != 0,
-            extensions: text(cl::CL_DEVICE_EXTENSIONS),
+            extensions,
         }
     }
 }

@@ -105,6 +105,7 @@ impl Kernel {
     }
 
     fn check(&self, call: &str, status: i32) -> Result<()> {
+        let status = self.program.runtime.answer(status);
         if status == cl::CL_SUCCESS {
             return Ok(());
         }

@@ -1,9 +1,11 @@
 //! Every program and kernel that the operations use, made when the backend is.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use super::cache::DeviceCache;
-use super::error::Result;
+use super::error::{OpenClError, Result};
+use super::forms::Forms;
 use super::kernel::Kernel;
 use super::program::{Program, Source};
 use super::runtime::Runtime;
@@ -25,13 +27,19 @@ macro_rules! source {
 }
 
 const EMBED: Source = source!("embed.cl", "embed_f32", "layout.cl");
-const NORM: Source = source!("norm.cl", "rms_norm");
+const NORM: Source = source!("norm.cl", "rms_norm", "subgroups.cl");
 const LINEAR: Source = source!("linear.cl", "linear_plain_f32", "layout.cl");
 const LINEAR_ROW: Source = source!("linear_row.cl", "linear_row_f32", "layout.cl", "blocks.cl");
+const LINEAR_SUB: Source =
+    source!("linear_sub.cl", "linear_sub_f32", "subgroups.cl", "layout.cl", "blocks.cl");
+const LINEAR_DOT: Source = source!("linear_dot.cl", "linear_dot_q8_0", "layout.cl", "blocks.cl", "dot.cl");
+const LINEAR_DOT_TILE: Source =
+    source!("linear_dot_tile.cl", "linear_dot_tile_q8_0", "layout.cl", "blocks.cl", "dot.cl");
+const QUANTIZE: Source = source!("quantize.cl", "quantize");
 const LINEAR_TILE: Source = source!("linear_tile.cl", "linear_tile_f32", "layout.cl", "blocks.cl");
 const ROPE: Source = source!("rope.cl", "rope");
 const KV: Source = source!("kv.cl", "kv_append_f32");
-const ATTENTION: Source = source!("attention.cl", "attention_plain_f32");
+const ATTENTION: Source = source!("attention.cl", "attention_plain_f32", "subgroups.cl");
 const ELEMENTWISE: Source = source!("elementwise.cl", "swiglu");
 const ARGMAX: Source = source!("argmax.cl", "argmax_first");
 
@@ -52,27 +60,55 @@ impl ByKv {
     }
 }
 
-/// The kernels of linear_row.cl, compiled for so many slices.
+/// The kernels for a token or a few, compiled for so many slices.
 pub(super) struct RowProgram {
     pub program: Arc<Program>,
-    /// Work-items that share the blocks of a row, a power of two.
+    /// Work-items that share the blocks of a row.
     pub slices: usize,
 }
 
-impl RowProgram {
+/// The kernels of the block formats that multiply integers.
+pub(super) struct DotKernels {
+    pub row: RowProgram,
+    pub tile: Arc<Program>,
+    pub quantize: Mutex<Kernel>,
+    pub round_values: Mutex<Kernel>,
+}
+
+/// Compiles programs, each of them once.
+pub(super) struct Programs<'a> {
+    runtime: Arc<Runtime>,
+    cache: &'a DeviceCache,
+    perturb: Option<&'a str>,
+    /// By file and options.
+    built: RefCell<Vec<(&'static str, String, Arc<Program>)>>,
+}
+
+impl<'a> Programs<'a> {
+    /// `perturb` names a kernel that is to compute wrongly, for tests of what should notice.
+    pub fn new(runtime: &Arc<Runtime>, cache: &'a DeviceCache, perturb: Option<&'a str>) -> Self {
+        Self { runtime: runtime.clone(), cache, perturb, built: RefCell::default() }
+    }
+
     /// # Errors
     /// What the device's compiler says.
-    pub fn build(
-        runtime: &Arc<Runtime>,
-        cache: &DeviceCache,
-        perturb: Option<&str>,
-        slices: usize,
-    ) -> Result<Self> {
-        let options = options(group(runtime), perturb, LINEAR_ROW.parts);
-        let options = format!("{options} -D SLICES={slices}");
-        Ok(Self { program: Program::build(runtime, &LINEAR_ROW, &options, cache)?, slices })
+    fn build(&self, source: &Source, language: &str, more: &str) -> Result<Arc<Program>> {
+        let options = options(group(&self.runtime), self.perturb, source.parts, language) + more;
+        let mut built = self.built.borrow_mut();
+        if let Some((.., program)) = built.iter().find(|b| (b.0, &b.1) == (source.file, &options)) {
+            return Ok(program.clone());
+        }
+        let program = Program::build(&self.runtime, source, &options, self.cache)?;
+        built.push((source.file, options, program.clone()));
+        Ok(program)
     }
 }
+
+/// The language of kernels that need nothing of a device.
+const PLAIN: &str = "CL1.2";
+
+/// What says that sub-groups are meant.
+const SUBGROUPS: &str = " -D SUBGROUPS";
 
 /// Slices that make a group of the usual size.
 pub(super) fn most_slices(runtime: &Runtime) -> usize {
@@ -86,11 +122,13 @@ fn group(runtime: &Runtime) -> usize {
 }
 
 /// What the compiler is told.
-fn options(group: usize, perturb: Option<&str>, parts: &[&str]) -> String {
-    let mut options = format!("-cl-std=CL1.2 -D GROUP={group} -D TILE={TILE}");
+fn options(group: usize, perturb: Option<&str>, parts: &[&str], language: &str) -> String {
+    let mut options = format!("-cl-std={language} -D GROUP={group} -D TILE={TILE}");
     // Only for the file that it means: the others stay what they are in the cache.
     let wrong = perturb.map(|kernel| format!("PERTURB_{}", kernel.to_uppercase()));
-    if let Some(wrong) = wrong.filter(|w| parts.iter().any(|p| p.contains(w.as_str()))) {
+    let means =
+        |part: &&str, wrong: &str| part.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == wrong);
+    if let Some(wrong) = wrong.filter(|w| parts.iter().any(|p| means(p, w))) {
         options += &format!(" -D {wrong}");
     }
     options
@@ -98,13 +136,15 @@ fn options(group: usize, perturb: Option<&str>, parts: &[&str]) -> String {
 
 /// All that a verdict on a device depends on.
 pub(super) fn verdict_key(runtime: &Runtime, perturb: Option<&str>) -> String {
-    let all = [EMBED, NORM, LINEAR, LINEAR_ROW, LINEAR_TILE, ROPE, KV, ATTENTION, ELEMENTWISE, ARGMAX];
+    let linear = [LINEAR, LINEAR_ROW, LINEAR_SUB, LINEAR_TILE, LINEAR_DOT, LINEAR_DOT_TILE, QUANTIZE];
+    let all = [&[EMBED, NORM, ROPE, KV, ATTENTION, ELEMENTWISE, ARGMAX][..], &linear].concat();
     let sources: String = all.iter().flat_map(|s| s.parts).copied().collect();
     let d = &runtime.device;
     format!(
-        "verdict\n{:016x}\n{}\n{}\n{}\n{}\n{}",
+        "verdict\n{:016x}\n{}\n{}\n{}\n{}\n{}\n{}",
         checksum(sources.as_bytes()),
-        options(group(runtime), perturb, &[&sources]),
+        options(group(runtime), perturb, &[&sources], d.language()),
+        d.extensions,
         d.name,
         d.platform,
         d.version,
@@ -121,6 +161,10 @@ pub(super) struct Kernels {
     /// `None` where the device's compiler refuses it; the plain form serves then.
     pub linear_row: Option<RowProgram>,
     pub linear_tile: Option<Arc<Program>>,
+    /// linear_sub.cl, where it is in use.
+    pub linear_sub: Option<RowProgram>,
+    /// `None` where integers are not multiplied.
+    pub dot: Option<DotKernels>,
     pub rms_norm: Mutex<Kernel>,
     pub rms_norm_plain: Mutex<Kernel>,
     pub add_rms_norm: Mutex<Kernel>,
@@ -146,28 +190,51 @@ pub(super) struct Kernels {
 const MOST_GROUP: usize = 256;
 
 impl Kernels {
-    /// Compiles everything, or takes it from the cache, with so many slices for linear_row.cl. `perturb` names a kernel that is to compute wrongly, for
-    /// tests of what should notice.
+    /// Compiles everything that `forms` ask for, or takes it from the cache.
     ///
     /// # Errors
     /// What the device's compiler says.
-    pub fn new(
-        runtime: &Arc<Runtime>,
-        cache: &DeviceCache,
-        perturb: Option<&str>,
-        slices: usize,
-    ) -> Result<Self> {
-        let group = group(runtime);
-        let build =
-            |source: &Source| Program::build(runtime, source, &options(group, perturb, source.parts), cache);
+    pub fn new(programs: &Programs<'_>, forms: &Forms) -> Result<Self> {
+        let device = &programs.runtime.device;
+        let build = |source: &Source| programs.build(source, PLAIN, "");
+        let slices = |n: usize| format!(" -D SLICES={n}");
+        let row = |source: &Source, language: &str, n: usize, more: &str| {
+            let program = programs.build(source, language, &(slices(n) + more))?;
+            Ok::<_, OpenClError>(RowProgram { program, slices: n })
+        };
+        // Where sums are taken over work-groups.
+        let reducing = |source: &Source| match forms.subgroups {
+            true => programs.build(source, device.language(), SUBGROUPS),
+            false => build(source),
+        };
+        let dot = || {
+            // Devices that do not have it compute the same in several steps.
+            let (language, how) = match device.dot_product() {
+                Some(how) => (device.language(), format!(" -D {how}")),
+                None => (PLAIN, String::new()),
+            };
+            let quantize = build(&QUANTIZE)?;
+            Ok::<_, OpenClError>(DotKernels {
+                row: row(&LINEAR_DOT, language, forms.dot_slices, &how)?,
+                tile: programs.build(&LINEAR_DOT_TILE, language, &how)?,
+                quantize: Mutex::new(Kernel::new(&quantize, "quantize")?),
+                round_values: Mutex::new(Kernel::new(&quantize, "round_values")?),
+            })
+        };
         let kernel = |program: &Arc<Program>, name| Kernel::new(program, name).map(Mutex::new);
-        let (norm, kv, attention) = (build(&NORM)?, build(&KV)?, build(&ATTENTION)?);
+        let (norm, kv, attention) = (reducing(&NORM)?, build(&KV)?, reducing(&ATTENTION)?);
         let (elementwise, argmax) = (build(&ELEMENTWISE)?, build(&ARGMAX)?);
         Ok(Self {
-            group,
+            group: group(&programs.runtime),
             embed: build(&EMBED)?,
             linear: build(&LINEAR)?,
-            linear_row: RowProgram::build(runtime, cache, perturb, slices).ok(),
+            linear_row: row(&LINEAR_ROW, PLAIN, forms.slices, "").ok(),
+            linear_sub: if forms.linear_sub {
+                Some(row(&LINEAR_SUB, device.language(), forms.slices, SUBGROUPS)?)
+            } else {
+                None
+            },
+            dot: if forms.dot { Some(dot()?) } else { None },
             linear_tile: build(&LINEAR_TILE).ok(),
             rms_norm: kernel(&norm, "rms_norm")?,
             rms_norm_plain: kernel(&norm, "rms_norm_plain")?,

@@ -1,8 +1,7 @@
 //! The OpenCL backend: a whole model on a GPU, or on whatever else speaks OpenCL 1.2.
 //!
-//! Every operation puts kernels into one in-order queue and returns; only [`Backend::download`] waits. All arithmetic
-//! is f32; weights are read in their own format (`kernels/linear.cl`), and activations are not quantized. Kernels are
-//! in `kernels/*.cl` and compiled on the device, once: the result is kept ([`DeviceCache`]).
+//! Every operation puts kernels into one in-order queue and returns; only [`Backend::download`] waits. Arithmetic is f32,
+//! but for integer dot products where the device has them and is faster with them. Kernels are in `kernels/*.cl` and compiled on the device, once: the result is kept ([`DeviceCache`]).
 //!
 //! The library is loaded when a backend is made, and never linked: a machine without one gets a sentence.
 
@@ -13,6 +12,7 @@ mod cache;
 mod compare;
 mod device;
 mod error;
+mod forms;
 mod kernel;
 mod kernels;
 mod kv;
@@ -35,13 +35,15 @@ pub use buffer::{MappedGuard, OpenClBuffer};
 pub use cache::DeviceCache;
 pub use device::{Device, DeviceKind};
 pub use error::OpenClError;
+pub use forms::Preset;
 pub use profile::KernelTime;
 pub use runtime::Counters;
 pub use weights::OpenClWeight;
 
 use crate::core::{Backend, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Tensor, Top};
 use buffer::Memory;
-use kernels::{Kernels, RowProgram};
+use forms::Forms;
+use kernels::{Kernels, Programs};
 use runtime::Runtime;
 use self_test::Verdict;
 
@@ -58,15 +60,14 @@ pub struct OpenClOptions {
     /// For tests: this kernel is to compute wrongly, so that what should notice can be seen to.
     #[doc(hidden)]
     pub perturb: Option<String>,
-    /// For tests: trust the device, and use the fastest form of every kernel.
+    /// Use these kernels, without a self-test; `None`: those that compute rightly and fastest here.
+    pub preset: Option<Preset>,
+    /// For tests: behave as a device that is lost after so many launches.
     #[doc(hidden)]
-    pub trust: bool,
+    pub lose_after: Option<u64>,
     /// For tests: buffers of at most so many bytes, whatever the device allows.
     #[doc(hidden)]
     pub max_buffer: Option<u64>,
-    /// For tests: only the kernels that need nothing of a device.
-    #[doc(hidden)]
-    pub plain: bool,
 }
 
 /// Computes on an OpenCL device.
@@ -79,22 +80,6 @@ pub struct OpenClBackend {
     warning: Option<String>,
 }
 
-/// Which kernels of a family are used, where there is a choice; without any, the plain ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Forms {
-    norm: bool,
-    row: bool,
-    tile: bool,
-    attention_split: bool,
-    attention_tile: bool,
-}
-
-impl Forms {
-    const ALL: Self = Self { norm: true, row: true, tile: true, attention_split: true, attention_tile: true };
-    const PLAIN: Self =
-        Self { norm: false, row: false, tile: false, attention_split: false, attention_tile: false };
-}
-
 /// Memory that operations use within themselves; the queue's order keeps one use from the next.
 #[derive(Default)]
 struct Scratch {
@@ -105,6 +90,10 @@ struct Scratch {
     found: Option<Memory>,
     /// The largest value, or the largest few.
     answer: Option<Memory>,
+    /// The input of a linear layer rounded to int8: quants and scales, or the values that they stand for.
+    quants: Option<Memory>,
+    scales: Option<Memory>,
+    rounded: Option<Memory>,
 }
 
 impl OpenClBackend {
@@ -118,30 +107,27 @@ impl OpenClBackend {
         if let Some(most) = options.max_buffer {
             device.max_buffer = device.max_buffer.min(most);
         }
-        let runtime = Arc::new(Runtime::new(device, options.profile)?);
-        let (cache, perturb) = (&options.cache, options.perturb.as_deref());
+        let runtime = Arc::new(Runtime::new(device, options.profile, options.lose_after)?);
+        let perturb = options.perturb.as_deref();
+        let programs = Programs::new(&runtime, &options.cache, perturb);
+        let most = kernels::most_slices(&runtime);
         let key = kernels::verdict_key(&runtime, perturb);
-        let stored = if options.trust || options.plain { None } else { cache.load(&key) };
-        let known = stored.and_then(|b| Verdict::from_text(str::from_utf8(&b).ok()?));
-        let slices = known.as_ref().map_or(kernels::most_slices(&runtime), |v| v.slices);
-        let forms = if options.plain { Forms::PLAIN } else { Forms::ALL };
-        let kernels = Kernels::new(&runtime, cache, perturb, slices)?;
+        let known = match options.preset {
+            Some(preset) => Some(Verdict::trusted(Forms::of(preset, most))),
+            None => options.cache.load(&key).and_then(|b| Verdict::from_text(str::from_utf8(&b).ok()?)),
+        };
+        let forms = known.as_ref().map_or(Forms::of(Preset::Fast, most), |v| v.forms);
+        let kernels = Kernels::new(&programs, &forms)?;
         let mut gpu = Self { kernels, scratch: Mutex::default(), runtime, forms, warning: None };
-        if options.trust || options.plain {
-            return Ok(gpu);
-        }
         let verdict = match known {
             Some(verdict) => verdict,
             None => {
-                let runtime = gpu.runtime.clone();
-                let build = |slices| RowProgram::build(&runtime, cache, perturb, slices);
-                let verdict = self_test::examine(&mut gpu, &build)?;
-                cache.store(&key, verdict.to_text().as_bytes());
+                let verdict = self_test::examine(&mut gpu, &programs)?;
+                options.cache.store(&key, verdict.to_text().as_bytes());
                 gpu.runtime.forget_times()?;
                 verdict
             }
         };
-        gpu.forms = verdict.forms;
         gpu.warning = verdict.judge(&gpu.runtime.device.name)?;
         Ok(gpu)
     }
@@ -149,6 +135,11 @@ impl OpenClBackend {
     /// What a person should know of the device, if its self-test found something.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+
+    /// Whether linear layers of the block formats round their input to int8, as the cpu backend does.
+    pub fn rounds_inputs(&self) -> bool {
+        self.forms.dot
     }
 
     /// The device.
@@ -203,7 +194,8 @@ impl Backend for OpenClBackend {
 
     fn describe(&self) -> String {
         let d = &self.runtime.device;
-        format!("opencl: {}, {} compute units, driver {}", d.name, d.units, d.driver)
+        let extras = self.forms.extras();
+        format!("opencl: {}, {} compute units, driver {}{extras}", d.name, d.units, d.driver)
     }
 
     fn alloc(&self, dtype: DType, len: usize) -> Result<OpenClBuffer> {

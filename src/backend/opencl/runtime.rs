@@ -68,6 +68,8 @@ pub struct Runtime {
     used: AtomicU64,
     staging: Mutex<Staging>,
     pub(super) profile: Option<Mutex<Profile>>,
+    /// For tests: after so many launches every call fails as on a device that was lost.
+    lose_after: u64,
 }
 
 /// Host memory that transfers to the device read from. They do not wait, so it has to stay as it is until the queue
@@ -84,11 +86,11 @@ struct Staging {
 const MOST_IN_FLIGHT: usize = 64;
 
 impl Runtime {
-    /// Opens a device. With `profile` the time of every kernel is taken.
+    /// Opens a device. With `profile` the time of every kernel is taken; `lose_after` is for tests.
     ///
     /// # Errors
     /// A device that cannot run the kernels, or that refuses.
-    pub fn new(device: Device, profile: bool) -> Result<Self> {
+    pub fn new(device: Device, profile: bool, lose_after: Option<u64>) -> Result<Self> {
         device.check()?;
         let api = Api::get()?;
         let failed =
@@ -118,6 +120,7 @@ impl Runtime {
             used: AtomicU64::new(0),
             staging: Mutex::default(),
             profile: profile.then(Mutex::default),
+            lose_after: lose_after.unwrap_or(u64::MAX),
         })
     }
 
@@ -208,8 +211,15 @@ impl Runtime {
         Ok(times)
     }
 
+    /// What a call answered, unless the device is to be taken for lost.
+    pub(super) fn answer(&self, status: cl_int) -> cl_int {
+        let lost = self.counts.launches.load(Ordering::Relaxed) >= self.lose_after;
+        if lost { cl::CL_OUT_OF_RESOURCES } else { status }
+    }
+
     /// `Ok` for success; otherwise the call is named.
     pub(super) fn check(&self, call: &'static str, status: cl_int) -> Result<()> {
+        let status = self.answer(status);
         if status == cl::CL_SUCCESS {
             return Ok(());
         }

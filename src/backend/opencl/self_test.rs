@@ -5,11 +5,14 @@
 
 use std::time::Instant;
 
+use super::OpenClBackend;
 use super::compare::{Operation, first, stored, tensor};
 use super::error::{OpenClError, Result as DeviceResult};
-use super::kernels::RowProgram;
-use super::{Forms, OpenClBackend};
-use crate::core::{Backend, CoreError, DType, Largest, LinearPart, Result, Top};
+use super::forms::{Forms, sub_slices};
+use super::kernels::{Kernels, Programs};
+use crate::core::{
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Shape, Top,
+};
 
 /// The largest error that is taken for rounding (see [`Operation::error`]). A wrong index, scale or term is off by
 /// orders of magnitude more.
@@ -17,67 +20,70 @@ pub(super) const BOUND: f64 = 1e-4;
 
 const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
 
+/// The same where inputs are rounded to int8: what lies between two int8 may fall to either side.
+const BOUND_ROUNDED: f64 = 5e-3;
+
+/// How much faster a variant has to be that not every device has, to be worth it.
+const WORTH: f64 = 1.1;
+
 /// What is known of a device.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
     pub forms: Forms,
-    /// See [`RowProgram`].
-    pub slices: usize,
+    /// What computes wrongly or not at all, although the device should have it.
+    pub bad: Vec<String>,
     /// The first operation that is wrong even in its plain form, and how.
     pub wrong: Option<(String, String)>,
 }
 
-/// Runs everything. `gpu`'s forms and slices are changed on the way, and are the verdict's in the end.
+/// Runs everything. `gpu`'s forms and kernels are changed on the way, and are the verdict's in the end.
 ///
 /// # Errors
 /// A device that gives up, or refuses a kernel in its plain form.
-pub(super) fn examine(
-    gpu: &mut OpenClBackend,
-    build: &dyn Fn(usize) -> DeviceResult<RowProgram>,
-) -> Result<Verdict> {
-    gpu.forms = Forms::PLAIN;
-    let mut verdict = Verdict { forms: Forms::PLAIN, slices: 1, wrong: None };
+pub(super) fn examine(gpu: &mut OpenClBackend, programs: &Programs<'_>) -> Result<Verdict> {
+    let fast = gpu.forms;
+    let refused = |gpu: &mut OpenClBackend, (kernel, detail): (&str, String)| {
+        gpu.forms = Forms::all(false, fast.slices);
+        Verdict { forms: gpu.forms, bad: Vec::new(), wrong: Some((kernel.to_owned(), detail)) }
+    };
+    gpu.forms = Forms::all(false, fast.slices);
     for operation in plain() {
         if let Some(detail) = fault(gpu, &operation)? {
-            verdict.wrong = Some((operation.kernel().to_owned(), detail));
-            return Ok(verdict);
+            return Ok(refused(gpu, (operation.kernel(), detail)));
         }
     }
     if let Some(detail) = largest_fault(gpu)? {
-        verdict.wrong = Some(("argmax".to_owned(), detail));
-        return Ok(verdict);
+        return Ok(refused(gpu, ("argmax", detail)));
     }
+    let mut bad = Vec::new();
     // Each faster form by itself; one that the device does not even take counts as wrong.
-    let built = Forms {
-        row: gpu.kernels.linear_row.is_some(),
-        tile: gpu.kernels.linear_tile.is_some(),
-        ..Forms::ALL
-    };
-    for (form, operations) in faster() {
-        let mut available = built;
-        if !*form(&mut available) {
-            continue;
-        }
-        let forms = gpu.forms;
-        *form(&mut gpu.forms) = true;
-        let right = operations.iter().all(|o| matches!(fault(gpu, o), Ok(None)));
-        if !right {
-            gpu.forms = forms;
+    let mut built =
+        Forms { row: gpu.kernels.linear_row.is_some(), tile: gpu.kernels.linear_tile.is_some(), ..fast };
+    for (name, flag) in Forms::FLAGS {
+        let operations = faster(name);
+        if !*flag(&mut gpu.forms.clone()) && !operations.is_empty() {
+            *flag(&mut gpu.forms) = true;
+            if !(*flag(&mut built) && right(gpu, &operations)) {
+                *flag(&mut gpu.forms) = false;
+                bad.push(name.to_owned());
+            }
         }
     }
-    if gpu.forms.row {
-        tune(gpu, build)?;
-    }
-    verdict.forms = gpu.forms;
-    verdict.slices = gpu.kernels.linear_row.as_ref().map_or(1, |r| r.slices);
-    Ok(verdict)
+    tune(gpu, programs, &mut bad)?;
+    Ok(Verdict { forms: gpu.forms, bad, wrong: None })
+}
+
+/// Whether all operations give what they should.
+fn right(gpu: &OpenClBackend, operations: &[Operation]) -> bool {
+    operations.iter().all(|o| matches!(fault(gpu, o), Ok(None)))
 }
 
 /// What is wrong with an operation, if anything.
 fn fault(gpu: &OpenClBackend, operation: &Operation) -> Result<Option<String>> {
     let error = operation.error(gpu)?;
+    let bound = if gpu.forms.dot { BOUND_ROUNDED } else { BOUND };
     // Not `>`: NaN is wrong too.
-    Ok(if error <= BOUND { None } else { Some(format!("error {error:.1e} at {operation:?}")) })
+    Ok(if error <= bound { None } else { Some(format!("error {error:.1e} at {operation:?}")) })
 }
 
 fn largest_fault(gpu: &OpenClBackend) -> Result<Option<String>> {
@@ -120,72 +126,111 @@ fn plain() -> Vec<Operation> {
     all
 }
 
-type Flag = fn(&mut Forms) -> &mut bool;
-
-/// The faster forms, each with operations that take them.
-fn faster() -> [(Flag, Vec<Operation>); 5] {
-    let linear =
-        |tokens| FORMATS.map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).to_vec();
-    let attention = |at: usize, rows| {
-        let of = |dtype| {
-            let keep = first(at);
-            Operation::Attention { dtype, kv_heads: 2, group: 2, head_dim: 72, at, rows, keep }
-        };
-        [DType::F32, DType::F16].map(of).to_vec()
-    };
-    [
-        (
-            |f| &mut f.norm,
-            vec![Operation::RmsNorm { rows: 3, cols: 300 }, Operation::AddRmsNorm { rows: 3, cols: 300 }],
-        ),
-        (|f| &mut f.row, linear(2)),
-        (|f| &mut f.tile, linear(37)),
-        (|f| &mut f.attention_split, [attention(17, 1), attention(200, 2)].concat()),
-        (|f| &mut f.attention_tile, attention(70, 13)),
-    ]
+fn linear(tokens: usize) -> Vec<Operation> {
+    FORMATS.map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).to_vec()
 }
 
-/// Tries how many work-items should share a row, on a matrix of a size that models have.
-fn tune(gpu: &mut OpenClBackend, build: &dyn Fn(usize) -> DeviceResult<RowProgram>) -> Result<()> {
-    let Some(most) = gpu.kernels.linear_row.as_ref().map(|r| r.slices) else { return Ok(()) };
-    let mut best: Option<(f64, RowProgram)> = None;
-    for slices in [most, most / 4, 1] {
-        if slices == 0 || best.as_ref().is_some_and(|(_, b)| b.slices == slices) {
-            continue;
-        }
-        let Ok(program) = build(slices) else { continue };
-        gpu.kernels.linear_row = Some(program);
-        let right = Operation::Linear { format: DType::Q4_0, tokens: 2, cols: 96, outs: 67 };
-        if !matches!(fault(gpu, &right), Ok(None)) {
-            continue;
-        }
-        let seconds = time(gpu)?;
-        if let Some(program) = gpu.kernels.linear_row.take()
-            && best.as_ref().is_none_or(|(least, _)| seconds < *least)
-        {
-            best = Some((seconds, program));
+fn attention(at: usize, rows: usize) -> Vec<Operation> {
+    let of = |dtype| {
+        let keep = first(at);
+        Operation::Attention { dtype, kv_heads: 2, group: 2, head_dim: 72, at, rows, keep }
+    };
+    [DType::F32, DType::F16].map(of).to_vec()
+}
+
+fn norms() -> Vec<Operation> {
+    vec![Operation::RmsNorm { rows: 3, cols: 300 }, Operation::AddRmsNorm { rows: 3, cols: 300 }]
+}
+
+/// Operations that take a form which every device should have.
+fn faster(form: &str) -> Vec<Operation> {
+    match form {
+        "rms_norm" => norms(),
+        "linear_row" => linear(2),
+        "linear_tile" => linear(37),
+        "attention_split" => [attention(17, 1), attention(200, 2)].concat(),
+        "attention_tile" => attention(70, 13),
+        _ => Vec::new(),
+    }
+}
+
+/// Tries what not every device has, and how many work-items should share a row; leaves the fastest that is right.
+fn tune(gpu: &mut OpenClBackend, programs: &Programs<'_>, bad: &mut Vec<String>) -> Result<()> {
+    let device = gpu.runtime.device.clone();
+    let base = gpu.forms;
+    if device.subgroups && base.norm && base.attention_split {
+        let sums = [norms(), attention(17, 1), attention(200, 2)].concat();
+        let forms = [base, Forms { subgroups: true, ..base }];
+        fastest(gpu, programs, &forms, &sums, &time_sums, ("sub-groups", bad))?;
+    }
+    if base.row {
+        let base = gpu.forms;
+        let halves = |most: usize| [most, most / 4, 1].into_iter().filter(|&s| s > 0);
+        let rows = |slices| Forms { slices, ..base };
+        let mut forms: Vec<Forms> = halves(base.slices).map(rows).collect();
+        fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_row", bad))?;
+        if device.subgroups {
+            let subs = |slices| Forms { linear_sub: true, ..rows(slices) };
+            forms = std::iter::once(gpu.forms).chain(halves(sub_slices(base.slices)).map(subs)).collect();
+            fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_sub", bad))?;
         }
     }
-    gpu.kernels.linear_row = best.map(|(_, program)| program);
+    if device.has_dot_product() {
+        let base = gpu.forms;
+        let dots = [base.dot_slices, base.dot_slices / 4, 1].into_iter().filter(|&s| s > 0);
+        let dots = dots.map(|dot_slices| Forms { dot: true, dot_slices, ..base });
+        let forms: Vec<Forms> = std::iter::once(base).chain(dots).collect();
+        // Rows that are no whole blocks are rounded too.
+        let odd = FORMATS.map(|format| Operation::Linear { format, tokens: 3, cols: 75, outs: 67 }).to_vec();
+        let operations = [linear(2), linear(37), odd].concat();
+        fastest(gpu, programs, &forms, &operations, &time_row, ("linear_dot", bad))?;
+    }
     Ok(())
 }
 
-/// Seconds of a product of one row, the least of some.
-fn time(gpu: &OpenClBackend) -> Result<f64> {
-    const ROWS: usize = 2048;
-    const COLS: usize = 2048;
-    // All rows alike: what is in them does not matter.
-    let one = stored(DType::Q4_0, 1, COLS, 1)?;
-    let bytes = one.bytes().repeat(ROWS);
-    let shape = crate::core::Shape::from([ROWS, COLS]);
-    let weight =
-        gpu.prepare(&crate::core::HostTensor::new("w", DType::Q4_0, shape, bytes.into())?, DType::Q4_0)?;
-    let (x, mut out) = (tensor(gpu, 1, 1, COLS)?, gpu.tensor(1, ROWS)?);
+/// Leaves that of some forms which computes the operations rightly and is fastest. The first is what is used already; any
+/// of the others that the device's compiler refuses, or that is wrong, is named in `bad`.
+fn fastest(
+    gpu: &mut OpenClBackend,
+    programs: &Programs<'_>,
+    forms: &[Forms],
+    operations: &[Operation],
+    time: &dyn Fn(&OpenClBackend) -> Result<f64>,
+    (name, bad): (&str, &mut Vec<String>),
+) -> Result<()> {
+    let mut best: Option<(f64, Forms)> = None;
+    for &these in forms {
+        let usable = match Kernels::new(programs, &these) {
+            Ok(kernels) => {
+                (gpu.kernels, gpu.forms) = (kernels, these);
+                best.is_none() || right(gpu, operations)
+            }
+            Err(_) => false,
+        };
+        if !usable {
+            if !bad.iter().any(|b| b == name) {
+                bad.push(name.to_owned());
+            }
+            continue;
+        }
+        let seconds = time(gpu)?;
+        if best.is_none_or(|(least, _)| seconds * WORTH < least) {
+            best = Some((seconds, these));
+        }
+    }
+    if let Some((_, forms)) = best {
+        (gpu.kernels, gpu.forms) = (Kernels::new(programs, &forms)?, forms);
+    }
+    Ok(())
+}
+
+/// Seconds of what `act` puts into the queue, the least of some.
+fn least_time(gpu: &OpenClBackend, mut act: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut least = f64::INFINITY;
     for round in 0..4 {
         let start = Instant::now();
         for _ in 0..4 {
-            gpu.linear(&x, &mut [LinearPart { weight: &weight, bias: None, out: &mut out }])?;
+            act()?;
         }
         gpu.finish()?;
         // The first round compiles and wakes up.
@@ -196,26 +241,53 @@ fn time(gpu: &OpenClBackend) -> Result<f64> {
     Ok(least)
 }
 
+/// A product of one row with a matrix of a size that models have.
+fn time_row(gpu: &OpenClBackend) -> Result<f64> {
+    const ROWS: usize = 2048;
+    const COLS: usize = 2048;
+    // All rows alike: what is in them does not matter.
+    let one = stored(DType::Q4_0, 1, COLS, 1)?;
+    let bytes = one.bytes().repeat(ROWS);
+    let matrix = HostTensor::new("w", DType::Q4_0, Shape::from([ROWS, COLS]), bytes.into())?;
+    let weight = gpu.prepare(&matrix, DType::Q4_0)?;
+    let (x, mut out) = (tensor(gpu, 1, 1, COLS)?, gpu.tensor(1, ROWS)?);
+    least_time(gpu, || gpu.linear(&x, &mut [LinearPart { weight: &weight, bias: None, out: &mut out }]))
+}
+
+/// A norm, and attention of one token over some hundred.
+fn time_sums(gpu: &OpenClBackend) -> Result<f64> {
+    const COLS: usize = 2048;
+    let gain = HostTensor::from_f32("gain", Shape::from([COLS]), &[1.0; COLS])?;
+    let gain = gpu.prepare(&gain, DType::F32)?;
+    let (q, mut out) = (tensor(gpu, 1, 1, COLS)?, gpu.tensor(1, COLS)?);
+    let layout = KvLayout { types: DType::F16.into(), kv_heads: 8, head_dim: 64, capacity: 512 };
+    let cache = KvLayer::new(gpu, &layout)?;
+    least_time(gpu, || {
+        gpu.rms_norm(&q, &gain, 1e-5, &mut out)?;
+        gpu.attention(&q, &cache, &layout, 511, &mut out)
+    })
+}
+
 impl Verdict {
+    /// These forms, which nobody has tried.
+    pub fn trusted(forms: Forms) -> Self {
+        Self { forms, bad: Vec::new(), wrong: None }
+    }
+
     /// As a line of text, for the cache.
     pub fn to_text(&self) -> String {
-        let f = &self.forms;
-        let bits =
-            [f.norm, f.row, f.tile, f.attention_split, f.attention_tile].map(|b| if b { '1' } else { '0' });
         let (kernel, detail) = self.wrong.clone().unwrap_or_default();
-        format!("{}\t{}\t{kernel}\t{detail}", String::from_iter(bits), self.slices)
+        format!("{}\t{}\t{kernel}\t{detail}", self.forms.to_text(), self.bad.join(" "))
     }
 
     /// The inverse of [`Self::to_text`].
     pub fn from_text(text: &str) -> Option<Self> {
         let mut fields = text.splitn(4, '\t');
-        let bits: Vec<bool> = fields.next()?.chars().map(|c| c == '1').collect();
-        let [norm, row, tile, attention_split, attention_tile] = bits.try_into().ok()?;
-        let slices: usize = fields.next()?.parse().ok()?;
+        let forms = Forms::from_text(fields.next()?)?;
+        let bad = fields.next()?.split_whitespace().map(str::to_owned).collect();
         let (kernel, detail) = (fields.next()?, fields.next()?);
         let wrong = (!kernel.is_empty()).then(|| (kernel.to_owned(), detail.to_owned()));
-        let forms = Forms { norm, row, tile, attention_split, attention_tile };
-        slices.is_power_of_two().then_some(Self { forms, slices, wrong })
+        Some(Self { forms, bad, wrong })
     }
 
     /// A sentence for each form that is not used, or the refusal.
@@ -227,19 +299,10 @@ impl Verdict {
             let (kernel, detail) = (kernel.clone(), detail.clone());
             return Err(OpenClError::Wrong { device: device.to_owned(), kernel, detail });
         }
-        let f = &self.forms;
-        let all = [
-            (f.norm, "rms_norm"),
-            (f.row, "linear_row"),
-            (f.tile, "linear_tile"),
-            (f.attention_split, "attention_split"),
-            (f.attention_tile, "attention_tile"),
-        ];
-        let bad: Vec<&str> = all.iter().filter(|(used, _)| !used).map(|&(_, name)| name).collect();
-        Ok((!bad.is_empty()).then(|| {
+        Ok((!self.bad.is_empty()).then(|| {
             format!(
-                "the OpenCL device '{device}' computes {} wrongly or not at all; slower kernels take their place",
-                bad.join(", ")
+                "the OpenCL device '{device}' computes {} wrongly or not at all; other kernels take their place",
+                self.bad.join(", ")
             )
         }))
     }
@@ -254,19 +317,24 @@ impl From<CoreError> for OpenClError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::forms::Preset;
     use super::*;
 
     #[test]
     fn verdicts_read_back() {
-        let good = Verdict { forms: Forms { tile: false, ..Forms::ALL }, slices: 16, wrong: None };
+        let forms = Forms { tile: false, ..Forms::of(Preset::Fast, 16) };
+        let good = Verdict { forms, bad: vec!["linear_tile".into(), "sub-groups".into()], wrong: None };
         assert_eq!(Verdict::from_text(&good.to_text()), Some(good.clone()));
         let warning = good.judge("Mali").unwrap().unwrap();
-        assert!(warning.contains("'Mali' computes linear_tile wrongly"), "{warning}");
+        assert!(warning.contains("'Mali' computes linear_tile, sub-groups wrongly"), "{warning}");
+        let quiet = Verdict::trusted(forms);
+        assert_eq!(Verdict::from_text(&quiet.to_text()), Some(quiet.clone()));
+        assert_eq!(quiet.judge("Mali"), Ok(None));
         let wrong = Some(("rope".to_owned(), "error 2.0e-1".to_owned()));
-        let bad = Verdict { forms: Forms::PLAIN, slices: 1, wrong };
+        let bad = Verdict { forms: Forms::all(false, 1), bad: Vec::new(), wrong };
         assert_eq!(Verdict::from_text(&bad.to_text()), Some(bad.clone()));
         assert!(bad.judge("Mali").unwrap_err().to_string().contains("computes rope wrongly"));
-        for text in ["", "111", "11111\t3\t\t", "11111\tx\t\t", "111111\t1\t\t"] {
+        for text in ["", "111", "11111111 1 1", "11111111 1 1\t\t", "11111111 1 x\t\t\t"] {
             assert_eq!(Verdict::from_text(text), None, "{text}");
         }
     }

@@ -43,6 +43,8 @@ pub(super) struct PartKernels {
     pub plain: Option<Kernel>,
     pub row: Option<Kernel>,
     pub tile: Option<Kernel>,
+    pub dot: Option<Kernel>,
+    pub dot_tile: Option<Kernel>,
 }
 
 /// Arguments that [`Part::bind`] sets.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::args::{Args, BackendChoice};
 use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
-use crate::backend::opencl::{Device, OpenClBackend, OpenClOptions};
+use crate::backend::opencl::{Device, OpenClBackend, OpenClOptions, Preset};
 use crate::cli::{devices, provenance};
 use crate::core::Backend;
 use crate::oracle::{InputRounding, Operator, Perturbed, Subject, Tested};
@@ -58,18 +58,24 @@ fn cpu(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
     sets.into_iter().map(one).collect()
 }
 
-/// The device, once with the plain kernels and once with the fast ones; its self-test does not choose here, since it is
-/// these that are to be judged.
+/// The device, once with each set of kernels that it has what they need for; its self-test does not choose here, since it
+/// is these that are to be judged.
 fn opencl(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
-    let options = devices::options(args.device.as_deref(), None, None);
-    let plain = OpenClOptions { plain: true, ..options.clone() };
-    let fast = OpenClOptions { trust: true, ..options };
-    let one = |(name, options): (&str, _)| {
-        let backend = OpenClBackend::new(options)?;
+    let device = Device::choose(args.device.as_deref())?;
+    let all = [
+        ("plain", Preset::Plain, true),
+        ("fast", Preset::Fast, true),
+        ("sub-groups", Preset::SubGroups, device.subgroups),
+        ("int-dot", Preset::IntegerDot, device.has_dot_product()),
+    ];
+    let one = |(name, preset): (&str, _)| {
+        let options = devices::options(args.device.as_deref(), None, None);
+        let backend = OpenClBackend::new(OpenClOptions { preset: Some(preset), ..options })?;
         let device = backend.device().name.clone();
-        Ok(subject(backend, device, name.to_owned(), InputRounding::None, args.perturb))
+        let rounding = if backend.rounds_inputs() { InputRounding::Int8 } else { InputRounding::None };
+        Ok(subject(backend, device, name.to_owned(), rounding, args.perturb))
     };
-    [("plain", plain), ("fast", fast)].into_iter().map(one).collect()
+    all.into_iter().filter(|(.., there)| *there).map(|(name, preset, _)| one((name, preset))).collect()
 }
 
 /// A backend as it is, or with an operator made wrong.

@@ -1,0 +1,49 @@
+// Linear layers of the block formats by integer dot products (dot.cl), for a token or a few: work-groups as in
+// linear_row.cl.
+
+#define LANES (TILE / 4)
+
+#ifdef PERTURB_LINEAR_DOT
+#define PERTURBED 1.01f *
+#else
+#define PERTURBED
+#endif
+
+#define USE(q, j) dot += dots(q, xb[j]);
+
+#define ROW(FORMAT, HEADS)                                                                                         \
+    __kernel __attribute__((reqd_work_group_size(LANES, SLICES, 1))) void linear_dot_##FORMAT(WEIGHT,              \
+                                                                                              QUANTIZED_OPERANDS)  \
+    {                                                                                                              \
+        __local float4 sums[SLICES * LANES];                                                                       \
+        const uint lane = get_local_id(0);                                                                         \
+        const uint slice = get_local_id(1);                                                                        \
+        const uint tile = get_group_id(0);                                                                         \
+        const uint token = get_group_id(2);                                                                        \
+        BEGIN_quants(HEADS);                                                                                       \
+        float4 sum = 0.0f;                                                                                         \
+        for (uint b = slice; b < blocks; b += SLICES) {                                                            \
+            const ulong block = (ulong)token * blocks + b;                                                         \
+            __global const uint *xb = x + block * 8;                                                               \
+            const float2 s = xs[block];                                                                            \
+            HEADS_##FORMAT;                                                                                        \
+            int4 dot = 0;                                                                                          \
+            QUANTS_##FORMAT(USE) sum += SCALED_##FORMAT(dot, s);                                                   \
+        }                                                                                                          \
+        sums[slice * LANES + lane] = sum;                                                                          \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
+        for (uint distance = SLICES / 2; distance > 0; distance /= 2) {                                            \
+            if (slice < distance) {                                                                                \
+                sums[slice * LANES + lane] += sums[(slice + distance) * LANES + lane];                             \
+            }                                                                                                      \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
+        }                                                                                                          \
+        if (slice == 0) {                                                                                          \
+            const float4 total = PERTURBED sums[lane];                                                             \
+            put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);        \
+        }                                                                                                          \
+    }
+
+ROW(q8_0, 1)
+ROW(q4_0, 1)
+ROW(q4_1, 2)
