@@ -14,11 +14,14 @@ use crate::backend::cpu::CpuBackend;
 use crate::backend::opencl::{Device, DeviceCache, DeviceKind, OpenClBackend, OpenClOptions};
 use crate::bench::{Budget, Case, Operator, measure};
 use crate::core::{Backend, DType};
-use crate::engine::CachePlace;
+use crate::engine::{CachePlace, fits_device};
 use crate::models::ModelConfig;
 
 /// Names a kernel that is to compute wrongly: for tests of what should notice.
 const PERTURB: &str = "LLM_RS2_OPENCL_PERTURB";
+
+/// Takes the device for lost after so many kernels: for tests of what is left then.
+const LOSE_AFTER: &str = "LLM_RS2_OPENCL_LOSE_AFTER";
 
 /// `--list-devices`: one line a device on standard output.
 pub fn list() -> Result<ExitCode> {
@@ -39,6 +42,7 @@ pub fn options(device: Option<&str>, place: Option<&CachePlace>, model: Option<&
         device: device.map(str::to_owned),
         cache: DeviceCache::new(places),
         perturb: env::var(PERTURB).ok(),
+        lose_after: env::var(LOSE_AFTER).ok().and_then(|n| n.parse().ok()),
         ..OpenClOptions::default()
     }
 }
@@ -50,6 +54,12 @@ pub fn open(options: OpenClOptions) -> Result<OpenClBackend> {
         say(&format!("warning: {warning}"));
     }
     Ok(gpu)
+}
+
+/// Refuses a model whose weights are larger than the device's memory.
+pub fn check_memory(gpu: &OpenClBackend, config: &ModelConfig, format: DType) -> Result<()> {
+    let device = gpu.device();
+    fits_device(config, format, &device.name, device.memory).map_err(anyhow::Error::msg)
 }
 
 /// What `--backend auto` comes to, and why.
@@ -75,7 +85,8 @@ pub fn choose(options: OpenClOptions, cpu: CpuBackend, config: &ModelConfig, for
             Err(e) => return Choice::Cpu(Box::new(cpu), e.to_string()),
         }
     }
-    let gpu = match open(options) {
+    let opened = open(options).and_then(|gpu| check_memory(&gpu, config, format).map(|()| gpu));
+    let gpu = match opened {
         Ok(gpu) => gpu,
         Err(e) => return Choice::Cpu(Box::new(cpu), format!("{e:#}")),
     };

@@ -13,6 +13,8 @@ use crate::models::llama::NonFinite;
 pub struct Stream<W> {
     /// `None` where the text is not streamed (`--json`).
     out: Option<W>,
+    /// The text so far, where it is not streamed.
+    kept: String,
     prefill: Progress,
     error: Option<io::Error>,
     ends_with_newline: bool,
@@ -23,6 +25,7 @@ impl<W: Write> Stream<W> {
     pub fn new(out: Option<W>, quiet: bool) -> Self {
         Self {
             out,
+            kept: String::new(),
             prefill: Progress::new("Reading the prompt", quiet),
             error: None,
             ends_with_newline: false,
@@ -40,6 +43,11 @@ impl<W: Write> Stream<W> {
                 ControlFlow::Break(())
             }
         }
+    }
+
+    /// The text so far, where it is not streamed.
+    pub fn kept(&self) -> &str {
+        &self.kept
     }
 
     /// Ends the last line. A reader that has gone (a closed pipe) is no error: it has what it wanted.
@@ -67,6 +75,9 @@ impl<W: Write> Observer for Stream<W> {
     }
 
     fn text(&mut self, piece: &str) -> ControlFlow<()> {
+        if self.out.is_none() {
+            self.kept.push_str(piece);
+        }
         self.write(piece)
     }
 

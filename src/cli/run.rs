@@ -75,6 +75,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         BackendName::Cpu => job.run(cpu()?),
         BackendName::Opencl => {
             let gpu = devices::open(options())?;
+            devices::check_memory(&gpu, &job.files.config, job.settings.session.weight_dtype)?;
             job.monitor = Some(gpu.monitor());
             job.run(gpu)
         }
@@ -163,7 +164,10 @@ impl Job<'_> {
         }
         interrupt::generation_starts();
         let mut out = Watched::new(out, monitor.as_ref());
-        let outcome = session.generate(&request, &mut out)?;
+        let outcome = match session.generate(&request, &mut out) {
+            Ok(outcome) => outcome,
+            Err(error) => return Err(broken_off(out.stream, args.json, error.into())),
+        };
         let decode = out.decode();
         out.stream.finish().context("cannot write the text to standard output")?;
         let report = Report {
@@ -194,6 +198,20 @@ impl Job<'_> {
             ExitCode::SUCCESS
         })
     }
+}
+
+/// What is left of a text that an error has ended: what was made of it stays, as text or as an object.
+fn broken_off<W: Write>(stream: Stream<W>, json: bool, error: anyhow::Error) -> anyhow::Error {
+    if json {
+        let text =
+            serde_json::json!({ "text": stream.kept(), "finish": "error", "error": format!("{error:#}") });
+        let mut out = Stream::new(Some(stdout()), true);
+        let _ = out.write(&text.to_string());
+        let _ = out.finish();
+    }
+    // A text that cannot be written is not what went wrong first.
+    let _ = stream.finish();
+    error
 }
 
 /// Says why the text ended, where a person could not guess it.

@@ -21,4 +21,4 @@ pub use packing::{CachePlace, PackObserver, PackedWeights};
 pub use session::{Session, SessionOptions};
 pub use speculative::LookupStats;
 pub use stop::StopMatcher;
-pub use weight_format::{WeightDType, weight_bytes};
+pub use weight_format::{WeightDType, fits_device, weight_bytes};

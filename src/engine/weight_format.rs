@@ -66,7 +66,25 @@ pub fn weight_bytes(config: &ModelConfig, format: DType) -> u64 {
 
 /// A sentence if the weights cannot fit in memory, naming the smaller format that would.
 fn fits(config: &ModelConfig, format: DType, available: Option<u64>) -> Result<(), String> {
-    let (need, Some(have)) = (weight_bytes(config, format), available) else { return Ok(()) };
+    let only = |have: &str| format!("only {have} of memory is available");
+    available.map_or(Ok(()), |have| compare(config, format, have, &only))
+}
+
+/// The same for the memory of a device.
+///
+/// # Errors
+/// A sentence that names the device and the smaller format that would fit.
+pub fn fits_device(config: &ModelConfig, format: DType, device: &str, memory: u64) -> Result<(), String> {
+    compare(config, format, memory, &|have| format!("the device '{device}' has {have} of memory"))
+}
+
+fn compare(
+    config: &ModelConfig,
+    format: DType,
+    have: u64,
+    what_there_is: &dyn Fn(&str) -> String,
+) -> Result<(), String> {
+    let need = weight_bytes(config, format);
     if need <= have {
         return Ok(());
     }
@@ -75,11 +93,8 @@ fn fits(config: &ModelConfig, format: DType, available: Option<u64>) -> Result<(
         Some(d) => format!("--weight-dtype {d} takes {}", human_bytes(weight_bytes(config, d))),
         None => "use a smaller model, or free memory".to_owned(),
     };
-    Err(format!(
-        "the weights take {} as {format}, but only {} of memory is available; {way_on}",
-        human_bytes(need),
-        human_bytes(have)
-    ))
+    let there_is = what_there_is(&human_bytes(have));
+    Err(format!("the weights take {} as {format}, but {there_is}; {way_on}", human_bytes(need)))
 }
 
 #[cfg(test)]
@@ -126,5 +141,12 @@ mod tests {
         );
         assert!(fit(DType::Q4_0, 100_000_000).unwrap_err().ends_with("use a smaller model, or free memory"));
         assert_eq!(fits(&config(16), DType::F32, None), Ok(()));
+        let device = |format| fits_device(&config(16), format, "Mali-G57", 2_000_000_000);
+        assert_eq!(
+            device(DType::BF16).unwrap_err(),
+            "the weights take 2.47 GB as bf16, but the device 'Mali-G57' has 2.00 GB of memory; \
+             --weight-dtype q8_0 takes 1.31 GB"
+        );
+        assert_eq!(device(DType::Q8_0), Ok(()));
     }
 }

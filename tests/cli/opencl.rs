@@ -109,6 +109,37 @@ fn a_device_that_computes_wrongly_is_refused() {
 }
 
 #[test]
+fn what_was_told_before_a_device_is_lost_stays() {
+    if no_device("what_was_told_before_a_device_is_lost_stays") {
+        return;
+    }
+    let args = [&STORY[..], &["-b", "opencl", "--pack-cache", CACHE]].concat();
+    let (whole, _) = run(&args, &[]);
+    // The self-test is known by now; the model's prompt and some tokens take some hundred kernels.
+    let lost = |more: &[&str]| {
+        let mut command = raw();
+        command.args(&args).args(more).env("LLM_RS2_OPENCL_LOSE_AFTER", "600");
+        let output = command.output().expect("the program starts");
+        let [out, err] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).expect("UTF-8"));
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        let last = err.lines().last().unwrap_or_default();
+        for part in ["error: ", "CL_OUT_OF_RESOURCES", "the device gave up or was lost", "--backend cpu"] {
+            assert!(last.contains(part), "{err}");
+        }
+        out
+    };
+    let text = lost(&[]);
+    assert!(text.trim_end().len() > 10 && text.len() < whole.len(), "{text}");
+    assert!(whole.starts_with(text.trim_end()), "{text}");
+    let object: serde_json::Value = serde_json::from_str(&lost(&["--json"])).expect("a JSON object");
+    assert_eq!(
+        (object["text"].as_str(), &object["finish"]),
+        (Some(text.trim_end_matches('\n')), &"error".into())
+    );
+    assert!(object["error"].as_str().is_some_and(|e| e.contains("CL_OUT_OF_RESOURCES")), "{object}");
+}
+
+#[test]
 fn both_benchmarks_measure_a_device() {
     if no_device("both_benchmarks_measure_a_device") {
         return;
