@@ -17,6 +17,7 @@
 //! backend     cpu, opencl, reference
 //! format      files of weights, memory-mapped and checked
 //! quant       block layouts and their scalar truth
+//! host        what the system tells of this machine: cores, memory, temperatures
 //! core        DType, Shape, Tensor, Buffer, Backend, KvCache
 //! ```
 
@@ -28,6 +29,7 @@ pub mod core;
 pub mod engine;
 pub mod eval;
 pub mod format;
+pub mod host;
 pub mod kv;
 pub mod models;
 pub mod oracle;

@@ -7,9 +7,11 @@ use clap::{ArgAction, Parser, ValueEnum};
 
 use super::eviction::EvictionArgs;
 use super::kv::KvArgs;
-use crate::backend::cpu::{Isa, most_threads};
+use super::limits::{LimitArgs, wanted_threads};
+use crate::backend::cpu::Isa;
 use crate::core::DType;
 use crate::engine::{CachePlace, WeightDType};
+use crate::host::most_threads;
 
 pub(super) const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -61,8 +63,8 @@ pub struct Args {
     #[arg(long, help_heading = "Machine")]
     pub list_devices: bool,
 
-    /// Threads of the cpu backend [default: the number of fast cores]
-    #[arg(short, long, value_name = "N", value_parser = threads, help_heading = "Machine")]
+    /// Threads of the cpu backend; fewer where the process may use fewer cores [default: the number of fast cores]
+    #[arg(short, long, value_name = "N", value_parser = wanted_threads, help_heading = "Machine")]
     pub threads: Option<usize>,
 
     /// Instruction set of the cpu backend: scalar (slow), avx2, avxvnni, avx512, amx, neon,
@@ -79,6 +81,9 @@ pub struct Args {
     /// pass; faster where the text repeats the prompt or itself, and the same text in any case
     #[arg(long, value_name = "N", default_value = "0", value_parser = lookup, help_heading = "Machine")]
     pub lookup: usize,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 
     /// The text to continue, or with --chat the message to answer
     #[arg(short, long, value_name = "TEXT", conflicts_with = "prompt_file", help_heading = "Text")]

@@ -19,8 +19,9 @@ use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{ModelBench, Test};
 use crate::core::{Backend, DType, KvLayout};
-use crate::engine::{ModelFiles, WeightDType, available_bytes, human_bytes};
+use crate::engine::{ModelFiles, WeightDType};
 use crate::format::TensorSource;
+use crate::host::{available_bytes, human_bytes};
 use crate::models::llama::{Llama, parameter_count};
 use crate::models::{ModelConfig, RandomWeights};
 

@@ -14,7 +14,7 @@ use crate::backend::cpu::CpuBackend;
 use crate::backend::opencl::{Device, DeviceCache, DeviceKind, OpenClBackend, OpenClOptions};
 use crate::bench::{Budget, Case, Operator, measure};
 use crate::core::{Backend, DType};
-use crate::engine::{CachePlace, fits_device};
+use crate::engine::{CachePlace, Holding, fits_device};
 use crate::models::ModelConfig;
 
 /// Names a kernel that is to compute wrongly: for tests of what should notice.
@@ -60,6 +60,11 @@ pub fn open(options: OpenClOptions) -> Result<OpenClBackend> {
 pub fn check_memory(gpu: &OpenClBackend, config: &ModelConfig, format: DType) -> Result<()> {
     let device = gpu.device();
     fits_device(config, format, &device.name, device.memory).map_err(anyhow::Error::msg)
+}
+
+/// Where a device holds weights.
+pub fn holding(gpu: &OpenClBackend) -> Holding {
+    if gpu.device().unified { Holding::Copied } else { Holding::OnDevice }
 }
 
 /// What `--backend auto` comes to, and why.

@@ -15,6 +15,7 @@ use clap::Parser;
 use self::args::Args;
 use self::report::Report;
 use super::args::BackendName;
+use super::limits::granted_threads;
 use super::notice::say;
 use super::output::Stream;
 use super::progress::Progress;
@@ -23,8 +24,9 @@ use super::{devices, interrupt};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::core::Backend;
-use crate::engine::{ModelFiles, Session, SessionOptions, available_bytes, human_bytes};
+use crate::engine::{ModelFiles, Session, SessionOptions};
 use crate::eval::{LogitDump, Sequence, Wanted, Windows, evaluate};
+use crate::host::{available_bytes, human_bytes};
 
 /// Tokens of a window unless the model was trained for fewer: as in llama.cpp.
 const WINDOW: usize = 512;
@@ -52,7 +54,9 @@ fn run(args: &Args) -> Result<()> {
     let windows = windows(args, &files, &sequence)?;
     let job = Job { args, files, sequence, windows, other };
     match args.backend {
-        BackendName::Cpu => job.run(CpuBackend::new(CpuOptions { threads: args.threads, isa: args.isa })?),
+        BackendName::Cpu => {
+            job.run(CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa })?)
+        }
         BackendName::Opencl => {
             let model = args.model_path.as_deref();
             job.run(devices::open(devices::options(args.device.as_deref(), None, model))?)

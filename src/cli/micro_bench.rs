@@ -17,10 +17,11 @@ use super::output::Stream;
 use super::progress::Progress;
 use super::run::exit_code;
 use super::{devices, interrupt, provenance};
-use crate::backend::cpu::{CpuBackend, CpuOptions, most_threads};
+use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{Budget, Case, Limits, Operator, last_level_cache, measure};
 use crate::core::Backend;
+use crate::host::most_threads;
 
 /// Time for measuring what the machine can do.
 const LIMITS_TIME: Duration = Duration::from_secs(2);

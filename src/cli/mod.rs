@@ -7,6 +7,7 @@ mod eval_model;
 mod eviction;
 mod interrupt;
 mod kv;
+mod limits;
 mod micro_bench;
 mod notice;
 mod output;
@@ -19,6 +20,7 @@ mod report;
 mod run;
 mod settings;
 mod test_backend;
+mod throttle;
 
 pub use bench_model::bench_model;
 pub use eval_model::eval_model;

@@ -2,10 +2,12 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::interrupt;
 use super::notice::say;
 use super::progress::Progress;
+use super::throttle::{Throttle, ThrottleStats};
 use crate::engine::Observer;
 use crate::models::llama::NonFinite;
 
@@ -18,6 +20,7 @@ pub struct Stream<W> {
     prefill: Progress,
     error: Option<io::Error>,
     ends_with_newline: bool,
+    throttle: Option<Throttle>,
 }
 
 impl<W: Write> Stream<W> {
@@ -29,7 +32,18 @@ impl<W: Write> Stream<W> {
             prefill: Progress::new("Reading the prompt", quiet),
             error: None,
             ends_with_newline: false,
+            throttle: None,
         }
+    }
+
+    /// Rests where `throttle` says so.
+    pub fn throttled(self, throttle: Option<Throttle>) -> Self {
+        Self { throttle, ..self }
+    }
+
+    /// What was done about heat; `None` if nobody looks.
+    pub fn throttle_stats(&self) -> Option<ThrottleStats> {
+        self.throttle.as_ref().map(Throttle::stats)
     }
 
     /// Writes `piece` at once.
@@ -90,6 +104,12 @@ impl<W: Write> Observer for Stream<W> {
             "warning: the text is now longer than the {trained} tokens that the model was trained for; expect nonsense \
              from here on"
         ));
+    }
+
+    fn rest(&mut self, busy: Duration) {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.rest(busy);
+        }
     }
 
     fn cancelled(&self) -> bool {

@@ -9,7 +9,8 @@ use anyhow::Result;
 use super::args::Args;
 use super::notice::say;
 use super::progress::Progress;
-use crate::engine::{CachePlace, LoadOptions, ModelFiles, PackObserver, available_bytes, human_bytes};
+use crate::engine::{CachePlace, LoadOptions, ModelFiles, PackObserver};
+use crate::host::{available_bytes, human_bytes};
 
 /// Shows how far packing has come.
 struct Shown {

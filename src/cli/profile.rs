@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -49,6 +50,10 @@ impl<W: Write> Observer for Watched<'_, W> {
 
     fn beyond_training(&mut self, trained: usize) {
         self.stream.beyond_training(trained);
+    }
+
+    fn rest(&mut self, busy: Duration) {
+        self.stream.rest(busy);
     }
 
     fn cancelled(&self) -> bool {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
-use crate::engine::{Outcome, human_bytes, peak_resident_bytes};
+use super::throttle::ThrottleStats;
+use crate::engine::{Footprint, Outcome};
+use crate::host::{human_bytes, peak_resident_bytes};
 
 /// What is known of a run when it is over.
 pub struct Report<'a> {
@@ -23,6 +25,10 @@ pub struct Report<'a> {
     pub packed: Option<&'a str>,
     /// Bytes of keys and values.
     pub cache_bytes: usize,
+    /// What the estimate said before it was loaded.
+    pub footprint: Footprint,
+    /// What was done about heat, if somebody looked.
+    pub throttle: Option<ThrottleStats>,
     /// The text and its timings.
     pub outcome: &'a Outcome,
 }
@@ -70,6 +76,7 @@ impl Report<'_> {
         if let Some(bytes) = peak_resident_bytes() {
             parts.push(format!("peak memory {}", human_bytes(bytes)));
         }
+        parts.extend(self.throttle.and_then(|t| t.part()));
         parts.push(format!("seed {}", self.settings.sampling.seed));
         parts.join(" | ")
     }
@@ -108,7 +115,10 @@ impl Report<'_> {
                 "weights_mapped_from": self.packed,
                 "kv_cache_bytes": self.cache_bytes,
                 "peak_resident_bytes": peak_resident_bytes(),
+                "estimated_bytes": self.footprint.resident(),
+                "estimated_own_bytes": self.footprint.own(),
             },
+            "throttle": self.throttle.map(|t| t.json()),
             "settings": {
                 "model": self.model,
                 "backend": self.backend,

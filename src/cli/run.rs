@@ -9,19 +9,22 @@ use clap::Parser;
 
 use super::args::{Args, BackendName};
 use super::devices::Choice;
+use super::limits::granted_threads;
 use super::notice::say;
 use super::output::Stream;
 use super::profile::Watched;
 use super::progress::Progress;
 use super::report::Report;
 use super::settings::Settings;
+use super::throttle::Throttle;
 use super::{devices, interrupt, packing, profile, prompt};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::opencl::{Monitor, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::Message;
 use crate::core::Backend;
-use crate::engine::{Finish, ModelFiles, Request, Session, human_bytes};
+use crate::engine::{Finish, Holding, ModelFiles, Request, Session, TextLength};
+use crate::host::human_bytes;
 
 /// Runs the program on the process's arguments.
 pub fn generate() -> ExitCode {
@@ -64,20 +67,22 @@ fn run(args: &Args) -> Result<ExitCode> {
         say(&format!("warning: {warning}"));
     }
     let prompt = encode(args, &files, &text)?;
-    let mut job = Job { args, settings, files, prompt, text, start, monitor: None };
-    let cpu = || CpuBackend::new(CpuOptions { threads: args.threads, isa: args.isa });
+    let throttle = args.limits.throttle()?;
+    let mut job = Job { args, settings, files, prompt, text, start, throttle, monitor: None };
+    let cpu = || CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
     let options = || {
         let place = args.pack.pack_cache.as_ref();
         let options = devices::options(args.device.as_deref(), place, args.model_path.as_deref());
         OpenClOptions { profile: args.profile, ..options }
     };
     match args.backend {
-        BackendName::Cpu => job.run(cpu()?),
+        BackendName::Cpu => job.run(cpu()?, Holding::InPlace),
         BackendName::Opencl => {
             let gpu = devices::open(options())?;
             devices::check_memory(&gpu, &job.files.config, job.settings.session.weight_dtype)?;
             job.monitor = Some(gpu.monitor());
-            job.run(gpu)
+            let holding = devices::holding(&gpu);
+            job.run(gpu, holding)
         }
         BackendName::Auto => {
             let (config, format) = (&job.files.config, job.settings.session.weight_dtype);
@@ -90,16 +95,17 @@ fn run(args: &Args) -> Result<ExitCode> {
             match choice {
                 Choice::Cpu(cpu, why) => {
                     tell("cpu", &why);
-                    job.run(*cpu)
+                    job.run(*cpu, Holding::InPlace)
                 }
                 Choice::OpenCl(gpu, why) => {
                     tell("opencl", &why);
                     job.monitor = Some(gpu.monitor());
-                    job.run(*gpu)
+                    let holding = devices::holding(&gpu);
+                    job.run(*gpu, holding)
                 }
             }
         }
-        BackendName::Reference => job.run(ReferenceBackend),
+        BackendName::Reference => job.run(ReferenceBackend, Holding::AsF32),
     }
 }
 
@@ -123,13 +129,17 @@ struct Job<'a> {
     prompt: Vec<u32>,
     text: String,
     start: Instant,
+    throttle: Option<Throttle>,
     /// Looks at the device, if there is one.
     monitor: Option<Monitor>,
 }
 
 impl Job<'_> {
-    fn run<B: Backend>(self, backend: B) -> Result<ExitCode> {
-        let Self { args, settings, files, prompt, text, start, monitor } = self;
+    fn run<B: Backend>(self, backend: B, holding: Holding) -> Result<ExitCode> {
+        let Self { args, settings, files, prompt, text, start, throttle, monitor } = self;
+        let length = TextLength { prompt: prompt.len(), generated: args.num_tokens };
+        let footprint = args.limits.check_memory(&files, &settings.session, holding, length)?;
+        args.limits.lock(&files, &settings.session, holding, args.quiet)?;
         let model = files.origin.clone();
         let packed = files.packed.as_ref().map(|p| p.path.display().to_string());
         let described = backend.describe();
@@ -154,7 +164,7 @@ impl Job<'_> {
             stop: args.stop.clone(),
             ignore_eos: args.ignore_eos,
         };
-        let mut out = Stream::new((!args.json).then(stdout), args.quiet);
+        let mut out = Stream::new((!args.json).then(stdout), args.quiet).throttled(throttle);
         if args.echo {
             let _ = out.write(&text);
         } else if !args.quiet && !args.chat && !args.json && stdout().is_terminal() && stderr().is_terminal()
@@ -169,6 +179,7 @@ impl Job<'_> {
             Err(error) => return Err(broken_off(out.stream, args.json, error.into())),
         };
         let decode = out.decode();
+        let throttle = out.stream.throttle_stats();
         out.stream.finish().context("cannot write the text to standard output")?;
         let report = Report {
             model: &model,
@@ -178,6 +189,8 @@ impl Job<'_> {
             weight_bytes,
             packed: packed.as_deref(),
             cache_bytes: session.cache_bytes(),
+            footprint,
+            throttle,
             outcome: &outcome,
         };
         if args.json {

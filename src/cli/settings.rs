@@ -6,7 +6,8 @@ use std::hash::{BuildHasher, RandomState};
 use anyhow::{Context, Result};
 
 use super::args::{Args, Seed};
-use crate::engine::{ModelFiles, SessionOptions, available_bytes};
+use crate::engine::{ModelFiles, SessionOptions};
+use crate::host::available_bytes;
 use crate::models::GenerationConfig;
 use crate::sampling::SamplingParams;
 
@@ -31,10 +32,10 @@ impl Settings {
     /// Settles what is left open by `args` for this model and this machine.
     ///
     /// # Errors
-    /// Values out of range, weights that do not fit in memory.
+    /// Values out of range, another format than a packed file holds.
     pub fn new(args: &Args, files: &ModelFiles) -> Result<Self> {
         let config = &files.config;
-        let weight_dtype = files.settle(args.weight_dtype, available_bytes())?;
+        let weight_dtype = files.format(args.weight_dtype, available_bytes())?;
         let trained = config.max_position_embeddings;
         let max_seq_len = args.max_seq_len.unwrap_or(MAX_SEQ_LEN.min(trained));
         let mut warnings = Vec::new();

@@ -17,9 +17,30 @@ pub struct KvCache<B> {
     max_len: usize,
 }
 
+const GROWTH: usize = 256;
+
+/// The most slots by which the cache grows at a time.
+const STEP: usize = 4096;
+
+/// The capacity that a cache of `capacity` slots grows to when it needs `need` of them, of at most `max_len`.
+fn grown_capacity(capacity: usize, need: usize, max_len: usize) -> usize {
+    let doubled = capacity.saturating_mul(2).min(capacity.saturating_add(STEP));
+    let wanted = need.max(doubled);
+    wanted.checked_next_multiple_of(GROWTH).unwrap_or(wanted).min(max_len)
+}
+
+/// The capacity that a cache had before it last grew, if it has come to hold `slots` one by one.
+pub fn capacity_before(slots: usize) -> usize {
+    match slots.saturating_sub(1) {
+        last if last >= STEP => last / STEP * STEP,
+        last if last >= GROWTH => GROWTH << (last / GROWTH).ilog2(),
+        _ => 0,
+    }
+}
+
 impl<B: Buffer> KvCache<B> {
     /// Slots that are taken at first, and the step in which the cache grows until doubling takes over.
-    pub const GROWTH: usize = 256;
+    pub const GROWTH: usize = GROWTH;
 
     /// An empty cache that may grow up to `max_len` tokens. Memory is taken as it is needed.
     ///
@@ -52,11 +73,7 @@ impl<B: Buffer> KvCache<B> {
         if need <= self.layout.capacity {
             return Ok(());
         }
-        let doubled = self.layout.capacity.saturating_mul(2);
-        let capacity = need
-            .max(doubled.min(self.layout.capacity + 4096))
-            .next_multiple_of(Self::GROWTH)
-            .min(self.max_len);
+        let capacity = grown_capacity(self.layout.capacity, need, self.max_len);
         let keep = 0..self.len;
         self.repack(backend, std::slice::from_ref(&keep), capacity)
     }
@@ -254,5 +271,24 @@ impl<B: Buffer> KvCache<B> {
     /// Memory taken, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.layers.iter().map(|l| l.k.size_bytes() + l.v.size_bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_capacity_before_is_the_one_that_growing_came_from() {
+        let mut capacity = 0;
+        let mut before = 0;
+        for slots in 0..20_000 {
+            if slots > capacity {
+                before = capacity;
+                capacity = grown_capacity(capacity, slots, usize::MAX);
+            }
+            assert_eq!(capacity_before(slots), before, "{slots}");
+        }
+        assert!(capacity_before(usize::MAX) > usize::MAX - 2 * STEP);
     }
 }

@@ -19,7 +19,7 @@ pub use backend::{Backend, LinearPart, PreparedWeight};
 pub use buffer::Buffer;
 pub use dtype::{BLOCK_LEN, DType, UnknownDType};
 pub use error::{CoreError, Result};
-pub use kv_cache::KvCache;
+pub use kv_cache::{KvCache, capacity_before};
 pub use kv_layout::{KvLayer, KvLayout, KvTypes};
 pub use largest::Largest;
 pub use order::{Order, TILE_BLOCKS, TILE_ROWS};

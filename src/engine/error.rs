@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::chat::ChatError;
 use crate::core::{CoreError, DType};
 use crate::format::FormatError;
+use crate::host::LockError;
 use crate::models::ConfigError;
 use crate::models::ModelError;
 use crate::sampling::SamplingError;
@@ -73,6 +74,9 @@ pub enum EngineError {
         /// The one asked for.
         asked: DType,
     },
+    /// Weights that cannot be kept in memory.
+    #[error("the weights: {0}")]
+    Lock(#[from] LockError),
     /// Weights that no memory is there for.
     #[error("{0}")]
     TooLarge(String),

@@ -45,6 +45,10 @@ pub trait Observer {
     /// that evicts lets it. Told once.
     fn beyond_training(&mut self, _trained: usize) {}
 
+    /// The model has computed for `busy` since the last such call, and will go on when this returns: the moment to let
+    /// the machine rest. Told behind every chunk of the prompt and every token.
+    fn rest(&mut self, _busy: Duration) {}
+
     /// Whether to stop now. Asked before every chunk of the prompt and every token.
     fn cancelled(&self) -> bool;
 }
@@ -196,6 +200,7 @@ impl<B: Backend> Session<B> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// What an observer is told behind every pass.
     fn report(&mut self, run: &mut Run, observer: &mut dyn Observer) {
         let trained = self.model.config().max_position_embeddings;
         if self.evictor.is_some() && self.cache.position() > trained && !run.beyond_training {
@@ -205,6 +210,8 @@ impl<B: Backend> Session<B> {
         if let Some(found) = self.workspace.non_finite() {
             observer.non_finite(&found);
         }
+        observer.rest(run.rested.elapsed());
+        run.rested = Instant::now();
     }
 
     fn decode_loop(
@@ -299,6 +306,8 @@ struct Run {
     text: String,
     timings: Timings,
     first: Option<Instant>,
+    /// When [`Observer::rest`] came back.
+    rested: Instant,
     steps: usize,
     lookup: Lookup,
     /// [`Observer::beyond_training`] was told.
@@ -320,6 +329,7 @@ impl Run {
             text: String::new(),
             timings: Timings::default(),
             first: None,
+            rested: Instant::now(),
             steps: 0,
             lookup: Lookup::new(lookup, &request.prompt),
             beyond_training: false,

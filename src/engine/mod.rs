@@ -3,8 +3,8 @@
 //! Knows no terminal and no file but a model's.
 
 mod error;
+mod footprint;
 mod generate;
-mod memory;
 mod model_files;
 mod packing;
 mod session;
@@ -14,8 +14,8 @@ mod stop;
 mod weight_format;
 
 pub use error::EngineError;
+pub use footprint::{Fit, Footprint, Holding, TextLength};
 pub use generate::{Finish, Observer, Outcome, Request, Timings};
-pub use memory::{available_bytes, human_bytes, peak_resident_bytes};
 pub use model_files::{LoadOptions, ModelFiles};
 pub use packing::{CachePlace, PackObserver, PackedWeights};
 pub use session::{Session, SessionOptions};

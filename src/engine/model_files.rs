@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::memory::available_bytes;
 use super::packing::{self, CachePlace, Cached, PackObserver, PackedWeights};
 use super::small_files::{Described, SmallFiles};
-use super::{EngineError, WeightDType};
+use super::{EngineError, Holding, WeightDType};
 use crate::chat::{ChatTemplate, Message};
-use crate::core::{DType, HostBytes};
+use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, TensorSource};
+use crate::host::{available_bytes, lock};
+use crate::models::llama::{find_tensor, tensor_specs};
 use crate::models::{GenerationConfig, ModelConfig};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
@@ -132,7 +133,7 @@ impl ModelFiles {
     /// As [`Self::open`]; what takes long is taken from a cache, or put there for the next time.
     ///
     /// # Errors
-    /// As [`Self::open`], and weights that do not fit in memory. A cache that does not work is no error.
+    /// As [`Self::open`]. A cache that does not work is no error.
     pub fn load(
         path: &Path,
         options: &LoadOptions,
@@ -156,8 +157,7 @@ impl ModelFiles {
             Cached::Nothing
         } else {
             let stored = stored_type(&checkpoint)?;
-            let settled = options.weight_dtype.settle(&config, stored, options.available);
-            let format = settled.map_err(EngineError::TooLarge)?;
+            let format = options.weight_dtype.choose(&config, stored, options.available);
             packing::look_up(&options.cache, &checkpoint, &config, format, options.verify, observer)
         };
         if let Cached::Found(file) = cached {
@@ -263,13 +263,40 @@ impl ModelFiles {
         })
     }
 
+    /// As [`Self::format`], refused where the weights, all of them converted, do not fit in memory.
+    ///
+    /// # Errors
+    /// As [`Self::format`]; weights that do not fit in memory.
+    pub fn settle(&self, wanted: WeightDType, available: Option<u64>) -> Result<DType, EngineError> {
+        if self.packed.is_none() {
+            return wanted.settle(&self.config, self.stored, available).map_err(EngineError::TooLarge);
+        }
+        self.format(wanted, available)
+    }
+
+    /// Keeps the weights that a backend will use where they are mapped, as `format`, in memory, and gives their bytes.
+    ///
+    /// # Errors
+    /// A tensor that is missing, or more than the system allows.
+    pub fn lock_weights(&self, format: DType, holding: Holding) -> Result<u64, EngineError> {
+        let mut tensors = Vec::new();
+        for spec in tensor_specs(&self.config) {
+            let tensor = find_tensor(self.tensors.as_ref(), &spec.name, spec.shape)?;
+            let format = if spec.matrix { format } else { DType::F32 };
+            if holding.uses_in_place(&tensor, format) {
+                tensors.push(tensor);
+            }
+        }
+        Ok(lock(&tensors.iter().map(HostTensor::bytes).collect::<Vec<_>>())?)
+    }
+
     /// The format of the weights: what a packed file holds, else what `wanted` says for this model.
     ///
     /// # Errors
-    /// Another format than the packed file's; weights that do not fit in memory.
-    pub fn settle(&self, wanted: WeightDType, available: Option<u64>) -> Result<DType, EngineError> {
+    /// Another format than the packed file's.
+    pub fn format(&self, wanted: WeightDType, available: Option<u64>) -> Result<DType, EngineError> {
         match (&self.packed, wanted) {
-            (None, _) => wanted.settle(&self.config, self.stored, available).map_err(EngineError::TooLarge),
+            (None, _) => Ok(wanted.choose(&self.config, self.stored, available)),
             (Some(PackedWeights { path, format }), WeightDType::Fixed(asked)) if asked != *format => {
                 Err(EngineError::OtherWeights { path: path.clone(), holds: *format, asked })
             }

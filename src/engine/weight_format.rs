@@ -1,7 +1,7 @@
 //! Which format the weights are computed in.
 
-use super::memory::human_bytes;
 use crate::core::DType;
+use crate::host::human_bytes;
 use crate::models::ModelConfig;
 use crate::models::llama::parameter_count;
 

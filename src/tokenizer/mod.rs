@@ -189,6 +189,11 @@ impl Tokenizer {
         self.inner.vocab_size()
     }
 
+    /// Whether its tokens are looked up in a file where it is mapped, so that they take no memory beside that.
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.inner, Inner::Flat(_))
+    }
+
     /// The largest id, which the model's embedding must have a row for; `None` for an empty vocabulary. Walks
     /// the whole vocabulary, except in the flat form.
     pub fn max_id(&self) -> Option<u32> {

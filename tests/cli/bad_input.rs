@@ -170,15 +170,11 @@ fn settings_out_of_range() {
 #[test]
 fn threads_and_instruction_sets_that_are_not_there() {
     let model = tiny().to_str().unwrap();
-    let cores = std::thread::available_parallelism().unwrap().get();
     let refuses = |rest: &[&str], code, parts: &[&str]| {
         refuses(&[&["-m", model, "-p", "t1"], rest].concat(), code, parts);
     };
-    refuses(&["--threads", "0"], 2, &["--threads", "0 threads", &format!("{cores} core")]);
-    for more in [cores + 1, 1_000_000] {
-        let more = more.to_string();
-        refuses(&["--threads", &more], 2, &[&format!("{more} threads are more than the {cores} core")]);
-    }
+    refuses(&["--threads", "0"], 2, &["--threads", "0 threads"]);
+    refuses(&["--threads", "1000000"], 2, &["--threads", "from 1 to 1024"]);
     refuses(&["--threads", "two"], 2, &["--threads", "two"]);
     refuses(&["--isa", "mmx"], 2, &["--isa", "mmx", "no such instruction set", "scalar, avx2"]);
     let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };

@@ -5,6 +5,7 @@ mod bench;
 mod eval;
 mod eviction;
 mod interrupts;
+mod limits;
 mod models;
 mod opencl;
 mod oracle;

@@ -6,7 +6,6 @@
 //!
 //! One caller at a time computes; others wait for it.
 
-mod affinity;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod attention;
@@ -22,7 +21,6 @@ mod pieces;
 mod pool;
 #[cfg(test)]
 mod tests;
-mod topology;
 mod weight;
 
 use std::ops::Range;
@@ -31,21 +29,20 @@ use std::thread::{self, ThreadId};
 
 pub use buffer::CpuBuffer;
 pub use isa::Isa;
-pub use topology::most_threads;
 pub use weight::CpuWeight;
 
 use crate::core::{Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
+use crate::host::{Machine, affinity};
 use buffer::AlignedBytes;
 use input::Input;
 use kernels::Kernels;
 use pool::{JobPanicked, Pool};
-use topology::Machine;
 
 /// Elements from which on an element-wise operation is worth more than one thread.
 const PARALLEL_FROM: usize = 1 << 15;
 
 /// The most threads that may be asked for.
-const MAX_THREADS: usize = 1024;
+pub const MAX_THREADS: usize = 1024;
 
 /// How to make a [`CpuBackend`].
 #[derive(Clone, Copy, Debug, Default)]

@@ -315,7 +315,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn workers_stay_on_the_cores_of_the_thread_that_made_them() {
-        use crate::backend::cpu::affinity;
+        use crate::host::affinity;
         let last = affinity::get().pop().unwrap();
         let here = thread::spawn(move || {
             assert!(affinity::set(&[last]));

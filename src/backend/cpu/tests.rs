@@ -457,7 +457,7 @@ fn strange_numbers_neither_hang_nor_panic_and_show_in_the_result() {
 fn fast_cores_are_kept_until_the_backend_goes() {
     let all = affinity::get();
     let last = all[all.len() - 1];
-    let phone = |fast: usize| topology::Machine::of(all.clone(), vec![fast]);
+    let phone = |fast: usize| Machine { allowed: all.clone(), fast: vec![fast], default_threads: 1 };
     let bound = bind(&phone(last), 1);
     if all.len() == 1 {
         assert!(bound.is_none(), "there is no choice");

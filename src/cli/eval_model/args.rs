@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::backend::cpu::Isa;
-use crate::cli::args::{BackendName, STYLES, at_least_one, isa, threads, weight_dtype};
+use crate::cli::args::{BackendName, STYLES, at_least_one, isa, weight_dtype};
 use crate::cli::kv::KvArgs;
+use crate::cli::limits::wanted_threads;
 use crate::engine::WeightDType;
 use crate::eval::MOST_TOP;
 
@@ -70,8 +71,8 @@ pub struct Args {
     #[arg(long, value_name = "N|NAME", help_heading = "Machine")]
     pub device: Option<String>,
 
-    /// Threads of the cpu backend [default: the number of fast cores]
-    #[arg(short, long, value_name = "N", value_parser = threads, help_heading = "Machine")]
+    /// Threads of the cpu backend; fewer where the process may use fewer cores [default: the number of fast cores]
+    #[arg(short, long, value_name = "N", value_parser = wanted_threads, help_heading = "Machine")]
     pub threads: Option<usize>,
 
     /// Instruction set of the cpu backend [default: the best that this CPU has]

@@ -4,18 +4,25 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::affinity;
+use super::{affinity, read_number, read_text};
 
 /// A core counts as fast from this share of the fastest core's clock on, in percent: big and prime cores of
 /// a phone, not its little ones.
-const FAST_PERCENT: u64 = 80;
+const FAST_CLOCK: u64 = 80;
+
+/// The same of its capacity, which is clock times work in a cycle. Little cores have a third of a prime core's or less
+/// also where their clock is nearly the same; older big cores beside a prime one have half.
+const FAST_CAPACITY: u64 = 45;
+
+/// Where Linux and Android describe the CPUs.
+const ROOT: &str = "/sys/devices/system/cpu";
 
 /// What the machine offers to the calling thread, and to those that it starts.
-pub(super) struct Machine {
+pub struct Machine {
     /// Logical CPUs that they may run on; empty if the system does not say.
-    allowed: Vec<usize>,
+    pub allowed: Vec<usize>,
     /// Those of them on fast cores.
-    fast: Vec<usize>,
+    pub fast: Vec<usize>,
     /// Threads to use unless told otherwise: one for each fast physical core.
     pub default_threads: usize,
 }
@@ -25,15 +32,8 @@ impl Machine {
     pub fn this() -> Self {
         let most = most_threads();
         let allowed = affinity::get();
-        let (cores, fast) = fast_cores(Path::new("/sys/devices/system/cpu"), &allowed)
-            .unwrap_or_else(|| (most, allowed.clone()));
+        let (cores, fast) = fast_cores(Path::new(ROOT), &allowed).unwrap_or_else(|| (most, allowed.clone()));
         Self { allowed, fast, default_threads: cores.clamp(1, most) }
-    }
-
-    /// One with these CPUs and these fast ones among them.
-    #[cfg(test)]
-    pub fn of(allowed: Vec<usize>, fast: Vec<usize>) -> Self {
-        Self { default_threads: fast.len(), allowed, fast }
     }
 
     /// The CPUs that so many threads belong on: the fast ones if these are enough, else all. Empty if it is not
@@ -54,36 +54,80 @@ pub fn most_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The number of fast physical cores among `allowed` and their logical CPUs, as the tree under `root`
-/// (`/sys/devices/system/cpu`) tells them; `None` if it tells nothing about one of them.
-fn fast_cores(root: &Path, allowed: &[usize]) -> Option<(usize, Vec<usize>)> {
-    // One logical CPU stands for its core: the lowest-numbered of its allowed siblings.
-    let cores: BTreeSet<usize> = allowed.iter().map(|&cpu| representative(root, cpu, allowed)).collect();
-    for file in ["cpufreq/cpuinfo_max_freq", "cpu_capacity"] {
-        let speeds: Option<Vec<u64>> =
-            cores.iter().map(|cpu| read_number(&root.join(format!("cpu{cpu}")).join(file))).collect();
-        if let Some(speeds) = speeds {
-            let max = speeds.iter().copied().max()?;
-            let is_fast = |speed: u64| speed.saturating_mul(100) >= max.saturating_mul(FAST_PERCENT);
-            let fast: BTreeSet<usize> =
-                cores.iter().zip(speeds).filter(|&(_, speed)| is_fast(speed)).map(|(&cpu, _)| cpu).collect();
-            let on_fast = |cpu: &usize| fast.contains(&representative(root, *cpu, allowed));
-            return Some((fast.len(), allowed.iter().copied().filter(on_fast).collect()));
+/// CPUs that the system describes alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Their numbers.
+    pub cpus: Vec<usize>,
+    /// The highest clock.
+    pub max_khz: Option<u64>,
+    /// How much they get done beside the machine's best core, which has 1024.
+    pub capacity: Option<u64>,
+    /// What they are: arm64's identification register, of which the bits that name maker and kind of core are kept.
+    pub midr: Option<u32>,
+}
+
+/// All CPUs of this machine, whether this process may use them or not, in clusters.
+pub fn clusters() -> Vec<Cluster> {
+    clusters_in(Path::new(ROOT))
+}
+
+fn clusters_in(root: &Path) -> Vec<Cluster> {
+    let present = read_text(&root.join("present")).and_then(|text| parse_cpu_list(&text));
+    let mut clusters: Vec<Cluster> = Vec::new();
+    for cpu in present.unwrap_or_default() {
+        let dir = root.join(format!("cpu{cpu}"));
+        // 0 is what a driver gives that does not know.
+        let number = |file: &str| read_number(&dir.join(file)).filter(|&n| n > 0);
+        let midr = read_text(&dir.join("regs/identification/midr_el1"));
+        let midr = midr.and_then(|text| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok());
+        let one = Cluster {
+            cpus: vec![cpu],
+            max_khz: number("cpufreq/cpuinfo_max_freq"),
+            capacity: number("cpu_capacity"),
+            // Variant and revision do not matter, and the low 32 bits are all that is defined.
+            midr: midr.map(|m| m as u32 & 0xff00_fff0),
+        };
+        match clusters.iter_mut().find(|c| **c == Cluster { cpus: c.cpus.clone(), ..one.clone() }) {
+            Some(cluster) => cluster.cpus.push(cpu),
+            None => clusters.push(one),
         }
     }
+    clusters
+}
+
+/// The number of fast physical cores among `allowed` and their logical CPUs, as the tree under `root`
+/// ([`ROOT`]) tells them; `None` if it tells nothing about one of them.
+fn fast_cores(root: &Path, allowed: &[usize]) -> Option<(usize, Vec<usize>)> {
+    // One logical CPU stands for its core: the lowest-numbered of its allowed siblings.
+    let mut fast: BTreeSet<usize> = allowed.iter().map(|&cpu| representative(root, cpu, allowed)).collect();
+    let known = root.join(format!("cpu{}", fast.first()?)).is_dir();
+    let all = fast.clone();
+    let mut told = false;
+    for (file, percent) in [("cpufreq/cpuinfo_max_freq", FAST_CLOCK), ("cpu_capacity", FAST_CAPACITY)] {
+        let speed = |cpu: &usize| read_number(&root.join(format!("cpu{cpu}")).join(file));
+        let Some(speeds) = all.iter().map(speed).collect::<Option<Vec<u64>>>() else { continue };
+        let max = speeds.iter().copied().max()?;
+        for (cpu, speed) in all.iter().zip(speeds) {
+            if speed.saturating_mul(100) < max.saturating_mul(percent) {
+                fast.remove(cpu);
+            }
+        }
+        told = true;
+    }
+    if fast.is_empty() {
+        // Clock and capacity contradict each other: then neither is worth anything.
+        fast = all;
+    }
+    let on_fast = |cpu: &usize| fast.contains(&representative(root, *cpu, allowed));
     // A machine that tells no speeds (most virtual ones) has cores of one kind.
-    let known = root.join(format!("cpu{}", cores.first()?)).is_dir();
-    known.then(|| (cores.len(), allowed.to_vec()))
+    (told || known).then(|| (fast.len(), allowed.iter().copied().filter(on_fast).collect()))
 }
 
 fn representative(root: &Path, cpu: usize, allowed: &[usize]) -> usize {
     let list = fs::read_to_string(root.join(format!("cpu{cpu}/topology/thread_siblings_list")));
     let siblings = list.ok().and_then(|text| parse_cpu_list(&text)).unwrap_or_default();
     siblings.into_iter().filter(|s| allowed.contains(s)).min().unwrap_or(cpu).min(cpu)
-}
-
-fn read_number(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// Reads the kernel's list format, `0-3,8`. `None` if it is malformed or names more CPUs than Linux can have.
@@ -136,7 +180,57 @@ mod tests {
         for (cpu, capacity) in [250, 250, 1024, 819].iter().enumerate() {
             put(dir.path(), format!("cpu{cpu}/cpu_capacity"), &capacity.to_string());
         }
-        assert_eq!(fast_cores(dir.path(), &[0, 1, 2, 3]), Some((1, vec![2])));
+        assert_eq!(fast_cores(dir.path(), &[0, 1, 2, 3]), Some((2, vec![2, 3])));
+    }
+
+    #[test]
+    fn little_cores_with_a_high_clock_are_little() {
+        // A chip of two A76 at 2.2 GHz and six A55 at 2.0 GHz.
+        let dir = tempfile::tempdir().unwrap();
+        for cpu in 0..8 {
+            let (khz, capacity) = if cpu < 6 { (2_000_000, 358) } else { (2_200_000, 1024) };
+            put(dir.path(), format!("cpu{cpu}/cpufreq/cpuinfo_max_freq"), &format!("{khz}\n"));
+            put(dir.path(), format!("cpu{cpu}/cpu_capacity"), &format!("{capacity}\n"));
+        }
+        let all: Vec<usize> = (0..8).collect();
+        assert_eq!(fast_cores(dir.path(), &all), Some((2, vec![6, 7])));
+        // And a capacity that says the opposite of the clock is not believed, nor is the clock.
+        for cpu in 0..8 {
+            let (khz, capacity) = if cpu < 6 { (1_000_000, 1024) } else { (2_200_000, 100) };
+            put(dir.path(), format!("cpu{cpu}/cpufreq/cpuinfo_max_freq"), &format!("{khz}\n"));
+            put(dir.path(), format!("cpu{cpu}/cpu_capacity"), &format!("{capacity}\n"));
+        }
+        assert_eq!(fast_cores(dir.path(), &all), Some((8, all)));
+    }
+
+    #[test]
+    fn clusters_are_cpus_that_are_described_alike() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(clusters_in(dir.path()), []);
+        put(dir.path(), "present".into(), "0-3\n");
+        for (cpu, midr, khz) in [
+            (0, "0x00000000412fd050", 1_800_000),
+            (1, "0x00000000411fd050", 1_800_000),
+            (3, "0x00000000413fd0b0", 2_400_000),
+        ] {
+            put(dir.path(), format!("cpu{cpu}/cpufreq/cpuinfo_max_freq"), &format!("{khz}\n"));
+            put(dir.path(), format!("cpu{cpu}/regs/identification/midr_el1"), midr);
+        }
+        put(dir.path(), "cpu3/cpu_capacity".into(), "1024");
+        let cluster = |cpus: &[usize], max_khz, capacity, midr| Cluster {
+            cpus: cpus.to_vec(),
+            max_khz,
+            capacity,
+            midr,
+        };
+        assert_eq!(
+            clusters_in(dir.path()),
+            [
+                cluster(&[0, 1], Some(1_800_000), None, Some(0x4100_d050)),
+                cluster(&[2], None, None, None),
+                cluster(&[3], Some(2_400_000), Some(1024), Some(0x4100_d0b0)),
+            ]
+        );
     }
 
     #[test]

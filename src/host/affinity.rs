@@ -1,54 +1,60 @@
 //! Which CPUs the calling thread may run on.
 
-/// The CPUs that the calling thread may run on, in order; empty if the system does not say.
+/// The CPUs that the calling thread may run on, in order; empty if the system does not say. Cpusets count: what they
+/// take away is not among them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn get() -> Vec<usize> {
-    // SAFETY: an all-zero `cpu_set_t` is a valid empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer and the size are those of `set`; 0 means the calling thread.
-    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) } != 0 {
+pub fn get() -> Vec<usize> {
+    let mut set = vec![0usize; MOST_CPUS / BITS];
+    // SAFETY: the pointer and the size are those of `set`; 0 means the calling thread. It is the system call itself,
+    // which C libraries wrap in a type that holds fewer CPUs than some machines have.
+    let bytes = unsafe {
+        libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(set.as_slice()), set.as_mut_ptr())
+    };
+    if bytes <= 0 {
         return Vec::new();
     }
-    // SAFETY: `cpu` is below the number of bits in the set.
-    (0..CPUS).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+    (0..MOST_CPUS).filter(|cpu| set[cpu / BITS] >> (cpu % BITS) & 1 == 1).collect()
 }
 
 /// Lets the calling thread, and the threads that it starts from now on, run on `cpus` (in order) alone. Says
 /// whether it is so: the set is read back, since a system may grant less (Android's cpusets do) or nothing.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn set(cpus: &[usize]) -> bool {
-    if cpus.is_empty() || cpus.iter().any(|&cpu| cpu >= CPUS) {
+pub fn set(cpus: &[usize]) -> bool {
+    if cpus.is_empty() || cpus.iter().any(|&cpu| cpu >= MOST_CPUS) {
         return false;
     }
-    // SAFETY: an all-zero `cpu_set_t` is a valid empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let mut set = vec![0usize; MOST_CPUS / BITS];
     for &cpu in cpus {
-        // SAFETY: `cpu` is below the number of bits in the set, as was checked above.
-        unsafe { libc::CPU_SET(cpu, &mut set) };
+        set[cpu / BITS] |= 1 << (cpu % BITS);
     }
     // SAFETY: the pointer and the size are those of `set`, which is only read; 0 means the calling thread.
-    let done = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } == 0;
-    done && get() == cpus
+    let status =
+        unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(set.as_slice()), set.as_ptr()) };
+    status == 0 && get() == cpus
 }
 
-/// Bits of a `cpu_set_t`.
+/// As many as Linux can be built for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const CPUS: usize = 8 * size_of::<libc::cpu_set_t>();
+const MOST_CPUS: usize = 8192;
+
+/// Bits of a word of the set, which is one of the system's `unsigned long`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BITS: usize = usize::BITS as usize;
 
 /// Not known on this system.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn get() -> Vec<usize> {
+pub fn get() -> Vec<usize> {
     Vec::new()
 }
 
 /// Not possible on this system.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn set(_cpus: &[usize]) -> bool {
+pub fn set(_cpus: &[usize]) -> bool {
     false
 }
 
 /// CPUs as the kernel lists them: `0-3,8`.
-pub(super) fn list(cpus: &[usize]) -> String {
+pub fn list(cpus: &[usize]) -> String {
     let runs = cpus.chunk_by(|a, b| a + 1 == *b).map(|run| match run {
         [one] => one.to_string(),
         [first, .., last] => format!("{first}-{last}"),
@@ -91,9 +97,9 @@ mod tests {
     fn what_the_system_refuses_changes_nothing() {
         let all = get();
         assert!(!set(&[]));
-        assert!(!set(&[CPUS]));
-        if !all.contains(&(CPUS - 1)) {
-            assert!(!set(&[CPUS - 1]), "no machine of a test has so many");
+        assert!(!set(&[MOST_CPUS]));
+        if !all.contains(&(MOST_CPUS - 1)) {
+            assert!(!set(&[MOST_CPUS - 1]), "no machine of a test has so many");
         }
         assert_eq!(get(), all);
     }

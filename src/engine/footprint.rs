@@ -1,0 +1,340 @@
+//! How much memory a text will take, told before the weights are read: Android ends a program that takes too much
+//! without a word, and Linux does so late.
+
+use super::model_files::ModelFiles;
+use super::session::SessionOptions;
+use super::weight_format::weight_bytes;
+use super::EngineError;
+use crate::core::{DType, HostTensor, KvLayout, KvTypes, Order, capacity_before};
+use crate::host::human_bytes;
+use crate::models::ModelConfig;
+use crate::models::llama::{find_tensor, tensor_specs};
+
+/// Where a backend holds weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// Where they are mapped, if they are stored as the backend reads them; else in memory of its own.
+    InPlace,
+    /// In memory of its own, which is the machine's.
+    Copied,
+    /// As [`Self::Copied`], with everything as f32.
+    AsF32,
+    /// On a device with memory that is not the machine's: weights, cache and workspace.
+    OnDevice,
+}
+
+impl Holding {
+    /// Whether a tensor that is wanted in `format` stays where it is mapped.
+    pub fn uses_in_place(self, tensor: &HostTensor, format: DType) -> bool {
+        let readable = format.is_float() || tensor.order() == Order::Tiles;
+        self == Holding::InPlace && tensor.dtype() == format && readable
+    }
+}
+
+/// Tokens of a text, as far as they are known beforehand.
+#[derive(Clone, Copy, Debug)]
+pub struct TextLength {
+    /// Of the prompt.
+    pub prompt: usize,
+    /// The most that are generated behind it; `None`: as far as the context goes.
+    pub generated: Option<usize>,
+}
+
+/// Bytes of memory that a session will have taken when its text has its full length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Weights in the pages of a mapped file: the system can drop them, and read them again.
+    pub mapped: u64,
+    /// Weights in memory of the process.
+    pub converted: u64,
+    /// Pages of the largest tensor that is read to be converted; they are given back before anything else is made.
+    pub passing: u64,
+    /// Keys and values, at the moment when they take most.
+    pub cache: u64,
+    /// Activations, logits and what kernels work in.
+    pub workspace: u64,
+    /// The program itself and the tokenizer.
+    pub program: u64,
+}
+
+/// What the program takes without a model: its own pages, stacks, the allocator's slack.
+const PROGRAM: u64 = 9_000_000;
+
+/// What a parsed tokenizer takes for each token: the text of it twice, its merge, and the tables around them.
+const PARSED_TOKEN: u64 = 500;
+
+impl Footprint {
+    /// What a session with these options takes for such a text.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape than the configuration says.
+    pub fn of(
+        files: &ModelFiles,
+        options: &SessionOptions,
+        holding: Holding,
+        text: TextLength,
+    ) -> Result<Self, EngineError> {
+        let config = &files.config;
+        let mut all = Self::without_weights(config, options, holding, text);
+        if !files.tokenizer.is_mapped() {
+            all.program += PARSED_TOKEN * files.tokenizer.vocab_size() as u64;
+        }
+        for spec in tensor_specs(config) {
+            let tensor = find_tensor(files.tensors.as_ref(), &spec.name, spec.shape)?;
+            let format = if spec.matrix { options.weight_dtype } else { DType::F32 };
+            all.add(&tensor, format, holding);
+        }
+        Ok(all)
+    }
+
+    /// What a session takes for a model of this shape whose weights are packed in the format asked for, so that they
+    /// are mapped.
+    pub fn of_shape(config: &ModelConfig, options: &SessionOptions, text: TextLength) -> Self {
+        let mapped = weight_bytes(config, options.weight_dtype);
+        Self { mapped, ..Self::without_weights(config, options, Holding::InPlace, text) }
+    }
+
+    fn without_weights(
+        config: &ModelConfig,
+        options: &SessionOptions,
+        holding: Holding,
+        text: TextLength,
+    ) -> Self {
+        let mut all = Self { mapped: 0, converted: 0, passing: 0, cache: 0, workspace: 0, program: PROGRAM };
+        if holding != Holding::OnDevice {
+            let kv = if holding == Holding::AsF32 { DType::F32.into() } else { options.kv_types };
+            all.cache = cache_bytes(config, kv, slots(options, text));
+            all.workspace = workspace_bytes(config, options, text);
+        }
+        all
+    }
+
+    /// Counts a tensor that is wanted in `format`.
+    fn add(&mut self, tensor: &HostTensor, format: DType, holding: Holding) {
+        let stored = tensor.bytes().len() as u64;
+        if holding.uses_in_place(tensor, format) {
+            self.mapped += stored;
+            return;
+        }
+        self.passing = self.passing.max(stored);
+        let (rows, cols) = tensor.matrix_dims();
+        self.converted += match holding {
+            Holding::OnDevice => 0,
+            Holding::AsF32 => bytes(DType::F32, rows, cols),
+            Holding::InPlace | Holding::Copied => bytes(format, rows, cols),
+        };
+    }
+
+    /// What nobody can take back: if this is not there, the program is ended.
+    pub fn own(&self) -> u64 {
+        [self.converted, self.cache, self.workspace, self.program].iter().fold(0, |a, &b| a.saturating_add(b))
+    }
+
+    /// The most that will be resident at a time, mapped pages included.
+    pub fn resident(&self) -> u64 {
+        let later = self.cache.saturating_add(self.workspace).max(self.passing);
+        [self.mapped, self.converted, self.program].iter().fold(later, |a, &b| a.saturating_add(b))
+    }
+}
+
+/// Bytes of a matrix in a backend's own memory: the block formats fill whole tiles.
+fn bytes(format: DType, rows: usize, cols: usize) -> u64 {
+    let order = if format.is_quantized() { Order::Tiles } else { Order::Rows };
+    order.bytes(format, rows, cols).map_or(u64::MAX / 1024, |n| n as u64)
+}
+
+/// Tokens that the cache will hold at most.
+fn slots(options: &SessionOptions, text: TextLength) -> usize {
+    let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
+    let generated = text.generated.unwrap_or(usize::MAX);
+    // A draft is stored before it is known to be right.
+    most.min(text.prompt.saturating_add(generated).saturating_add(options.lookup))
+}
+
+/// Bytes of the cache while it holds `slots` tokens, or while it moved the last time to get there, which has each token
+/// in two places. Memory that no token was stored in is not taken.
+fn cache_bytes(config: &ModelConfig, types: KvTypes, slots: usize) -> u64 {
+    let layout = KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: slots };
+    let token = (layout.bytes_per_token() as u64).saturating_mul(config.layers as u64);
+    token.saturating_mul(slots.max(capacity_before(slots).saturating_mul(2)) as u64)
+}
+
+fn workspace_bytes(config: &ModelConfig, options: &SessionOptions, text: TextLength) -> u64 {
+    let [hidden, ffn, vocab, dim] =
+        [config.hidden_size, config.intermediate_size, config.vocab_size, config.head_dim].map(|n| n as u64);
+    let (q, kv) = (config.heads as u64 * dim, config.kv_heads as u64 * dim);
+    let logits_rows = options.lookup as u64 + 1;
+    // Rows that no token comes to take no memory.
+    let rows = (options.prefill_chunk.min(text.prompt.max(1)) as u64).max(logits_rows);
+    let activations = 2 * hidden + 2 * q + 2 * kv + 3 * ffn + 2 * dim;
+    // The widest input in the form that the kernels read.
+    let input = hidden.max(ffn).max(q);
+    // Beside the logits, what a token is chosen among: an id and its logit and probability.
+    let chosen = vocab * (logits_rows + 1 + 4) + logits_rows * hidden;
+    rows.saturating_mul(activations + input).saturating_add(chosen).saturating_mul(4)
+}
+
+/// Whether a footprint fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It does, as far as is known.
+    Fits,
+    /// Only if parts of the mapped file are read again and again.
+    Slow(String),
+    /// Not at all.
+    No(String),
+}
+
+/// What could be asked for instead, and what it would take.
+struct Choices<'a> {
+    files: &'a ModelFiles,
+    options: &'a SessionOptions,
+    holding: Holding,
+    text: TextLength,
+    have: u64,
+}
+
+impl Fit {
+    /// Whether a session with these options fits into `available` bytes of memory (`None`: unknown), with a sentence
+    /// about the smaller choices if it does not.
+    ///
+    /// # Errors
+    /// As [`Footprint::of`].
+    pub fn of(
+        files: &ModelFiles,
+        options: &SessionOptions,
+        holding: Holding,
+        text: TextLength,
+        available: Option<u64>,
+    ) -> Result<(Self, Footprint), EngineError> {
+        let need = Footprint::of(files, options, holding, text)?;
+        let Some(have) = available else { return Ok((Fit::Fits, need)) };
+        let choices = Choices { files, options, holding, text, have };
+        let fit = if need.own() > have {
+            Fit::No(choices.refusal(&need)?)
+        } else if need.own().saturating_add(need.mapped) > have {
+            Fit::Slow(choices.warning(&need))
+        } else {
+            Fit::Fits
+        };
+        Ok((fit, need))
+    }
+}
+
+impl Choices<'_> {
+    fn refusal(&self, need: &Footprint) -> Result<String, EngineError> {
+        let Self { options, text, have, .. } = self;
+        let weights = match need.converted {
+            0 => String::new(),
+            n => format!("weights {} as {}, ", human_bytes(n), options.weight_dtype),
+        };
+        Ok(format!(
+            "this needs {} of memory ({weights}keys and values {} for {} tokens as {}, all else {}), but only {} is \
+             available; {}",
+            human_bytes(need.own()),
+            human_bytes(need.cache),
+            slots(options, *text),
+            options.kv_types,
+            human_bytes(need.workspace + need.program),
+            human_bytes(*have),
+            self.ways_on(need)?
+        ))
+    }
+
+    /// What fits of the smaller choices: one by one, or else all together.
+    fn ways_on(&self, need: &Footprint) -> Result<String, EngineError> {
+        let of = |options: &SessionOptions| -> Result<u64, EngineError> {
+            Ok(Footprint::of(self.files, options, self.holding, self.text)?.own())
+        };
+        let mut all = *self.options;
+        let mut ways = Vec::new();
+        let mut consider = |flag: String, options: SessionOptions| -> Result<(), EngineError> {
+            let own = of(&options)?;
+            if own <= self.have {
+                ways.push(format!("{flag} needs {}", human_bytes(own)));
+            }
+            Ok(())
+        };
+        if need.converted > 0 && self.files.packed.is_none() {
+            for dtype in
+                [DType::Q8_0, DType::Q4_0].into_iter().filter(|d| shrinks(self.options.weight_dtype, *d))
+            {
+                all.weight_dtype = dtype;
+                consider(
+                    format!("--weight-dtype {dtype}"),
+                    SessionOptions { weight_dtype: dtype, ..*self.options },
+                )?;
+            }
+        }
+        for dtype in KvTypes::STORED {
+            let types = self.options.kv_types;
+            // As --kv-type sets it: for keys and values alike.
+            if shrinks(types.k, dtype) && shrinks(types.v, dtype) {
+                all.kv_types = dtype.into();
+                consider(format!("--kv-type {dtype}"), SessionOptions { kv_types: dtype.into(), ..*self.options })?;
+            }
+        }
+        if let Some((flag, options)) = self.shorter(self.options)? {
+            consider(flag, options)?;
+        }
+        if ways.is_empty()
+            && let Some((flag, options)) = self.shorter(&all)?
+        {
+            let mut flags = Vec::new();
+            if all.weight_dtype != self.options.weight_dtype {
+                flags.push(format!("--weight-dtype {}", all.weight_dtype));
+            }
+            if all.kv_dtype != self.options.kv_types {
+                flags.push(format!("--kv-type {}", all.kv_dtype));
+            }
+            flags.push(flag);
+            ways.push(format!("{} need {}", flags.join(" and "), human_bytes(of(&options)?)));
+        }
+        Ok(if ways.is_empty() { "use a smaller model, or free memory".to_owned() } else { ways.join(", ") })
+    }
+
+    /// The longest context that fits with these options otherwise, as a power of two that has room for the prompt.
+    fn shorter(&self, options: &SessionOptions) -> Result<Option<(String, SessionOptions)>, EngineError> {
+        let weights = Footprint::of(self.files, options, self.holding, self.text)?;
+        let now = slots(options, self.text);
+        let least = if options.eviction.is_some() { 256 } else { self.text.prompt + 1 };
+        let kv = if self.holding == Holding::AsF32 { DType::F32.into() } else { options.kv_types };
+        let rest = weights.own() - weights.cache;
+        let fits = |tokens: usize| {
+            rest.saturating_add(cache_bytes(&self.files.config, kv, tokens)) <= self.have && tokens < now
+        };
+        let tokens = (0..usize::BITS - 1).rev().map(|bit| 1usize << bit).find(|&n| fits(n));
+        let Some(tokens) = tokens.filter(|&n| n >= least.max(128)) else { return Ok(None) };
+        let flag = if options.eviction.is_some() { "--eviction-window" } else { "--max-seq-len" };
+        let options = SessionOptions { max_seq_len: tokens, eviction: None, ..*options };
+        Ok(Some((format!("{flag} {tokens}"), options)))
+    }
+
+    fn warning(&self, need: &Footprint) -> String {
+        let Self { files, options, have, .. } = self;
+        let rest = have.saturating_sub(need.own());
+        let smaller = [DType::Q8_0, DType::Q4_0]
+            .into_iter()
+            .find(|&d| shrinks(options.weight_dtype, d) && weight_bytes(&files.config, d) <= rest);
+        let way_on = match smaller {
+            Some(d) => format!("--weight-dtype {d} takes {}", human_bytes(weight_bytes(&files.config, d))),
+            None => "a smaller model would be faster".to_owned(),
+        };
+        format!(
+            "the weights take {} as {}, but only {} of memory is left for them, so that parts of their file are read \
+             again for every token, which is slow; {way_on}",
+            human_bytes(need.mapped),
+            options.weight_dtype,
+            human_bytes(rest)
+        )
+    }
+}
+
+/// Whether `to` takes fewer bytes for a block of elements than `from`.
+fn shrinks(from: DType, to: DType) -> bool {
+    to.bytes_for(256) < from.bytes_for(256)
+}
+
+#[cfg(test)]
+#[path = "footprint_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+use super::*;
+use crate::kv::{Eviction, Registered};
+use crate::models::NamedShape;
+
+const GIB: u64 = 1 << 30;
+
+fn options() -> SessionOptions {
+    SessionOptions { weight_dtype: DType::BF16, ..SessionOptions::default() }
+}
+
+const LONG: TextLength = TextLength { prompt: 10, generated: None };
+
+fn demo() -> ModelFiles {
+    ModelFiles::demo().unwrap()
+}
+
+#[test]
+fn weights_stay_where_they_are_mapped_or_are_counted_in_the_format_asked_for() {
+    let files = demo();
+    let of = |weight_dtype, holding| {
+        Footprint::of(&files, &SessionOptions { weight_dtype, ..options() }, holding, LONG).unwrap()
+    };
+    // Parameters: 2048 x 128 of the embedding, 6 layers of 196,864 and two gains, and a last one.
+    let (vectors, matrices) = (13 * 128, 1_442_432 - 13 * 128);
+    let stored = of(DType::BF16, Holding::InPlace);
+    assert_eq!((stored.mapped, stored.converted), (2 * matrices, 4 * vectors));
+    let copied = of(DType::BF16, Holding::Copied);
+    assert_eq!((copied.mapped, copied.converted), (0, 2 * matrices + 4 * vectors));
+    assert_eq!(of(DType::BF16, Holding::AsF32).converted, 4 * (matrices + vectors));
+    assert_eq!(of(DType::Q8_0, Holding::InPlace).converted, matrices / 32 * 34 + 4 * vectors);
+    assert_eq!(of(DType::Q8_0, Holding::InPlace).passing, 2 * 2048 * 128);
+    let device = of(DType::Q8_0, Holding::OnDevice);
+    assert_eq!((device.converted, device.cache, device.workspace), (0, 0, 0));
+    assert_eq!(stored.own() + stored.mapped, stored.resident());
+}
+
+#[test]
+fn the_cache_is_counted_for_the_tokens_that_will_come() {
+    let config = NamedShape::Llama32x1B.config();
+    let of = |options: &SessionOptions, text| {
+        Footprint::without_weights(&config, options, Holding::InPlace, text).cache
+    };
+    // 16 layers, 8 heads of 64 elements, keys and values of two bytes.
+    let token = 16 * 2 * 8 * 64 * 2;
+    assert_eq!(of(&options(), LONG), 4096 * token);
+    let short = TextLength { prompt: 100, generated: Some(28) };
+    assert_eq!(of(&options(), short), 128 * token);
+    assert_eq!(of(&SessionOptions { lookup: 2, ..options() }, short), 130 * token);
+    assert_eq!(of(&SessionOptions { kv_types: DType::F32.into(), ..options() }, short), 256 * token);
+    // Behind 8192 slots it grows by 4096: 8192 tokens are in two places when it grows to 12,000.
+    assert_eq!(of(&SessionOptions { max_seq_len: 12_000, ..options() }, LONG), 16_384 * token);
+    let policy = Registered::named("sliding").unwrap();
+    let eviction = Some(Eviction::new(policy, 512, 4, 0.75).unwrap());
+    assert_eq!(of(&SessionOptions { eviction, ..options() }, LONG), 512 * token);
+    let huge = SessionOptions { max_seq_len: usize::MAX, ..options() };
+    assert!(of(&huge, LONG) > u64::MAX / 2, "no overflow");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_what_would() {
+    let files = demo();
+    let fit = |options: &SessionOptions, available| {
+        Fit::of(&files, options, Holding::InPlace, LONG, available).unwrap().0
+    };
+    let wide = SessionOptions { max_seq_len: 1 << 20, kv_types: DType::F32.into(), ..options() };
+    assert_eq!(fit(&wide, None), Fit::Fits);
+    assert_eq!(fit(&wide, Some(64 * GIB)), Fit::Fits);
+    let Fit::No(why) = fit(&wide, Some(GIB)) else { panic!("3 GB in 1") };
+    for part in [
+        "keys and values 3.22 GB for 1048576 tokens as f32",
+        "only 1.07 GB is available",
+        "--max-seq-len 262144 needs",
+    ] {
+        assert!(why.contains(part), "{part} is not in: {why}");
+    }
+    assert!(!why.contains("--kv-type"), "f16 would not do: {why}");
+    let Fit::No(why) = fit(&wide, Some(2 * GIB)) else { panic!("3 GB in 2") };
+    assert!(why.contains("--kv-type f16 needs 1.6"), "{why}");
+    // Both together, where neither does alone: the smallest context that is offered takes 128 tokens.
+    let Fit::No(why) = fit(&wide, Some(1 << 20)) else { panic!("a megabyte") };
+    assert!(why.ends_with("use a smaller model, or free memory"), "{why}");
+    let converted = SessionOptions { weight_dtype: DType::F32, max_seq_len: 128, ..options() };
+    let need = Footprint::of(&files, &converted, Holding::InPlace, LONG).unwrap();
+    let Fit::No(why) = fit(&converted, Some(need.own() - 1)) else { panic!("a byte short") };
+    assert!(why.contains("weights 6 MB as f32") && why.contains("--weight-dtype q8_0 needs"), "{why}");
+    assert_eq!(fit(&converted, Some(need.own())), Fit::Fits);
+}
+
+#[test]
+fn mapped_weights_without_room_are_slow_and_no_error() {
+    let files = demo();
+    let short = SessionOptions { max_seq_len: 64, ..options() };
+    let need = Footprint::of(&files, &short, Holding::InPlace, LONG).unwrap();
+    let fit = |available| Fit::of(&files, &short, Holding::InPlace, LONG, Some(available)).unwrap().0;
+    assert_eq!(fit(need.own() + need.mapped), Fit::Fits);
+    let Fit::Slow(why) = fit(need.own() + need.mapped - 1) else { panic!("a byte short") };
+    assert!(why.contains("3 MB as bf16") && why.contains("slow; --weight-dtype q8_0 takes 2 MB"), "{why}");
+    assert!(matches!(fit(need.own()), Fit::Slow(_)));
+    assert!(matches!(fit(need.own() - 1), Fit::No(_)));
+}
