@@ -59,6 +59,11 @@ pub struct Args {
     #[arg(long, value_name = "N|NAME", help_heading = "Machine")]
     pub device: Option<String>,
 
+    /// Examine this machine instead of generating: what it is, whether it computes rightly, how fast it is about, and what
+    /// to choose. A page, or with --json an object for a report; takes some seconds
+    #[arg(long, help_heading = "Machine")]
+    pub doctor: bool,
+
     /// List the OpenCL devices of this machine, and end
     #[arg(long, help_heading = "Machine")]
     pub list_devices: bool,
@@ -265,13 +270,7 @@ pub enum Seed {
 }
 
 pub(super) fn weight_dtype(text: &str) -> Result<WeightDType, String> {
-    if text.eq_ignore_ascii_case("auto") {
-        return Ok(WeightDType::Auto);
-    }
-    match text.parse::<DType>() {
-        Ok(d) if WeightDType::CHOICES.contains(&d) => Ok(WeightDType::Fixed(d)),
-        _ => Err("choose one of auto, f32, f16, bf16, q8_0, q4_0, q4_1".to_owned()),
-    }
+    text.parse().map_err(str::to_owned)
 }
 
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {

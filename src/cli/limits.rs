@@ -84,9 +84,13 @@ impl LimitArgs {
     /// # Errors
     /// As [`Throttle::new`].
     pub fn throttle(&self) -> Result<Option<Throttle>> {
-        let root = env::var_os(THERMAL).map_or_else(|| PathBuf::from(THERMAL_ROOT), PathBuf::from);
-        self.throttle_to.map(|limit| Throttle::new(limit, &root)).transpose()
+        self.throttle_to.map(|limit| Throttle::new(limit, &thermal_root())).transpose()
     }
+}
+
+/// Where the thermal zones are.
+pub fn thermal_root() -> PathBuf {
+    env::var_os(THERMAL).map_or_else(|| PathBuf::from(THERMAL_ROOT), PathBuf::from)
 }
 
 /// A number of threads, which [`granted_threads`] compares with the machine.

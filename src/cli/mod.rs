@@ -3,6 +3,7 @@
 mod args;
 mod bench_model;
 mod devices;
+mod doctor;
 mod eval_model;
 mod eviction;
 mod interrupt;

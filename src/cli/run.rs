@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::report::Report;
 use super::settings::Settings;
 use super::throttle::Throttle;
-use super::{devices, interrupt, packing, profile, prompt};
+use super::{devices, doctor, interrupt, packing, profile, prompt};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::opencl::{Monitor, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
@@ -43,6 +43,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     interrupt::listen().context("cannot listen for Ctrl-C")?;
     args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
+    if args.doctor {
+        return doctor::run(args);
+    }
     if args.list_devices {
         return devices::list();
     }

@@ -6,16 +6,10 @@ use std::hash::{BuildHasher, RandomState};
 use anyhow::{Context, Result};
 
 use super::args::{Args, Seed};
-use crate::engine::{ModelFiles, SessionOptions};
+use crate::engine::{ModelFiles, SamplingWishes, SessionOptions, default_context};
 use crate::host::available_bytes;
 use crate::models::GenerationConfig;
 use crate::sampling::SamplingParams;
-
-const TEMPERATURE: f32 = 0.8;
-const TOP_K: usize = 40;
-const TOP_P: f32 = 0.95;
-/// Enough for long answers; the cache grows only as far as it is used.
-const MAX_SEQ_LEN: usize = 4096;
 
 /// Everything that a run needs to know.
 #[derive(Debug)]
@@ -37,7 +31,7 @@ impl Settings {
         let config = &files.config;
         let weight_dtype = files.format(args.weight_dtype, available_bytes())?;
         let trained = config.max_position_embeddings;
-        let max_seq_len = args.max_seq_len.unwrap_or(MAX_SEQ_LEN.min(trained));
+        let max_seq_len = args.max_seq_len.unwrap_or(default_context(config));
         let mut warnings = Vec::new();
         if max_seq_len > trained {
             warnings.push(format!(
@@ -62,14 +56,14 @@ impl Settings {
 }
 
 fn sampling(args: &Args, model: &GenerationConfig) -> Result<SamplingParams> {
-    // A checkpoint that says `do_sample: false` asks for the likeliest token; its temperature means nothing.
-    let greedy = (model.do_sample == Some(false)).then_some(0.0);
-    let params = SamplingParams {
-        temperature: args.temperature.or(greedy).or(model.temperature).unwrap_or(TEMPERATURE),
-        top_k: args.top_k.or(model.top_k).unwrap_or(TOP_K),
-        top_p: args.top_p.or(model.top_p).unwrap_or(TOP_P),
-        min_p: args.min_p.or(model.min_p).unwrap_or(0.0),
-        repetition_penalty: args.repetition_penalty.or(model.repetition_penalty).unwrap_or(1.0),
+    let wishes = SamplingWishes {
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        min_p: args.min_p,
+        repetition_penalty: args.repetition_penalty,
+    };
+    let rest = SamplingParams {
         repetition_window: args.repetition_window,
         frequency_penalty: args.frequency_penalty,
         presence_penalty: args.presence_penalty,
@@ -77,7 +71,9 @@ fn sampling(args: &Args, model: &GenerationConfig) -> Result<SamplingParams> {
             Seed::Fixed(seed) => seed,
             Seed::Random => RandomState::new().hash_one(std::process::id()),
         },
+        ..SamplingParams::default()
     };
+    let params = wishes.settle(model, rest);
     params.validate().context("sampling")?;
     Ok(params)
 }

@@ -47,6 +47,15 @@ pub fn peak_resident_bytes() -> Option<u64> {
     field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
+/// Bytes of a page of memory. Android's are 4 or 16 KiB.
+pub fn page_bytes() -> Option<u64> {
+    #[cfg(unix)]
+    // SAFETY: the call takes a number and touches no memory.
+    return u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok();
+    #[cfg(not(unix))]
+    None
+}
+
 /// The value of a line like `VmHWM:      1234 kB`, in bytes.
 fn field(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;

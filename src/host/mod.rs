@@ -15,7 +15,7 @@ mod thermal;
 pub use cores::{Cluster, Machine, clusters, most_threads};
 pub use identity::{Identity, core_name};
 pub use lock::{LockError, lock};
-pub use memory::{Memory, available_bytes, human_bytes, peak_resident_bytes};
+pub use memory::{Memory, available_bytes, human_bytes, page_bytes, peak_resident_bytes};
 pub use thermal::{THERMAL_ROOT, Thermal, Zone};
 
 use std::fs;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod doctor;
 mod eval;
 mod eviction;
 mod interrupts;

@@ -85,12 +85,21 @@ impl Device {
     /// As [`Self::list`], and where no device is meant.
     pub fn choose(wanted: Option<&str>) -> Result<Self> {
         let all = Self::list()?;
+        let place = Self::place(wanted, &all)?;
+        Ok(all[place].clone())
+    }
+
+    /// Which of `all`, a list as [`Self::list`] gives it, [`Self::choose`] chooses.
+    ///
+    /// # Errors
+    /// No device is meant.
+    pub fn place(wanted: Option<&str>, all: &[Self]) -> Result<usize> {
         let index = match wanted {
             None => (0..all.len()).min_by_key(|&i| all[i].kind),
             Some(text) => find(text, &all.iter().map(|d| d.name.as_str()).collect::<Vec<_>>()),
         };
-        match index.and_then(|i| all.get(i)) {
-            Some(device) => Ok(device.clone()),
+        match index {
+            Some(index) => Ok(index),
             None => {
                 let have = all.iter().enumerate().map(|(i, d)| format!("{i} ({})", d.name));
                 Err(OpenClError::UnknownDevice {

@@ -70,6 +70,14 @@ pub struct OpenClOptions {
     pub max_buffer: Option<u64>,
 }
 
+/// The file that the OpenCL library was loaded from.
+///
+/// # Errors
+/// [`OpenClError::NoLibrary`].
+pub fn library_path() -> Result<String, OpenClError> {
+    library::Api::get().map(|api| api.path.clone())
+}
+
 /// Computes on an OpenCL device.
 pub struct OpenClBackend {
     // Kernels and memory hold the runtime too, which goes last.

@@ -1,0 +1,54 @@
+//! How fast a backend is at a model's shape, about.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::facts::Speed;
+use crate::bench::{Budget, Case, Operator, cost, measure};
+use crate::core::{Backend, DType};
+use crate::models::ModelConfig;
+
+/// Time that is spent on a backend, without making the weights.
+const TIME: Duration = Duration::from_secs(2);
+
+/// What the figures stand for.
+pub const METHOD: &str = "the matrices of one layer with random weights, measured for two seconds and scaled to all \
+layers and the output matrix; attention and sampling come on top";
+
+/// Rows of a prompt that are taken in at once.
+const ROWS: usize = 16;
+
+/// The matrices of a layer.
+const MATRICES: [Operator; 4] =
+    [Operator::LinearQkv, Operator::LinearO, Operator::LinearGateUp, Operator::LinearDown];
+
+/// Measures with weights of `format`.
+pub fn speed<B: Backend>(backend: &B, config: &ModelConfig, format: DType) -> Result<Speed> {
+    // Enough that the weights do not stay in a cache, as in a model.
+    const WORKING_SET: usize = 64 << 20;
+    let budget = Budget { time: TIME / (2 * MATRICES.len() as u32), least: 2 };
+    let case = |operator, rows| Case { operator, dtype: Some(format), depth: None, rows };
+    let layer = |rows| {
+        MATRICES.iter().try_fold(0.0, |sum, &operator| {
+            let figure = measure(backend, config, &case(operator, rows), budget, WORKING_SET)?;
+            Ok::<f64, anyhow::Error>(sum + figure.seconds.median)
+        })
+    };
+    let (one, many) = (layer(1)?, layer(ROWS)?);
+    let bytes = |operator| cost(config, &case(operator, 1)).0 as f64;
+    let layer_bytes: f64 = MATRICES.iter().map(|&operator| bytes(operator)).sum();
+    let layers = config.layers as f64;
+    // The output matrix is read like the others.
+    let token = one * (layers + bytes(Operator::LinearOutput) / layer_bytes);
+    Ok(Speed {
+        what: backend.describe(),
+        decode_tokens_per_s: rounded(1.0 / token),
+        prefill_tokens_per_s: rounded(ROWS as f64 / (many * layers)),
+    })
+}
+
+/// As many digits as such a measurement is worth.
+fn rounded(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
+}
