@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cli         arguments -> settings; the only place that prints for people
+//! capi        the C interface (beside cli)
 //! eval        perplexity, and how alike two models are (on top of engine)
 //! engine      the token loop
 //! bench       how long passes and operators take (beside engine)
@@ -23,6 +24,7 @@
 
 pub mod backend;
 pub mod bench;
+pub mod capi;
 pub mod chat;
 pub mod cli;
 pub mod core;

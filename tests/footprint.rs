@@ -45,7 +45,7 @@ static ALLOCATOR: Counting = Counting;
 fn taken_and_foreseen(files: ModelFiles, options: &SessionOptions, prompt: usize) -> (usize, u64) {
     let text = TextLength { prompt, generated: None };
     let need = Footprint::of(&files, options, Holding::InPlace, text).expect("the tensors are there");
-    let backend = CpuBackend::new(CpuOptions { threads: Some(2), isa: None }).expect("a CPU that we support");
+    let backend = CpuBackend::new(CpuOptions { threads: Some(1), isa: None }).expect("a CPU that we support");
     let before = TAKEN.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
     let mut session = Session::load(backend, files, options, &mut |_| ()).expect("it loads");
@@ -66,12 +66,18 @@ fn taken_and_foreseen(files: ModelFiles, options: &SessionOptions, prompt: usize
 fn what_a_session_takes_was_foreseen() {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
     for (format, kv, len, prompt) in [
-        (DType::BF16, DType::F16, 512, 300),
-        (DType::Q8_0, DType::F16, 512, 300),
-        (DType::F32, DType::F32, 512, 20),
-        (DType::Q4_0, DType::F32, 2100, 260),
+        (DType::BF16, DType::F16, 320, 280),
+        (DType::Q8_0, DType::F16, 320, 280),
+        (DType::F32, DType::F32, 300, 20),
+        (DType::Q4_0, DType::F32, 560, 500),
     ] {
-        let options = SessionOptions { weight_dtype: format, kv_types: kv.into(), max_seq_len: len, ..SessionOptions::default() };
+        let options = SessionOptions {
+            weight_dtype: format,
+            kv_types: kv.into(),
+            max_seq_len: len,
+            prefill_chunk: prompt.min(256),
+            ..SessionOptions::default()
+        };
         for (name, files) in [
             ("demo", ModelFiles::demo().expect("it is inside the program")),
             ("tiny", ModelFiles::open(&tiny).expect("the fixture opens")),

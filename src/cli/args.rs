@@ -9,7 +9,6 @@ use super::eviction::EvictionArgs;
 use super::kv::KvArgs;
 use super::limits::{LimitArgs, wanted_threads};
 use crate::backend::cpu::Isa;
-use crate::core::DType;
 use crate::engine::{CachePlace, WeightDType};
 use crate::host::most_threads;
 
@@ -335,6 +334,7 @@ fn seed(text: &str) -> Result<Seed, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::DType;
     use clap::CommandFactory;
 
     #[test]

@@ -1,10 +1,10 @@
 //! How much memory a text will take, told before the weights are read: Android ends a program that takes too much
 //! without a word, and Linux does so late.
 
+use super::EngineError;
 use super::model_files::ModelFiles;
 use super::session::SessionOptions;
 use super::weight_format::weight_bytes;
-use super::EngineError;
 use crate::core::{DType, HostTensor, KvLayout, KvTypes, Order, capacity_before};
 use crate::host::human_bytes;
 use crate::models::ModelConfig;
@@ -266,12 +266,17 @@ impl Choices<'_> {
                 )?;
             }
         }
-        for dtype in KvTypes::STORED {
+        // A device that copies the weights has no blocks of keys and values.
+        let stored = |dtype: &DType| !dtype.is_quantized() || self.holding == Holding::InPlace;
+        for dtype in KvTypes::STORED.into_iter().filter(stored) {
             let types = self.options.kv_types;
             // As --kv-type sets it: for keys and values alike.
             if shrinks(types.k, dtype) && shrinks(types.v, dtype) {
                 all.kv_types = dtype.into();
-                consider(format!("--kv-type {dtype}"), SessionOptions { kv_types: dtype.into(), ..*self.options })?;
+                consider(
+                    format!("--kv-type {dtype}"),
+                    SessionOptions { kv_types: dtype.into(), ..*self.options },
+                )?;
             }
         }
         if let Some((flag, options)) = self.shorter(self.options)? {
@@ -284,8 +289,8 @@ impl Choices<'_> {
             if all.weight_dtype != self.options.weight_dtype {
                 flags.push(format!("--weight-dtype {}", all.weight_dtype));
             }
-            if all.kv_dtype != self.options.kv_types {
-                flags.push(format!("--kv-type {}", all.kv_dtype));
+            if all.kv_types != self.options.kv_types {
+                flags.push(format!("--kv-type {}", all.kv_types.k));
             }
             flags.push(flag);
             ways.push(format!("{} need {}", flags.join(" and "), human_bytes(of(&options)?)));

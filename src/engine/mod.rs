@@ -2,22 +2,26 @@
 //!
 //! Knows no terminal and no file but a model's.
 
+mod defaults;
 mod error;
 mod footprint;
 mod generate;
 mod model_files;
 mod packing;
+mod prompt_form;
 mod session;
 mod small_files;
 mod speculative;
 mod stop;
 mod weight_format;
 
+pub use defaults::{SamplingWishes, default_context};
 pub use error::EngineError;
 pub use footprint::{Fit, Footprint, Holding, TextLength};
 pub use generate::{Finish, Observer, Outcome, Request, Timings};
 pub use model_files::{LoadOptions, ModelFiles};
 pub use packing::{CachePlace, PackObserver, PackedWeights};
+pub use prompt_form::PromptForm;
 pub use session::{Session, SessionOptions};
 pub use speculative::LookupStats;
 pub use stop::StopMatcher;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::packing::{self, CachePlace, Cached, PackObserver, PackedWeights};
 use super::small_files::{Described, SmallFiles};
-use super::{EngineError, Holding, WeightDType};
-use crate::chat::{ChatTemplate, Message};
+use super::{EngineError, Holding, PromptForm, WeightDType};
+use crate::chat::Message;
 use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, TensorSource};
@@ -304,27 +304,24 @@ impl ModelFiles {
         }
     }
 
-    /// A text as the model was trained to see it: its first-token marker, then the text.
+    /// How its prompts are made, for when these files have gone into a session.
+    pub fn prompt_form(&self) -> PromptForm {
+        PromptForm { bos: self.bos, config: self.tokenizer_config.clone() }
+    }
+
+    /// As [`PromptForm::encode_text`].
     ///
     /// # Errors
     /// What the tokenizer cannot encode.
     pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, EngineError> {
-        Ok(self.tokenizer.encode_prompt(text, self.bos, &self.tokenizer_config)?)
+        self.prompt_form().encode_text(&self.tokenizer, text)
     }
 
-    /// A conversation through the model's chat template, up to where the answer begins.
+    /// As [`PromptForm::encode_chat`].
     ///
     /// # Errors
     /// No template, or one that refuses these messages.
     pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
-        let config = &self.tokenizer_config;
-        let template = ChatTemplate::from_optional(config.chat_template.as_deref())?;
-        let text = template.render(
-            messages,
-            true,
-            config.bos_token.as_deref().unwrap_or_default(),
-            config.eos_token.as_deref().unwrap_or_default(),
-        )?;
-        Ok(self.tokenizer.encode(&text, false)?)
+        self.prompt_form().encode_chat(&self.tokenizer, messages)
     }
 }

@@ -28,6 +28,21 @@ pub struct SessionOptions {
     pub check_numerics: bool,
 }
 
+impl Default for SessionOptions {
+    /// What the programs do where nothing is asked for, for a model whose weights are wanted as bf16.
+    fn default() -> Self {
+        Self {
+            weight_dtype: DType::BF16,
+            kv_types: DType::F16.into(),
+            max_seq_len: 4096,
+            eviction: None,
+            prefill_chunk: 256,
+            lookup: 0,
+            check_numerics: false,
+        }
+    }
+}
+
 /// Positions whose logits are computed at once where all are wanted.
 const SCORED_ROWS: usize = 32;
 

@@ -1,5 +1,7 @@
 //! Which format the weights are computed in.
 
+use std::str::FromStr;
+
 use crate::core::DType;
 use crate::host::human_bytes;
 use crate::models::ModelConfig;
@@ -12,6 +14,20 @@ pub enum WeightDType {
     Auto,
     /// A format by name.
     Fixed(DType),
+}
+
+impl FromStr for WeightDType {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.eq_ignore_ascii_case("auto") {
+            return Ok(WeightDType::Auto);
+        }
+        match text.parse::<DType>() {
+            Ok(d) if WeightDType::CHOICES.contains(&d) => Ok(WeightDType::Fixed(d)),
+            _ => Err("choose one of auto, f32, f16, bf16, q8_0, q4_0, q4_1"),
+        }
+    }
 }
 
 /// Below this a model is kept as it is stored: its weights fit caches and are read faster than a person can

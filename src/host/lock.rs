@@ -70,7 +70,7 @@ fn raise_limit() -> Option<u64> {
             limit = raised;
         }
     }
-    (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as u64)
+    (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// The limit is what stands in the way, if it is less than what was asked for and the answer is one of those that it

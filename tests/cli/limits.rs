@@ -90,7 +90,7 @@ fn the_estimate_is_near_what_was_resident() {
             "20000",
             "--ignore-eos",
             "-n",
-            "12000",
+            "2000",
             "--temperature",
             "0",
         ],

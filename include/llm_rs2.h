@@ -1,0 +1,133 @@
+/* llm_rs2: text from a Llama model on this device.
+ *
+ * Every function that can fail answers a status (LLM_RS2_OK or a code below) and, where `error` is not NULL, writes the
+ * code and a sentence there. All text is UTF-8. Everything may be called from any thread; one model generates one text
+ * at a time. docs/EMBEDDING.md tells how to build the library and has examples.
+ */
+#ifndef LLM_RS2_H
+#define LLM_RS2_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Changed when a function or a struct changes its meaning; compare with llm_rs2_api_version(). */
+#define LLM_RS2_API_VERSION 1
+
+/* Status. */
+#define LLM_RS2_OK 0
+#define LLM_RS2_INVALID_ARGUMENT 1 /* a NULL that must not be one, a number or a name out of range */
+#define LLM_RS2_INVALID_UTF8 2     /* a text that is not UTF-8 */
+#define LLM_RS2_NO_SUCH_MODEL 3    /* a model that was never loaded, or is freed */
+#define LLM_RS2_BUSY 4             /* the model is generating, perhaps in the callback that makes this call */
+#define LLM_RS2_TOO_SMALL 5        /* a buffer that does not hold the answer; its length was written */
+#define LLM_RS2_LOAD_FAILED 6      /* files, settings or a device that a model cannot be loaded with */
+#define LLM_RS2_NO_MEMORY 7        /* memory that is not there */
+#define LLM_RS2_FAILED 8           /* whatever else went wrong, as the sentence says */
+#define LLM_RS2_PANICKED 9         /* a fault of the library; free the model */
+
+/* Why a text ended. */
+#define LLM_RS2_END_OF_TEXT 0    /* the model ended it */
+#define LLM_RS2_STOP_STRING 1    /* one of the stop strings came */
+#define LLM_RS2_MAX_TOKENS 2     /* as many tokens as asked for */
+#define LLM_RS2_CONTEXT_FULL 3   /* max_seq_len tokens */
+#define LLM_RS2_CANCELLED 4      /* llm_rs2_cancel */
+#define LLM_RS2_CALLBACK_ENDED 5 /* the callback answered 0 */
+
+/* A loaded model. 0 is never one, and numbers are not used again, so that a freed one is recognized. */
+typedef uint64_t llm_rs2_model;
+
+/* What went wrong. */
+typedef struct llm_rs2_error {
+    int32_t code;
+    char message[1020]; /* one sentence, ended by a NUL; cut where it would be longer */
+} llm_rs2_error;
+
+/* How a model is loaded. llm_rs2_load_options_init() first; NULL and 0 stand for the default. */
+typedef struct llm_rs2_load_options {
+    size_t struct_size;
+    const char *model_path;   /* checkpoint directory, safetensors file or packed file; NULL: the demo model */
+    const char *backend;      /* "cpu", "opencl" or "reference"; NULL: "cpu" */
+    const char *device;       /* OpenCL device, by number or a part of its name; NULL: the first GPU */
+    const char *weight_dtype; /* "auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"; NULL: "auto" */
+    const char *kv_type;      /* type of keys and values, as generate's --kv-type; NULL: "f16" */
+    const char *cache;        /* where converted weights are kept: a directory or "off"; NULL: beside the model */
+    uint32_t threads;         /* of the cpu backend, at most as many as there are cores; 0: the number of fast cores */
+    uint32_t max_seq_len;     /* tokens of prompt and answer; 0: 4096, or what the model was trained for if less */
+    uint32_t no_memory_check; /* not 0: load also what will not fit in memory by the estimate */
+    uint32_t reserved;        /* 0 */
+} llm_rs2_load_options;
+
+/* What is generated. llm_rs2_generate_options_init() first. */
+typedef struct llm_rs2_generate_options {
+    size_t struct_size;
+    const char *prompt;       /* never NULL */
+    const char *system;       /* with chat: a message before the prompt; NULL: none */
+    const char *const *stop;  /* texts that end the answer and are not part of it */
+    size_t stop_count;
+    uint64_t seed;            /* 42 */
+    uint32_t chat;            /* not 0: the prompt is a message, to be put into the model's chat template */
+    uint32_t max_tokens;      /* 0: until the model ends the text, or the context is full */
+    uint32_t ignore_eos;      /* not 0: go on behind the end-of-text token */
+    uint32_t repetition_window;
+    int32_t top_k;            /* 0: all; less than 0: the model's, else 40 */
+    float temperature;        /* 0: the likeliest token; NAN: the model's, else 0.8 */
+    float top_p;              /* NAN: the model's, else 0.95 */
+    float min_p;              /* NAN: the model's, else 0 */
+    float repetition_penalty; /* NAN: the model's, else 1 */
+    float frequency_penalty;  /* 0 */
+    float presence_penalty;   /* 0 */
+} llm_rs2_generate_options;
+
+/* What became of it. */
+typedef struct llm_rs2_result {
+    int32_t finish;            /* why the text ended */
+    uint32_t prompt_tokens;
+    uint32_t generated_tokens;
+    uint32_t reserved;
+    double prefill_seconds;
+    double decode_seconds;
+} llm_rs2_result;
+
+/* Receives more of the text: whole characters, `length` bytes and a NUL behind them. They are gone when it returns.
+ * Answers whether to go on: 0 ends the text. It is called on the thread that called llm_rs2_generate(), and must come
+ * back: no longjmp, no exception. */
+typedef int32_t (*llm_rs2_callback)(const char *text, size_t length, void *user_data);
+
+/* LLM_RS2_API_VERSION of the library. */
+uint32_t llm_rs2_api_version(void);
+
+/* The library's release, like "0.1.0". */
+const char *llm_rs2_version(void);
+
+/* Fills in the defaults. */
+void llm_rs2_load_options_init(llm_rs2_load_options *options);
+void llm_rs2_generate_options_init(llm_rs2_generate_options *options);
+
+/* Loads a model; `options` may be NULL for the demo model. */
+int32_t llm_rs2_load(const llm_rs2_load_options *options, llm_rs2_model *model, llm_rs2_error *error);
+
+/* The ids of a text, with the token that begins one if `begin` is not 0. `count` receives how many there are, also where
+ * `ids` has room for fewer (`capacity`; LLM_RS2_TOO_SMALL, and nothing is written). */
+int32_t llm_rs2_tokenize(llm_rs2_model model, const char *text, int32_t begin, uint32_t *ids, size_t capacity,
+                         size_t *count, llm_rs2_error *error);
+
+/* Generates; `result` may be NULL, and so may `callback`, who hears nothing then. */
+int32_t llm_rs2_generate(llm_rs2_model model, const llm_rs2_generate_options *options, llm_rs2_callback callback,
+                         void *user_data, llm_rs2_result *result, llm_rs2_error *error);
+
+/* Ends the text that the model is generating on another thread, before its next token; LLM_RS2_OK also where it
+ * generates none. The other thread's llm_rs2_generate() answers LLM_RS2_OK, with LLM_RS2_CANCELLED as its reason. */
+int32_t llm_rs2_cancel(llm_rs2_model model, llm_rs2_error *error);
+
+/* Forgets the model. One that is generating on another thread is cancelled, and its memory goes when that has ended. */
+int32_t llm_rs2_free(llm_rs2_model model, llm_rs2_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
