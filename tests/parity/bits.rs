@@ -22,8 +22,8 @@ const LOGITS: [(&str, [u64; 8]); 3] = [
             0x93d3_5dd1_8090_7b1f,
             0x9095_3157_85e0_7ea1,
             0x37c4_18a2_48b9_5e17,
-            0,
-            0,
+            0xb303_4fcc_f04f_ef15,
+            0xa1c3_2a43_869c_9be3,
         ],
     ),
     (
@@ -35,8 +35,8 @@ const LOGITS: [(&str, [u64; 8]); 3] = [
             0x9858_5485_568d_d4f1,
             0xb0c1_c54b_d7ed_b6ec,
             0x668a_7912_26e8_7651,
-            0,
-            0,
+            0x1c81_712e_21bc_9549,
+            0xb6a1_b510_4258_9a38,
         ],
     ),
     (
@@ -48,8 +48,8 @@ const LOGITS: [(&str, [u64; 8]); 3] = [
             0xed8b_df11_564b_f363,
             0x5c28_7966_5f0b_c1f5,
             0x5836_6102_9f5f_5ebe,
-            0,
-            0,
+            0xa3ac_f92f_95a9_8754,
+            0x4a73_ddc4_00e1_90be,
         ],
     ),
 ];
@@ -62,8 +62,8 @@ const TEXTS: [u64; 8] = [
     0xe438_ba05_7f27_cd46,
     0xaa7c_1ed1_ee30_e0a3,
     0xe438_ba05_7f27_cd46,
-    0,
-    0,
+    0xe438_ba05_7f27_cd46,
+    0x52d0_b17b_e711_d825,
 ];
 
 /// Formats of the weights, and of keys and values.
