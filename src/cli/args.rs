@@ -63,6 +63,11 @@ pub struct Args {
     #[arg(long, help_heading = "Machine")]
     pub doctor: bool,
 
+    /// With --backend hybrid, texts of N tokens or more are on the device and shorter ones on the cpu [default: what
+    /// two seconds of measuring find]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Machine")]
+    pub switch_threshold: Option<usize>,
+
     /// List the OpenCL devices of this machine, and end
     #[arg(long, help_heading = "Machine")]
     pub list_devices: bool,
@@ -239,6 +244,8 @@ pub enum BackendName {
     Opencl,
     /// The GPU if it computes rightly and is faster here, else the cpu
     Auto,
+    /// Both, each for what it does faster
+    Hybrid,
     /// Plain loops: slow, for comparison
     Reference,
 }
@@ -252,7 +259,7 @@ impl BackendName {
         let why = match self {
             Self::Opencl => "an OpenCL device has its own",
             Self::Reference => "the reference has one thread of plain loops",
-            Self::Cpu | Self::Auto => return Ok(()),
+            Self::Cpu | Self::Auto | Self::Hybrid => return Ok(()),
         };
         anyhow::ensure!(!given, "--isa and --threads are for the cpu backend; {why}");
         Ok(())
@@ -389,6 +396,7 @@ mod tests {
             ["--seed", "-1"],
             ["--lookup", "65"],
             ["--max-seq-len", "0"],
+            ["--switch-threshold", "0"],
             ["--system", "x"],
             ["--pack-for", "arm64"],
             ["--pack-cache", ""],

@@ -79,7 +79,9 @@ fn run(args: &Args) -> Result<()> {
             let make = || devices::open(devices::options(args.device.as_deref(), None, model));
             job.run(&mut table, &|_| Ok((make()?, 1)))
         }
-        BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
+        BackendName::Auto | BackendName::Hybrid => {
+            bail!("choose a backend to measure: cpu, opencl or reference")
+        }
         BackendName::Reference => job.run(&mut table, &|_| Ok((ReferenceBackend, 1))),
     };
     // Also behind an error, so that the rows before it can be read.

@@ -61,7 +61,9 @@ fn run(args: &Args) -> Result<()> {
             let model = args.model_path.as_deref();
             job.run(devices::open(devices::options(args.device.as_deref(), None, model))?)
         }
-        BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
+        BackendName::Auto | BackendName::Hybrid => {
+            bail!("choose a backend to measure: cpu, opencl or reference")
+        }
         BackendName::Reference => job.run(ReferenceBackend),
     }
 }

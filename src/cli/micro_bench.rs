@@ -51,7 +51,9 @@ fn run(args: &Args) -> Result<()> {
             let gpu = devices::open(devices::options(args.device.as_deref(), None, None))?;
             measure_all(args, &cases, &gpu, most_threads())
         }
-        BackendName::Auto => bail!("choose a backend to measure: cpu, opencl or reference"),
+        BackendName::Auto | BackendName::Hybrid => {
+            bail!("choose a backend to measure: cpu, opencl or reference")
+        }
         BackendName::Reference => measure_all(args, &cases, &ReferenceBackend, 1),
     }
 }

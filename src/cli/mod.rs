@@ -6,6 +6,7 @@ mod devices;
 mod doctor;
 mod eval_model;
 mod eviction;
+mod hybrid;
 mod interrupt;
 mod kv;
 mod limits;

@@ -73,6 +73,10 @@ impl Report<'_> {
             let count = if times == "once" { String::new() } else { format!("{} ", o.eviction.evictions) };
             parts.push(format!("evicted {count}{times}, {} of {} tokens held", o.held, o.positions));
         }
+        if o.moved.moves > 0 {
+            let plural = if o.moved.moves == 1 { "" } else { "s" };
+            parts.push(format!("moved {} tokens in {} move{plural}", o.moved.tokens, o.moved.moves));
+        }
         if let Some(bytes) = peak_resident_bytes() {
             parts.push(format!("peak memory {}", human_bytes(bytes)));
         }
@@ -110,6 +114,7 @@ impl Report<'_> {
                 "evictions": o.eviction.evictions,
                 "tokens_evicted": o.eviction.evicted,
             },
+            "hybrid": { "moves": o.moved.moves, "tokens_moved": o.moved.tokens },
             "memory": {
                 "weights_bytes": self.weight_bytes,
                 "weights_mapped_from": self.packed,

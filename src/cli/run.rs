@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use super::args::{Args, BackendName};
@@ -17,14 +17,15 @@ use super::progress::Progress;
 use super::report::Report;
 use super::settings::Settings;
 use super::throttle::Throttle;
-use super::{devices, doctor, interrupt, packing, profile, prompt};
+use super::{devices, doctor, hybrid, interrupt, packing, profile, prompt};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
-use crate::backend::opencl::{Monitor, OpenClOptions};
+use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::Message;
 use crate::core::Backend;
 use crate::engine::{Finish, Holding, ModelFiles, Request, Session, TextLength};
 use crate::host::human_bytes;
+use crate::models::llama::LoadProgress;
 
 /// Runs the program on the process's arguments.
 pub fn generate() -> ExitCode {
@@ -45,6 +46,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
     if args.doctor {
         return doctor::run(args);
+    }
+    if args.switch_threshold.is_some() && args.backend != BackendName::Hybrid {
+        bail!("--switch-threshold is for --backend hybrid");
     }
     if args.list_devices {
         return devices::list();
@@ -71,7 +75,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     }
     let prompt = encode(args, &files, &text)?;
     let throttle = args.limits.throttle()?;
-    let mut job = Job { args, settings, files, prompt, text, start, throttle, monitor: None };
+    let mut job = Job { args, settings, files, prompt, text, start, throttle, monitor: None, second: None };
     let cpu = || CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
     let options = || {
         let place = args.pack.pack_cache.as_ref();
@@ -108,6 +112,13 @@ fn run(args: &Args) -> Result<ExitCode> {
                 }
             }
         }
+        BackendName::Hybrid => {
+            let gpu = devices::open(options())?;
+            devices::check_memory(&gpu, &job.files.config, job.settings.session.weight_dtype)?;
+            job.monitor = Some(gpu.monitor());
+            job.second = Some(gpu);
+            job.run(cpu()?, Holding::InPlace)
+        }
         BackendName::Reference => job.run(ReferenceBackend, Holding::AsF32),
     }
 }
@@ -135,21 +146,34 @@ struct Job<'a> {
     throttle: Option<Throttle>,
     /// Looks at the device, if there is one.
     monitor: Option<Monitor>,
+    /// The device beside another backend.
+    second: Option<OpenClBackend>,
 }
 
 impl Job<'_> {
     fn run<B: Backend>(self, backend: B, holding: Holding) -> Result<ExitCode> {
-        let Self { args, settings, files, prompt, text, start, throttle, monitor } = self;
+        let Self { args, settings, files, prompt, text, start, throttle, monitor, second } = self;
         let length = TextLength { prompt: prompt.len(), generated: args.num_tokens };
+        if let Some(gpu) = &second {
+            args.limits.check_memory(&files, &settings.session, devices::holding(gpu), length)?;
+        }
         let footprint = args.limits.check_memory(&files, &settings.session, holding, length)?;
         args.limits.lock(&files, &settings.session, holding, args.quiet)?;
         let model = files.origin.clone();
         let packed = files.packed.as_ref().map(|p| p.path.display().to_string());
-        let described = backend.describe();
+        let mut described = backend.describe();
         let mut progress = Progress::new("Loading the model", args.quiet);
-        let mut session =
-            Session::load(backend, files, &settings.session, &mut |p| progress.set(p.done, p.total))?;
+        let mut track = |p: LoadProgress| progress.set(p.done, p.total);
+        let device = second.as_ref().map(|gpu| (gpu.device().name.clone(), gpu.describe()));
+        let mut session = match second {
+            None => Session::load(backend, files, &settings.session, &mut track)?,
+            Some(gpu) => Session::load_hybrid(backend, gpu, files, &settings.session, &mut track)?,
+        };
         progress.finish();
+        if let Some((name, gpu)) = device {
+            hybrid::settle(&mut session, args.switch_threshold, &name, args.quiet)?;
+            described = format!("{described} | {gpu}");
+        }
         let load = start.elapsed();
         let weight_bytes = session.model().weight_bytes();
         if !args.quiet {

@@ -168,6 +168,13 @@ impl<B: Buffer> KvCache<B> {
         debug_assert!(self.len <= self.layout.capacity);
     }
 
+    /// Counts `len` tokens, of which the caller knows that the slots hold them, of `position` seen: what was kept of a
+    /// cache that another backend goes on with, or what [`Backend::kv_import`] has brought in from there.
+    pub fn recount(&mut self, len: usize, position: usize) {
+        debug_assert!(len <= self.layout.capacity && len <= position);
+        (self.len, self.position) = (len, position);
+    }
+
     /// Forgets everything; memory is kept for the next text.
     pub fn clear(&mut self) {
         self.len = 0;

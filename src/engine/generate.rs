@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::EngineError;
+use super::hybrid::{MoveStats, Wanted};
 use super::session::Session;
 use super::speculative::{Lookup, LookupStats};
 use super::stop::StopMatcher;
@@ -124,6 +125,8 @@ pub struct Outcome {
     pub lookup: LookupStats,
     /// What was evicted from the cache.
     pub eviction: EvictionStats,
+    /// What was moved between two backends.
+    pub moved: MoveStats,
     /// Tokens that the cache holds at the end.
     pub held: usize,
     /// Tokens that went through the model: the position of the next one.
@@ -180,6 +183,7 @@ impl<B: Backend> Session<B> {
         // At once what the prompt takes: growing step by step would hold an old cache beside each new one.
         self.cache.reserve(&self.backend, prompt.len().min(self.cache.max_len()))?;
         let mut done = 0;
+        let turn = self.turn_of_prompt(prompt.len());
         while done < prompt.len() {
             if observer.cancelled() {
                 return Ok(ControlFlow::Break(Finish::Cancelled));
@@ -187,12 +191,10 @@ impl<B: Backend> Session<B> {
             let room = self.make_room()?;
             let chunk = &prompt[done..prompt.len().min(done + self.chunk.min(room))];
             done += chunk.len();
-            let Self { backend, model, cache, workspace, .. } = self;
-            if done == prompt.len() {
-                model.prefill_last(backend, chunk, cache, workspace)?;
+            let wanted = if done == prompt.len() { Wanted::Last } else { Wanted::Nothing };
+            self.pass(turn, chunk, wanted)?;
+            if wanted == Wanted::Last {
                 self.look_at(0, run)?;
-            } else {
-                model.prefill(backend, chunk, cache, workspace, None)?;
             }
             self.report(run, observer);
             observer.prefill(done, prompt.len());
@@ -207,7 +209,7 @@ impl<B: Backend> Session<B> {
             run.beyond_training = true;
             observer.beyond_training(trained);
         }
-        if let Some(found) = self.workspace.non_finite() {
+        if let Some(found) = self.non_finite() {
             observer.non_finite(&found);
         }
         observer.rest(run.rested.elapsed());
@@ -274,18 +276,17 @@ impl<B: Backend> Session<B> {
         // A draft never reaches beyond the window: evictions come where they would come without it.
         let room = self.make_room()?;
         let rows = run.lookup.rows(&run.history, left.min(room).saturating_sub(1));
-        let Self { backend, model, cache, workspace, .. } = self;
-        model.decode_rows(backend, rows, cache, workspace)?;
+        let turn = self.turn_of_decode();
+        self.pass(turn, rows, Wanted::Each)?;
         self.look_at(0, run)
     }
 
     /// Brings to the host what the choice needs of row `row` of the workspace's logits.
     fn look_at(&mut self, row: usize, run: &mut Run) -> Result<(), EngineError> {
-        let Self { backend, model, workspace, logits, .. } = self;
         match run.need {
-            Need::Largest => run.largest = model.largest_of(backend, row, workspace, logits)?,
-            Need::Top(count) => model.top_of(backend, row, count, workspace, logits, &mut run.top)?,
-            Need::All => model.logits_of(backend, row, workspace, logits)?,
+            Need::Largest => run.largest = self.largest_of(row)?,
+            Need::Top(count) => self.top_of(row, count, &mut run.top)?,
+            Need::All => self.logits_of(row)?,
         }
         Ok(())
     }
@@ -372,6 +373,7 @@ impl Run {
             decode_steps: self.steps,
             lookup: self.lookup.stats(),
             eviction: session.eviction_stats(),
+            moved: session.moved(),
             held: session.cache.len() - beyond,
             positions: session.cache.position() - beyond,
             finish,

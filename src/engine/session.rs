@@ -1,6 +1,7 @@
 //! A loaded model with its memory, ready to generate.
 
 use super::EngineError;
+use super::hybrid::Hybrid;
 use super::model_files::ModelFiles;
 use crate::core::{Backend, DType, KvCache, KvTypes, Result};
 use crate::kv::{Eviction, EvictionStats, Evictor};
@@ -55,6 +56,7 @@ pub struct Session<B: Backend> {
     pub(super) cache: KvCache<B::Buffer>,
     pub(super) evictor: Option<Evictor>,
     pub(super) workspace: Workspace<B>,
+    pub(super) hybrid: Option<Hybrid>,
     pub(super) logits: Vec<f32>,
     pub(super) eos: Vec<u32>,
     pub(super) chunk: usize,
@@ -90,11 +92,31 @@ impl<B: Backend> Session<B> {
             cache,
             evictor: options.eviction.map(Evictor::new),
             workspace,
+            hybrid: None,
             logits: vec![0.0; vocab],
             eos: files.eos,
             chunk,
             lookup,
         })
+    }
+
+    /// As [`Self::load`], with the same model on a second backend too. Until [`Self::set_switch`] or
+    /// [`Self::calibrate`] say otherwise, that one has nothing to do.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_hybrid<C: Backend + 'static>(
+        backend: B,
+        second: C,
+        files: ModelFiles,
+        options: &SessionOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, EngineError> {
+        let (tensors, config) = (files.tensors.as_ref(), files.config.clone());
+        let model = Llama::load(&second, tensors, config, options.weight_dtype, progress)?;
+        let mut session = Self::load(backend, files, options, progress)?;
+        session.hybrid = Some(Hybrid::new(second, model, &session.cache, &session.workspace)?);
+        Ok(session)
     }
 
     /// The backend that computes.
@@ -114,7 +136,7 @@ impl<B: Backend> Session<B> {
 
     /// Memory that keys and values take now, in bytes.
     pub fn cache_bytes(&self) -> usize {
-        self.cache.size_bytes()
+        self.cache.size_bytes() + self.hybrid.as_ref().map_or(0, |hybrid| hybrid.partner.cache_bytes())
     }
 
     /// Runs `ids` through the model from an empty context and gives the logits of every position from `from` on, in
@@ -162,6 +184,9 @@ impl<B: Backend> Session<B> {
     /// Forgets the text before.
     pub(super) fn start_over(&mut self) {
         self.cache.clear();
+        if let Some(hybrid) = &mut self.hybrid {
+            hybrid.restart();
+        }
         if let Some(evictor) = &mut self.evictor {
             evictor.restart();
         }
@@ -169,6 +194,9 @@ impl<B: Backend> Session<B> {
 
     /// How many tokens fit behind those held: at least one where a full cache gives up old ones.
     pub(super) fn make_room(&mut self) -> Result<usize> {
+        if self.evictor.as_ref().is_some_and(|evictor| evictor.is_full(self.cache.len())) {
+            self.bring_home()?;
+        }
         match &mut self.evictor {
             Some(evictor) => evictor.make_room(&self.backend, &mut self.cache),
             None => Ok(self.cache.max_len() - self.cache.len()),

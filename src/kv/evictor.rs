@@ -43,6 +43,11 @@ impl Evictor {
         *self = Self::new(self.settings);
     }
 
+    /// Whether the next token needs an eviction.
+    pub fn is_full(&self, held: usize) -> bool {
+        held >= self.settings.window
+    }
+
     /// Evicts if the window is full. Afterwards there is room for at least one token; gives for how many.
     ///
     /// # Errors

@@ -51,6 +51,24 @@ fn a_device_tells_the_same_story_as_the_reference() {
 }
 
 #[test]
+fn a_text_goes_over_to_the_device_and_stays_the_same() {
+    refuses(&["--switch-threshold", "9", "-p", "x"], 1, &["--switch-threshold is for --backend hybrid"]);
+    if no_device("a_text_goes_over_to_the_device_and_stays_the_same") {
+        return;
+    }
+    let (expected, _) = run(&STORY, &[]);
+    let hybrid = [&STORY[..], &["-b", "hybrid", "--pack-cache", CACHE]].concat();
+    let (text, said) = run(&[&hybrid[..], &["--switch-threshold", "20", "-t", "1"]].concat(), &[]);
+    assert_eq!(text, expected);
+    for part in ["hybrid: texts of 20 tokens or more are on ", " | opencl: ", "moved 20 tokens in 1 move |"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let (text, said) = run(&hybrid, &[]);
+    assert_eq!(text, expected);
+    assert!(said.contains("hybrid: prompts ") && said.contains(" on the cpu), "), "{said}");
+}
+
+#[test]
 fn devices_are_listed_and_chosen() {
     if no_device("devices_are_listed_and_chosen") {
         return;

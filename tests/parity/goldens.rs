@@ -76,9 +76,8 @@ pub struct Setup {
 /// Everything in f32, the whole prompt at once.
 pub const F32: Setup = Setup { weights: DType::F32, kv: DType::F32, chunk: 512 };
 
-pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session<B> {
-    let files = ModelFiles::open(dir).expect("the golden checkpoint opens");
-    let options = SessionOptions {
+pub fn options(setup: Setup) -> SessionOptions {
+    SessionOptions {
         weight_dtype: setup.weights,
         kv_types: setup.kv.into(),
         max_seq_len: 512,
@@ -86,8 +85,12 @@ pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session<B> {
         prefill_chunk: setup.chunk,
         lookup: 0,
         check_numerics: false,
-    };
-    Session::load(backend, files, &options, &mut |_| ()).expect("the golden checkpoint loads")
+    }
+}
+
+pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session<B> {
+    let files = ModelFiles::open(dir).expect("the golden checkpoint opens");
+    Session::load(backend, files, &options(setup), &mut |_| ()).expect("the golden checkpoint loads")
 }
 
 pub fn cpu(threads: usize) -> CpuBackend {

@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 
+use llm_rs2::backend::cpu::CpuBackend;
 use llm_rs2::backend::opencl::{Counters, DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
 use llm_rs2::backend::reference::ReferenceBackend;
 use llm_rs2::core::DType;
-use llm_rs2::engine::Request;
+use llm_rs2::engine::{ModelFiles, Request, Session, Switch};
 use llm_rs2::models::ModelConfig;
 use llm_rs2::sampling::SamplingParams;
 
@@ -164,4 +165,46 @@ fn candidates_from_the_device_give_the_text_of_all_logits() {
     let (whole, read_whole) = run(1e-30);
     assert_eq!(few, whole);
     assert!(read <= read_whole);
+}
+
+#[test]
+fn a_text_that_goes_over_to_the_device_is_that_of_the_cpu() {
+    let test = "a_text_that_goes_over_to_the_device_is_that_of_the_cpu";
+    let Some(_) = gpu(test) else { return };
+    let greedy = |session: &mut Session<CpuBackend>, prompt: &[u32]| {
+        let request = Request {
+            prompt: prompt.to_vec(),
+            max_tokens: Some(12),
+            sampling: SamplingParams::greedy(),
+            stop: Vec::new(),
+            ignore_eos: true,
+        };
+        session.generate(&request, &mut ()).expect("generation succeeds")
+    };
+    for golden in goldens::all(test) {
+        for setup in [F32, Setup { kv: DType::F16, chunk: 5, ..F32 }] {
+            let mut one = goldens::session(goldens::cpu(1), &golden.dir, setup);
+            let files = ModelFiles::open(&golden.dir).expect("the golden's files are whole");
+            let mut two =
+                Session::load_hybrid(goldens::cpu(1), again(), files, &goldens::options(setup), &mut |_| ())
+                    .expect("the model loads");
+            for case in &golden.cases {
+                let prompt = &case.input_ids;
+                let expected = greedy(&mut one, prompt);
+                let never = usize::MAX;
+                for (switch, moves) in [
+                    (Switch { prompt: never, decode: prompt.len() + 4 }, 1),
+                    (Switch { prompt: 0, decode: never }, 1),
+                    (Switch { prompt: 0, decode: prompt.len() + 4 }, 2),
+                    (Switch::at(1), 0),
+                ] {
+                    two.set_switch(switch);
+                    let outcome = greedy(&mut two, prompt);
+                    let place = golden.dir.display();
+                    assert_eq!(outcome.ids, expected.ids, "{place}, {switch:?}");
+                    assert_eq!(outcome.moved.moves, moves, "{place}, {switch:?}");
+                }
+            }
+        }
+    }
 }

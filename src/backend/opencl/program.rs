@@ -205,8 +205,11 @@ fn key(runtime: &Runtime, source: &Source, options: &str) -> String {
     )
 }
 
+/// From the first line that speaks of an error on, if there is one: some compilers warn at length before.
 fn first_lines(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty()).take(LOG_LINES).collect();
+    let all: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let begin = all.iter().position(|l| l.contains("error")).unwrap_or(0);
+    let lines: Vec<&str> = all[begin..].iter().copied().take(LOG_LINES).collect();
     if lines.is_empty() { "it does not say why".to_owned() } else { lines.join(" / ") }
 }
 
@@ -218,5 +221,6 @@ mod tests {
     fn a_log_is_cut_to_its_first_lines() {
         assert_eq!(first_lines("a\n\n  b \nc\nd\ne\n"), "a / b / c / d");
         assert_eq!(first_lines(" \n"), "it does not say why");
+        assert_eq!(first_lines("started\nx:1: warning: a\nx:2: error: b\n"), "x:2: error: b");
     }
 }

@@ -94,6 +94,11 @@ impl<B: Backend> Workspace<B> {
         self.watch = Some(Watch::new());
     }
 
+    /// Whether passes look for values that are not finite.
+    pub fn checks_numerics(&self) -> bool {
+        self.watch.is_some()
+    }
+
     /// The first value that was not finite, if one was found since the last question; it is given once.
     pub fn non_finite(&mut self) -> Option<NonFinite> {
         self.watch.as_mut()?.tell()
