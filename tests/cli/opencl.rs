@@ -45,7 +45,7 @@ fn a_device_tells_the_same_story_as_the_reference() {
     for more in [&["--prefill-chunk", "2"][..], &["--lookup", "4"], &["--profile"]] {
         let (text, said) = of(&[&["-b", "opencl", "--pack-cache", CACHE], more].concat());
         assert_eq!(text, expected, "{more:?}");
-        let profiled = said.contains("kernel ") && said.contains("a token: ") && said.contains("linear_row_");
+        let profiled = said.contains("kernel ") && said.contains("a token: ") && said.contains("linear_");
         assert_eq!(profiled, more[0] == "--profile", "{said}");
     }
 }
@@ -109,6 +109,21 @@ fn a_machine_without_a_library_gets_one_sentence() {
             assert!(said.contains(part), "{said}");
         }
     }
+}
+
+#[test]
+fn a_loader_without_drivers_gets_one_sentence() {
+    let none = tempfile::tempdir().expect("a temporary directory");
+    let output =
+        raw().args(["-b", "opencl", "-p", "x", "-q"]).env("OCL_ICD_VENDORS", none.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        let _ = writeln!(std::io::stderr(), "skipped: the OpenCL library here does not look for drivers");
+        return;
+    }
+    assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");
+    assert!(said.contains("knows no device") || said.contains("there is no OpenCL library here"), "{said}");
+    assert!(said.contains("--backend cpu"), "{said}");
 }
 
 #[test]

@@ -216,8 +216,10 @@ fn a_mapped_buffer_is_the_buffer_itself() {
     let Some(gpu) = gpu("a_mapped_buffer_is_the_buffer_itself") else { return };
     let (mut x, mut acc) = (tensor(gpu, 1, 2, 3).unwrap(), gpu.tensor(2, 3).unwrap());
     let written = [1.0f32, -2.0, 3.5, 0.0, 5.0, 6.0];
+    let place;
     {
         let mut mapped = acc.buffer_mut().map().unwrap();
+        place = mapped.as_ptr();
         assert!(mapped.iter().all(|&b| b == 0), "fresh memory is zero");
         for (to, v) in mapped.as_chunks_mut::<4>().0.iter_mut().zip(written) {
             *to = v.to_le_bytes();
@@ -228,6 +230,8 @@ fn a_mapped_buffer_is_the_buffer_itself() {
     let expected: Vec<f32> = written.iter().zip(numbers(1, 6)).map(|(a, b)| a + b).collect();
     assert_eq!(values(gpu, &acc).unwrap(), expected);
     let mapped = acc.buffer_mut().map().unwrap();
+    // Where both share one memory, the host always sees the same.
+    assert!(!gpu.device().unified || mapped.as_ptr() == place);
     let seen: Vec<f32> = mapped.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     assert_eq!(seen[..6], expected);
     drop(mapped);

@@ -30,7 +30,7 @@ impl Summary {
 
 /// Titles and widths of the columns.
 const HEAD: [(&str, usize); 9] = [
-    ("operator", 9),
+    ("operator", 12),
     ("type", 4),
     ("shape", 14),
     ("device", 6),
