@@ -112,6 +112,14 @@ fn evictions_are_as_with_one_backend() {
         assert_eq!((outcome.eviction, outcome.held), (expected.eviction, expected.held), "{switch:?}");
         assert!(outcome.moved.moves > 0, "{switch:?}");
     }
+    // Likelihoods are the first backend's, whatever went before.
+    let ids: Vec<u32> = (3..100).collect();
+    let scores = |session: &mut Session<CpuBackend>| {
+        let mut all = Vec::new();
+        session.score(&ids, 90, &mut |_, logits| all.extend_from_slice(logits)).expect("the ids are known");
+        all
+    };
+    assert_eq!(scores(&mut two), scores(&mut one));
 }
 
 #[test]

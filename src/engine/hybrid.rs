@@ -168,12 +168,16 @@ pub(super) struct Hybrid {
     turn: Turn,
     /// The text has come to the length from which the second backend decodes.
     late: bool,
-    /// The first slots of each cache that are filled as the text has it.
+    /// So many of the first slots are filled as the text has it, in the session's own cache ([`ALL`]: whatever it holds)
+    /// and in the other one.
     filled: [usize; 2],
     moved: MoveStats,
     keys: Vec<u8>,
     values: Vec<u8>,
 }
+
+/// The session's own cache lacks nothing.
+const ALL: usize = usize::MAX;
 
 /// What was moved between two backends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -207,7 +211,7 @@ impl Hybrid {
             layers,
             turn: Turn::First,
             late: false,
-            filled: [0; 2],
+            filled: [ALL, 0],
             moved: MoveStats::default(),
             keys: Vec::new(),
             values: Vec::new(),
@@ -216,11 +220,11 @@ impl Hybrid {
 
     /// Nothing is left of the text before.
     pub fn restart(&mut self) {
-        (self.filled, self.moved) = ([0; 2], MoveStats::default());
+        (self.filled, self.turn) = ([ALL, 0], Turn::First);
     }
 
     fn of_prompt(&mut self, tokens: usize) -> Turn {
-        self.late = false;
+        (self.late, self.moved) = (false, MoveStats::default());
         self.switch.of_prompt(tokens)
     }
 
@@ -242,8 +246,8 @@ impl Hybrid {
     ) -> Result<()> {
         let (len, position) = (first.len(), first.position());
         // The text may have been cut back since.
-        self.filled = self.filled.map(|filled| filled.min(len));
-        let held = self.filled[turn as usize];
+        let filled = self.filled.map(|filled| filled.min(len));
+        let held = filled[turn as usize];
         // Whoever computes: it counts.
         first.reserve(backend, more)?;
         let layout = *first.layout();
@@ -268,7 +272,7 @@ impl Hybrid {
         }
         self.moved.moves += usize::from(turn != self.turn && len > 0);
         self.moved.tokens += len - held;
-        self.filled[turn as usize] = len;
+        self.filled = if turn == Turn::First { [ALL, filled[1]] } else { [filled[0], len] };
         self.turn = turn;
         Ok(())
     }
@@ -297,9 +301,9 @@ impl<B: Backend> Session<B> {
             Turn::Second => {
                 hybrid.partner.pass(ids, wanted)?;
                 cache.advance(ids.len());
+                hybrid.filled[1] = cache.len();
             }
         }
-        hybrid.filled[turn as usize] = cache.len();
         Ok(())
     }
 
@@ -320,7 +324,7 @@ impl<B: Backend> Session<B> {
         let Some(hybrid) = hybrid else { return Ok(()) };
         hybrid.bring(Turn::First, backend, cache, 0)?;
         // The other one has to be filled anew.
-        hybrid.filled[Turn::Second as usize] = 0;
+        hybrid.filled[1] = 0;
         Ok(())
     }
 
