@@ -1,43 +1,73 @@
-// Causal grouped-query attention: row r of q sees slots 0 .. at + r, and head h reads the cache's head h / group.
-// Keys are [kv_heads][head_dim][slots], values [kv_heads][slots][head_dim] (kv.cl).
+// Causal grouped-query attention: row r of q sees slots 0 .. at + r, and head h reads the cache's head h / group, as it
+// lies there (kv_types.cl).
 
-#define LOAD_f32(p, i) (p)[i]
-#define LOAD_f16(p, i) vload_half((i), (p))
+typedef OF_KEYS(STORED_) key_stored;
+typedef OF_VALUES(STORED_) value_stored;
 
-// One work-item an output element, with a softmax of its own over all slots: works for every shape.
-#define PLAIN(FORMAT, TYPE)                                                                                        \
-    __kernel void attention_plain_##FORMAT(__global const float *restrict q, __global const TYPE *restrict keys,   \
-                                           __global const TYPE *restrict values, __global float *restrict out,     \
-                                           const uint cols, const uint head_dim, const uint group,                 \
-                                           const uint slots, const uint at, const float scale)                     \
-    {                                                                                                              \
-        const uint col = get_global_id(0);                                                                         \
-        const uint row = get_global_id(1);                                                                         \
-        if (col >= cols) {                                                                                         \
-            return;                                                                                                \
-        }                                                                                                          \
-        const uint head = col / head_dim;                                                                          \
-        const uint d = col % head_dim;                                                                             \
-        __global const float *query = q + (ulong)row * cols + head * head_dim;                                     \
-        const ulong base = (ulong)(head / group) * slots * head_dim;                                               \
-        float most = -INFINITY;                                                                                    \
-        float total = 0.0f;                                                                                        \
-        float sum = 0.0f;                                                                                          \
-        for (uint slot = 0; slot <= at + row; slot++) {                                                            \
-            float score = 0.0f;                                                                                    \
-            for (uint i = 0; i < head_dim; i++) {                                                                  \
-                score += query[i] * LOAD_##FORMAT(keys, base + (ulong)i * slots + slot);                           \
-            }                                                                                                      \
-            score *= PERTURBED_SCALE;                                                                              \
-            const float now = fmax(most, score);                                                                   \
-            const float keep = exp(most - now);                                                                    \
-            const float weight = exp(score - now);                                                                 \
-            total = total * keep + weight;                                                                         \
-            sum = sum * keep + weight * LOAD_##FORMAT(values, base + (ulong)slot * head_dim + d);                  \
-            most = now;                                                                                            \
-        }                                                                                                          \
-        out[(ulong)row * cols + col] = sum / total;                                                                \
+// Adds the products of the key of `slot` with QUERY(0), QUERY(1), ... to `sum`, of type T. `keys` points to the head.
+#define DOTS(T, sum, QUERY, slot) OF_KEYS(DOTS_)(T, sum, QUERY, slot)
+#define DOTS_f32(T, sum, QUERY, slot)                                                                              \
+    for (uint d = 0; d < head_dim; d++) {                                                                          \
+        sum += QUERY(d) * keys[(ulong)d * slots + (slot)];                                                         \
     }
+#define DOTS_f16(T, sum, QUERY, slot)                                                                              \
+    for (uint d = 0; d < head_dim; d++) {                                                                          \
+        sum += QUERY(d) * vload_half((ulong)d * slots + (slot), keys);                                             \
+    }
+#define KEY_SCALES ((__global const half *)(keys + (ulong)KEY_UNITS(head_dim) * slots))
+#define DOTS_q8_0(T, sum, QUERY, slot)                                                                             \
+    for (uint first = 0; first < head_dim; first += 32) {                                                          \
+        const uint end = min(first + 32, head_dim);                                                                \
+        T part = 0.0f;                                                                                             \
+        for (uint d = first; d < end; d++) {                                                                       \
+            part += QUERY(d) * (float)as_char(keys[(ulong)d * slots + (slot)]);                                    \
+        }                                                                                                          \
+        sum += part * vload_half((ulong)(first / 32) * slots + (slot), KEY_SCALES);                                \
+    }
+#define DOTS_q4_0(T, sum, QUERY, slot)                                                                             \
+    for (uint first = 0; first < head_dim; first += 32) {                                                          \
+        const uint count = min(32u, head_dim - first);                                                             \
+        const uint bytes = (count + 1) / 2;                                                                        \
+        T part = 0.0f;                                                                                             \
+        for (uint i = 0; i < bytes; i++) {                                                                         \
+            const uchar two = keys[(ulong)(first / 2 + i) * slots + (slot)];                                       \
+            part += QUERY(first + i) * (float)((int)(two & 15) - 8);                                               \
+            if (i + bytes < count) {                                                                               \
+                part += QUERY(first + i + bytes) * (float)((int)(two >> 4) - 8);                                   \
+            }                                                                                                      \
+        }                                                                                                          \
+        sum += part * vload_half((ulong)(first / 32) * slots + (slot), KEY_SCALES);                                \
+    }
+
+// Element `d` of the value of `slot`. `values` points to the head.
+#define VALUE(slot, d) OF_VALUES(VALUE_)(slot, d)
+#define VALUE_f32(slot, d) values[(ulong)(slot) * head_dim + (d)]
+#define VALUE_f16(slot, d) vload_half((ulong)(slot) * head_dim + (d), values)
+#define VALUE_q8_0(slot, d) value_q8_0(values, head_dim, slots, (slot), (d))
+#define VALUE_q4_0(slot, d) value_q4_0(values, head_dim, slots, (slot), (d))
+
+float value_scale(__global const uchar *values, const uint units, const uint head_dim, const uint slots,
+                  const uint slot, const uint d)
+{
+    return vload_half((ulong)slot * BLOCKS(head_dim) + d / 32,
+                      (__global const half *)(values + (ulong)units * slots));
+}
+
+float value_q8_0(__global const uchar *values, const uint head_dim, const uint slots, const uint slot, const uint d)
+{
+    return (float)as_char(values[(ulong)slot * head_dim + d]) *
+           value_scale(values, head_dim, head_dim, slots, slot, d);
+}
+
+float value_q4_0(__global const uchar *values, const uint head_dim, const uint slots, const uint slot, const uint d)
+{
+    const uint units = (head_dim + 1) / 2;
+    const uint bytes = (min(32u, head_dim - d / 32 * 32) + 1) / 2;
+    const uint i = d % 32;
+    const uint high = i >= bytes;
+    const uint two = values[(ulong)slot * units + d / 32 * 16 + (high ? i - bytes : i)];
+    return (float)((int)(two >> (4 * high) & 15) - 8) * value_scale(values, units, head_dim, slots, slot, d);
+}
 
 #ifdef PERTURB_ATTENTION_PLAIN
 #define PERTURBED_SCALE (1.05f * scale)
@@ -45,8 +75,40 @@
 #define PERTURBED_SCALE scale
 #endif
 
-PLAIN(f32, float)
-PLAIN(f16, half)
+#define QUERY(d) query[d]
+
+// One work-item an output element, with a softmax of its own over all slots: works for every shape.
+__kernel void attention_plain(__global const float *restrict q, __global const key_stored *restrict keys,
+                                       __global const value_stored *restrict values, __global float *restrict out,
+                                       const uint cols, const uint head_dim, const uint group,
+                                       const uint slots, const uint at, const float scale)
+{
+    const uint col = get_global_id(0);
+    const uint row = get_global_id(1);
+    if (col >= cols) {
+        return;
+    }
+    const uint head = col / head_dim;
+    const uint d = col % head_dim;
+    __global const float *query = q + (ulong)row * cols + head * head_dim;
+    keys += head / group * KEY_SPAN(head_dim, slots);
+    values += head / group * VALUE_SPAN(head_dim, slots);
+    float most = -INFINITY;
+    float total = 0.0f;
+    float sum = 0.0f;
+    for (uint slot = 0; slot <= at + row; slot++) {
+        float score = 0.0f;
+        DOTS(float, score, QUERY, slot)
+        score *= PERTURBED_SCALE;
+        const float now = fmax(most, score);
+        const float keep = exp(most - now);
+        const float weight = exp(score - now);
+        total = total * keep + weight;
+        sum = sum * keep + weight * VALUE(slot, d);
+        most = now;
+    }
+    out[(ulong)row * cols + col] = sum / total;
+}
 
 // The other forms take heads of up to MOST_DIM elements, in groups of 64 work-items.
 #define MOST_DIM 256
@@ -61,66 +123,6 @@ PLAIN(f16, half)
 #else
 #define SPLIT_SCALE scale
 #endif
-
-// With several spans, `partial` gets [rows][heads][spans][head_dim sums, largest score, sum of weights]; with one,
-// `out` gets the result.
-#define SPLIT(FORMAT, TYPE)                                                                                        \
-    __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_split_##FORMAT(                     \
-        __global const float *restrict q, __global const TYPE *restrict keys,                                      \
-        __global const TYPE *restrict values, __global float *restrict out, const uint cols,                       \
-        const uint head_dim, const uint group, const uint slots, const uint at, const float scale,                 \
-        __global float *restrict partial, const uint spans)                                                        \
-    {                                                                                                              \
-        __local float query[MOST_DIM];                                                                             \
-        __local float weights[SPAN];                                                                               \
-        __local float found[LANES];                                                                                \
-        const uint lane = get_local_id(0);                                                                         \
-        const uint span = get_group_id(0);                                                                         \
-        const uint head = get_group_id(1);                                                                         \
-        const uint row = get_group_id(2);                                                                          \
-        const uint begin = span * SPAN;                                                                            \
-        const uint seen = at + row + 1;                                                                            \
-        const uint count = seen > begin ? min((uint)SPAN, seen - begin) : 0;                                       \
-        const ulong base = (ulong)(head / group) * slots * head_dim;                                               \
-        const ulong place = (ulong)row * cols + head * head_dim;                                                   \
-        for (uint d = lane; d < head_dim; d += LANES) {                                                            \
-            query[d] = q[place + d] * SPLIT_SCALE;                                                                 \
-        }                                                                                                          \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-        float most = -INFINITY;                                                                                    \
-        for (uint s = lane; s < count; s += LANES) {                                                               \
-            float score = 0.0f;                                                                                    \
-            for (uint d = 0; d < head_dim; d++) {                                                                  \
-                score += query[d] * LOAD_##FORMAT(keys, base + (ulong)d * slots + begin + s);                      \
-            }                                                                                                      \
-            weights[s] = score;                                                                                    \
-            most = fmax(most, score);                                                                              \
-        }                                                                                                          \
-        most = over_lanes(found, lane, most, 1);                                                                   \
-        float total = 0.0f;                                                                                        \
-        for (uint s = lane; s < count; s += LANES) {                                                               \
-            const float weight = exp(weights[s] - most);                                                           \
-            weights[s] = weight;                                                                                   \
-            total += weight;                                                                                       \
-        }                                                                                                          \
-        total = over_lanes(found, lane, total, 0);                                                                 \
-        const ulong entry = (((ulong)row * (cols / head_dim) + head) * spans + span) * (head_dim + 2);             \
-        for (uint d = lane; d < head_dim; d += LANES) {                                                            \
-            float sum = 0.0f;                                                                                      \
-            for (uint s = 0; s < count; s++) {                                                                     \
-                sum += weights[s] * LOAD_##FORMAT(values, base + (ulong)(begin + s) * head_dim + d);               \
-            }                                                                                                      \
-            if (spans == 1) {                                                                                      \
-                out[place + d] = sum / total;                                                                      \
-            } else {                                                                                               \
-                partial[entry + d] = sum;                                                                          \
-            }                                                                                                      \
-        }                                                                                                          \
-        if (lane == 0 && spans > 1) {                                                                              \
-            partial[entry + head_dim] = most;                                                                      \
-            partial[entry + head_dim + 1] = total;                                                                 \
-        }                                                                                                          \
-    }
 
 // The largest of all lanes' values, or their sum; the same for all lanes. What was in local memory before can be read
 // by all lanes afterwards.
@@ -152,8 +154,63 @@ float over_lanes(__local float *found, const uint lane, const float value, const
 #endif
 }
 
-SPLIT(f32, float)
-SPLIT(f16, half)
+// With several spans, `partial` gets [rows][heads][spans][head_dim sums, largest score, sum of weights]; with one,
+// `out` gets the result.
+__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_split(
+    __global const float *restrict q, __global const key_stored *restrict keys,
+    __global const value_stored *restrict values, __global float *restrict out, const uint cols,
+    const uint head_dim, const uint group, const uint slots, const uint at, const float scale,
+    __global float *restrict partial, const uint spans)
+{
+    __local float query[MOST_DIM];
+    __local float weights[SPAN];
+    __local float found[LANES];
+    const uint lane = get_local_id(0);
+    const uint span = get_group_id(0);
+    const uint head = get_group_id(1);
+    const uint row = get_group_id(2);
+    const uint begin = span * SPAN;
+    const uint seen = at + row + 1;
+    const uint count = seen > begin ? min((uint)SPAN, seen - begin) : 0;
+    keys += head / group * KEY_SPAN(head_dim, slots);
+    values += head / group * VALUE_SPAN(head_dim, slots);
+    const ulong place = (ulong)row * cols + head * head_dim;
+    for (uint d = lane; d < head_dim; d += LANES) {
+        query[d] = q[place + d] * SPLIT_SCALE;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    float most = -INFINITY;
+    for (uint s = lane; s < count; s += LANES) {
+        float score = 0.0f;
+        DOTS(float, score, QUERY, begin + s)
+        weights[s] = score;
+        most = fmax(most, score);
+    }
+    most = over_lanes(found, lane, most, 1);
+    float total = 0.0f;
+    for (uint s = lane; s < count; s += LANES) {
+        const float weight = exp(weights[s] - most);
+        weights[s] = weight;
+        total += weight;
+    }
+    total = over_lanes(found, lane, total, 0);
+    const ulong entry = (((ulong)row * (cols / head_dim) + head) * spans + span) * (head_dim + 2);
+    for (uint d = lane; d < head_dim; d += LANES) {
+        float sum = 0.0f;
+        for (uint s = 0; s < count; s++) {
+            sum += weights[s] * VALUE(begin + s, d);
+        }
+        if (spans == 1) {
+            out[place + d] = sum / total;
+        } else {
+            partial[entry + d] = sum;
+        }
+    }
+    if (lane == 0 && spans > 1) {
+        partial[entry + head_dim] = most;
+        partial[entry + head_dim + 1] = total;
+    }
+}
 
 // Puts the spans of attention_split together. A work-group a head, rows in dimension 2.
 __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
@@ -183,98 +240,95 @@ attention_merge(__global const float *restrict partial, __global float *restrict
 
 // For many rows: a work-group takes eight rows of one head, and goes over the slots in tiles of LANES with an online
 // softmax. Every key and value that is read serves eight rows.
+#define QUERIES(d) vload8((d), query)
+
 #ifdef PERTURB_ATTENTION_TILE
 #define TILE_SCALE (1.05f * scale)
 #else
 #define TILE_SCALE scale
 #endif
 
-#define TILED(FORMAT, TYPE)                                                                                        \
-    __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_tile_##FORMAT(                      \
-        __global const float *restrict q, __global const TYPE *restrict keys,                                      \
-        __global const TYPE *restrict values, __global float *restrict out, const uint cols,                       \
-        const uint head_dim, const uint group, const uint slots, const uint at, const float scale,                 \
-        const uint rows)                                                                                           \
-    {                                                                                                              \
-        __local float query[MOST_DIM * 8];                                                                         \
-        __local float weights[LANES * 8];                                                                          \
-        __local float found[LANES * 8];                                                                            \
-        const uint lane = get_local_id(0);                                                                         \
-        const uint from = get_group_id(0) * 8;                                                                     \
-        const uint head = get_group_id(1);                                                                         \
-        const ulong base = (ulong)(head / group) * slots * head_dim;                                               \
-        for (uint i = lane; i < head_dim * 8; i += LANES) {                                                        \
-            const uint row = min(from + i % 8, rows - 1);                                                          \
-            query[i] = q[(ulong)row * cols + head * head_dim + i / 8] * TILE_SCALE;                                \
-        }                                                                                                          \
-        float8 sum[MOST_DIM / LANES];                                                                              \
-        for (uint j = 0; j < MOST_DIM / LANES; j++) {                                                              \
-            sum[j] = 0.0f;                                                                                         \
-        }                                                                                                          \
-        float8 most = -INFINITY;                                                                                   \
-        float8 total = 0.0f;                                                                                       \
-        const uint end = at + min(from + 8, rows);                                                                 \
-        for (uint begin = 0; begin < end; begin += LANES) {                                                        \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
-            const uint slot = begin + lane;                                                                        \
-            float8 score = -INFINITY;                                                                              \
-            if (slot < end) {                                                                                      \
-                float8 dots = 0.0f;                                                                                \
-                for (uint d = 0; d < head_dim; d++) {                                                              \
-                    dots += vload8(d, query) * LOAD_##FORMAT(keys, base + (ulong)d * slots + slot);                \
-                }                                                                                                  \
-                const int8 sees = (int8)(0, 1, 2, 3, 4, 5, 6, 7) + (int)(at + from) >= (int)slot;                  \
-                score = select(score, dots, sees);                                                                 \
-            }                                                                                                      \
-            vstore8(score, lane, found);                                                                           \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
-            for (uint distance = LANES / 2; distance > 0; distance /= 2) {                                         \
-                if (lane < distance) {                                                                             \
-                    vstore8(fmax(vload8(lane, found), vload8(lane + distance, found)), lane, found);               \
-                }                                                                                                  \
-                barrier(CLK_LOCAL_MEM_FENCE);                                                                      \
-            }                                                                                                      \
-            const float8 now = fmax(most, vload8(0, found));                                                       \
-            const float8 keep = exp(most - now);                                                                   \
-            const float8 weight = exp(score - now);                                                                \
-            total = total * keep + weight;                                                                         \
-            most = now;                                                                                            \
-            vstore8(weight, lane, weights);                                                                        \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
-            const uint count = min((uint)LANES, end - begin);                                                      \
-            for (uint j = 0; j < MOST_DIM / LANES; j++) {                                                          \
-                const uint d = j * LANES + lane;                                                                   \
-                if (d < head_dim) {                                                                                \
-                    float8 more = 0.0f;                                                                            \
-                    for (uint i = 0; i < count; i++) {                                                             \
-                        more += vload8(i, weights) *                                                               \
-                                LOAD_##FORMAT(values, base + (ulong)(begin + i) * head_dim + d);                   \
-                    }                                                                                              \
-                    sum[j] = sum[j] * keep + more;                                                                 \
-                }                                                                                                  \
-            }                                                                                                      \
-        }                                                                                                          \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-        vstore8(total, lane, found);                                                                               \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-        for (uint distance = LANES / 2; distance > 0; distance /= 2) {                                             \
-            if (lane < distance) {                                                                                 \
-                vstore8(vload8(lane, found) + vload8(lane + distance, found), lane, found);                        \
-            }                                                                                                      \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
-        }                                                                                                          \
-        const float8 all = vload8(0, found);                                                                       \
-        for (uint j = 0; j < MOST_DIM / LANES; j++) {                                                              \
-            const uint d = j * LANES + lane;                                                                       \
-            if (d < head_dim) {                                                                                    \
-                float each[8];                                                                                     \
-                vstore8(sum[j] / all, 0, each);                                                                    \
-                for (uint t = 0; t < 8 && from + t < rows; t++) {                                                  \
-                    out[(ulong)(from + t) * cols + head * head_dim + d] = each[t];                                 \
-                }                                                                                                  \
-            }                                                                                                      \
-        }                                                                                                          \
+__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_tile(
+    __global const float *restrict q, __global const key_stored *restrict keys,
+    __global const value_stored *restrict values, __global float *restrict out, const uint cols,
+    const uint head_dim, const uint group, const uint slots, const uint at, const float scale,
+    const uint rows)
+{
+    __local float query[MOST_DIM * 8];
+    __local float weights[LANES * 8];
+    __local float found[LANES * 8];
+    const uint lane = get_local_id(0);
+    const uint from = get_group_id(0) * 8;
+    const uint head = get_group_id(1);
+    keys += head / group * KEY_SPAN(head_dim, slots);
+    values += head / group * VALUE_SPAN(head_dim, slots);
+    for (uint i = lane; i < head_dim * 8; i += LANES) {
+        const uint row = min(from + i % 8, rows - 1);
+        query[i] = q[(ulong)row * cols + head * head_dim + i / 8] * TILE_SCALE;
     }
+    float8 sum[MOST_DIM / LANES];
+    for (uint j = 0; j < MOST_DIM / LANES; j++) {
+        sum[j] = 0.0f;
+    }
+    float8 most = -INFINITY;
+    float8 total = 0.0f;
+    const uint end = at + min(from + 8, rows);
+    for (uint begin = 0; begin < end; begin += LANES) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        const uint slot = begin + lane;
+        float8 score = -INFINITY;
+        if (slot < end) {
+            float8 dots = 0.0f;
+            DOTS(float8, dots, QUERIES, slot)
+            const int8 sees = (int8)(0, 1, 2, 3, 4, 5, 6, 7) + (int)(at + from) >= (int)slot;
+            score = select(score, dots, sees);
+        }
+        vstore8(score, lane, found);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (uint distance = LANES / 2; distance > 0; distance /= 2) {
+            if (lane < distance) {
+                vstore8(fmax(vload8(lane, found), vload8(lane + distance, found)), lane, found);
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+        const float8 now = fmax(most, vload8(0, found));
+        const float8 keep = exp(most - now);
+        const float8 weight = exp(score - now);
+        total = total * keep + weight;
+        most = now;
+        vstore8(weight, lane, weights);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        const uint count = min((uint)LANES, end - begin);
+        for (uint j = 0; j < MOST_DIM / LANES; j++) {
+            const uint d = j * LANES + lane;
+            if (d < head_dim) {
+                float8 more = 0.0f;
+                for (uint i = 0; i < count; i++) {
+                    more += vload8(i, weights) * VALUE(begin + i, d);
+                }
+                sum[j] = sum[j] * keep + more;
+            }
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    vstore8(total, lane, found);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint distance = LANES / 2; distance > 0; distance /= 2) {
+        if (lane < distance) {
+            vstore8(vload8(lane, found) + vload8(lane + distance, found), lane, found);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const float8 all = vload8(0, found);
+    for (uint j = 0; j < MOST_DIM / LANES; j++) {
+        const uint d = j * LANES + lane;
+        if (d < head_dim) {
+            float each[8];
+            vstore8(sum[j] / all, 0, each);
+            for (uint t = 0; t < 8 && from + t < rows; t++) {
+                out[(ulong)(from + t) * cols + head * head_dim + d] = each[t];
+            }
+        }
+    }
+}
 
-TILED(f32, float)
-TILED(f16, half)

@@ -1,8 +1,9 @@
-// The key/value cache of a layer. A head's keys lie with its slots side by side, [kv_heads][head_dim][slots], so that
-// neighbours in a work-group take the scores of neighbouring slots; its values as [kv_heads][slots][head_dim].
+// Into the key/value cache of a layer, within it, and out of it (kv_types.cl).
 
-#define STORE_F32(value, at, to) (to)[at] = (value)
-#define STORE_F16(value, at, to) vstore_half_rte((value), (at), (to))
+typedef OF_KEYS(UNIT_) key_unit;
+typedef OF_VALUES(UNIT_) value_unit;
+typedef OF_KEYS(STORED_) key_stored;
+typedef OF_VALUES(STORED_) value_stored;
 
 #ifdef PERTURB_KV_APPEND
 #define PERTURBED 1.01f *
@@ -10,90 +11,184 @@
 #define PERTURBED
 #endif
 
-// Rows of k and v ([rows][kv_heads * head_dim]) go to slots at, at + 1, ... One work-item an element, rows in
-// dimension 1.
-#define APPEND(FORMAT, TYPE, STORE)                                                                                \
-    __kernel void kv_append_##FORMAT(__global const float *restrict k, __global const float *restrict v,           \
-                                     __global TYPE *restrict keys, __global TYPE *restrict values,                 \
-                                     const uint cols, const uint head_dim, const uint slots, const uint at)        \
-    {                                                                                                              \
-        const uint col = get_global_id(0);                                                                         \
-        const uint row = get_global_id(1);                                                                         \
-        if (col >= cols) {                                                                                         \
-            return;                                                                                                \
+// So that the device rounds as the host does.
+#pragma OPENCL FP_CONTRACT OFF
+
+// Rounded once, where `/` may be off in the last bits.
+float divide(const float a, const float b)
+{
+    const float guess = 1.0f / b;
+    if (isinf(guess)) {
+        return a / b;
+    }
+    const float inverse = fma(fma(-b, guess, 1.0f), guess, guess);
+    const float result = a * inverse;
+    return fma(fma(-b, result, a), inverse, result);
+}
+
+// What is no number counts as 0, what is not finite as the largest.
+float finite(const float x)
+{
+    return isnan(x) ? 0.0f : clamp(x, -FLT_MAX, FLT_MAX);
+}
+
+// Stores a block of `count` elements, rounded as the host does it (`quant`); its bytes follow each other in steps of
+// `step`.
+void store_q8_0(const float *x, const uint count, __global uchar *units, const ulong step, __global half *scale)
+{
+    float most = 0.0f;
+    for (uint i = 0; i < count; i++) {
+        most = fmax(most, fabs(x[i]));
+    }
+    const float d = fmin(divide(most, 127.0f), 65504.0f);
+    const float inverse = d == 0.0f ? 0.0f : fmin(divide(1.0f, d), FLT_MAX);
+    vstore_half_rte(d, 0, scale);
+    for (uint i = 0; i < count; i++) {
+        units[i * step] = as_uchar(convert_char_sat(round(clamp(x[i] * inverse, -127.0f, 127.0f))));
+    }
+}
+
+uint nibble(const float x, const float inverse)
+{
+    return (uint)clamp(x * inverse + 8.5f, 0.0f, 15.0f);
+}
+
+void store_q4_0(const float *x, const uint count, __global uchar *units, const ulong step, __global half *scale)
+{
+    float most = 0.0f;
+    for (uint i = 0; i < count; i++) {
+        most = fabs(x[i]) > fabs(most) ? x[i] : most;
+    }
+    const float d = clamp(most * -0.125f, -65504.0f, 65504.0f);
+    const float inverse = d == 0.0f ? 0.0f : clamp(divide(1.0f, d), -FLT_MAX, FLT_MAX);
+    vstore_half_rte(d, 0, scale);
+    const uint bytes = (count + 1) / 2;
+    for (uint i = 0; i < bytes; i++) {
+        const uint high = i + bytes < count ? nibble(x[i + bytes], inverse) : 8;
+        units[i * step] = (uchar)(nibble(x[i], inverse) | high << 4);
+    }
+}
+
+// Stores one element, or a block; units follow each other in steps of `step`.
+#define PUT_f32(x, count, units, step, scale) (units)[0] = (x)[0]
+#define PUT_f16(x, count, units, step, scale) vstore_half_rte((x)[0], 0, (units))
+#define PUT_q8_0(x, count, units, step, scale) store_q8_0(x, count, units, step, scale)
+#define PUT_q4_0(x, count, units, step, scale) store_q4_0(x, count, units, step, scale)
+
+// The elements of one side from `d` on, as many as are stored together.
+#define APPEND(SIDE, TYPE, cache, element)                                                                         \
+    if (!SIDE##_SCALED || d % 32 == 0) {                                                                           \
+        float x[32];                                                                                               \
+        for (uint i = 0; i < (SIDE##_SCALED ? count : 1); i++) {                                                   \
+            x[i] = SIDE##_SCALED ? finite(element) : element;                                                      \
         }                                                                                                          \
-        const uint head = col / head_dim;                                                                          \
-        const uint d = col % head_dim;                                                                             \
-        const ulong from = (ulong)row * cols + col;                                                                \
-        STORE(PERTURBED k[from], ((ulong)head * head_dim + d) * slots + at + row, keys);                           \
-        STORE(v[from], ((ulong)head * slots + at + row) * head_dim + d, values);                                   \
+        cache += head * SIDE##_SPAN(head_dim, slots);                                                              \
+        __global half *scale = (__global half *)(cache + (ulong)SIDE##_UNITS(head_dim) * slots) +                  \
+                               SIDE##_SCALE_PLACE(head_dim, slots, d / 32, slot);                                  \
+        cache += SIDE##_PLACE(head_dim, slots, d / (32 / SIDE##_FULL), slot);                                      \
+        JOIN(PUT_, TYPE)(x, count, cache, SIDE##_PLACE(head_dim, slots, 1, 0), scale);                             \
     }
 
-APPEND(f32, float, STORE_F32)
-APPEND(f16, half, STORE_F16)
+// Rows of k and v ([rows][kv_heads * head_dim]) go to slots at, at + 1, ... One work-item an element, rows in
+// dimension 1; of the block formats the first one of a block does it all.
+__kernel void kv_append(__global const float *restrict k, __global const float *restrict v,
+                        __global key_stored *keys, __global value_stored *values, const uint cols,
+                        const uint head_dim, const uint slots, const uint at)
+{
+    const uint col = get_global_id(0);
+    const uint slot = at + get_global_id(1);
+    if (col >= cols) {
+        return;
+    }
+    const uint head = col / head_dim;
+    const uint d = col % head_dim;
+    const uint count = min(32u, head_dim - d);
+    const ulong from = (ulong)get_global_id(1) * cols + col;
+    APPEND(KEY, KEYS, keys, PERTURBED k[from + i]);
+    APPEND(VALUE, VALUES, values, v[from + i]);
+}
+
+// One unit of a slot, and a scale, from one cache to another with another number of slots.
+#define REPACK(SIDE, old, fresh)                                                                                   \
+    old += head * SIDE##_SPAN(head_dim, slots);                                                                    \
+    fresh += head * SIDE##_SPAN(head_dim, new_slots);                                                              \
+    if (unit < SIDE##_UNITS(head_dim)) {                                                                           \
+        fresh[SIDE##_PLACE(head_dim, new_slots, unit, to + slot)] =                                                \
+            old[SIDE##_PLACE(head_dim, slots, unit, from + slot)];                                                 \
+    }                                                                                                              \
+    if (SIDE##_SCALED && unit < BLOCKS(head_dim)) {                                                                \
+        ((__global ushort *)(fresh + (ulong)SIDE##_UNITS(head_dim) * new_slots))                                   \
+            [SIDE##_SCALE_PLACE(head_dim, new_slots, unit, to + slot)] =                                           \
+                ((__global const ushort *)(old + (ulong)SIDE##_UNITS(head_dim) * slots))                           \
+                    [SIDE##_SCALE_PLACE(head_dim, slots, unit, from + slot)];                                      \
+    }
 
 // Slots from, from + 1, ... (`count` of them) of one cache go to slots to, to + 1, ... of another with other numbers of
-// slots. One work-item a slot, elements of a head in dimension 1, heads in dimension 2. Bits are moved, not numbers.
-#define REPACK(FORMAT, TYPE)                                                                                       \
-    __kernel void kv_repack_##FORMAT(__global const TYPE *restrict keys, __global const TYPE *restrict values,     \
-                                     __global TYPE *restrict new_keys, __global TYPE *restrict new_values,         \
-                                     const uint head_dim, const uint slots, const uint new_slots,                  \
-                                     const uint from, const uint to, const uint count)                             \
-    {                                                                                                              \
-        const uint slot = get_global_id(0);                                                                        \
-        const uint d = get_global_id(1);                                                                           \
-        const uint head = get_global_id(2);                                                                        \
-        if (slot >= count) {                                                                                       \
-            return;                                                                                                \
+// slots. One work-item a slot, units of a head in dimension 1, heads in dimension 2. Bits are moved, not numbers.
+__kernel void kv_repack(__global const key_unit *keys, __global const value_unit *values,
+                        __global key_unit *new_keys, __global value_unit *new_values, const uint head_dim,
+                        const uint slots, const uint new_slots, const uint from, const uint to, const uint count)
+{
+    const uint slot = get_global_id(0);
+    const uint unit = get_global_id(1);
+    const uint head = get_global_id(2);
+    if (slot >= count) {
+        return;
+    }
+    REPACK(KEY, keys, new_keys)
+    REPACK(VALUE, values, new_values)
+}
+
+// Where a unit is outside of the device: [slots][kv_heads], of the block formats with a scale in front of each block.
+#define OUTSIDE(SIDE)                                                                                              \
+    (((ulong)slot * heads + head) * SIDE##_SPAN(head_dim, 1) +                                                     \
+     (SIDE##_SCALED ? unit / SIDE##_FULL * (2 + SIDE##_FULL) + 2 + unit % SIDE##_FULL : unit))
+
+#define EXPORT(SIDE, cache, out)                                                                                   \
+    if (unit < SIDE##_UNITS(head_dim)) {                                                                           \
+        cache += head * SIDE##_SPAN(head_dim, slots);                                                              \
+        out += OUTSIDE(SIDE);                                                                                      \
+        out[0] = cache[SIDE##_PLACE(head_dim, slots, unit, from + slot)];                                          \
+        if (SIDE##_SCALED && unit % SIDE##_FULL == 0) {                                                            \
+            const ushort scale = ((__global const ushort *)(cache + (ulong)SIDE##_UNITS(head_dim) * slots))        \
+                [SIDE##_SCALE_PLACE(head_dim, slots, unit / SIDE##_FULL, from + slot)];                            \
+            out[-2] = (uchar)scale;                                                                                \
+            out[-1] = (uchar)(scale >> 8);                                                                         \
         }                                                                                                          \
-        const ulong line = (ulong)head * head_dim + d;                                                             \
-        new_keys[line * new_slots + to + slot] = keys[line * slots + from + slot];                                 \
-        new_values[((ulong)head * new_slots + to + slot) * head_dim + d] =                                         \
-            values[((ulong)head * slots + from + slot) * head_dim + d];                                            \
     }
 
-REPACK(f32, uint)
-REPACK(f16, ushort)
+// Slots from, from + 1, ... come out of the cache. One work-item a unit, heads in dimension 1, slots in dimension 2.
+__kernel void kv_export(__global const key_unit *keys, __global const value_unit *values, __global key_unit *k,
+                        __global value_unit *v, const uint heads, const uint head_dim, const uint slots,
+                        const uint from)
+{
+    const uint unit = get_global_id(0);
+    const uint head = get_global_id(1);
+    const uint slot = get_global_id(2);
+    EXPORT(KEY, keys, k)
+    EXPORT(VALUE, values, v)
+}
 
-// Slots from, from + 1, ... come out as [slots][kv_heads * head_dim]. One work-item an element of a slot, slots in
-// dimension 1. Bits are moved, not numbers.
-#define EXPORT(FORMAT, TYPE)                                                                                       \
-    __kernel void kv_export_##FORMAT(__global const TYPE *restrict keys, __global const TYPE *restrict values,     \
-                                     __global TYPE *restrict k, __global TYPE *restrict v, const uint cols,        \
-                                     const uint head_dim, const uint slots, const uint from)                       \
-    {                                                                                                              \
-        const uint col = get_global_id(0);                                                                         \
-        const uint slot = get_global_id(1);                                                                        \
-        if (col >= cols) {                                                                                         \
-            return;                                                                                                \
+#define IMPORT(SIDE, in, cache)                                                                                    \
+    if (unit < SIDE##_UNITS(head_dim)) {                                                                           \
+        cache += head * SIDE##_SPAN(head_dim, slots);                                                              \
+        in += OUTSIDE(SIDE);                                                                                       \
+        cache[SIDE##_PLACE(head_dim, slots, unit, at + slot)] = in[0];                                             \
+        if (SIDE##_SCALED && unit % SIDE##_FULL == 0) {                                                            \
+            ((__global ushort *)(cache + (ulong)SIDE##_UNITS(head_dim) * slots))                                   \
+                [SIDE##_SCALE_PLACE(head_dim, slots, unit / SIDE##_FULL, at + slot)] =                             \
+                    (ushort)(in[-2] | in[-1] << 8);                                                                \
         }                                                                                                          \
-        const uint head = col / head_dim;                                                                          \
-        const uint d = col % head_dim;                                                                             \
-        const ulong to = (ulong)slot * cols + col;                                                                 \
-        k[to] = keys[((ulong)head * head_dim + d) * slots + from + slot];                                          \
-        v[to] = values[((ulong)head * slots + from + slot) * head_dim + d];                                        \
     }
-
-EXPORT(f32, uint)
-EXPORT(f16, ushort)
 
 // The opposite: they go to slots at, at + 1, ...
-#define IMPORT(FORMAT, TYPE)                                                                                       \
-    __kernel void kv_import_##FORMAT(__global const TYPE *restrict k, __global const TYPE *restrict v,             \
-                                     __global TYPE *restrict keys, __global TYPE *restrict values,                 \
-                                     const uint cols, const uint head_dim, const uint slots, const uint at)        \
-    {                                                                                                              \
-        const uint col = get_global_id(0);                                                                         \
-        const uint slot = get_global_id(1);                                                                        \
-        if (col >= cols) {                                                                                         \
-            return;                                                                                                \
-        }                                                                                                          \
-        const uint head = col / head_dim;                                                                          \
-        const uint d = col % head_dim;                                                                             \
-        const ulong from = (ulong)slot * cols + col;                                                               \
-        keys[((ulong)head * head_dim + d) * slots + at + slot] = k[from];                                          \
-        values[((ulong)head * slots + at + slot) * head_dim + d] = v[from];                                        \
-    }
-
-IMPORT(f32, uint)
-IMPORT(f16, ushort)
+__kernel void kv_import(__global const key_unit *k, __global const value_unit *v, __global key_unit *keys,
+                        __global value_unit *values, const uint heads, const uint head_dim, const uint slots,
+                        const uint at)
+{
+    const uint unit = get_global_id(0);
+    const uint head = get_global_id(1);
+    const uint slot = get_global_id(2);
+    IMPORT(KEY, k, keys)
+    IMPORT(VALUE, v, values)
+}

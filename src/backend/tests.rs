@@ -9,20 +9,11 @@ use crate::core::{Backend, CoreError, DType, KvCache, KvLayer, KvLayout, KvTypes
 use crate::models::noise;
 use crate::quant::heads;
 
-/// What a device stores.
-const FLOATS: [DType; 2] = [DType::F32, DType::F16];
-
 /// Heads, and elements of a head.
 const HEADS: [(usize, usize); 5] = [(1, 1), (2, 8), (3, 17), (1, 64), (2, 80)];
 
-/// Every type for both, and beside another.
-fn types() -> Vec<KvTypes> {
-    let mixed = [(DType::Q8_0, DType::Q4_0), (DType::F16, DType::Q8_0), (DType::Q4_0, DType::F32)];
-    KvTypes::STORED.map(KvTypes::from).into_iter().chain(mixed.map(|(k, v)| KvTypes { k, v })).collect()
-}
-
-fn layouts(types: &[KvTypes], capacity: usize) -> impl Iterator<Item = KvLayout> {
-    types.iter().flat_map(move |&types| {
+fn layouts(capacity: usize) -> impl Iterator<Item = KvLayout> {
+    KvTypes::various().flat_map(move |types| {
         HEADS.map(|(kv_heads, head_dim)| KvLayout { types, kv_heads, head_dim, capacity })
     })
 }
@@ -71,8 +62,8 @@ fn export<B: Backend>(
 }
 
 /// Any bits go in and come out where they belong, and nowhere else.
-fn bits_survive<B: Backend>(b: &B, types: &[KvTypes]) {
-    for layout in layouts(types, 70) {
+fn bits_survive<B: Backend>(b: &B) {
+    for layout in layouts(70) {
         let mut layer = KvLayer::new(b, &layout).unwrap();
         let (mut k, mut v) = bytes(1, &layout, 70);
         b.kv_import(&k, &v, &mut layer, &layout, 0).unwrap();
@@ -106,10 +97,10 @@ fn bits_survive<B: Backend>(b: &B, types: &[KvTypes]) {
 
 #[test]
 fn a_cache_is_exported_and_imported_bit_for_bit() {
-    bits_survive(&ReferenceBackend, &types());
-    bits_survive(&cpu(Isa::Scalar, 1), &types());
+    bits_survive(&ReferenceBackend);
+    bits_survive(&cpu(Isa::Scalar, 1));
     if let Some(gpu) = opencl("a_cache_is_exported_and_imported_bit_for_bit") {
-        bits_survive(&gpu, &FLOATS.map(KvTypes::from));
+        bits_survive(&gpu);
     }
 }
 
@@ -145,14 +136,14 @@ fn attention_goes_on_where_a_cache_has_moved_to() {
         assert!(a.iter().any(|x| x.abs() > 1e-3));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{layout:?}");
     };
-    for layout in layouts(&types(), 41) {
+    for layout in layouts(41) {
         for isa in Isa::available() {
             let (here, there) = moved(&scalar, &cpu(isa, 2), &layout);
             assert_eq!(here, there, "{isa} {layout:?}");
         }
         close(moved(&scalar, &ReferenceBackend, &layout), &layout);
         close(moved(&ReferenceBackend, &scalar, &layout), &layout);
-        if let Some(gpu) = gpu.as_ref().filter(|_| FLOATS.map(KvTypes::from).contains(&layout.types)) {
+        if let Some(gpu) = &gpu {
             close(moved(&scalar, gpu, &layout), &layout);
             close(moved(gpu, &scalar, &layout), &layout);
         }
@@ -229,7 +220,7 @@ fn wide<B: Backend>(b: &B, layer: &KvLayer<B::Buffer>, layout: &KvLayout, len: u
 /// The numeric contract of all caches: what is stored is rounded, and nothing else is.
 #[test]
 fn attention_is_that_over_an_f32_cache_of_what_the_stored_values_stand_for() {
-    for layout in layouts(&types(), 600) {
+    for layout in layouts(600) {
         let width = layout.kv_heads * layout.head_dim;
         let wide_layout = KvLayout { types: DType::F32.into(), ..layout };
         for isa in Isa::available() {
@@ -264,7 +255,7 @@ fn eviction_growth_and_rewinding_keep_stored_blocks_as_they_are() {
         cache.reserve(&b, slots).unwrap();
         cache.size_bytes()
     };
-    for types in types() {
+    for types in KvTypes::various() {
         let mut cache = KvCache::new(&b, 2, 2, 40, types, 1000).unwrap();
         let add = |cache: &mut KvCache<_>, rows: usize| {
             cache.reserve(&b, rows).unwrap();

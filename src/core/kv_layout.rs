@@ -30,6 +30,15 @@ impl KvTypes {
     }
 }
 
+#[cfg(test)]
+impl KvTypes {
+    /// Every type for both, and every type beside another.
+    pub(crate) fn various() -> impl Iterator<Item = Self> {
+        let mixed = [(DType::Q8_0, DType::Q4_0), (DType::F16, DType::Q8_0), (DType::Q4_0, DType::F32)];
+        Self::STORED.map(Self::from).into_iter().chain(mixed.map(|(k, v)| Self { k, v }))
+    }
+}
+
 impl From<DType> for KvTypes {
     /// The same type for keys and values.
     fn from(dtype: DType) -> Self {

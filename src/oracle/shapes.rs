@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::case::Cache;
 use super::{Case, Operator, Values, Work};
-use crate::core::DType;
+use crate::core::{DType, KvTypes};
 use crate::models::NamedShape;
 
 /// How many sizes are tried.
@@ -18,9 +18,6 @@ pub enum ShapeList {
 
 /// Formats of weights.
 const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
-
-/// Types of keys and values.
-const KV: [DType; 2] = [DType::F32, DType::F16];
 
 /// Tokens at once.
 const ROWS: [usize; 3] = [0, 1, 7];
@@ -40,9 +37,9 @@ pub fn cases(list: ShapeList) -> Vec<Case> {
             Operator::RmsNorm => all.plain(|rows, cols| Work::RmsNorm { rows, cols }),
             Operator::Linear => FORMATS.into_iter().for_each(|d| all.linear(d)),
             Operator::Rope => all.rope(),
-            Operator::KvAppend => KV.into_iter().for_each(|d| all.kv_append(d)),
-            Operator::KvRepack => KV.into_iter().for_each(|d| all.kv_repack(d)),
-            Operator::Attention => KV.into_iter().for_each(|d| all.attention(d)),
+            Operator::KvAppend => KvTypes::STORED.into_iter().for_each(|d| all.kv_append(d)),
+            Operator::KvRepack => KvTypes::STORED.into_iter().for_each(|d| all.kv_repack(d)),
+            Operator::Attention => KvTypes::STORED.into_iter().for_each(|d| all.attention(d)),
             Operator::Swiglu => all.plain(|rows, cols| Work::Swiglu { rows, cols }),
             Operator::Add => all.plain(|rows, cols| Work::Add { rows, cols }),
             Operator::AddRmsNorm => all.plain(|rows, cols| Work::AddRmsNorm { rows, cols }),

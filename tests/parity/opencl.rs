@@ -54,6 +54,16 @@ fn opencl_with_f16_keys_and_values_stays_within_their_tolerance() {
     }
 }
 
+#[test]
+fn opencl_with_q8_0_keys_and_values_stays_within_their_tolerance() {
+    let test = "opencl_with_q8_0_keys_and_values_stays_within_their_tolerance";
+    let Some(_) = gpu(test) else { return };
+    for golden in goldens::all(test) {
+        let setup = Setup { kv: DType::Q8_0, ..F32 };
+        check(again, &golden, setup, tolerance::LOGITS_Q8_0_KV, tolerance::NLL_Q8_0_KV);
+    }
+}
+
 /// The largest difference of a last logit from the reference backend's, as a share of their spread.
 fn from_reference(golden: &Golden, setup: Setup) -> f32 {
     let mut ours = goldens::session(again(), &golden.dir, setup);

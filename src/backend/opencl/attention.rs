@@ -2,7 +2,6 @@
 
 use super::buffer::OpenClBuffer;
 use super::kernel::Arg;
-use super::kv::one_type;
 use super::ops::{LINE, T, f32s, lock, n, run, same_cols};
 use super::{OpenClBackend, Scratch};
 use crate::core::{CoreError, KvLayer, KvLayout, Result};
@@ -32,7 +31,7 @@ pub(super) fn attention(
     CoreError::expect_eq(op, "part of a head group", q.cols() % width.max(1), 0)?;
     layout.check_slots(op, at, q.rows())?;
     layout.check_layer(op, cache)?;
-    let dtype = one_type(op, layout)?;
+    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
     out.set_rows(q.rows())?;
     if q.cols() * q.rows() * width == 0 {
         return Ok(());
@@ -58,7 +57,7 @@ pub(super) fn attention(
         let global = [rows.div_ceil(ROWS) * LANES, heads, 1];
         // SAFETY: rows beyond the last are not written; they see slots up to `at + rows - 1`, which exist. Heads of
         // `q` are a multiple of the cache's, and not longer than local memory in the kernel is.
-        return unsafe { run(&mut lock(gpu.kernels.attention_tile.of(dtype)), 0, &args, global, line) };
+        return unsafe { run(&mut lock(&kernels.attention_tile), 0, &args, global, line) };
     }
     if rows <= FEW && d <= MOST_DIM && gpu.forms.attention_split {
         let spans = (at + rows).div_ceil(SPAN);
@@ -70,15 +69,15 @@ pub(super) fn attention(
         let args = [a, b, c, e, f, g, h, i, j, k, Arg::Memory(partial), n(spans)];
         // SAFETY: as above; `partial` has an entry for each row, head and span, of which there are at most `most`.
         unsafe {
-            let split = &mut lock(gpu.kernels.attention_split.of(dtype));
+            let split = &mut lock(&kernels.attention_split);
             run(split, 0, &args, [spans * LANES, heads, rows], line)?;
             if spans > 1 {
                 let args = [Arg::Memory(partial), result, n(q.cols()), n(d), n(spans)];
-                run(&mut lock(&gpu.kernels.attention_merge), 0, &args, [LANES, heads, rows], line)?;
+                run(&mut lock(&kernels.attention_merge), 0, &args, [LANES, heads, rows], line)?;
             }
         }
         return Ok(());
     }
     // SAFETY: a work-item an element of `q` and `out`; slots and heads as above.
-    unsafe { run(&mut lock(gpu.kernels.attention_plain.of(dtype)), 0, &args, [q.cols(), rows, 1], LINE) }
+    unsafe { run(&mut lock(&kernels.attention_plain), 0, &args, [q.cols(), rows, 1], LINE) }
 }

@@ -76,12 +76,8 @@ impl OpenClBuffer {
     /// `len` zeroed elements.
     ///
     /// # Errors
-    /// [`CoreError::Unsupported`] for the block formats, [`CoreError::OutOfMemory`] for sizes that cannot be, and what
-    /// the device answers.
+    /// [`CoreError::OutOfMemory`] for sizes that cannot be, and what the device answers.
     pub(super) fn new(runtime: &Arc<Runtime>, dtype: DType, len: usize) -> Result<Self, CoreError> {
-        if dtype.is_quantized() {
-            return Err(CoreError::Unsupported { op: "an OpenCL buffer", dtype });
-        }
         let what = "a buffer";
         // Kernels count in 32 bits.
         let fits = u32::try_from(len).ok().and_then(|_| dtype.bytes_for(len));

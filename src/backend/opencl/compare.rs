@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::OpenClBackend;
 use crate::backend::reference::ReferenceBackend;
 use crate::core::{
-    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape, Tensor,
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvTypes, LinearPart, Result, Shape, Tensor,
 };
 use crate::quant::rows::RowReader;
 use crate::quant::{quantize_row, row_bytes};
@@ -24,7 +24,7 @@ pub enum Operation {
     /// `kv_append` of `at` slots and of `rows` more, `kv_repack` of what is in `keep`, and `attention` of the last
     /// rows over that.
     Attention {
-        dtype: DType,
+        types: KvTypes,
         kv_heads: usize,
         group: usize,
         head_dim: usize,
@@ -109,8 +109,8 @@ impl Operation {
                 b.rope(&mut x, &angles)?;
                 values(b, &x)
             }
-            Self::Attention { dtype, kv_heads, group, head_dim, at, rows, keep } => {
-                attention(b, (*dtype, *kv_heads, *group, *head_dim), *at, *rows, keep)
+            Self::Attention { types, kv_heads, group, head_dim, at, rows, keep } => {
+                attention(b, (*types, *kv_heads, *group, *head_dim), *at, *rows, keep)
             }
             &Self::Swiglu { rows, cols } => {
                 let (gate, up) = (tensor(b, 1, rows, cols)?, tensor(b, 2, rows, cols)?);
@@ -144,13 +144,13 @@ fn gain<B: Backend>(b: &B, cols: usize) -> Result<B::Weight> {
 
 fn attention<B: Backend>(
     b: &B,
-    (dtype, kv_heads, group, head_dim): (DType, usize, usize, usize),
+    (types, kv_heads, group, head_dim): (KvTypes, usize, usize, usize),
     at: usize,
     rows: usize,
     keep: &[Range<usize>],
 ) -> Result<Vec<f32>> {
     let width = kv_heads * head_dim;
-    let before = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: at };
+    let before = KvLayout { types, kv_heads, head_dim, capacity: at };
     let kept: usize = keep.iter().map(ExactSizeIterator::len).sum();
     let after = KvLayout { capacity: kept + rows + 3, ..before };
     let (mut old, mut new) = (KvLayer::new(b, &before)?, KvLayer::new(b, &after)?);

@@ -13,6 +13,8 @@ pub(super) struct Forms {
     pub attention_split: bool,
     /// Of attention.cl.
     pub attention_tile: bool,
+    /// Keys and values in block formats.
+    pub kv_blocks: bool,
     /// Sub-groups for the sums of norms and attention.
     pub subgroups: bool,
     /// linear_sub.cl in the place of linear_row.cl.
@@ -38,16 +40,20 @@ pub enum Preset {
     IntegerDot,
 }
 
+/// What [`Forms::kv_blocks`] is called.
+pub(super) const KV_BLOCKS: &str = "keys and values in blocks";
+
 type Flag = fn(&mut Forms) -> &mut bool;
 
 impl Forms {
     /// What is only ever switched on or off, by the names that people are told.
-    pub const FLAGS: [(&'static str, Flag); 8] = [
+    pub const FLAGS: [(&'static str, Flag); 9] = [
         ("rms_norm", |f| &mut f.norm),
         ("linear_row", |f| &mut f.row),
         ("linear_tile", |f| &mut f.tile),
         ("attention_split", |f| &mut f.attention_split),
         ("attention_tile", |f| &mut f.attention_tile),
+        (KV_BLOCKS, |f| &mut f.kv_blocks),
         ("sub-groups", |f| &mut f.subgroups),
         ("linear_sub", |f| &mut f.linear_sub),
         ("linear_dot", |f| &mut f.dot),
@@ -61,6 +67,7 @@ impl Forms {
             tile: on,
             attention_split: on,
             attention_tile: on,
+            kv_blocks: on,
             subgroups: false,
             linear_sub: false,
             dot: false,
@@ -73,7 +80,7 @@ impl Forms {
     pub const fn of(preset: Preset, slices: usize) -> Self {
         let fast = Self::all(true, slices);
         match preset {
-            Preset::Plain => Self::all(false, slices),
+            Preset::Plain => Self { kv_blocks: true, ..Self::all(false, slices) },
             Preset::Fast => fast,
             Preset::SubGroups => {
                 Self { subgroups: true, linear_sub: true, slices: sub_slices(slices), ..fast }
@@ -124,9 +131,15 @@ mod tests {
             assert_eq!(Forms::from_text(&forms.to_text()), Some(forms));
         }
         assert_eq!(Forms::of(Preset::SubGroups, 16).slices, 4);
-        for text in
-            ["", "11111111", "11111111 3 1", "11111111 1 x", "111 1 1", "11111111 1 1 1", "111111111 1 1"]
-        {
+        for text in [
+            "",
+            "111111111",
+            "111111111 3 1",
+            "111111111 1 x",
+            "111 1 1",
+            "111111111 1 1 1",
+            "1111111111 1 1",
+        ] {
             assert_eq!(Forms::from_text(text), None, "{text}");
         }
         assert_eq!(Forms::of(Preset::IntegerDot, 1).extras(), ", integer dot products");

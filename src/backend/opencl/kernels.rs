@@ -1,7 +1,7 @@
 //! Every program and kernel that the operations use, made when the backend is.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::DeviceCache;
 use super::error::{OpenClError, Result};
@@ -10,7 +10,7 @@ use super::kernel::Kernel;
 use super::program::{Program, Source};
 use super::runtime::Runtime;
 use super::weights::TILE;
-use crate::core::DType;
+use crate::core::KvTypes;
 use crate::format::checksum;
 
 macro_rules! source {
@@ -38,25 +38,50 @@ const LINEAR_DOT_TILE: Source =
 const QUANTIZE: Source = source!("quantize.cl", "quantize");
 const LINEAR_TILE: Source = source!("linear_tile.cl", "linear_tile_f32", "layout.cl", "blocks.cl");
 const ROPE: Source = source!("rope.cl", "rope");
-const KV: Source = source!("kv.cl", "kv_append_f32");
-const ATTENTION: Source = source!("attention.cl", "attention_plain_f32", "subgroups.cl");
+const KV: Source = source!("kv.cl", "kv_append", "kv_types.cl");
+const ATTENTION: Source = source!("attention.cl", "attention_plain", "subgroups.cl", "kv_types.cl");
 const ELEMENTWISE: Source = source!("elementwise.cl", "swiglu");
 const ARGMAX: Source = source!("argmax.cl", "argmax_first");
 
-/// The forms of a kernel for the two types of stored keys and values.
-pub(super) struct ByKv {
-    f32: Mutex<Kernel>,
-    f16: Mutex<Kernel>,
+/// What touches a cache of certain types.
+pub(super) struct KvKernels {
+    types: KvTypes,
+    pub append: Mutex<Kernel>,
+    pub repack: Mutex<Kernel>,
+    pub export: Mutex<Kernel>,
+    pub import: Mutex<Kernel>,
+    pub attention_plain: Mutex<Kernel>,
+    pub attention_split: Mutex<Kernel>,
+    pub attention_merge: Mutex<Kernel>,
+    pub attention_tile: Mutex<Kernel>,
 }
 
-impl ByKv {
-    fn new(program: &Arc<Program>, f32: &'static str, f16: &'static str) -> Result<Self> {
-        Ok(Self { f32: Mutex::new(Kernel::new(program, f32)?), f16: Mutex::new(Kernel::new(program, f16)?) })
-    }
+/// Makes [`KvKernels`] when a cache of their types is used for the first time.
+struct KvPrograms {
+    cache: DeviceCache,
+    perturb: Option<String>,
+    subgroups: bool,
+    made: Mutex<Vec<Arc<KvKernels>>>,
+}
 
-    /// The form for `dtype`, F32 or F16.
-    pub fn of(&self, dtype: DType) -> &Mutex<Kernel> {
-        if dtype == DType::F16 { &self.f16 } else { &self.f32 }
+impl KvPrograms {
+    fn make(&self, runtime: &Arc<Runtime>, types: KvTypes) -> Result<KvKernels> {
+        let programs = Programs::new(runtime, &self.cache, self.perturb.as_deref());
+        let of_types = format!(" -D KEYS={} -D VALUES={}", types.k, types.v);
+        let kv = programs.build(&KV, PLAIN, &of_types)?;
+        let attention = programs.reducing(&ATTENTION, self.subgroups, &of_types)?;
+        let kernel = |program: &Arc<Program>, name| Kernel::new(program, name).map(Mutex::new);
+        Ok(KvKernels {
+            types,
+            append: kernel(&kv, "kv_append")?,
+            repack: kernel(&kv, "kv_repack")?,
+            export: kernel(&kv, "kv_export")?,
+            import: kernel(&kv, "kv_import")?,
+            attention_plain: kernel(&attention, "attention_plain")?,
+            attention_split: kernel(&attention, "attention_split")?,
+            attention_merge: kernel(&attention, "attention_merge")?,
+            attention_tile: kernel(&attention, "attention_tile")?,
+        })
     }
 }
 
@@ -101,6 +126,13 @@ impl<'a> Programs<'a> {
         let program = Program::build(&self.runtime, source, &options, self.cache)?;
         built.push((source.file, options, program.clone()));
         Ok(program)
+    }
+
+    /// A program whose kernels take sums over work-groups.
+    fn reducing(&self, source: &Source, subgroups: bool, more: &str) -> Result<Arc<Program>> {
+        let (language, how) =
+            if subgroups { (self.runtime.device.language(), SUBGROUPS) } else { (PLAIN, "") };
+        self.build(source, language, &format!("{how}{more}"))
     }
 }
 
@@ -169,14 +201,7 @@ pub(super) struct Kernels {
     pub rms_norm_plain: Mutex<Kernel>,
     pub add_rms_norm: Mutex<Kernel>,
     pub rope: Mutex<Kernel>,
-    pub kv_append: ByKv,
-    pub kv_repack: ByKv,
-    pub kv_export: ByKv,
-    pub kv_import: ByKv,
-    pub attention_plain: ByKv,
-    pub attention_split: ByKv,
-    pub attention_merge: Mutex<Kernel>,
-    pub attention_tile: ByKv,
+    kv: KvPrograms,
     pub swiglu: Mutex<Kernel>,
     pub add: Mutex<Kernel>,
     pub copy: Mutex<Kernel>,
@@ -202,11 +227,6 @@ impl Kernels {
             let program = programs.build(source, language, &(slices(n) + more))?;
             Ok::<_, OpenClError>(RowProgram { program, slices: n })
         };
-        // Where sums are taken over work-groups.
-        let reducing = |source: &Source| match forms.subgroups {
-            true => programs.build(source, device.language(), SUBGROUPS),
-            false => build(source),
-        };
         let dot = || {
             // Devices that do not have it compute the same in several steps.
             let (language, how) = match device.dot_product() {
@@ -222,7 +242,7 @@ impl Kernels {
             })
         };
         let kernel = |program: &Arc<Program>, name| Kernel::new(program, name).map(Mutex::new);
-        let (norm, kv, attention) = (reducing(&NORM)?, build(&KV)?, reducing(&ATTENTION)?);
+        let norm = programs.reducing(&NORM, forms.subgroups, "")?;
         let (elementwise, argmax) = (build(&ELEMENTWISE)?, build(&ARGMAX)?);
         Ok(Self {
             group: group(&programs.runtime),
@@ -240,14 +260,12 @@ impl Kernels {
             rms_norm_plain: kernel(&norm, "rms_norm_plain")?,
             add_rms_norm: kernel(&norm, "add_rms_norm")?,
             rope: kernel(&build(&ROPE)?, "rope")?,
-            kv_append: ByKv::new(&kv, "kv_append_f32", "kv_append_f16")?,
-            kv_repack: ByKv::new(&kv, "kv_repack_f32", "kv_repack_f16")?,
-            kv_export: ByKv::new(&kv, "kv_export_f32", "kv_export_f16")?,
-            kv_import: ByKv::new(&kv, "kv_import_f32", "kv_import_f16")?,
-            attention_plain: ByKv::new(&attention, "attention_plain_f32", "attention_plain_f16")?,
-            attention_split: ByKv::new(&attention, "attention_split_f32", "attention_split_f16")?,
-            attention_merge: kernel(&attention, "attention_merge")?,
-            attention_tile: ByKv::new(&attention, "attention_tile_f32", "attention_tile_f16")?,
+            kv: KvPrograms {
+                cache: programs.cache.clone(),
+                perturb: programs.perturb.map(str::to_owned),
+                subgroups: forms.subgroups,
+                made: Mutex::default(),
+            },
             swiglu: kernel(&elementwise, "swiglu")?,
             add: kernel(&elementwise, "add")?,
             copy: kernel(&elementwise, "copy")?,
@@ -256,6 +274,22 @@ impl Kernels {
             top_bar: kernel(&argmax, "top_bar")?,
             top_collect: kernel(&argmax, "top_collect")?,
         })
+    }
+}
+
+impl Kernels {
+    /// The kernels for a cache of `types`, compiled, or taken from the cache of programs, at the first call.
+    ///
+    /// # Errors
+    /// What the device's compiler says.
+    pub fn kv(&self, runtime: &Arc<Runtime>, types: KvTypes) -> Result<Arc<KvKernels>> {
+        let mut made = self.kv.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernels) = made.iter().find(|kernels| kernels.types == types) {
+            return Ok(kernels.clone());
+        }
+        let kernels = Arc::new(self.kv.make(runtime, types)?);
+        made.push(kernels.clone());
+        Ok(kernels)
     }
 }
 

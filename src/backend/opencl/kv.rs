@@ -8,10 +8,10 @@ use super::kernel::Arg;
 use super::ops::{LINE, T, f32s, lock, n, run};
 use crate::core::{CoreError, DType, KvLayer, KvLayout, Result};
 
-/// The type of keys and values, which have to be the same here, and floats.
-pub(super) fn one_type(op: &'static str, layout: &KvLayout) -> Result<DType> {
-    let types = layout.types;
-    if types.k == types.v { Ok(types.k) } else { Err(CoreError::Unsupported { op, dtype: types.v }) }
+/// Units that a slot of a head has, of keys or values, whichever has more (`kernels/kv_types.cl`).
+fn most_units(layout: &KvLayout) -> usize {
+    let units = |dtype| if dtype == DType::Q4_0 { layout.head_dim.div_ceil(2) } else { layout.head_dim };
+    units(layout.types.k).max(units(layout.types.v))
 }
 
 /// See [`crate::core::Backend::kv_append`].
@@ -31,7 +31,7 @@ pub(super) fn kv_append(
     for source in [k, v] {
         CoreError::expect_eq(op, "columns", source.cols(), cols)?;
     }
-    let dtype = one_type(op, layout)?;
+    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
     let args = [
         f32s(op, k)?,
         f32s(op, v)?,
@@ -44,7 +44,7 @@ pub(super) fn kv_append(
     ];
     // SAFETY: a work-item an element of a row of `k` and `v`; slots `at..at + rows` are within the capacity, which is
     // at most the slots that both caches have.
-    unsafe { run(&mut lock(gpu.kernels.kv_append.of(dtype)), 0, &args, [cols, k.rows(), 1], LINE) }
+    unsafe { run(&mut lock(&kernels.append), 0, &args, [cols, k.rows(), 1], LINE) }
 }
 
 /// See [`crate::core::Backend::kv_repack`].
@@ -57,7 +57,7 @@ pub(super) fn kv_repack(
     to: &KvLayout,
 ) -> Result<()> {
     from.check_repack(src, keep, dst, to)?;
-    let dtype = one_type("kv_repack", from)?;
+    let kernels = gpu.kernels.kv(&gpu.runtime, from.types)?;
     let mut into = 0;
     for range in keep {
         let args = [
@@ -72,9 +72,9 @@ pub(super) fn kv_repack(
             n(into),
             n(range.len()),
         ];
-        let global = [range.len(), from.head_dim, from.kv_heads];
+        let global = [range.len(), most_units(from), from.kv_heads];
         // SAFETY: slots of either side are within its capacity, as checked above; heads are as many in both.
-        unsafe { run(&mut lock(gpu.kernels.kv_repack.of(dtype)), 0, &args, global, LINE)? };
+        unsafe { run(&mut lock(&kernels.repack), 0, &args, global, LINE)? };
         into += range.len();
     }
     Ok(())
@@ -91,11 +91,11 @@ pub(super) fn kv_export(
 ) -> Result<()> {
     let op = "kv_export";
     layout.check_transfer(op, cache, &slots, (k, v))?;
-    let dtype = one_type(op, layout)?;
-    let cols = layout.kv_heads * layout.head_dim;
-    if slots.is_empty() || cols == 0 {
+    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
+    if slots.is_empty() || layout.kv_heads * layout.head_dim == 0 {
         return Ok(());
     }
+    let global = [most_units(layout), layout.kv_heads, slots.len()];
     let [keys, values] = [&*k, &*v].map(|bytes| Memory::new(&gpu.runtime, bytes.len(), "exported slots"));
     let (keys, values) = (keys?, values?);
     let args = [
@@ -103,14 +103,14 @@ pub(super) fn kv_export(
         Arg::Memory(cache.v.memory()),
         Arg::Memory(&keys),
         Arg::Memory(&values),
-        n(cols),
+        n(layout.kv_heads),
         n(layout.head_dim),
         n(layout.slots()),
         n(slots.start),
     ];
-    // SAFETY: a work-item an element of a slot; the slots are within the capacity, and `keys` and `values` are as long
+    // SAFETY: a work-item a unit of a slot's head; the slots are within the capacity, and `keys` and `values` are as long
     // as they are.
-    unsafe { run(&mut lock(gpu.kernels.kv_export.of(dtype)), 0, &args, [cols, slots.len(), 1], LINE)? };
+    unsafe { run(&mut lock(&kernels.export), 0, &args, global, LINE)? };
     for (memory, bytes) in [(keys, k), (values, v)] {
         let len = bytes.len();
         memory.read(0, bytes).ok_or(CoreError::Mismatch { op, what: "bytes", got: len, expected: 0 })??;
@@ -130,11 +130,11 @@ pub(super) fn kv_import(
     let op = "kv_import";
     let slots = layout.slots_of(k.len(), at);
     layout.check_transfer(op, cache, &slots, (k, v))?;
-    let dtype = one_type(op, layout)?;
-    let cols = layout.kv_heads * layout.head_dim;
-    if slots.is_empty() || cols == 0 {
+    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
+    if slots.is_empty() || layout.kv_heads * layout.head_dim == 0 {
         return Ok(());
     }
+    let global = [most_units(layout), layout.kv_heads, slots.len()];
     let put = |bytes: &[u8]| -> Result<Memory> {
         let mut memory = Memory::new(&gpu.runtime, bytes.len(), "imported slots")?;
         let out_of_reach = CoreError::Mismatch { op, what: "bytes", got: bytes.len(), expected: 0 };
@@ -147,11 +147,11 @@ pub(super) fn kv_import(
         Arg::Memory(&values),
         Arg::Memory(cache.k.memory()),
         Arg::Memory(cache.v.memory()),
-        n(cols),
+        n(layout.kv_heads),
         n(layout.head_dim),
         n(layout.slots()),
         n(at),
     ];
     // SAFETY: as in `kv_export`. The queue keeps `keys` and `values` until the launch is done.
-    unsafe { run(&mut lock(gpu.kernels.kv_import.of(dtype)), 0, &args, [cols, slots.len(), 1], LINE) }
+    unsafe { run(&mut lock(&kernels.import), 0, &args, global, LINE) }
 }

@@ -40,7 +40,9 @@ pub use profile::KernelTime;
 pub use runtime::Counters;
 pub use weights::OpenClWeight;
 
-use crate::core::{Backend, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Tensor, Top};
+use crate::core::{
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Tensor, Top,
+};
 use buffer::Memory;
 use forms::Forms;
 use kernels::{Kernels, Programs};
@@ -207,6 +209,12 @@ impl Backend for OpenClBackend {
     }
 
     fn alloc(&self, dtype: DType, len: usize) -> Result<OpenClBuffer> {
+        if dtype.is_quantized() && !self.forms.kv_blocks {
+            let name = &self.runtime.device.name;
+            let reason =
+                format!("the device '{name}' computes {dtype} keys and values wrongly; use --kv-type f16");
+            return Err(CoreError::Backend { backend: "opencl", reason });
+        }
         OpenClBuffer::new(&self.runtime, dtype, len)
     }
 

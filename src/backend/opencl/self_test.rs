@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::OpenClBackend;
 use super::compare::{Operation, first, stored, tensor};
 use super::error::{OpenClError, Result as DeviceResult};
-use super::forms::{Forms, sub_slices};
+use super::forms::{Forms, KV_BLOCKS, sub_slices};
 use super::kernels::{Kernels, Programs};
 use crate::core::{
     Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Shape, Top,
@@ -22,6 +22,13 @@ const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, D
 
 /// The same where inputs are rounded to int8: what lies between two int8 may fall to either side.
 const BOUND_ROUNDED: f64 = 5e-3;
+
+/// The same over keys and values in blocks: what lies between two quants may fall to either side.
+const BOUND_BLOCKS: f64 = 2e-2;
+
+/// Types of keys and values.
+const FLOATS: [DType; 2] = [DType::F32, DType::F16];
+const BLOCKS: [DType; 2] = [DType::Q8_0, DType::Q4_0];
 
 /// How much faster a variant has to be that not every device has, to be worth it.
 const WORTH: f64 = 1.1;
@@ -81,7 +88,12 @@ fn right(gpu: &OpenClBackend, operations: &[Operation]) -> bool {
 /// What is wrong with an operation, if anything.
 fn fault(gpu: &OpenClBackend, operation: &Operation) -> Result<Option<String>> {
     let error = operation.error(gpu)?;
-    let bound = if gpu.forms.dot { BOUND_ROUNDED } else { BOUND };
+    let blocks = matches!(operation, Operation::Attention { types, .. } if types.k.is_quantized());
+    let bound = match gpu.forms.dot {
+        _ if blocks => BOUND_BLOCKS,
+        true => BOUND_ROUNDED,
+        false => BOUND,
+    };
     // Not `>`: NaN is wrong too.
     Ok(if error <= bound { None } else { Some(format!("error {error:.1e} at {operation:?}")) })
 }
@@ -120,8 +132,8 @@ fn plain() -> Vec<Operation> {
         all.push(Operation::Linear { format, tokens: 3, cols: 75, outs: 67 });
     }
     for dtype in [DType::F32, DType::F16] {
-        let keep = vec![1..4, 9..20];
-        all.push(Operation::Attention { dtype, kv_heads: 2, group: 3, head_dim: 10, at: 20, rows: 3, keep });
+        let (types, keep) = (dtype.into(), vec![1..4, 9..20]);
+        all.push(Operation::Attention { types, kv_heads: 2, group: 3, head_dim: 10, at: 20, rows: 3, keep });
     }
     all
 }
@@ -130,12 +142,12 @@ fn linear(tokens: usize) -> Vec<Operation> {
     FORMATS.map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).to_vec()
 }
 
-fn attention(at: usize, rows: usize) -> Vec<Operation> {
-    let of = |dtype| {
-        let keep = first(at);
-        Operation::Attention { dtype, kv_heads: 2, group: 2, head_dim: 72, at, rows, keep }
+fn attention(types: &[DType], at: usize, rows: usize) -> Vec<Operation> {
+    let of = |dtype: &DType| {
+        let (types, keep) = ((*dtype).into(), first(at));
+        Operation::Attention { types, kv_heads: 2, group: 2, head_dim: 72, at, rows, keep }
     };
-    [DType::F32, DType::F16].map(of).to_vec()
+    types.iter().map(of).collect()
 }
 
 fn norms() -> Vec<Operation> {
@@ -148,8 +160,9 @@ fn faster(form: &str) -> Vec<Operation> {
         "rms_norm" => norms(),
         "linear_row" => linear(2),
         "linear_tile" => linear(37),
-        "attention_split" => [attention(17, 1), attention(200, 2)].concat(),
-        "attention_tile" => attention(70, 13),
+        "attention_split" => [attention(&FLOATS, 17, 1), attention(&FLOATS, 200, 2)].concat(),
+        "attention_tile" => attention(&FLOATS, 70, 13),
+        KV_BLOCKS => [(17, 1), (200, 2), (70, 13)].map(|(at, rows)| attention(&BLOCKS, at, rows)).concat(),
         _ => Vec::new(),
     }
 }
@@ -159,7 +172,7 @@ fn tune(gpu: &mut OpenClBackend, programs: &Programs<'_>, bad: &mut Vec<String>)
     let device = gpu.runtime.device.clone();
     let base = gpu.forms;
     if device.subgroups && base.norm && base.attention_split {
-        let sums = [norms(), attention(17, 1), attention(200, 2)].concat();
+        let sums = [norms(), attention(&FLOATS, 17, 1), attention(&FLOATS, 200, 2)].concat();
         let forms = [base, Forms { subgroups: true, ..base }];
         fastest(gpu, programs, &forms, &sums, &time_sums, ("sub-groups", bad))?;
     }

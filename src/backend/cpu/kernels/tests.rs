@@ -393,12 +393,6 @@ impl Stored {
     }
 }
 
-/// Each type for both, and every type beside another.
-fn kv_types() -> Vec<KvTypes> {
-    let mixed = [(DType::Q8_0, DType::Q4_0), (DType::F16, DType::Q8_0), (DType::Q4_0, DType::F32)];
-    KvTypes::STORED.map(KvTypes::from).into_iter().chain(mixed.map(|(k, v)| KvTypes { k, v })).collect()
-}
-
 #[test]
 fn attention_is_softmax_and_the_same_everywhere() {
     let scalar = Kernels::of(Isa::Scalar).unwrap();
@@ -418,7 +412,7 @@ fn attention_is_softmax_and_the_same_everywhere() {
             let slots = at + rows;
             let q = numbers(1, rows * heads * dim, false);
             let numbers = [numbers(7, slots * dim, false), numbers(8, slots * dim, false)];
-            for types in kv_types() {
+            for types in KvTypes::various() {
                 let stored = Stored::new(types, dim, [&numbers[0], &numbers[1]]);
                 let truth = stored.attend(scalar, &q, [at, rows, heads]);
                 for (pair, got) in truth.chunks(dim).enumerate() {

@@ -1,0 +1,57 @@
+// How keys and values lie in a layer's cache; put in front of the files that touch them. KEYS and VALUES are the names of
+// their types: f32, f16, q8_0, q4_0.
+//
+// A head's elements are in units: elements of f32 and f16, bytes of the block formats. Of q8_0 a byte is an element; of
+// q4_0 byte i of a block holds its element i in the low nibble, and the one that is half of the block behind it in the
+// high one. Of keys the slots lie side by side, [kv_heads][units][slots], so that neighbours in a work-group take the
+// scores of neighbouring slots; values lie as [kv_heads][slots][units]. Behind the units of each head are its scales
+// (f16) where it has blocks, [blocks][slots] of keys and [slots][blocks] of values. A block has 32 elements of a head; the
+// last one may have fewer.
+//
+// Outside of the device a slot's keys, or values, are [kv_heads] blocks one behind the other: scale, then bytes.
+
+#define JOIN2(a, b) a##b
+#define JOIN(a, b) JOIN2(a, b)
+// The form of a macro or function for keys, and for values.
+#define OF_KEYS(name) JOIN(name, KEYS)
+#define OF_VALUES(name) JOIN(name, VALUES)
+
+// A unit that is moved, and an element that is computed with.
+#define UNIT_f32 uint
+#define UNIT_f16 ushort
+#define UNIT_q8_0 uchar
+#define UNIT_q4_0 uchar
+#define STORED_f32 float
+#define STORED_f16 half
+#define STORED_q8_0 uchar
+#define STORED_q4_0 uchar
+
+// Units of a full block; scales of a block.
+#define FULL_f32 32
+#define FULL_f16 32
+#define FULL_q8_0 32
+#define FULL_q4_0 16
+#define SCALED_f32 0
+#define SCALED_f16 0
+#define SCALED_q8_0 1
+#define SCALED_q4_0 1
+
+#define KEY_FULL OF_KEYS(FULL_)
+#define VALUE_FULL OF_VALUES(FULL_)
+#define KEY_SCALED OF_KEYS(SCALED_)
+#define VALUE_SCALED OF_VALUES(SCALED_)
+
+// Units and blocks of a head's slot; the compiler knows which side of a condition is taken.
+#define KEY_UNITS(head_dim) (KEY_FULL == 32 ? (head_dim) : ((head_dim) + 1) / 2)
+#define VALUE_UNITS(head_dim) (VALUE_FULL == 32 ? (head_dim) : ((head_dim) + 1) / 2)
+#define BLOCKS(head_dim) (((head_dim) + 31) / 32)
+
+// Units from a head to the next, its scales included.
+#define KEY_SPAN(head_dim, slots) ((ulong)(slots) * (KEY_UNITS(head_dim) + KEY_SCALED * 2 * BLOCKS(head_dim)))
+#define VALUE_SPAN(head_dim, slots) ((ulong)(slots) * (VALUE_UNITS(head_dim) + VALUE_SCALED * 2 * BLOCKS(head_dim)))
+
+// Within a head: the place of a unit, and of a block's scale behind all units.
+#define KEY_PLACE(head_dim, slots, unit, slot) ((ulong)(unit) * (slots) + (slot))
+#define VALUE_PLACE(head_dim, slots, unit, slot) ((ulong)(slot) * VALUE_UNITS(head_dim) + (unit))
+#define KEY_SCALE_PLACE(head_dim, slots, block, slot) ((ulong)(block) * (slots) + (slot))
+#define VALUE_SCALE_PLACE(head_dim, slots, block, slot) ((ulong)(slot) * BLOCKS(head_dim) + (block))
