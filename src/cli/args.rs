@@ -46,6 +46,28 @@ pub struct Args {
     #[command(flatten)]
     pub eviction: EvictionArgs,
 
+    /// Evict too whenever the system has fewer than N MiB of memory left, and make the cache smaller. What the text is
+    /// then depends on the state of the machine, and may be another one the next time
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "eviction_policy",
+        value_parser = at_least_one,
+        help_heading = "Long texts in fixed memory"
+    )]
+    pub memory_threshold_mb: Option<usize>,
+
+    /// Memory for keys and values in MiB: the window, and unless --kv-type is given their type, follow from it, and are
+    /// told. Without --eviction-policy it is streaming; with none the text ends when the memory is full
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "eviction_window",
+        value_parser = at_least_one,
+        help_heading = "Long texts in fixed memory"
+    )]
+    pub kv_budget_mb: Option<usize>,
+
     #[command(flatten)]
     pub pack: PackArgs,
 

@@ -27,6 +27,7 @@ use crate::core::Backend;
 use crate::engine::{ModelFiles, Session, SessionOptions};
 use crate::eval::{LogitDump, Sequence, Wanted, Windows, evaluate};
 use crate::host::{available_bytes, human_bytes};
+use crate::kv::Eviction;
 
 /// Tokens of a window unless the model was trained for fewer: as in llama.cpp.
 const WINDOW: usize = 512;
@@ -51,8 +52,17 @@ fn run(args: &Args) -> Result<()> {
         }
     };
     let sequence = tokens::read(args, &files)?;
-    let windows = windows(args, &files, &sequence)?;
-    let job = Job { args, files, sequence, windows, other };
+    let trained = files.config.max_position_embeddings;
+    let eviction = args.eviction.settle(WINDOW.min(trained))?;
+    let windows = match eviction {
+        Some(_) if args.window.is_some() || args.stride.is_some() => bail!(
+            "--window and --stride cut the text into pieces that each begin afresh, but with --eviction-policy it goes \
+             through the model in one; leave them out (--eviction-window says how many tokens are held)"
+        ),
+        Some(_) => windows_of((sequence.ids.len() + usize::from(sequence.prefix.is_some())).max(2), None)?,
+        None => windows(args, trained, &sequence)?,
+    };
+    let job = Job { args, files, sequence, windows, eviction, other };
     match args.backend {
         BackendName::Cpu => {
             job.run(CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa })?)
@@ -68,8 +78,7 @@ fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn windows(args: &Args, files: &ModelFiles, sequence: &Sequence) -> Result<Windows> {
-    let trained = files.config.max_position_embeddings;
+fn windows(args: &Args, trained: usize, sequence: &Sequence) -> Result<Windows> {
     let usual = if args.teacher_force.is_some() { sequence.ids.len() } else { WINDOW.min(trained) };
     let size = args.window.unwrap_or(usual.max(2));
     if size > trained {
@@ -78,7 +87,11 @@ fn windows(args: &Args, files: &ModelFiles, sequence: &Sequence) -> Result<Windo
              nonsense there"
         ));
     }
-    Ok(Windows::new(size, args.stride.unwrap_or((size / 2).max(1)))?)
+    windows_of(size, args.stride)
+}
+
+fn windows_of(size: usize, stride: Option<usize>) -> Result<Windows> {
+    Ok(Windows::new(size, stride.unwrap_or((size / 2).max(1)))?)
 }
 
 struct Job<'a> {
@@ -86,12 +99,13 @@ struct Job<'a> {
     files: ModelFiles,
     sequence: Sequence,
     windows: Windows,
+    eviction: Option<Eviction>,
     other: Option<LogitDump>,
 }
 
 impl Job<'_> {
     fn run<B: Backend>(self, backend: B) -> Result<()> {
-        let Self { args, files, sequence, windows, other } = self;
+        let Self { args, files, sequence, windows, eviction, other } = self;
         let model = files.origin.clone();
         let described = backend.describe();
         let weights = files.settle(args.weight_dtype, available_bytes())?;
@@ -99,7 +113,7 @@ impl Job<'_> {
             weight_dtype: weights,
             kv_types: args.kv.types(),
             max_seq_len: windows.size(),
-            eviction: None,
+            eviction,
             prefill_chunk: args.prefill_chunk,
             lookup: 0,
             check_numerics: false,
@@ -117,6 +131,7 @@ impl Job<'_> {
         let wanted = Wanted {
             top_k: args.dump_logits_topk,
             against: args.against.as_deref().map(Path::new).zip(other.as_ref()),
+            segment: args.segment,
         };
         let start = Instant::now();
         let mut progress = Progress::new("Scoring", args.quiet);
@@ -131,6 +146,8 @@ impl Job<'_> {
             args,
             tokens: sequence.ids.len(),
             windows,
+            eviction,
+            evicted: session.eviction_stats(),
             evaluation: &evaluation,
             time: start.elapsed(),
         };

@@ -1,6 +1,7 @@
 //! The flags of eviction, and what they mean together.
 
 use anyhow::{Result, bail};
+use serde_json::{Value, json};
 
 use super::args::at_least_one;
 use crate::kv::{Eviction, POLICIES, Registered};
@@ -9,16 +10,20 @@ use crate::kv::{Eviction, POLICIES, Registered};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Long texts in fixed memory")]
 pub struct EvictionArgs {
-    /// What happens when the cache is full: none ends the text, sliding drops the oldest tokens behind the protected
-    /// ones, so that a text of any length needs the memory of --eviction-window tokens [default: none]
+    /// What happens when the cache is full: none ends the text; the others drop tokens, so that a text of any length
+    /// needs the memory of --eviction-window tokens. sliding drops the oldest behind the protected ones; streaming
+    /// too, and counts positions inside the cache, so that a text can be longer than what the model was trained for;
+    /// h2o keeps the tokens that have received most attention, beside the newest (slower; cpu and reference backends)
+    /// [default: none]
     #[arg(long, value_name = "NAME", value_parser = policy)]
     pub eviction_policy: Option<Policy>,
 
-    /// The most tokens that the cache holds [default: --max-seq-len]
+    /// The most tokens that the cache holds [default: --max-seq-len, or a window of eval_model]
     #[arg(long, value_name = "N", requires = "eviction_policy", value_parser = at_least_one)]
     pub eviction_window: Option<usize>,
 
-    /// The first N tokens always stay (at least the one that begins a text) [default: 4]
+    /// The first N tokens always stay; 0 protects none at all, not even the one that begins a text, which costs most
+    /// models their sense [default: 4]
     #[arg(long, value_name = "N", requires = "eviction_policy")]
     pub protected_prefix: Option<usize>,
 
@@ -44,13 +49,46 @@ fn policy(text: &str) -> Result<Policy, String> {
     Registered::named(text).map(Policy::Evict).ok_or_else(|| format!("choose one of none, {}", names()))
 }
 
+/// What is said of eviction among the settings of a report.
+pub fn report(eviction: Option<Eviction>) -> impl Iterator<Item = (&'static str, Value)> {
+    let numbers = eviction.map(|e| [e.window(), e.protected(), e.target()]);
+    let names = ["eviction_window", "protected_prefix", "eviction_target"];
+    let number = move |i: usize| (names[i], json!(numbers.map(|n| n[i])));
+    let policy = json!(eviction.map_or("none", |e| e.policy().name));
+    std::iter::once(("eviction_policy", policy)).chain((0..names.len()).map(number))
+}
+
 impl EvictionArgs {
-    /// What was asked for, for a context of `max_seq_len` tokens. `begins`: texts begin with a token of their own,
-    /// which is protected in any case.
+    /// The same for a cache of `window` tokens, which evicts in any case unless it must not.
+    pub fn within(&self, window: usize) -> Self {
+        let eviction_policy = self.eviction_policy.or(Registered::named("streaming").map(Policy::Evict));
+        let evicts = matches!(eviction_policy, Some(Policy::Evict(_)));
+        Self { eviction_policy, eviction_window: evicts.then_some(window), ..self.clone() }
+    }
+
+    /// The fewest tokens that a window has to hold for these flags.
+    ///
+    /// # Errors
+    /// Flags that fit no window.
+    pub fn least(&self) -> Result<usize> {
+        let Some(Policy::Evict(policy)) = self.eviction_policy else { return Ok(2) };
+        Ok(Eviction::least(policy, self.protected(), self.ratio())?.window())
+    }
+
+    /// Tokens that always stay.
+    pub fn protected(&self) -> usize {
+        self.protected_prefix.unwrap_or(Eviction::PROTECTED)
+    }
+
+    fn ratio(&self) -> f64 {
+        self.eviction_target_ratio.unwrap_or(Eviction::RATIO)
+    }
+
+    /// What was asked for; `usual` is the window unless it is said.
     ///
     /// # Errors
     /// A sentence about values that make no sense together.
-    pub fn settle(&self, max_seq_len: usize, begins: bool) -> Result<Option<Eviction>> {
+    pub fn settle(&self, usual: usize) -> Result<Option<Eviction>> {
         let Some(Policy::Evict(policy)) = self.eviction_policy else {
             for (flag, given) in [
                 ("--eviction-window", self.eviction_window.is_some()),
@@ -58,20 +96,14 @@ impl EvictionArgs {
                 ("--eviction-target-ratio", self.eviction_target_ratio.is_some()),
             ] {
                 if given {
-                    bail!("{flag} does nothing with --eviction-policy none; choose sliding, or leave it out");
+                    bail!(
+                        "{flag} does nothing with --eviction-policy none; choose another policy, or leave it out"
+                    );
                 }
             }
             return Ok(None);
         };
-        let window = self.eviction_window.unwrap_or(max_seq_len);
-        if window > max_seq_len {
-            bail!(
-                "an eviction window of {window} tokens is larger than the context of {max_seq_len}; lower \
-                 --eviction-window, or raise --max-seq-len"
-            );
-        }
-        let protected = self.protected_prefix.unwrap_or(Eviction::PROTECTED).max(usize::from(begins));
-        let ratio = self.eviction_target_ratio.unwrap_or(Eviction::RATIO);
-        Ok(Some(Eviction::new(policy, window, protected, ratio)?))
+        let window = self.eviction_window.unwrap_or(usual);
+        Ok(Some(Eviction::new(policy, window, self.protected(), self.ratio())?))
     }
 }

@@ -6,9 +6,9 @@ use crate::core::{DType, KvTypes};
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct KvArgs {
     /// Type of stored keys and values: f32, f16, q8_0, q4_0. f32 is exact, the others take less memory; the blocks of
-    /// q8_0 and q4_0 run along the elements of a head
-    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_dtype, help_heading = "Model")]
-    kv_type: DType,
+    /// q8_0 and q4_0 run along the elements of a head [default: f16]
+    #[arg(long, value_name = "TYPE", value_parser = kv_dtype, help_heading = "Model")]
+    kv_type: Option<DType>,
 
     /// Type of stored keys, if not that of --kv-type
     #[arg(long, value_name = "TYPE", value_parser = kv_dtype, help_heading = "Model")]
@@ -22,7 +22,14 @@ pub struct KvArgs {
 impl KvArgs {
     /// What was asked for.
     pub fn types(&self) -> KvTypes {
-        KvTypes { k: self.kv_type_k.unwrap_or(self.kv_type), v: self.kv_type_v.unwrap_or(self.kv_type) }
+        let both = self.kv_type.unwrap_or(DType::F16);
+        KvTypes { k: self.kv_type_k.unwrap_or(both), v: self.kv_type_v.unwrap_or(both) }
+    }
+
+    /// The same, if any of it was asked for.
+    pub fn given(&self) -> Option<KvTypes> {
+        let flags = [self.kv_type, self.kv_type_k, self.kv_type_v];
+        flags.iter().any(Option::is_some).then(|| self.types())
     }
 }
 

@@ -9,6 +9,7 @@ mod eviction;
 mod hybrid;
 mod interrupt;
 mod kv;
+mod kv_budget;
 mod limits;
 mod micro_bench;
 mod notice;

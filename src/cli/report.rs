@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::eviction;
 use super::settings::Settings;
 use super::throttle::ThrottleStats;
 use crate::engine::{Footprint, Outcome};
@@ -71,7 +72,11 @@ impl Report<'_> {
         if o.eviction.evictions > 0 {
             let times = if o.eviction.evictions == 1 { "once" } else { "times" };
             let count = if times == "once" { String::new() } else { format!("{} ", o.eviction.evictions) };
-            parts.push(format!("evicted {count}{times}, {} of {} tokens held", o.held, o.positions));
+            let why = match o.eviction.for_memory {
+                0 => String::new(),
+                n => format!(" ({n} for want of memory)"),
+            };
+            parts.push(format!("evicted {count}{times}{why}, {} of {} tokens held", o.held, o.positions));
         }
         if o.moved.moves > 0 {
             let plural = if o.moved.moves == 1 { "" } else { "s" };
@@ -89,8 +94,7 @@ impl Report<'_> {
     pub fn json(&self) -> Value {
         let o = self.outcome;
         let s = &self.settings.sampling;
-        let eviction = self.settings.session.eviction;
-        json!({
+        let mut all = json!({
             "text": o.text,
             "ids": o.ids,
             "finish": o.finish.name(),
@@ -112,6 +116,7 @@ impl Report<'_> {
                 "tokens_held": o.held,
                 "positions": o.positions,
                 "evictions": o.eviction.evictions,
+                "evictions_for_memory": o.eviction.for_memory,
                 "tokens_evicted": o.eviction.evicted,
             },
             "hybrid": { "moves": o.moved.moves, "tokens_moved": o.moved.tokens },
@@ -130,10 +135,6 @@ impl Report<'_> {
                 "weight_dtype": self.settings.session.weight_dtype.name(),
                 "kv_type": self.settings.session.kv_types.to_string(),
                 "max_seq_len": self.settings.session.max_seq_len,
-                "eviction_policy": eviction.map_or("none", |e| e.policy().name),
-                "eviction_window": eviction.map(|e| e.window()),
-                "protected_prefix": eviction.map(|e| e.protected()),
-                "eviction_target": eviction.map(|e| e.target()),
                 "prefill_chunk": self.settings.session.prefill_chunk,
                 "lookup": self.settings.session.lookup,
                 "temperature": as_typed(s.temperature),
@@ -147,6 +148,10 @@ impl Report<'_> {
                 "seed": s.seed,
             },
             "version": env!("CARGO_PKG_VERSION"),
-        })
+        });
+        for (name, value) in eviction::report(self.settings.session.eviction) {
+            all["settings"][name] = value;
+        }
+        all
     }
 }

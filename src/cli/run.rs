@@ -23,7 +23,7 @@ use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::Message;
 use crate::core::Backend;
-use crate::engine::{Finish, Holding, ModelFiles, Request, Session, TextLength};
+use crate::engine::{Finish, Holding, MemorySource, ModelFiles, Request, Session, TextLength};
 use crate::host::human_bytes;
 use crate::models::llama::LoadProgress;
 
@@ -72,6 +72,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     let settings = Settings::new(args, &files)?;
     for warning in &settings.warnings {
         say(&format!("warning: {warning}"));
+    }
+    for note in settings.notes.iter().filter(|_| !args.quiet) {
+        say(&format!("note: {note}"));
     }
     let prompt = encode(args, &files, &text)?;
     let throttle = args.limits.throttle()?;
@@ -173,6 +176,12 @@ impl Job<'_> {
         if let Some((name, gpu)) = device {
             hybrid::settle(&mut session, args.switch_threshold, &name, args.quiet)?;
             described = format!("{described} | {gpu}");
+        }
+        if args.kv_budget_mb.is_some() {
+            session.reserve_cache()?;
+        }
+        if let Some(threshold) = args.memory_threshold_mb {
+            session.watch_memory((threshold as u64).saturating_mul(1 << 20), MemorySource::default());
         }
         let load = start.elapsed();
         let weight_bytes = session.model().weight_bytes();

@@ -3,11 +3,15 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::args::{Args, Seed};
+use super::eviction::EvictionArgs;
+use super::kv_budget::Wish;
+use crate::core::KvTypes;
 use crate::engine::{ModelFiles, SamplingWishes, SessionOptions, default_context};
 use crate::host::available_bytes;
+use crate::kv::{CacheShape, Eviction};
 use crate::models::GenerationConfig;
 use crate::sampling::SamplingParams;
 
@@ -20,6 +24,8 @@ pub struct Settings {
     pub sampling: SamplingParams,
     /// What the person should know although it is no error.
     pub warnings: Vec<String>,
+    /// What the program has chosen by itself.
+    pub notes: Vec<String>,
 }
 
 impl Settings {
@@ -39,20 +45,69 @@ impl Settings {
                  expect nonsense there"
             ));
         }
+        let mut notes = Vec::new();
+        let (kv_types, max_seq_len, eviction) = match args.kv_budget_mb {
+            Some(mib) => {
+                let (types, window, flags) = budget(args, files, mib, max_seq_len)?;
+                let eviction = eviction(args, &flags, max_seq_len)?;
+                let policy = eviction.map_or("none", |e| e.policy().name);
+                notes.push(format!(
+                    "{mib} MiB hold {window} tokens as {types} keys and values: --kv-type {types} --eviction-policy \
+                     {policy}{}",
+                    eviction.map_or_else(|| format!(" --max-seq-len {window}"), |_| format!(" --eviction-window {window}"))
+                ));
+                (types, if eviction.is_some() { max_seq_len } else { window }, eviction)
+            }
+            None => (args.kv.types(), max_seq_len, eviction(args, &args.eviction, max_seq_len)?),
+        };
         Ok(Self {
             session: SessionOptions {
                 weight_dtype,
-                kv_types: args.kv.types(),
+                kv_types,
                 max_seq_len,
-                eviction: args.eviction.settle(max_seq_len, files.bos.is_some())?,
+                eviction,
                 prefill_chunk: args.prefill_chunk,
                 lookup: args.lookup,
                 check_numerics: args.check_numerics,
             },
             sampling: sampling(args, &files.generation)?,
             warnings,
+            notes,
         })
     }
+}
+
+/// What a budget pays for, and the flags of eviction that make use of it.
+fn budget(
+    args: &Args,
+    files: &ModelFiles,
+    mib: usize,
+    max_seq_len: usize,
+) -> Result<(KvTypes, usize, EvictionArgs)> {
+    let config = &files.config;
+    let shape = CacheShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim };
+    let flags = args.eviction.within(max_seq_len);
+    let unrotated = flags.settle(max_seq_len).ok().flatten().map_or(0, |e| e.unrotated());
+    let wish =
+        Wish { mib, shape, types: args.kv.given(), most: max_seq_len, least: flags.least()?, unrotated };
+    let (types, window) = wish.settle()?;
+    Ok((types, window, flags.within(window)))
+}
+
+fn eviction(args: &Args, flags: &EvictionArgs, max_seq_len: usize) -> Result<Option<Eviction>> {
+    let eviction = flags.settle(max_seq_len)?;
+    if eviction.is_none() && args.memory_threshold_mb.is_some() {
+        bail!(
+            "--memory-threshold-mb does nothing with --eviction-policy none; choose another policy, or leave it out"
+        );
+    }
+    if let Some(window) = eviction.map(|e| e.window()).filter(|&window| window > max_seq_len) {
+        bail!(
+            "an eviction window of {window} tokens is larger than the context of {max_seq_len}; lower \
+             --eviction-window, or raise --max-seq-len"
+        );
+    }
+    Ok(eviction)
 }
 
 fn sampling(args: &Args, model: &GenerationConfig) -> Result<SamplingParams> {

@@ -139,6 +139,24 @@ pub trait Backend: Send + Sync {
         out: &mut Tensor<Self::Buffer>,
     ) -> Result<()>;
 
+    /// How much attention each row of `q` gives to each slot, over all its heads: `weights` is `[rows, at + rows]`, and
+    /// element `s` of row `r` the sum over heads of `softmax(q . k^T / sqrt(head_dim))` at slot `s`, and 0 where the row
+    /// does not see it. For eviction by attention: with no rows, the answer only says whether the backend can.
+    ///
+    /// # Errors
+    /// [`super::CoreError::Lacking`] from a backend that cannot, which is the default.
+    fn attention_weights(
+        &self,
+        _q: &Tensor<Self::Buffer>,
+        _cache: &KvLayer<Self::Buffer>,
+        _layout: &KvLayout,
+        _at: usize,
+        _weights: &mut [f32],
+    ) -> Result<()> {
+        let what = "tell how much attention each token receives";
+        Err(super::CoreError::Lacking { backend: self.name(), what })
+    }
+
     /// `out = silu(gate) * up` (Shazeer 2020, arXiv 2002.05202), element by element.
     fn swiglu(
         &self,

@@ -25,6 +25,14 @@ pub enum CoreError {
         /// The type it was given.
         dtype: DType,
     },
+    /// A backend does not offer an operation that only some have.
+    #[error("the {backend} backend cannot {what}")]
+    Lacking {
+        /// Which backend.
+        backend: &'static str,
+        /// What it would have to do.
+        what: &'static str,
+    },
     /// A tensor's bytes are not what its shape and type ask for.
     #[error("tensor '{name}': {reason}")]
     BadTensor {

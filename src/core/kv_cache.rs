@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Backend, Buffer, CoreError, KvLayer, KvLayout, KvTypes, Result};
+use super::kv_received::ReceivedAttention;
+use super::{Backend, Buffer, CoreError, KvLayer, KvLayout, KvTypes, Result, Tensor, UnrotatedPrefix};
 
 /// The cache of all layers.
 ///
@@ -15,6 +16,8 @@ pub struct KvCache<B> {
     len: usize,
     position: usize,
     max_len: usize,
+    prefix: Option<UnrotatedPrefix>,
+    received: Option<ReceivedAttention>,
 }
 
 const GROWTH: usize = 256;
@@ -57,7 +60,7 @@ impl<B: Buffer> KvCache<B> {
         types.check("the key/value cache")?;
         let layout = KvLayout { types, kv_heads, head_dim, capacity: 0 };
         let layers = (0..layers).map(|_| KvLayer::new(backend, &layout)).collect::<Result<_>>()?;
-        Ok(Self { layers, layout, len: 0, position: 0, max_len })
+        Ok(Self { layers, layout, len: 0, position: 0, max_len, prefix: None, received: None })
     }
 
     /// Makes room for `more` tokens behind those held.
@@ -103,7 +106,7 @@ impl<B: Buffer> KvCache<B> {
     /// together in their order, and leaves room for `more` behind them. Memory that this does not need goes back to
     /// the system; [`Self::position`] stays, and so does each key's rotation.
     ///
-    /// Where the capacity stays the same, it takes the memory of one more layer meanwhile.
+    /// Unless the capacity grows, it takes the memory of one more layer meanwhile.
     ///
     /// # Errors
     /// [`CoreError::Mismatch`] for other ranges, [`CoreError::CacheFull`] if `more` do not fit behind them,
@@ -116,23 +119,54 @@ impl<B: Buffer> KvCache<B> {
         more: usize,
     ) -> Result<()> {
         let kept = self.check_ranges(keep)?;
+        if let Some(received) = &mut self.received {
+            received.retain(self.len, keep);
+        }
         let need = kept.checked_add(more).filter(|&need| need <= self.max_len);
         let need = need.ok_or(CoreError::CacheFull { len: kept, max: self.max_len, more })?;
         let capacity = need.checked_next_multiple_of(Self::GROWTH).unwrap_or(need).min(self.max_len);
-        if capacity != self.layout.capacity {
+        if capacity > self.layout.capacity {
             return self.repack(backend, keep, capacity);
         }
-        // Each layer moves into the memory of the one before it.
-        let mut spare = KvLayer::new(backend, &self.layout)?;
-        for layer in &mut self.layers {
-            if let Err(error) = backend.kv_repack(layer, &self.layout, keep, &mut spare, &self.layout) {
-                self.clear();
-                return Err(error);
-            }
-            std::mem::swap(layer, &mut spare);
-        }
+        let to = KvLayout { capacity, ..self.layout };
+        let spare = KvLayer::new(backend, &to)?;
+        self.move_together(backend, keep, spare, to).inspect_err(|_| self.drop_all(backend))?;
+        self.layout = to;
         self.len = kept;
         Ok(())
+    }
+
+    /// Moves the slots of `keep` of each layer into `spare`, which is of layout `to`: the memory of the layer before
+    /// then, or where that is too large, fresh memory. The layers are of two layouts if it fails on its way.
+    fn move_together<K: Backend<Buffer = B>>(
+        &mut self,
+        backend: &K,
+        keep: &[Range<usize>],
+        mut spare: KvLayer<B>,
+        to: KvLayout,
+    ) -> Result<()> {
+        let last = self.layers.len().saturating_sub(1);
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            backend.kv_repack(layer, &self.layout, keep, &mut spare, &to)?;
+            std::mem::swap(layer, &mut spare);
+            if to != self.layout && index < last {
+                drop(spare);
+                spare = KvLayer::new(backend, &to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets everything and gives the memory back.
+    fn drop_all<K: Backend<Buffer = B>>(&mut self, backend: &K) {
+        self.clear();
+        self.layout.capacity = 0;
+        for layer in &mut self.layers {
+            // What holds nothing can be had; if not, the layer is refused when it is used next.
+            if let Ok(empty) = KvLayer::new(backend, &self.layout) {
+                *layer = empty;
+            }
+        }
     }
 
     /// How many slots `keep` has, if its ranges are ascending, disjoint and within the slots held.
@@ -179,6 +213,9 @@ impl<B: Buffer> KvCache<B> {
     pub fn clear(&mut self) {
         self.len = 0;
         self.position = 0;
+        if let Some(received) = &mut self.received {
+            received.clear();
+        }
     }
 
     /// Forgets the tokens from position `position` on, as if they had not been seen; memory is kept. Does nothing if
@@ -277,7 +314,92 @@ impl<B: Buffer> KvCache<B> {
 
     /// Memory taken, in bytes.
     pub fn size_bytes(&self) -> usize {
-        self.layers.iter().map(|l| l.k.size_bytes() + l.v.size_bytes()).sum()
+        let stored: usize = self.layers.iter().map(|l| l.k.size_bytes() + l.v.size_bytes()).sum();
+        stored + self.prefix.as_ref().map_or(0, UnrotatedPrefix::size_bytes)
+    }
+
+    /// From now on the attention that each token receives is summed up.
+    ///
+    /// # Errors
+    /// [`CoreError::Lacking`] if the backend cannot tell it.
+    pub fn count_received<K: Backend<Buffer = B>>(&mut self, backend: &K) -> Result<()> {
+        if let Some(layer) = self.layers.first() {
+            let width = self.layout.kv_heads * self.layout.head_dim;
+            backend.attention_weights(&backend.tensor(0, width)?, layer, &self.layout, 0, &mut [])?;
+        }
+        // Of a prompt's tokens the last layer computes the queries of the last one alone.
+        self.received = Some(ReceivedAttention::new(self.layers.len().saturating_sub(1).max(1)));
+        Ok(())
+    }
+
+    /// Adds what the queries `q` of a layer, the first of them in slot `at`, attend to, if that is summed up.
+    ///
+    /// # Errors
+    /// As [`Backend::attention_weights`].
+    pub fn add_received<K: Backend<Buffer = B>>(
+        &mut self,
+        backend: &K,
+        layer: usize,
+        q: &Tensor<B>,
+        at: usize,
+    ) -> Result<()> {
+        let Some(received) = self.received.as_mut().filter(|received| received.has(layer)) else {
+            return Ok(());
+        };
+        let (stored, layout) = (&self.layers[layer], &self.layout);
+        let weigh = |weights: &mut [f32]| backend.attention_weights(q, stored, layout, at, weights);
+        received.add(layer, (at, q.rows()), weigh)
+    }
+
+    /// The attention that each slot held has received since its token came, over all heads and all layers but the last
+    /// (unless there is only one). Empty if it is not summed up.
+    pub fn received(&mut self) -> &[f64] {
+        let len = self.len;
+        self.received.as_mut().map_or(&[], |received| received.total(len))
+    }
+
+    /// From now on the first `tokens` of each text are kept unrotated as well, in f32.
+    pub fn keep_prefix(&mut self, tokens: usize) {
+        let width = self.layout.kv_heads * self.layout.head_dim;
+        self.prefix = Some(UnrotatedPrefix::new(self.layers.len(), tokens, width));
+    }
+
+    /// How many of the first tokens are kept unrotated.
+    pub fn prefix_tokens(&self) -> usize {
+        self.prefix.as_ref().map_or(0, UnrotatedPrefix::tokens)
+    }
+
+    /// Takes from the next tokens' keys, not rotated yet, and values what the prefix is to keep.
+    ///
+    /// # Errors
+    /// As [`Backend::download`].
+    pub fn capture_prefix<K: Backend<Buffer = B>>(
+        &mut self,
+        backend: &K,
+        layer: usize,
+        rows: (&Tensor<B>, &Tensor<B>),
+    ) -> Result<()> {
+        match &mut self.prefix {
+            Some(prefix) => prefix.capture(backend, layer, rows, self.position),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings the unrotated keys, and the values, of the first tokens `tokens` to the first rows of two tensors.
+    ///
+    /// # Errors
+    /// As [`Backend::upload`].
+    pub fn bring_prefix<K: Backend<Buffer = B>>(
+        &self,
+        backend: &K,
+        layer: usize,
+        tokens: Range<usize>,
+        rows: (&mut Tensor<B>, &mut Tensor<B>),
+    ) -> Result<()> {
+        match &self.prefix {
+            Some(prefix) => prefix.bring(backend, layer, tokens, rows),
+            None => Ok(()),
+        }
     }
 }
 

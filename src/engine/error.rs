@@ -35,6 +35,14 @@ pub enum EngineError {
     /// The backend.
     #[error(transparent)]
     Core(#[from] CoreError),
+    /// A policy that a backend cannot follow.
+    #[error("--eviction-policy {policy} cannot be had here: {why}; choose sliding, or -b cpu")]
+    Policy {
+        /// The policy.
+        policy: &'static str,
+        /// What the backend answers.
+        why: CoreError,
+    },
     /// A file that belongs to a model is not there.
     #[error("{} is missing; {hint}", path.display())]
     MissingFile {

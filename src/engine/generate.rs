@@ -180,8 +180,11 @@ impl<B: Backend> Session<B> {
         run: &mut Run,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<Finish>, EngineError> {
-        // At once what the prompt takes: growing step by step would hold an old cache beside each new one.
-        self.cache.reserve(&self.backend, prompt.len().min(self.cache.max_len()))?;
+        // At once what the prompt takes: growing step by step would hold an old cache beside each new one. But where
+        // memory is watched, step by step.
+        if self.memory.is_none() {
+            self.cache.reserve(&self.backend, prompt.len().min(self.cache.max_len()))?;
+        }
         let mut done = 0;
         let turn = self.turn_of_prompt(prompt.len());
         while done < prompt.len() {
@@ -205,7 +208,7 @@ impl<B: Backend> Session<B> {
     /// What an observer is told behind every pass.
     fn report(&mut self, run: &mut Run, observer: &mut dyn Observer) {
         let trained = self.model.config().max_position_embeddings;
-        if self.evictor.is_some() && self.cache.position() > trained && !run.beyond_training {
+        if self.evictor.is_some() && self.positions_in_force() > trained && !run.beyond_training {
             run.beyond_training = true;
             observer.beyond_training(trained);
         }

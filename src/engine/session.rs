@@ -2,9 +2,10 @@
 
 use super::EngineError;
 use super::hybrid::Hybrid;
+use super::memory_watch::{MemorySource, MemoryWatch};
 use super::model_files::ModelFiles;
-use crate::core::{Backend, DType, KvCache, KvTypes, Result};
-use crate::kv::{Eviction, EvictionStats, Evictor};
+use crate::core::{Backend, CoreError, DType, KvCache, KvTypes, Result};
+use crate::kv::{Eviction, EvictionStats, Evictor, Positions};
 use crate::models::llama::{Llama, LoadProgress, Workspace};
 use crate::tokenizer::Tokenizer;
 
@@ -55,6 +56,7 @@ pub struct Session<B: Backend> {
     pub(super) tokenizer: Tokenizer,
     pub(super) cache: KvCache<B::Buffer>,
     pub(super) evictor: Option<Evictor>,
+    pub(super) memory: Option<MemoryWatch>,
     pub(super) workspace: Workspace<B>,
     pub(super) hybrid: Option<Hybrid>,
     pub(super) logits: Vec<f32>,
@@ -78,7 +80,17 @@ impl<B: Backend> Session<B> {
         let model =
             Llama::load(&backend, files.tensors.as_ref(), files.config, options.weight_dtype, progress)?;
         let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
-        let cache = model.new_cache(&backend, options.kv_types, most)?;
+        let mut cache = model.new_cache(&backend, options.kv_types, most)?;
+        let evictor = options.eviction.map(Evictor::new);
+        if let Some(evictor) = &evictor {
+            if evictor.positions() == Positions::Cache {
+                cache.keep_prefix(evictor.settings().protected());
+            }
+            if evictor.wants_attention() {
+                let policy = evictor.settings().policy().name;
+                cache.count_received(&backend).map_err(|why| EngineError::Policy { policy, why })?;
+            }
+        }
         let chunk = options.prefill_chunk.clamp(1, most.max(1));
         let lookup = options.lookup.min(most);
         let mut workspace = model.workspace(&backend, chunk.max(lookup + 1), lookup + 1)?;
@@ -90,7 +102,8 @@ impl<B: Backend> Session<B> {
             model,
             tokenizer: files.tokenizer,
             cache,
-            evictor: options.eviction.map(Evictor::new),
+            evictor,
+            memory: None,
             workspace,
             hybrid: None,
             logits: vec![0.0; vocab],
@@ -104,7 +117,7 @@ impl<B: Backend> Session<B> {
     /// [`Self::calibrate`] say otherwise, that one has nothing to do.
     ///
     /// # Errors
-    /// As [`Self::load`].
+    /// As [`Self::load`], and a policy that needs to see each token on one backend.
     pub fn load_hybrid<C: Backend + 'static>(
         backend: B,
         second: C,
@@ -112,11 +125,31 @@ impl<B: Backend> Session<B> {
         options: &SessionOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
+        if let Some(policy) = options.eviction.map(|e| e.policy()).filter(|p| p.watches_tokens()) {
+            let why =
+                CoreError::Lacking { backend: "hybrid", what: "watch all tokens of a text in one place" };
+            return Err(EngineError::Policy { policy: policy.name, why });
+        }
         let (tensors, config) = (files.tensors.as_ref(), files.config.clone());
         let model = Llama::load(&second, tensors, config, options.weight_dtype, progress)?;
         let mut session = Self::load(backend, files, options, progress)?;
         session.hybrid = Some(Hybrid::new(second, model, &session.cache, &session.workspace)?);
         Ok(session)
+    }
+
+    /// From now on tokens are also evicted, and the cache becomes smaller, whenever `source` says that fewer than
+    /// `threshold` bytes are available. Asked every few tokens. Does nothing without [`SessionOptions::eviction`].
+    pub fn watch_memory(&mut self, threshold: u64, source: MemorySource) {
+        self.memory = Some(MemoryWatch::new(threshold, source));
+    }
+
+    /// Takes all memory that the cache may ever need, so that it never grows: growing holds an old cache beside a new
+    /// one.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn reserve_cache(&mut self) -> Result<()> {
+        self.cache.reserve(&self.backend, self.cache.max_len() - self.cache.len())
     }
 
     /// The backend that computes.
@@ -194,12 +227,28 @@ impl<B: Backend> Session<B> {
 
     /// How many tokens fit behind those held: at least one where a full cache gives up old ones.
     pub(super) fn make_room(&mut self) -> Result<usize> {
+        let position = self.cache.position();
+        let is_short = self.memory.as_mut().and_then(|memory| memory.is_short(position));
+        if let Some(evictor) = &mut self.evictor {
+            evictor.hear_of_memory(self.cache.len(), KvCache::<B::Buffer>::GROWTH, is_short);
+        }
         if self.evictor.as_ref().is_some_and(|evictor| evictor.is_full(self.cache.len())) {
             self.bring_home()?;
         }
-        match &mut self.evictor {
-            Some(evictor) => evictor.make_room(&self.backend, &mut self.cache),
-            None => Ok(self.cache.max_len() - self.cache.len()),
+        let Self { backend, model, cache, workspace, evictor, .. } = self;
+        let Some(evictor) = evictor else { return Ok(cache.max_len() - cache.len()) };
+        let room = evictor.make_room(backend, cache)?;
+        if let Some(first) = room.turn_prefix_to {
+            model.turn_prefix(backend, cache, workspace, first)?;
+        }
+        Ok(room.tokens)
+    }
+
+    /// Positions that lie between a text's tokens and those that they see, at most.
+    pub(super) fn positions_in_force(&self) -> usize {
+        match self.evictor.as_ref().map(Evictor::positions) {
+            Some(Positions::Cache) => self.cache.len(),
+            _ => self.cache.position(),
         }
     }
 

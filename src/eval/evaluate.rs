@@ -24,6 +24,8 @@ pub struct Wanted<'a> {
     pub top_k: Option<usize>,
     /// Another run to compare with, and where it came from.
     pub against: Option<(&'a Path, &'a LogitDump)>,
+    /// The likelihood of each so many tokens too (at least 1).
+    pub segment: Option<usize>,
 }
 
 /// What came of an evaluation.
@@ -31,6 +33,8 @@ pub struct Wanted<'a> {
 pub struct Evaluation {
     /// Of all tokens that were scored.
     pub likelihood: Likelihood,
+    /// Of each [`Wanted::segment`] tokens, in the order of the text.
+    pub segments: Vec<Likelihood>,
     /// Windows that they were scored in.
     pub windows: usize,
     /// The likeliest tokens of each step.
@@ -97,7 +101,7 @@ pub fn evaluate<B: Backend>(
         steps: run.steps,
     });
     let agreement = wanted.against.map(|_| run.agreement);
-    Ok(Evaluation { likelihood: run.likelihood, windows: count, dump, agreement })
+    Ok(Evaluation { likelihood: run.likelihood, segments: run.segments, windows: count, dump, agreement })
 }
 
 /// What is known so far.
@@ -105,6 +109,7 @@ struct Run<'a> {
     sequence: &'a Sequence,
     wanted: Wanted<'a>,
     likelihood: Likelihood,
+    segments: Vec<Likelihood>,
     agreement: Agreement,
     steps: Vec<Step>,
     fault: Option<EvalError>,
@@ -117,6 +122,7 @@ impl<'a> Run<'a> {
             sequence,
             wanted,
             likelihood: Likelihood::default(),
+            segments: Vec::new(),
             agreement: Agreement::default(),
             steps: Vec::new(),
             fault: None,
@@ -135,7 +141,13 @@ impl<'a> Run<'a> {
         }
         let logsumexp = log_sum_exp(logits);
         if let Some(&logit) = self.sequence.ids.get(target).and_then(|&id| logits.get(id as usize)) {
-            self.likelihood.add(logsumexp - f64::from(logit));
+            let nll = logsumexp - f64::from(logit);
+            self.likelihood.add(nll);
+            if let Some(segment) = self.wanted.segment.and_then(|tokens| target.checked_div(tokens)) {
+                // Targets come in ascending order, each once.
+                self.segments.resize(segment + 1, Likelihood::default());
+                self.segments[segment].add(nll);
+            }
         }
         if let Some((_, dump)) = self.wanted.against {
             let done = self.agreement.steps();

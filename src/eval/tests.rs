@@ -41,7 +41,7 @@ fn run<B: Backend>(session: &mut Session<B>, wanted: Wanted<'_>) -> Evaluation {
     evaluate(session, &sequence(), Windows::new(24, 10).unwrap(), wanted, &mut |_, _| ()).unwrap()
 }
 
-const TOP_4: Wanted<'_> = Wanted { top_k: Some(4), against: None };
+const TOP_4: Wanted<'_> = Wanted { top_k: Some(4), against: None, segment: None };
 
 #[test]
 fn figures_are_the_same_to_the_bit_on_any_threads_chunks_and_instructions() {
@@ -83,7 +83,7 @@ fn every_step_has_the_logits_behind_the_tokens_of_its_window() {
 #[test]
 fn a_run_agrees_with_itself_and_less_with_four_bits() {
     let truth = run(&mut session(cpu(2, None), DType::BF16, 24), TOP_4).dump.unwrap();
-    let against = Wanted { top_k: None, against: Some((Path::new("a.json"), &truth)) };
+    let against = Wanted { against: Some((Path::new("a.json"), &truth)), ..Wanted::default() };
     let same = run(&mut session(cpu(1, None), DType::BF16, 5), against).agreement.unwrap();
     assert_eq!((same.same_first(), same.mean_tau()), (1.0, Some(1.0)));
     assert_eq!(same.steps(), truth.steps.len());

@@ -1,16 +1,19 @@
 //! What a policy is, and the list of all.
 
-use super::{Plan, sliding};
+use super::{Plan, h2o, sliding, streaming};
 
 /// How full a cache is, and what is asked of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Occupancy {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Occupancy<'a> {
     /// Slots in use, oldest first: `0..held`.
     pub held: usize,
     /// The first so many must stay.
     pub protected: usize,
     /// The most slots that may be in use afterwards; more than `protected`, fewer than `held`.
     pub target: usize,
+    /// The attention that each slot has received since its token came, if the policy [wants it](
+    /// EvictionPolicy::wants_attention); else empty.
+    pub received: &'a [f64],
 }
 
 /// Chooses which tokens a full cache gives up.
@@ -19,7 +22,28 @@ pub struct Occupancy {
 /// the same every time.
 pub trait EvictionPolicy: Send {
     /// What to keep: the protected slots and the newest one among them, `target` slots at most.
-    fn plan(&mut self, now: Occupancy) -> Plan;
+    fn plan(&mut self, now: Occupancy<'_>) -> Plan;
+
+    /// Where the tokens that stay stand for those that come. The same always.
+    fn positions(&self) -> Positions {
+        Positions::Text
+    }
+
+    /// Whether the choice goes by [`Occupancy::received`]: then each pass sums it up, which costs time, and which not
+    /// every backend can. The same always.
+    fn wants_attention(&self) -> bool {
+        false
+    }
+}
+
+/// What a token's position is counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// The beginning of the text: a key keeps its rotation.
+    Text,
+    /// The first slot of the cache: behind an eviction the protected tokens move up to the others, which lie one behind
+    /// the other.
+    Cache,
 }
 
 /// A policy that can be asked for by name.
@@ -32,9 +56,19 @@ pub struct Registered {
 }
 
 /// All policies. A new one is a file with a type that is an [`EvictionPolicy`], and a line here.
-pub const POLICIES: &[Registered] = &[Registered { name: "sliding", make: || Box::new(sliding::Sliding) }];
+pub const POLICIES: &[Registered] = &[
+    Registered { name: "sliding", make: || Box::new(sliding::Sliding) },
+    Registered { name: "streaming", make: || Box::new(streaming::Streaming) },
+    Registered { name: "h2o", make: || Box::new(h2o::H2o) },
+];
 
 impl Registered {
+    /// Whether each token of a text has to go through the cache that the policy evicts from.
+    pub fn watches_tokens(&self) -> bool {
+        let policy = (self.make)();
+        policy.positions() == Positions::Cache || policy.wants_attention()
+    }
+
     /// The policy of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         POLICIES.iter().find(|policy| policy.name.eq_ignore_ascii_case(name))

@@ -1,6 +1,6 @@
 //! How a cache is kept within its window.
 
-use super::Registered;
+use super::{Positions, Registered};
 
 /// A policy with its numbers, which fit each other.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +9,7 @@ pub struct Eviction {
     pub(super) window: usize,
     pub(super) protected: usize,
     pub(super) target: usize,
+    pub(super) ratio: f64,
 }
 
 /// Numbers that do not fit each other.
@@ -60,11 +61,38 @@ impl Eviction {
         if !(ratio > 0.0 && ratio < 1.0) {
             return Err(EvictionError::Ratio { ratio });
         }
-        let target = (window as f64 * ratio) as usize;
+        let target = Self::target_of(window, ratio);
         if target <= protected || target >= window {
             return Err(EvictionError::Window { window, target, protected });
         }
-        Ok(Self { policy, window, protected, target })
+        Ok(Self { policy, window, protected, target, ratio })
+    }
+
+    /// The smallest window for these numbers, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn least(policy: &'static Registered, protected: usize, ratio: f64) -> Result<Self, EvictionError> {
+        // Nearly so much, since the target is rounded down.
+        let near = ((protected as f64 + 1.0) / ratio) as usize;
+        let from = near.saturating_sub(1).max(1);
+        let mut windows = from..from.saturating_add(1_000_000);
+        let fits = windows.find_map(|window| Self::new(policy, window, protected, ratio).ok());
+        fits.map_or_else(|| Self::new(policy, near, protected, ratio), Ok)
+    }
+
+    fn target_of(window: usize, ratio: f64) -> usize {
+        (window as f64 * ratio) as usize
+    }
+
+    /// The same in a smaller window, for a cache of `held` tokens whose memory is taken in steps of `step` slots: such
+    /// that an eviction gives memory back, or else such that no more is taken. `None` if there is no such window that
+    /// has room for the protected tokens and one more.
+    pub(super) fn cut(&self, held: usize, step: usize) -> Option<Self> {
+        let now = held.next_multiple_of(step).max(step);
+        let less = (Self::target_of(held, self.ratio) / step * step).max(step);
+        let smaller = [less, now].into_iter().filter(|&window| window < self.window);
+        smaller.filter_map(|window| Self::new(self.policy, window, self.protected, self.ratio).ok()).next()
     }
 
     /// The policy.
@@ -80,6 +108,14 @@ impl Eviction {
     /// Tokens that always stay.
     pub fn protected(&self) -> usize {
         self.protected
+    }
+
+    /// Tokens whose keys are kept unrotated too.
+    pub fn unrotated(&self) -> usize {
+        match (self.policy.make)().positions() {
+            Positions::Cache => self.protected,
+            Positions::Text => 0,
+        }
     }
 
     /// Tokens that are held after an eviction.

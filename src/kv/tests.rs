@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Eviction, EvictionError, Evictor, Occupancy, POLICIES, Plan, Registered};
+use super::{Eviction, EvictionError, EvictionStats, Evictor, Occupancy, POLICIES, Plan, Registered, Room};
 use crate::backend::reference::ReferenceBackend;
 use crate::core::{Backend, CoreError, DType, KvCache};
 
@@ -12,7 +12,8 @@ proptest! {
         protected in 0usize..40, between in 1usize..200, beyond in 1usize..200,
     ) {
         let target = protected + between;
-        let now = Occupancy { held: target + beyond, protected, target };
+        let received: Vec<f64> = (0..target + beyond).map(|slot| (slot * 7919 % 101) as f64).collect();
+        let now = Occupancy { held: target + beyond, protected, target, received: &received };
         for policy in POLICIES {
             let plan = (policy.make)().plan(now);
             let mut end = 0;
@@ -43,12 +44,27 @@ proptest! {
 fn sliding_keeps_the_first_and_the_last() {
     let plan = |held, protected, target| {
         let mut policy = (Registered::named("Sliding").expect("is registered").make)();
-        policy.plan(Occupancy { held, protected, target }).ranges().to_vec()
+        policy.plan(Occupancy { held, protected, target, received: &[] }).ranges().to_vec()
     };
     assert_eq!(plan(16, 4, 12), [0..4, 8..16]);
     assert_eq!(plan(16, 0, 12), std::slice::from_ref(&(4..16)));
     assert_eq!(plan(16, 4, 15), [0..4, 5..16]);
     assert!(Registered::named("fifo").is_none());
+}
+
+#[test]
+fn h2o_keeps_the_heavy_hitters_and_the_newest() {
+    let plan = |received: &[f64], protected, target| {
+        let mut policy = (Registered::named("h2o").expect("is registered").make)();
+        let now = Occupancy { held: received.len(), protected, target, received };
+        policy.plan(now).ranges().to_vec()
+    };
+    let received = [9.0, 0.5, 3.0, 0.1, 4.0, 0.2, 5.0, 0.3, 9.0, 0.0];
+    // Six beside the protected one: the newest three, and of 1 to 6 the three with the most.
+    assert_eq!(plan(&received, 1, 7), [0..1, 2..3, 4..5, 6..10]);
+    assert_eq!(plan(&received, 0, 3), [0..1, 8..10]);
+    assert_eq!(plan(&[1.0; 10], 1, 4), [0..1, 7..10]);
+    assert_eq!(plan(&[f64::NAN; 10], 2, 6).iter().map(ExactSizeIterator::len).sum::<usize>(), 6);
 }
 
 #[test]
@@ -160,7 +176,7 @@ fn an_evictor_evicts_in_steps_when_the_window_is_full() {
     let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 32, 4, 0.75).unwrap());
     for position in 0..100 {
         let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
-        assert_eq!(room, 32 - n.cache.len());
+        assert_eq!(room, Room { tokens: 32 - n.cache.len(), turn_prefix_to: None });
         n.take(1);
         assert_eq!(n.cache.position(), position + 1);
     }
@@ -169,4 +185,61 @@ fn an_evictor_evicts_in_steps_when_the_window_is_full() {
     assert_eq!(n.positions(1), (0..4).chain(76..100).collect::<Vec<_>>());
     evictor.restart();
     assert_eq!(evictor.stats().evictions, 0);
+}
+
+#[test]
+fn short_memory_makes_the_window_smaller_until_there_is_enough() {
+    let mut n = Numbered::new(1024);
+    let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 1024, 4, 0.75).unwrap());
+    let mut make_room = |n: &mut Numbered, short| {
+        evictor.hear_of_memory(n.cache.len(), 256, short);
+        let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+        (room.tokens, evictor.stats())
+    };
+    n.take(1000);
+    let whole = n.cache.size_bytes();
+    let stats = |evictions, evicted, for_memory| EvictionStats { evictions, evicted, for_memory };
+    assert_eq!(make_room(&mut n, Some(false)), (24, stats(0, 0, 0)));
+    // 750 slots would be left: two steps of 256, of which an eviction leaves three quarters.
+    assert_eq!(make_room(&mut n, Some(true)), (512 - 384, stats(1, 616, 1)));
+    assert_eq!((n.cache.len(), n.cache.size_bytes()), (384, whole / 2));
+    // It stays small, and evicts as the small window says, until it is asked again.
+    n.take(128);
+    assert_eq!(make_room(&mut n, None), (128, stats(2, 744, 2)));
+    assert_eq!(make_room(&mut n, Some(true)), (256 - 192, stats(3, 936, 3)));
+    assert_eq!((n.cache.len(), n.cache.size_bytes()), (192, whole / 4));
+    assert_eq!(make_room(&mut n, Some(true)), (64, stats(3, 936, 3)), "that is the least");
+    assert_eq!(make_room(&mut n, Some(false)), (1024 - 192, stats(3, 936, 3)));
+    assert_eq!(n.positions(1), (0..4).chain(1128 - 188..1128).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_protected_stays_however_short_memory_is() {
+    let mut n = Numbered::new(1024);
+    let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 1024, 500, 0.75).unwrap());
+    n.take(1000);
+    evictor.hear_of_memory(n.cache.len(), 256, Some(true));
+    let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+    assert_eq!((room.tokens, evictor.stats()), (24, EvictionStats::default()));
+    // A cache that could still grow does not.
+    let mut n = Numbered::new(1024);
+    n.take(700);
+    evictor.hear_of_memory(n.cache.len(), 256, Some(true));
+    let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+    assert_eq!((room.tokens, evictor.stats()), (68, EvictionStats::default()));
+}
+
+#[test]
+fn sinks_move_up_to_the_oldest_of_the_others() {
+    let mut n = Numbered::new(32);
+    let streaming = Registered::named("streaming").expect("is registered");
+    let mut evictor = Evictor::new(Eviction::new(streaming, 32, 4, 0.75).unwrap());
+    for position in 0..100 {
+        let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+        // Evictions come at 32, 40, ...: the newest 20 stay, and the four stand before them.
+        let evicts = position >= 32 && position % 8 == 0;
+        assert_eq!(room.turn_prefix_to, evicts.then(|| position - 20 - 4), "{position}");
+        n.take(1);
+    }
+    assert_eq!(n.positions(1), (0..4).chain(76..100).collect::<Vec<_>>());
 }

@@ -94,6 +94,23 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_of_positions_turns_alike_however_far_a_text_has_come() {
+        let config = RopeConfig { theta: 500_000.0, scaling: RopeScaling::None };
+        let r = Rope::new(&config, 64);
+        let (mut key, mut query) = ([0.0; 64], [0.0; 64]);
+        for (first, bound) in [(0, 1.5e-7), (1_000_000, 1.5e-7), (1_000_000_000, 4e-7)] {
+            r.fill(first..first + 1, &mut key);
+            r.fill(first + 300..first + 301, &mut query);
+            for (i, f) in r.frequencies.iter().enumerate() {
+                let at = |row: &[f32; 64]| (f64::from(row[i]), f64::from(row[32 + i]));
+                let ((c0, s0), (c1, s1)) = (at(&key), at(&query));
+                let apart = (c0 * c1 + s0 * s1 - (300.0 * f).cos()).abs();
+                assert!(apart < bound, "pair {i} at {first}: {apart:e}");
+            }
+        }
+    }
+
+    #[test]
     fn linear_scaling_divides() {
         let r = rope(RopeScaling::Linear { factor: 4.0 });
         assert!((r.frequencies[1] - 0.025).abs() < 1e-15);

@@ -146,6 +146,59 @@ fn given_ids_are_forced_with_a_step_behind_each() {
 }
 
 #[test]
+fn a_text_longer_than_the_window_goes_through_in_one() {
+    let (_dir, path) = stories();
+    let json = |rest: &[&str]| timeless(&stdout(&[&["-f", &path, "--json", "-q"][..], rest].concat()));
+    let small = ["--eviction-policy", "sliding", "--eviction-window", "100"];
+    let truth = json(&small);
+    let tokens = truth["tokens"].as_u64().unwrap();
+    assert!(tokens > 400 && truth["scored"] == tokens && truth["windows"] == 1, "{truth}");
+    assert_eq!(
+        (&truth["settings"]["window"], &truth["settings"]["protected_prefix"]),
+        (&(tokens + 1).into(), &4.into())
+    );
+    assert_eq!(truth["evictions"].as_u64(), Some((tokens - 100).div_ceil(25)));
+    assert_eq!(truth["tokens_evicted"].as_u64(), truth["evictions"].as_u64().map(|e| 25 * e));
+    assert_eq!(json(&[&small[..], &["--prefill-chunk", "9", "-t", "1"]].concat()), truth);
+    // Where nothing has to go, it is one window that holds all.
+    let (all, one) = (tokens + 1, ["--window", "2000"]);
+    let wide = json(&["--eviction-policy", "sliding", "--eviction-window", &all.to_string()]);
+    assert_eq!((&wide["mean_nll"], &wide["evictions"]), (&json(&one)["mean_nll"], &0.into()));
+    assert!(wide["mean_nll"] != truth["mean_nll"]);
+    let (code, text, stderr) = run(&[&["-f", &path][..], &small].concat());
+    assert_eq!(code, 0, "{stderr}");
+    assert!(
+        text.contains("scored in one go, at most 100 held") && text.contains("evicted by sliding"),
+        "{text}"
+    );
+    for flag in ["--window", "--stride"] {
+        refuses(&[&["-f", &path, flag, "8"][..], &small].concat(), &["--eviction-policy", "leave them out"]);
+    }
+    refuses(
+        &["-f", &path, "--eviction-policy", "sliding", "--eviction-window", "6"],
+        &["window of 6 tokens is too"],
+    );
+}
+
+#[test]
+fn segments_are_parts_of_the_whole() {
+    let (_dir, path) = stories();
+    let args = ["-f", &path, "-q", "--segment", "300"];
+    let all: Value = serde_json::from_str(&stdout(&[&args[..], &["--json"]].concat())).expect("JSON");
+    let parts = all["segments"].as_array().unwrap();
+    let scored = |part: &Value| part["scored"].as_u64().unwrap();
+    assert_eq!(parts.len() as u64, all["tokens"].as_u64().unwrap().div_ceil(300));
+    assert!(parts.iter().rev().skip(1).all(|part| scored(part) == 300), "{parts:?}");
+    assert_eq!(parts[1]["from"], 300);
+    let mean = |part: &Value| part["mean_nll"].as_f64().unwrap();
+    let sum: f64 = parts.iter().map(|part| mean(part) * scored(part) as f64).sum();
+    assert!((sum / scored(&all) as f64 - mean(&all)).abs() < 1e-12, "{all}");
+    let text = stdout(&args);
+    assert_eq!(text.lines().filter(|line| line.starts_with("from token ")).count(), parts.len(), "{text}");
+    assert!(text.contains(&format!("from token 300: mean NLL {:.4} +- ", mean(&parts[1]))), "{text}");
+}
+
+#[test]
 fn what_cannot_be_evaluated_is_a_sentence() {
     refuses(&[], &["nothing to evaluate", "--file", "--teacher-force"]);
     refuses(&["-f", "/no/such/text"], &["/no/such/text", "No such file"]);

@@ -198,3 +198,14 @@ fn both_benchmarks_measure_a_device() {
     let result: serde_json::Value = serde_json::from_str(&out).expect("a JSON object");
     assert!(result.to_string().contains("opencl: "), "{out}");
 }
+
+#[test]
+fn a_policy_that_the_device_cannot_follow_is_a_sentence() {
+    if no_device("a_policy_that_the_device_cannot_follow_is_a_sentence") {
+        return;
+    }
+    let h2o = ["-b", "opencl", "--pack-cache", CACHE, "--eviction-policy", "h2o", "-p", "Once"];
+    let parts =
+        ["--eviction-policy h2o cannot be had here", "the opencl backend cannot tell", "sliding", "-b cpu"];
+    refuses(&h2o, 1, &parts);
+}

@@ -9,7 +9,7 @@ use llm_rs2::core::DType;
 use llm_rs2::engine::{Finish, Observer, SessionOptions};
 
 use super::spy::{Counter, Counts, Spy};
-use super::{LAYERS, cpu, exact_options, greedy, session, sliding, text};
+use super::{LAYERS, by, cpu, exact_options, greedy, session, text};
 
 /// Reads the counts before each token.
 struct Ledger {
@@ -37,16 +37,27 @@ impl Observer for Ledger {
 
 #[test]
 fn twenty_thousand_tokens_in_a_cache_of_256() {
+    twenty_thousand_tokens("sliding", 0);
+}
+
+#[test]
+fn twenty_thousand_tokens_behind_sinks_that_move() {
+    twenty_thousand_tokens("streaming", 4);
+}
+
+/// `turned`: rows that an eviction rotates anew in each layer.
+fn twenty_thousand_tokens(policy: &str, turned: usize) {
     const TOKENS: usize = 20_000;
     let (window, target) = (256, 192);
     let (spy, counter) = Spy::new(cpu(1));
-    let base = exact_options(Some(sliding(window, 4, 0.75)), 64);
+    let base = exact_options(Some(by(policy, window, 4, 0.75)), 64);
     let mut session =
         session(spy, SessionOptions { weight_dtype: DType::Q8_0, kv_types: DType::F16.into(), ..base });
     let mut ledger = Ledger { counter, counts: RefCell::default(), beyond: 0 };
     let start = Instant::now();
     let outcome = session.generate(&greedy(text(10), TOKENS), &mut ledger).expect("generates");
-    let _ = writeln!(std::io::stderr(), "{TOKENS} tokens in {:.1} s", start.elapsed().as_secs_f64());
+    let _ =
+        writeln!(std::io::stderr(), "{policy}: {TOKENS} tokens in {:.1} s", start.elapsed().as_secs_f64());
     assert_eq!((outcome.ids.len(), &outcome.finish), (TOKENS, &Finish::Length));
     assert_eq!(outcome.positions, TOKENS + 9);
     assert_eq!(outcome.eviction.evictions, (outcome.positions - window).div_ceil(window - target));
@@ -59,16 +70,20 @@ fn twenty_thousand_tokens_in_a_cache_of_256() {
     assert_eq!(session.cache_bytes(), LAYERS * window * 2 * 2 * 64 * 2);
 
     // Work: what one token costs comes back with every eviction, and never exceeds what a full window costs.
-    let step =
-        |a: &Counts, b: &Counts| (b.attended - a.attended, b.linear_rows - a.linear_rows, b.moved - a.moved);
+    let step = |a: &Counts, b: &Counts| {
+        let (moved, rotated) = (b.moved - a.moved, b.rotated - a.rotated);
+        (b.attended - a.attended, b.linear_rows - a.linear_rows, moved, rotated)
+    };
     // The first entry is from before the prompt.
     let steps: Vec<_> = counts[1..].windows(2).map(|pair| step(&pair[0], &pair[1])).collect();
     assert_eq!(steps.len(), TOKENS - 1);
     let linear = steps[0].1;
     let mut evictions = 0;
-    for &(attended, rows, moved) in &steps {
+    for &(attended, rows, moved, rotated) in &steps {
         assert!(attended <= LAYERS * window && rows == linear);
         assert!(moved == 0 || moved == LAYERS * target, "{moved} slots moved");
+        // A token's query and key, and the sinks behind an eviction.
+        assert_eq!(rotated, LAYERS * (2 + if moved > 0 { turned } else { 0 }));
         evictions += usize::from(moved > 0);
     }
     assert_eq!(evictions, outcome.eviction.evictions);

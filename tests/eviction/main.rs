@@ -2,6 +2,9 @@
 
 mod exact;
 mod fixed_memory;
+mod hugging_face;
+mod memory;
+mod opencl;
 mod spy;
 
 use std::path::Path;
@@ -20,8 +23,8 @@ fn cpu(threads: usize) -> CpuBackend {
         .expect("a CPU that we support")
 }
 
-fn sliding(window: usize, protected: usize, ratio: f64) -> Eviction {
-    let policy = Registered::named("sliding").expect("sliding is registered");
+fn by(policy: &str, window: usize, protected: usize, ratio: f64) -> Eviction {
+    let policy = Registered::named(policy).expect("it is registered");
     Eviction::new(policy, window, protected, ratio).expect("numbers that fit")
 }
 
@@ -66,6 +69,26 @@ fn logits<B: Backend>(session: &mut Session<B>, ids: &[u32], from: usize) -> Vec
         })
         .expect("the text can be scored");
     all
+}
+
+/// The positions that each position of a text sees: whenever `window` are held and another comes, the oldest behind
+/// the first `protected` go until `target` are left.
+fn visible(tokens: usize, window: usize, protected: usize, target: usize) -> Vec<Vec<usize>> {
+    let mut held = Vec::new();
+    (0..tokens)
+        .map(|position| {
+            if held.len() == window {
+                held.drain(protected..protected + window - target);
+            }
+            held.push(position);
+            held.clone()
+        })
+        .collect()
+}
+
+fn apart(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 fn greedy(prompt: Vec<u32>, max_tokens: usize) -> Request {

@@ -1,7 +1,7 @@
 //! A backend that counts what another one is asked to do, and can take attention into its own hands.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llm_rs2::core::{Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
 
@@ -14,30 +14,59 @@ pub struct Counts {
     pub linear_rows: usize,
     /// Slots that were moved by repacking.
     pub moved: usize,
+    /// Rows whose attention was told slot by slot.
+    pub weighed: usize,
+    /// Rows that were rotated.
+    pub rotated: usize,
     /// The largest cache capacity seen.
     pub capacity: usize,
 }
 
-/// Keys and values of one layer, every token's, in order of positions: nothing is ever dropped here.
+/// Keys and values of one layer, every token's, in order of positions: nothing is ever dropped here, and nothing has been
+/// rotated.
 #[derive(Default)]
 struct Stored {
     keys: Vec<f32>,
     values: Vec<f32>,
 }
 
-/// Attention over all tokens with a mask.
-struct Mask {
-    /// For each position, those that it sees.
-    visible: Vec<Vec<usize>>,
+/// What each token of a text is to see, and where.
+pub struct Rule {
+    /// For each position, those that it sees, itself the last of them.
+    pub visible: Vec<Vec<usize>>,
+    /// Works out `visible` as the text goes on, token by token.
+    pub heavy: Option<Heavy>,
+    /// Whether a token stands where it lies among those seen, or else at its position in the text.
+    pub in_cache: bool,
+}
+
+/// Eviction by attention: of `window` tokens held, the first `protected`, as many of the newest as of the others
+/// (or one more), and of those between them those that have received the most stay, `target` in all.
+#[derive(Clone, Copy)]
+pub struct Heavy {
+    pub window: usize,
+    pub protected: usize,
+    pub target: usize,
+}
+
+/// Attention over all tokens by a rule.
+struct Oracle {
+    rule: Rule,
+    /// Cosine and sine of each pair of a head, for each position.
+    turns: Vec<Vec<(f64, f64)>>,
     layers: Vec<Stored>,
     /// The layer whose keys came last.
     layer: usize,
+    /// What was rotated last, before it was.
+    unrotated: Vec<f32>,
+    /// What each token has received, in all layers but the last.
+    received: Vec<f64>,
 }
 
 #[derive(Default)]
 struct State {
     counts: Counts,
-    mask: Option<Mask>,
+    oracle: Option<Oracle>,
 }
 
 /// Another backend, watched.
@@ -62,12 +91,20 @@ impl<B: Backend> Spy<B> {
         (Self { inner, state: Arc::clone(&state) }, Counter(state))
     }
 
-    /// Attention is computed here, in f64, over copies of all keys and values of one text: position `p` sees the
-    /// positions in `visible[p]`.
-    pub fn masked(inner: B, layers: usize, visible: Vec<Vec<usize>>) -> Self {
+    /// Rotation and attention are computed here, in f64, from copies of all keys and values of one text.
+    pub fn oracle(inner: B, layers: usize, rule: Rule) -> Self {
         let layers: Vec<_> = (0..layers).map(|_| Stored::default()).collect();
-        let mask = Mask { visible, layer: layers.len() - 1, layers };
-        Self { inner, state: Arc::new(Mutex::new(State { mask: Some(mask), ..State::default() })) }
+        let frequencies = frequencies();
+        let turns = (0..rule.visible.len())
+            .map(|p| frequencies.iter().map(|f| ((p as f64 * f).cos(), (p as f64 * f).sin())).collect())
+            .collect();
+        let received = vec![0.0; rule.visible.len()];
+        let oracle = Oracle { rule, turns, layer: layers.len() - 1, layers, unrotated: Vec::new(), received };
+        Self { inner, state: Arc::new(Mutex::new(State { oracle: Some(oracle), ..State::default() })) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, x: &Tensor<B::Buffer>) -> Result<Vec<f32>> {
@@ -77,30 +114,81 @@ impl<B: Backend> Spy<B> {
     }
 }
 
-impl Mask {
-    fn row(&self, query: &[f32], position: usize, layout: &KvLayout) -> Vec<f32> {
+/// Radians per position of each pair of a head, from the fixture's `config.json` and the definition of `llama3` scaling.
+fn frequencies() -> Vec<f64> {
+    let (theta, head_dim, factor, low, high, trained) = (500_000f64, 64.0, 32.0, 1.0, 4.0, 8192.0);
+    let scaled = |i: i32| {
+        let plain = theta.powf(-2.0 * f64::from(i) / head_dim);
+        let turns = trained * plain / std::f64::consts::TAU;
+        let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+        plain * (keep + (1.0 - keep) / factor)
+    };
+    (0..32).map(scaled).collect()
+}
+
+impl Oracle {
+    /// A head, turned to position `place`.
+    fn turned(&self, head: &[f32], place: usize) -> Vec<f64> {
+        let (first, second) = head.split_at(head.len() / 2);
+        let pairs = || first.iter().zip(second).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+        let pairs = || pairs().zip(&self.turns[place]);
+        let cosines = pairs().map(|((a, b), (cos, sin))| a * cos - b * sin);
+        cosines.chain(pairs().map(|((a, b), (cos, sin))| b * cos + a * sin)).collect()
+    }
+
+    /// What the token at `position` is to see, if that is not known beforehand.
+    fn choose(&mut self, position: usize) {
+        let Some(Heavy { window, protected, target }) = self.rule.heavy else { return };
+        let mut held = position.checked_sub(1).map_or(Vec::new(), |last| self.rule.visible[last].clone());
+        if held.len() == window {
+            let newest = held.split_off(window - (target - protected).div_ceil(2));
+            let mut between = held.split_off(protected);
+            between.sort_by(|&a, &b| self.received[b].total_cmp(&self.received[a]));
+            between.truncate((target - protected) / 2);
+            between.sort_unstable();
+            held.extend(between);
+            held.extend(newest);
+        }
+        held.push(position);
+        self.rule.visible[position] = held;
+    }
+
+    /// What attention gives the token at `position`, head by head.
+    fn row(&mut self, query: &[f32], position: usize, layout: &KvLayout) -> Vec<f32> {
+        if self.layer == 0 {
+            self.choose(position);
+        }
         let (d, width) = (layout.head_dim, layout.kv_heads * layout.head_dim);
         let heads_per_kv_head = query.len() / width;
-        let stored = &self.layers[self.layer];
+        let place = |(index, &p): (usize, &usize)| if self.rule.in_cache { index } else { p };
+        let mut received = std::mem::take(&mut self.received);
+        let (stored, seen) = (&self.layers[self.layer], &self.rule.visible[position]);
         let mut out = Vec::with_capacity(query.len());
         for (head, q) in query.chunks_exact(d).enumerate() {
             let at = |p: usize| p * width + head / heads_per_kv_head * d;
-            let seen = &self.visible[position];
+            let q = self.turned(q, place((seen.len() - 1, &position)));
             let weights: Vec<f64> = seen
                 .iter()
-                .map(|&p| {
-                    let k = &stored.keys[at(p)..at(p) + d];
-                    let dot: f64 = q.iter().zip(k).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                .enumerate()
+                .map(|(index, p)| {
+                    let k = self.turned(&stored.keys[at(*p)..at(*p) + d], place((index, p)));
+                    let dot: f64 = q.iter().zip(k).map(|(a, b)| a * b).sum();
                     (dot / (d as f64).sqrt()).exp()
                 })
                 .collect();
             let total: f64 = weights.iter().sum();
+            if self.layer + 1 < self.layers.len() {
+                for (&p, weight) in seen.iter().zip(&weights) {
+                    received[p] += weight / total;
+                }
+            }
             out.extend((0..d).map(|i| {
                 let sum: f64 =
                     seen.iter().zip(&weights).map(|(&p, w)| w * f64::from(stored.values[at(p) + i])).sum();
                 (sum / total) as f32
             }));
         }
+        self.received = received;
         out
     }
 }
@@ -148,7 +236,7 @@ impl<B: Backend> Backend for Spy<B> {
     }
 
     fn linear(&self, x: &Tensor<B::Buffer>, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).counts.linear_rows += x.rows();
+        self.lock().counts.linear_rows += x.rows();
         let mut parts: Vec<LinearPart<'_, B>> = parts
             .iter_mut()
             .map(|p| LinearPart { weight: p.weight, bias: p.bias, out: &mut *p.out })
@@ -157,6 +245,11 @@ impl<B: Backend> Backend for Spy<B> {
     }
 
     fn rope(&self, x: &mut Tensor<B::Buffer>, angles: &Tensor<B::Buffer>) -> Result<()> {
+        let mut state = self.lock();
+        state.counts.rotated += x.rows();
+        if let Some(oracle) = &mut state.oracle {
+            oracle.unrotated = self.read(x)?;
+        }
         self.inner.rope(x, angles)
     }
 
@@ -168,12 +261,11 @@ impl<B: Backend> Backend for Spy<B> {
         layout: &KvLayout,
         at: usize,
     ) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mask) = &mut state.mask {
-            mask.layer = (mask.layer + 1) % mask.layers.len();
-            let stored = &mut mask.layers[mask.layer];
+        if let Some(oracle) = &mut self.lock().oracle {
+            oracle.layer = (oracle.layer + 1) % oracle.layers.len();
+            let stored = &mut oracle.layers[oracle.layer];
             assert_eq!(stored.keys.len(), at * k.cols(), "nothing is evicted from the oracle");
-            stored.keys.extend(self.read(k)?);
+            stored.keys.append(&mut oracle.unrotated);
             stored.values.extend(self.read(v)?);
         }
         self.inner.kv_append(k, v, cache, layout, at)
@@ -187,7 +279,7 @@ impl<B: Backend> Backend for Spy<B> {
         dst: &mut KvLayer<B::Buffer>,
         to: &KvLayout,
     ) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.counts.moved += keep.iter().map(ExactSizeIterator::len).sum::<usize>();
         self.inner.kv_repack(src, from, keep, dst, to)
     }
@@ -222,16 +314,28 @@ impl<B: Backend> Backend for Spy<B> {
         at: usize,
         out: &mut Tensor<B::Buffer>,
     ) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.counts.attended += (0..q.rows()).map(|row| at + row + 1).sum::<usize>();
         state.counts.capacity = state.counts.capacity.max(layout.capacity);
-        self.inner.attention(q, cache, layout, at, out)?;
-        if let Some(mask) = &state.mask {
-            for (row, query) in self.read(q)?.chunks_exact(q.cols()).enumerate() {
-                self.inner.upload(&mask.row(query, at + row, layout), out, row)?;
-            }
+        let Some(oracle) = &mut state.oracle else { return self.inner.attention(q, cache, layout, at, out) };
+        out.set_rows(q.rows())?;
+        let unrotated = std::mem::take(&mut oracle.unrotated);
+        for (row, query) in unrotated.chunks_exact(q.cols()).enumerate() {
+            self.inner.upload(&oracle.row(query, at + row, layout), out, row)?;
         }
         Ok(())
+    }
+
+    fn attention_weights(
+        &self,
+        q: &Tensor<B::Buffer>,
+        cache: &KvLayer<B::Buffer>,
+        layout: &KvLayout,
+        at: usize,
+        weights: &mut [f32],
+    ) -> Result<()> {
+        self.lock().counts.weighed += q.rows();
+        self.inner.attention_weights(q, cache, layout, at, weights)
     }
 
     fn swiglu(

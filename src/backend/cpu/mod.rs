@@ -9,6 +9,7 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod attention;
+mod attention_weights;
 mod buffer;
 mod cache;
 mod disjoint;
@@ -282,6 +283,17 @@ impl Backend for CpuBackend {
     ) -> Result<()> {
         let Inner { pool, scratch, .. } = &mut *self.lock();
         attention::attention(self.kernels, pool, scratch, q, cache, layout, at, out)
+    }
+
+    fn attention_weights(
+        &self,
+        q: &Tensor<CpuBuffer>,
+        cache: &KvLayer<CpuBuffer>,
+        layout: &KvLayout,
+        at: usize,
+        weights: &mut [f32],
+    ) -> Result<()> {
+        attention_weights::weigh(self.kernels, &mut self.lock().pool, q, cache, layout, at, weights)
     }
 
     fn swiglu(

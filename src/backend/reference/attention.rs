@@ -39,3 +39,29 @@ pub(super) fn row(
     }
     Ok(())
 }
+
+/// What the heads of the row `q` give to each of the slots `0..seen`, all together; 0 to those behind.
+pub(super) fn weights(
+    q: &[f32],
+    cache: &KvLayer<ReferenceBuffer>,
+    layout: &KvLayout,
+    seen: usize,
+    out: &mut [f32],
+) -> Result<()> {
+    let d = layout.head_dim;
+    let heads_per_kv_head = q.len() / d / layout.kv_heads;
+    let mut sums = vec![0.0; out.len()];
+    let mut key = vec![0.0; d];
+    for (head, query) in q.chunks_exact(d).enumerate() {
+        let mut weights = Vec::with_capacity(seen);
+        for slot in 0..seen {
+            cache.k.load(layout.row(head / heads_per_kv_head, slot), &mut key)?;
+            let dot: f64 = query.iter().zip(&key).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+            weights.push(libm::exp(dot / (d as f64).sqrt()));
+        }
+        let total: f64 = weights.iter().sum();
+        sums.iter_mut().zip(&weights).for_each(|(sum, weight)| *sum += weight / total);
+    }
+    out.iter_mut().zip(&sums).for_each(|(out, sum)| *out = *sum as f32);
+    Ok(())
+}

@@ -263,6 +263,23 @@ impl Backend for ReferenceBackend {
         Ok(())
     }
 
+    fn attention_weights(
+        &self,
+        q: &T,
+        cache: &KvLayer<ReferenceBuffer>,
+        layout: &KvLayout,
+        at: usize,
+        weights: &mut [f32],
+    ) -> Result<()> {
+        let (op, slots) = ("attention_weights", at + q.rows());
+        layout.check_slots(op, at, q.rows())?;
+        CoreError::expect_eq(op, "weights", weights.len(), q.rows() * slots)?;
+        for (r, weights) in weights.chunks_exact_mut(slots.max(1)).enumerate() {
+            attention::weights(row(q, r), cache, layout, at + r + 1, weights)?;
+        }
+        Ok(())
+    }
+
     fn swiglu(&self, gate: &T, up: &T, out: &mut T) -> Result<()> {
         same_cols("swiglu", gate, up)?;
         same_cols("swiglu", gate, out)?;

@@ -6,6 +6,7 @@ use clap::Parser;
 
 use crate::backend::cpu::Isa;
 use crate::cli::args::{BackendName, STYLES, at_least_one, isa, weight_dtype};
+use crate::cli::eviction::EvictionArgs;
 use crate::cli::kv::KvArgs;
 use crate::cli::limits::wanted_threads;
 use crate::engine::WeightDType;
@@ -14,7 +15,8 @@ use crate::eval::MOST_TOP;
 /// Measure how likely a model finds a text (perplexity), and how alike two models or formats are at each of its tokens.
 ///
 /// Every token is scored once, behind the tokens before it in its window; a window begins with the model's
-/// begin-of-text token. The standard error takes tokens as independent.
+/// begin-of-text token. With --eviction-policy there are no windows: the text goes through the model in one, as long as
+/// it is. The standard error takes tokens as independent.
 #[derive(Debug, Parser)]
 #[command(name = "eval_model", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
@@ -46,6 +48,13 @@ pub struct Args {
     /// Tokens from the beginning of one window to that of the next [default: half a window]
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Text")]
     pub stride: Option<usize>,
+
+    #[command(flatten)]
+    pub eviction: EvictionArgs,
+
+    /// Tell the likelihood of every N tokens too, in their order: how it goes with the length of a text
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Output")]
+    pub segment: Option<usize>,
 
     /// Add the K likeliest tokens of each step, with their logits, to the JSON object (implies --json)
     #[arg(long, value_name = "K", value_parser = top_k, help_heading = "Output")]
@@ -89,6 +98,7 @@ Examples:
   eval_model -m Llama-3.2-1B -f wiki.test.raw
   eval_model -m Llama-3.2-1B -f wiki.test.raw --weight-dtype bf16 --dump-logits-topk 32 > bf16.json
   eval_model -m Llama-3.2-1B -f wiki.test.raw --weight-dtype q4_0 --against bf16.json
+  eval_model -m Llama-3.2-1B -f book.txt --eviction-policy sliding --eviction-window 1024 --segment 4096
   eval_model -m Llama-3.2-1B --teacher-force 128000,791,4062 --dump-logits-topk 10";
 
 impl Args {

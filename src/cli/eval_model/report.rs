@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::Args;
-use crate::cli::provenance;
+use crate::cli::{eviction, provenance};
 use crate::core::DType;
 use crate::eval::{Agreement, Evaluation, Windows};
+use crate::kv::{Eviction, EvictionStats};
 
 /// An evaluation with its settings.
 pub struct Report<'a> {
@@ -23,6 +24,10 @@ pub struct Report<'a> {
     pub tokens: usize,
     /// How it was cut.
     pub windows: Windows,
+    /// What kept the cache within a window.
+    pub eviction: Option<Eviction>,
+    /// What it gave up.
+    pub evicted: EvictionStats,
     /// What came of it.
     pub evaluation: &'a Evaluation,
     /// How long it took.
@@ -32,12 +37,26 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// A few lines for a person.
     pub fn text(&self) -> String {
-        let Evaluation { likelihood: l, windows, agreement, .. } = self.evaluation;
-        let (size, stride) = (self.windows.size(), self.windows.stride());
-        let error = |e: Option<f64>| e.map_or_else(String::new, |e| format!(" +- {e:.4}"));
-        let plural = if *windows == 1 { "" } else { "s" };
+        let Evaluation { likelihood: l, segments, windows, agreement, .. } = self.evaluation;
+        let how = match self.eviction {
+            Some(e) => format!(
+                "in one go, at most {} held, {} evicted by {} in {}",
+                e.window(),
+                self.evicted.evicted,
+                e.policy().name,
+                self.evicted.evictions,
+            ),
+            None => {
+                let plural = if *windows == 1 { "" } else { "s" };
+                format!(
+                    "in {windows} window{plural} of {}, stride {}",
+                    self.windows.size(),
+                    self.windows.stride()
+                )
+            }
+        };
         let mut out = format!(
-            "{} of {} tokens scored in {windows} window{plural} of {size}, stride {stride}\n\
+            "{} of {} tokens scored {how}\n\
              mean NLL {:.4}{} nats | perplexity {:.4}{} | {:.1} tok/s\n",
             l.tokens(),
             self.tokens,
@@ -47,6 +66,15 @@ impl Report<'_> {
             error(l.perplexity_error()),
             l.tokens() as f64 / self.time.as_secs_f64().max(1e-9),
         );
+        for (segment, from) in segments.iter().zip((0..).step_by(self.args.segment.unwrap_or(1))) {
+            out += &format!(
+                "from token {from}: mean NLL {:.4}{} nats | perplexity {:.4}{}\n",
+                segment.mean_nll(),
+                error(segment.standard_error()),
+                segment.perplexity(),
+                error(segment.perplexity_error()),
+            );
+        }
         if let (Some(a), Some(path)) = (agreement, &self.args.against) {
             out += &against(a, &path.display().to_string());
         }
@@ -55,7 +83,7 @@ impl Report<'_> {
 
     /// Everything as one object.
     pub fn json(&self) -> Value {
-        let Evaluation { likelihood: l, windows, dump, agreement } = self.evaluation;
+        let Evaluation { likelihood: l, segments, windows, dump, agreement } = self.evaluation;
         let mut all = json!({
             "version": provenance::VERSION,
             "build_commit": provenance::COMMIT,
@@ -77,6 +105,25 @@ impl Report<'_> {
             "perplexity_error": l.perplexity_error(),
             "seconds": self.time.as_secs_f64(),
         });
+        for (name, value) in eviction::report(self.eviction) {
+            all["settings"][name] = value;
+        }
+        if self.eviction.is_some() {
+            all["evictions"] = json!(self.evicted.evictions);
+            all["tokens_evicted"] = json!(self.evicted.evicted);
+        }
+        if let Some(tokens) = self.args.segment {
+            let each = segments.iter().zip((0..).step_by(tokens)).map(|(l, from)| {
+                json!({
+                    "from": from,
+                    "scored": l.tokens(),
+                    "mean_nll": l.mean_nll(),
+                    "mean_nll_error": l.standard_error(),
+                    "perplexity": l.perplexity(),
+                })
+            });
+            all["segments"] = each.collect();
+        }
         if let Some(a) = agreement {
             let (largest, at) = a.largest_divergence();
             all["against"] = json!({
@@ -95,6 +142,11 @@ impl Report<'_> {
         }
         all
     }
+}
+
+/// The standard error behind a figure.
+fn error(e: Option<f64>) -> String {
+    e.map_or_else(String::new, |e| format!(" +- {e:.4}"))
 }
 
 fn against(a: &Agreement, name: &str) -> String {

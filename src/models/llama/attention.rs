@@ -61,13 +61,14 @@ pub(super) fn forward_rows<B: Backend>(
     attend(backend, layer, index, at, cache, ws)
 }
 
-/// Keys are rotated and both they and the values stored behind what the cache holds.
+/// Keys are rotated (a cache that wants some unrotated takes them before) and both they and the values stored behind what the cache holds.
 fn store<B: Backend>(
     backend: &B,
     index: usize,
     cache: &mut KvCache<B::Buffer>,
     ws: &mut Workspace<B>,
 ) -> Result<()> {
+    cache.capture_prefix(backend, index, (&ws.k, &ws.v))?;
     backend.rope(&mut ws.k, &ws.angles)?;
     look(&mut ws.watch, backend, &ws.k, Some(index), "in the keys")?;
     look(&mut ws.watch, backend, &ws.v, Some(index), "in the values")?;
@@ -81,11 +82,12 @@ fn attend<B: Backend>(
     layer: &Layer<B::Weight>,
     index: usize,
     at: usize,
-    cache: &KvCache<B::Buffer>,
+    cache: &mut KvCache<B::Buffer>,
     ws: &mut Workspace<B>,
 ) -> Result<()> {
     backend.rope(&mut ws.q, &ws.angles)?;
     look(&mut ws.watch, backend, &ws.q, Some(index), "in the queries")?;
+    cache.add_received(backend, index, &ws.q, at)?;
     backend.attention(&ws.q, cache.layer(index), cache.layout(), at, &mut ws.attended)?;
     look(&mut ws.watch, backend, &ws.attended, Some(index), "in attention")?;
     backend.linear(

@@ -5,6 +5,7 @@ mod attention;
 mod ffn;
 mod model;
 mod numerics;
+mod prefix;
 mod tensors;
 #[cfg(test)]
 mod tests;

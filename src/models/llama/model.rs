@@ -245,10 +245,7 @@ impl<B: Backend> Llama<B> {
             });
         }
         cache.reserve(backend, ids.len())?;
-        let angles = &mut ws.host_angles[..ids.len() * self.config.head_dim];
-        self.rope.fill(cache.position()..cache.position() + ids.len(), angles);
-        ws.angles.set_rows(ids.len())?;
-        backend.upload(angles, &mut ws.angles, 0)?;
+        self.set_angles(backend, cache.position()..cache.position() + ids.len(), ws)?;
         backend.embed(&self.weights.embedding, ids, &mut ws.x)?;
         if let Some(watch) = &mut ws.watch {
             watch.position = cache.position();
@@ -282,6 +279,20 @@ impl<B: Backend> Llama<B> {
         }
         cache.advance(ids.len());
         Ok(())
+    }
+
+    /// Brings the angles of `positions`, a chunk of them at most, to the workspace.
+    pub(super) fn set_angles(
+        &self,
+        backend: &B,
+        positions: Range<usize>,
+        ws: &mut Workspace<B>,
+    ) -> Result<()> {
+        let rows = positions.len();
+        let angles = &mut ws.host_angles[..rows * self.config.head_dim];
+        self.rope.fill(positions, angles);
+        ws.angles.set_rows(rows)?;
+        backend.upload(angles, &mut ws.angles, 0)
     }
 
     /// Final norm and output matrix for `count` rows of `ws.x`.

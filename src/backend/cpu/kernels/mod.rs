@@ -43,7 +43,7 @@ pub(super) mod packed;
 pub(super) mod paired;
 mod quantized;
 mod scalar;
-mod simd;
+pub(crate) mod simd;
 pub(super) mod table;
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,6 @@ pub(crate) struct Kernels {
     pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
     pub add: fn(&[f32], &mut [f32]),
     pub swiglu: fn(&[f32], &[f32], &mut [f32]),
-    #[cfg_attr(not(test), expect(dead_code, reason = "the form that tests can call alone"))]
     pub exp: fn(&mut [f32]),
     pub rope: fn(&mut [f32], &[f32]),
     pub quantize: Quantize,

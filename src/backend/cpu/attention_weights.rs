@@ -1,0 +1,188 @@
+//! How much attention slots receive: for policies that evict by it, beside attention itself.
+
+use super::disjoint::Disjoint;
+use super::kernels::Kernels;
+use super::kernels::simd::tree_sum;
+use super::pieces::{MOST_BYTES, Pieces, Side};
+use super::pool::Pool;
+use super::{CpuBuffer, broken};
+use crate::core::{BLOCK_LEN, CoreError, KvLayer, KvLayout, Result, Tensor};
+use crate::quant::heads;
+
+/// Slots of a tile of keys, which lie element by element.
+const LANES: usize = KvLayout::TILE;
+
+/// Query rows between two sums over heads: bounds the memory that these take.
+const ROWS: usize = 16;
+
+/// See [`crate::core::Backend::attention_weights`]. A chunk is a head of the cache, so each sum has one order: the query
+/// heads that share such a head, then those heads, all ascending.
+pub(super) fn weigh(
+    kernels: &Kernels,
+    pool: &mut Pool,
+    q: &Tensor<CpuBuffer>,
+    cache: &KvLayer<CpuBuffer>,
+    layout: &KvLayout,
+    at: usize,
+    weights: &mut [f32],
+) -> Result<()> {
+    let op = "attention_weights";
+    layout.check_layer(op, cache)?;
+    layout.check_slots(op, at, q.rows())?;
+    let (rows, width, slots) = (q.rows(), q.cols(), at + q.rows());
+    CoreError::expect_eq(op, "part of a head group", width % (layout.kv_heads * layout.head_dim).max(1), 0)?;
+    CoreError::expect_eq(op, "weights", weights.len(), rows * slots)?;
+    if rows == 0 || width == 0 {
+        return Ok(());
+    }
+    let queries = q.buffer().f32(op)?;
+    let keys = cache.k.bytes();
+    let mut parts = vec![0.0; layout.kv_heads * ROWS.min(rows) * slots];
+    for (block, weights) in weights.chunks_mut(ROWS * slots).enumerate() {
+        let first = block * ROWS;
+        let parts = &mut parts[..layout.kv_heads * weights.len()];
+        let each = Disjoint::new(parts);
+        let task = |head: usize| {
+            // SAFETY: the weights of a head are one chunk's, and heads do not overlap.
+            let out = unsafe { each.part(head * weights.len()..(head + 1) * weights.len()) };
+            out.fill(0.0);
+            let head = Head { kernels, layout, keys, head };
+            // Fails for no type that `check_layer` lets through.
+            if head.weigh(&queries[first * width..], width, at + first, slots, out).is_err() {
+                out.fill(f32::NAN);
+            }
+        };
+        pool.run(layout.kv_heads, &|chunk| task(chunk.index)).map_err(broken)?;
+        weights.fill(0.0);
+        for part in parts.chunks_exact(weights.len()) {
+            weights.iter_mut().zip(part).for_each(|(sum, weight)| *sum += weight);
+        }
+    }
+    Ok(())
+}
+
+/// A head of the cache.
+struct Head<'a> {
+    kernels: &'a Kernels,
+    layout: &'a KvLayout,
+    keys: &'a [u8],
+    head: usize,
+}
+
+impl Head<'_> {
+    /// Adds what the rows behind `queries` that `out`, `[rows, slots]`, is for give to each slot; the first of them
+    /// stands in slot `at`.
+    fn weigh(&self, queries: &[f32], width: usize, at: usize, slots: usize, out: &mut [f32]) -> Result<()> {
+        let dim = self.layout.head_dim;
+        let group = width / self.layout.kv_heads / dim;
+        let scale = 1.0 / (dim as f32).sqrt();
+        let rows = out.len() / slots;
+        let tiles = self.tiles(at + rows)?;
+        let mut scores = vec![0.0f32; slots.next_multiple_of(LANES)];
+        for (row, out) in out.chunks_exact_mut(slots).enumerate() {
+            let seen = at + row + 1;
+            let heads = &queries[row * width + self.head * group * dim..][..group * dim];
+            for query in heads.chunks_exact(dim) {
+                let scores = &mut scores[..seen.next_multiple_of(LANES)];
+                for (tile, scores) in tiles.chunks_exact(LANES * dim).zip(scores.as_chunks_mut::<LANES>().0) {
+                    *scores = [0.0; LANES];
+                    for (keys, &q) in tile.as_chunks::<LANES>().0.iter().zip(query) {
+                        scores.iter_mut().zip(keys).for_each(|(score, key)| *score += key * q);
+                    }
+                }
+                scores[seen..].fill(f32::NEG_INFINITY);
+                let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                scores.iter_mut().for_each(|score| *score = (*score - largest) * scale);
+                (self.kernels.exp)(scores);
+                let mut sums = [0.0; LANES];
+                for weights in scores.as_chunks::<LANES>().0 {
+                    sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
+                }
+                let share = 1.0 / tree_sum(sums);
+                out.iter_mut().zip(&scores[..seen]).for_each(|(sum, weight)| *sum += weight * share);
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of the first `slots` slots as f32, `[tiles][head_dim][16]`.
+    fn tiles(&self, slots: usize) -> Result<Vec<f32>> {
+        let dim = self.layout.head_dim;
+        let pieces = Pieces::new(self.layout, Side::Keys);
+        let stored = &self.keys[self.head * self.layout.slots() * pieces.slot_bytes..];
+        let mut tiles = vec![0.0; slots.next_multiple_of(LANES) * dim];
+        let (mut bytes, mut values) = ([0; MOST_BYTES], [0.0; BLOCK_LEN]);
+        for slot in 0..slots {
+            let tile = &mut tiles[slot / LANES * LANES * dim..];
+            for piece in pieces.each() {
+                let (bytes, values) = (&mut bytes[..piece.bytes], &mut values[..piece.elements]);
+                pieces.take(stored, slot, piece, bytes);
+                heads::decode(self.layout.types.k, bytes, values)?;
+                for (element, value) in piece.range().zip(values) {
+                    tile[element * LANES + slot % LANES] = *value;
+                }
+            }
+        }
+        Ok(tiles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
+    use crate::backend::reference::ReferenceBackend;
+    use crate::core::{Backend, DType, KvLayer, KvLayout};
+    use crate::models::noise;
+
+    /// The weights of `rows` rows behind `at` others, for heads of 24 elements.
+    fn weights<B: Backend>(b: &B, dtype: DType, (at, rows, group): (usize, usize, usize)) -> Vec<f32> {
+        let layout = KvLayout { types: dtype.into(), kv_heads: 2, head_dim: 24, capacity: at + rows + 3 };
+        let mut cache = KvLayer::new(b, &layout).unwrap();
+        let tensor = |seed, rows: usize, cols: usize| {
+            let mut t = b.tensor(rows, cols).unwrap();
+            t.set_rows(rows).unwrap();
+            b.upload(&noise(seed, rows * cols).map(|x| 2.0 * x).collect::<Vec<_>>(), &mut t, 0).unwrap();
+            t
+        };
+        let keys = tensor(1, at + rows, 48);
+        b.kv_append(&keys, &keys, &mut cache, &layout, 0).unwrap();
+        let mut out = vec![f32::NAN; rows * (at + rows)];
+        b.attention_weights(&tensor(2, rows, 48 * group), &cache, &layout, at, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn weights_are_those_of_the_reference_on_any_set_and_threads() {
+        for dtype in [DType::F32, DType::F16] {
+            for shape in [(0, 1, 1), (0, 5, 4), (13, 1, 3), (30, 40, 2), (600, 2, 4)] {
+                let expected = weights(&ReferenceBackend, dtype, shape);
+                let cpu = |threads, isa| CpuBackend::new(CpuOptions { threads: Some(threads), isa }).unwrap();
+                let got = weights(&cpu(1, None), dtype, shape);
+                let (at, rows, group) = shape;
+                for (row, (got, expected)) in
+                    got.chunks(at + rows).zip(expected.chunks(at + rows)).enumerate()
+                {
+                    let near = got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
+                    assert!(near, "{dtype} {shape:?} row {row}: {got:?} {expected:?}");
+                    let sum: f32 = got.iter().sum();
+                    assert!((sum - 2.0 * group as f32).abs() < 1e-4, "each head gives 1: {sum}");
+                    assert!(got[at + row + 1..].iter().all(|&weight| weight == 0.0));
+                }
+                for isa in Isa::available() {
+                    assert_eq!(weights(&cpu(2, Some(isa)), dtype, shape), got, "{isa} {dtype} {shape:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn operands_that_do_not_fit_are_refused() {
+        let b = CpuBackend::new(CpuOptions { threads: Some(1), isa: None }).unwrap();
+        let layout = KvLayout { types: DType::F16.into(), kv_heads: 2, head_dim: 8, capacity: 16 };
+        let cache = KvLayer::new(&b, &layout).unwrap();
+        let mut q = b.tensor(2, 32).unwrap();
+        q.set_rows(2).unwrap();
+        let refuses = |at, len| b.attention_weights(&q, &cache, &layout, at, &mut vec![0.0; len]).is_err();
+        assert!(refuses(15, 34) && refuses(4, 11) && refuses(4, 13) && !refuses(4, 12));
+    }
+}

@@ -1,0 +1,69 @@
+//! The first keys and values of a text, as they were before rotation.
+
+use std::ops::Range;
+
+use super::{Backend, Result, Tensor};
+
+/// Keys and values of a text's first tokens in every layer, unrotated, in f32 and on the host: to be rotated to other
+/// positions as often as wanted, each time with no more than one rounding.
+#[derive(Clone, Debug)]
+pub struct UnrotatedPrefix {
+    tokens: usize,
+    width: usize,
+    /// `[tokens, width]` keys, then as many values, of each layer.
+    layers: Vec<[Vec<f32>; 2]>,
+}
+
+impl UnrotatedPrefix {
+    /// Room for `tokens` tokens of `layers` layers; `width` is `kv_heads * head_dim`.
+    pub(super) fn new(layers: usize, tokens: usize, width: usize) -> Self {
+        let empty = || vec![0.0; tokens.saturating_mul(width)];
+        Self { tokens, width, layers: (0..layers).map(|_| [empty(), empty()]).collect() }
+    }
+
+    /// How many of the first tokens are kept.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Keeps those of the rows of `k` and `v` that belong to the first tokens; row 0 stands at `position`.
+    pub(super) fn capture<K: Backend>(
+        &mut self,
+        backend: &K,
+        layer: usize,
+        (k, v): (&Tensor<K::Buffer>, &Tensor<K::Buffer>),
+        position: usize,
+    ) -> Result<()> {
+        let end = self.tokens.min(position.saturating_add(k.rows()));
+        if position >= end {
+            return Ok(());
+        }
+        let rows = position * self.width..end * self.width;
+        let Some(kept) = self.layers.get_mut(layer) else { return Ok(()) };
+        for (from, to) in [k, v].into_iter().zip(kept) {
+            backend.download(from, 0, &mut to[rows.clone()])?;
+        }
+        Ok(())
+    }
+
+    /// Brings the keys and values of `tokens` to the first rows of `k` and `v`.
+    pub(super) fn bring<K: Backend>(
+        &self,
+        backend: &K,
+        layer: usize,
+        tokens: Range<usize>,
+        (k, v): (&mut Tensor<K::Buffer>, &mut Tensor<K::Buffer>),
+    ) -> Result<()> {
+        let values = tokens.start * self.width..tokens.end * self.width;
+        for (to, from) in [k, v].into_iter().zip(self.layers.get(layer).into_iter().flatten()) {
+            to.set_rows(tokens.len())?;
+            backend.upload(&from[values.clone()], to, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Memory taken, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.layers.len() * 2 * self.tokens * self.width * size_of::<f32>()
+    }
+}

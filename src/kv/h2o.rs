@@ -1,0 +1,32 @@
+//! `h2o`: heavy hitters and the newest (Zhang et al. 2023, arXiv 2306.14048).
+//!
+//! A few tokens receive most of all attention, and go on receiving it. Half of what is left beside the protected tokens
+//! is for the newest, which have not been seen by many yet, and half for those that have received most. Keys keep their
+//! rotations.
+
+use super::{EvictionPolicy, Occupancy, Plan};
+
+/// Keeps the protected slots, the newest, and of those between them the ones with the most attention.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct H2o;
+
+impl EvictionPolicy for H2o {
+    fn plan(&mut self, now: Occupancy<'_>) -> Plan {
+        let protected = now.protected.min(now.held);
+        let room = now.target.saturating_sub(protected).max(1).min(now.held - protected);
+        let newest = now.held - room.div_ceil(2);
+        let received = |slot: usize| now.received.get(slot).copied().unwrap_or(0.0);
+        let mut between: Vec<usize> = (protected..newest).collect();
+        // Of equals, which only a text without any attention has, the newer ones.
+        between.sort_by(|&a, &b| received(b).total_cmp(&received(a)).then(b.cmp(&a)));
+        between.truncate(room / 2);
+        between.sort_unstable();
+        let heavy =
+            between.into_iter().fold(Plan::new().keep(0..protected), |plan, slot| plan.keep(slot..slot + 1));
+        heavy.keep(newest..now.held)
+    }
+
+    fn wants_attention(&self) -> bool {
+        true
+    }
+}
