@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use llm_rs2::backend::cpu::CpuBackend;
-use llm_rs2::backend::opencl::{Counters, DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
+use llm_rs2::backend::opencl::{Counters, DeviceCache, OpenClBackend, OpenClError, OpenClOptions, Preset};
 use llm_rs2::backend::reference::ReferenceBackend;
 use llm_rs2::core::DType;
 use llm_rs2::engine::{ModelFiles, Request, Session, Switch};
@@ -16,13 +16,19 @@ use crate::tolerance;
 
 /// The default device; `None`, said on standard error, where there is none.
 fn gpu(test: &str) -> Option<OpenClBackend> {
+    let found = with(None);
+    if found.is_none() {
+        let _ = writeln!(std::io::stderr(), "skipped: {test}: there is no OpenCL device");
+    }
+    found
+}
+
+/// The default device with these kernels; `None` where there is none.
+fn with(preset: Option<Preset>) -> Option<OpenClBackend> {
     let cache = DeviceCache::new(vec![concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()]);
-    match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
+    match OpenClBackend::new(OpenClOptions { cache, preset, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
-        Err(OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
-            let _ = writeln!(std::io::stderr(), "skipped: {test}: there is no OpenCL device");
-            None
-        }
+        Err(OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => None,
         Err(e) => panic!("{e}"),
     }
 }
@@ -221,6 +227,36 @@ fn a_text_that_goes_over_to_the_device_is_that_of_the_cpu() {
                     assert_eq!(outcome.moved.moves, moves, "{place}, {switch:?}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn every_set_of_kernels_tells_the_story_of_the_cpu() {
+    let Some(chosen) = gpu("every_set_of_kernels_tells_the_story_of_the_cpu") else { return };
+    let demo = || ModelFiles::demo().expect("the demo model is inside");
+    let options = goldens::options(Setup { weights: DType::BF16, kv: DType::F16, chunk: 64 });
+    let story = |session: &mut Session<CpuBackend>| {
+        let request = Request {
+            prompt: session.tokenizer().encode("Once upon a time", true).expect("plain text"),
+            max_tokens: Some(40),
+            sampling: SamplingParams::greedy(),
+            stop: Vec::new(),
+            ignore_eos: true,
+        };
+        session.generate(&request, &mut ()).expect("generation succeeds").text
+    };
+    let load = Session::load(goldens::cpu(1), demo(), &options, &mut |_| ());
+    let expected = story(&mut load.expect("the model loads"));
+    let subgroups = chosen.device().subgroups.then_some(Preset::SubGroups);
+    for preset in [Preset::Plain, Preset::Fast, Preset::IntegerDot].into_iter().chain(subgroups) {
+        let gpu = with(Some(preset)).expect("the device was there before");
+        let load = Session::load_hybrid(goldens::cpu(1), gpu, demo(), &options, &mut |_| ());
+        let mut session = load.expect("the model loads");
+        // The whole text on the device, and all but the first 20 tokens of it.
+        for from in [1, 20] {
+            session.set_switch(Switch::at(from));
+            assert_eq!(story(&mut session), expected, "{preset:?} from {from} on");
         }
     }
 }
