@@ -27,7 +27,7 @@ def style(policy: str, index: int) -> dict:
 def draw_perplexity(rows: list[dict]) -> plt.Figure:
     """A panel a model, a line a policy; `none` is drawn as far as it goes, and thinly beyond."""
     models = list(dict.fromkeys(row["model"] for row in rows))
-    figure, panels = plt.subplots(1, len(models), figsize=(7 * len(models), 5), squeeze=False)
+    figure, panels = plt.subplots(1, len(models), figsize=(7 * len(models), 6), squeeze=False)
     for axes, model in zip(panels[0], models):
         mine = [row for row in rows if row["model"] == model]
         for index, row in enumerate(mine):
@@ -37,14 +37,16 @@ def draw_perplexity(rows: list[dict]) -> plt.Figure:
                 axes.plot(lengths, values, color="black", alpha=0.35, linestyle=":", label="full attention, beyond its training")
                 axes.plot(lengths[:1], values[:1], color="black", marker="*", markersize=11, linestyle="", label="none (stops here)")
             else:
-                axes.plot(lengths, values, label=row["policy"], alpha=0.85, **style(row["policy"], index))
+                # Others lie upon it where sinks make no difference.
+                under = {"linewidth": 6, "zorder": 0} if row["policy"] == "sliding, 0 sinks" else {}
+                axes.plot(lengths, values, label=row["policy"], alpha=0.7, **style(row["policy"], index), **under)
         window = next(row["window"] for row in mine if row["window"])
         axes.set_yscale("log")
         axes.set_title(f"{model}: trained for {mine[0]['trained']} tokens, {window} held, {mine[0]['texts']} texts")
         axes.set_xlabel("tokens, as multiples of the trained length")
         axes.set_ylabel("perplexity of these tokens")
         axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     return figure
 
 
