@@ -28,7 +28,7 @@ fn with(preset: Option<Preset>) -> Option<OpenClBackend> {
     let cache = DeviceCache::new(vec![concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()]);
     match OpenClBackend::new(OpenClOptions { cache, preset, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
-        Err(OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => None,
+        Err(OpenClError::Static | OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => None,
         Err(e) => panic!("{e}"),
     }
 }

@@ -16,6 +16,12 @@ pub enum OpenClError {
         /// What was tried.
         tried: String,
     },
+    /// A program that cannot load libraries.
+    #[error(
+        "this program is linked statically and cannot load an OpenCL driver; use one for aarch64-linux-android \
+         (docs/ANDROID.md) or one that is not static, or --backend cpu"
+    )]
+    Static,
     /// A library, but nothing behind it.
     #[error("the OpenCL library {library} knows no device; install the GPU's driver, or use --backend cpu")]
     NoDevice {

@@ -35,6 +35,9 @@ const PLACES: &[&str] = &[
     "libPVROCL.so",
 ];
 
+/// Whether this program has the C library within itself, which then cannot load others.
+const STATIC: bool = cfg!(all(target_os = "linux", target_feature = "crt-static"));
+
 /// Called by the driver with what went wrong; we ask for the return value instead.
 type Notify = *mut c_void;
 
@@ -144,8 +147,11 @@ impl Api {
     /// survive its being unloaded.
     ///
     /// # Errors
-    /// [`OpenClError::NoLibrary`], each time.
+    /// [`OpenClError::NoLibrary`], each time; [`OpenClError::Static`] in a program that cannot load any.
     pub fn get() -> Result<&'static Self, OpenClError> {
+        if STATIC {
+            return Err(OpenClError::Static);
+        }
         static API: OnceLock<Result<Api, String>> = OnceLock::new();
         let api = API.get_or_init(|| Self::search(env::var_os(LIBRARY_VARIABLE), PLACES));
         api.as_ref().map_err(|tried| OpenClError::NoLibrary { tried: tried.clone() })
@@ -202,6 +208,12 @@ mod tests {
         assert!(said.starts_with("OPENCL_DYLIB_PATH names \"/nowhere/libOpenCL.so\": "), "{said}");
         let said = Api::search(None, &["/nowhere/a.so", "/nowhere/b.so"]).err().unwrap();
         assert!(said.contains("/nowhere/a.so"), "{said}");
+    }
+
+    #[test]
+    fn a_static_program_looks_for_nothing() {
+        let said = Api::get().err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(said.starts_with("this program is linked statically"), STATIC, "{said}");
     }
 
     #[test]
