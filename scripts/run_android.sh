@@ -14,9 +14,10 @@ phone if it is not there yet. Of a checkpoint's directory a packed file is made 
 the program is given), and that is brought: the phone needs no more.
 
   -s, --serial SERIAL  the phone, if adb knows several (adb devices)
-      --target TRIPLE  what to build for (default aarch64-linux-android; aarch64-unknown-linux-musl needs no NDK, and
-                       has the CPU alone)
+      --static         build a static program for arm64 Linux, which needs no NDK and has the CPU alone
+                       (scripts/arm64.source)
       --binary FILE    a program that is built already
+      --packer FILE    a generate for this machine that is built already, for packing
       --pull PATH      bring this file or directory, seen from the folder on the phone, here afterwards; repeatable
       --pull-to DIR    where to (default results/data)
       --verbose        say what is done
@@ -42,21 +43,22 @@ say() {
     if $verbose; then printf 'run_android.sh: %s\n' "$1" >&2; fi
 }
 
-serial='' target=aarch64-linux-android binary='' verbose=false pull_to=''
+serial='' static=false binary='' packer='' verbose=false pull_to=''
 pulls=()
 while test $# -gt 0; do
     case "$1" in
         -h | --help) usage; exit 0 ;;
-        -s | --serial | --target | --binary | --pull | --pull-to)
+        -s | --serial | --binary | --packer | --pull | --pull-to)
             test $# -ge 2 || fail "$1 needs a value" 2
             case "$1" in
                 -s | --serial) serial="$2" ;;
-                --target) target="$2" ;;
                 --binary) binary="$2" ;;
+                --packer) packer="$2" ;;
                 --pull) pulls+=("$2") ;;
                 --pull-to) pull_to="$2" ;;
             esac
             shift 2 ;;
+        --static) static=true; shift ;;
         --verbose) verbose=true; shift ;;
         -*) fail "unknown option $1; --help tells which there are" 2 ;;
         *) break ;;
@@ -118,7 +120,8 @@ on_phone "mkdir -p $(quoted "$DEVICE_DIR")" >&2 || fail "cannot make $DEVICE_DIR
 # Free KiB where the folder is.
 free_kib() { on_phone "df -k $(quoted "$DEVICE_DIR")" | tr -d '\r' | awk 'NR > 1 { print $(NF - 2); exit }'; }
 
-# Brings file $1 to the phone as $2, unless it is there; in parts, so that it can go on after an interruption.
+# Brings file $1 to the phone as $2, unless it is there; in parts, so that it can go on after an interruption. By
+# `shell -T`, since `exec-in` does not wait until the phone has written all.
 push() {
     local file="$1" name="$2" size sum there place part
     place="$DEVICE_DIR/$name"
@@ -146,7 +149,7 @@ something there, or use a smaller --weight-dtype"
     printf 'run_android.sh: pushing %s, %s MiB%s\n' "$name" "$((size / 1048576))" \
         "$(test "$done_bytes" = 0 || printf ' (%s MiB are there)' "$((done_bytes / 1048576))")" >&2
     if ! tail -c "+$((done_bytes + 1))" "$file" |
-        adb -s "$serial" exec-in "cat >> $(quoted "$part")"; then
+        adb -s "$serial" shell -T "cat >> $(quoted "$part")"; then
         fail "the push of $name ended early (is the phone still connected, and not full?); run this again to go on"
     fi
     local got
@@ -163,16 +166,29 @@ something there, or use a smaller --weight-dtype"
         fail "cannot finish $place on $serial"
 }
 
+# Builds the program for the phone, with its settings in no other build's way, and prints for which target.
+build_for_phone() (
+    target=aarch64-linux-android
+    if $static; then
+        # shellcheck source=/dev/null
+        source "$root/scripts/arm64.source" >&2 || fail "this machine cannot build static programs for arm64"
+        target="$ARM64_TARGET"
+    elif test -z "${CARGO_TARGET_AARCH64_LINUX_ANDROID_LINKER:-}"; then
+        # shellcheck source=/dev/null
+        source "$root/android.source" >&2 || fail "no NDK; --static builds without one, for the CPU alone"
+    fi
+    cd "$root"
+    cargo build --release --target "$target" --bin "$program" >&2 || fail "the build failed"
+    printf '%s' "$target"
+)
+
 build() {
     if test -n "$binary"; then
         test -f "$binary" || fail "there is no file $binary"
         return
     fi
-    if test "$target" = aarch64-linux-android && test -z "${CARGO_TARGET_AARCH64_LINUX_ANDROID_LINKER:-}"; then
-        # shellcheck source=/dev/null
-        source "$root/android.source" || fail "no NDK; --target aarch64-unknown-linux-musl builds without one"
-    fi
-    (cd "$root" && cargo build --release --target "$target" --bin "$program") >&2 || fail "the build failed"
+    local target
+    target="$(build_for_phone)" || exit 1
     binary="${CARGO_TARGET_DIR:-$root/target}/$target/release/$program"
 }
 
@@ -186,8 +202,11 @@ model_file() {
     packed="$model/.llm_rs2/phone-$dtype.packed"
     if ! test -f "$packed" || test -n "$(find "$model" -maxdepth 1 -type f -newer "$packed" -print -quit)"; then
         mkdir -p "$model/.llm_rs2" || fail "cannot write in $model; make a file with generate --pack-to and give that"
-        (cd "$root" && cargo build --release --bin generate) >&2 || fail "the build of generate for this machine failed"
-        "${CARGO_TARGET_DIR:-$root/target}/release/generate" --model-path "$model" --weight-dtype "$dtype" \
+        if test -z "$packer"; then
+            (cd "$root" && cargo build --release --bin generate) >&2 || fail "the build for this machine failed"
+            packer="${CARGO_TARGET_DIR:-$root/target}/release/generate"
+        fi
+        "$packer" --model-path "$model" --weight-dtype "$dtype" \
             --pack-for arm64 --pack-overwrite --pack-to "$packed" >&2 || fail "$model cannot be packed"
     fi
     printf '%s' "$packed"

@@ -114,6 +114,44 @@ fn a_model_and_a_prompt_are_brought_under_names_of_their_own_and_results_come_ba
 }
 
 #[test]
+fn of_a_checkpoint_a_packed_file_is_made_here_and_nothing_else_is_brought() {
+    let phone = Phone::new();
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("tiny");
+    std::fs::create_dir(&model).unwrap();
+    for file in std::fs::read_dir(root().join("tests/fixtures/tiny-llama32")).unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_file() {
+            std::fs::copy(file.path(), model.join(file.file_name())).unwrap();
+        }
+    }
+    let rest =
+        ["-m", model.to_str().unwrap(), "-p", "t1 t2", "-n", "5", "--temperature", "0", "--ignore-eos"];
+    let run = |dtype: &str| {
+        let args = ["--packer", PROGRAM, "--binary", PROGRAM, "generate", "-q", "--weight-dtype", dtype];
+        let (code, text, said) = phone.run_on(ONE, &[&args[..], &rest].concat(), &[]);
+        assert_eq!(code, 0, "{said}");
+        let here = Command::new(PROGRAM)
+            .args(["-q", "--pack-cache", "off", "--weight-dtype", dtype])
+            .args(rest)
+            .output();
+        assert_eq!(text.as_bytes(), here.unwrap().stdout);
+        said
+    };
+    assert!(run("q8_0").contains("pushing tiny-phone-q8_0.packed"));
+    assert!(!run("q8_0").contains("pushing"));
+    assert!(run("f32").contains("pushing tiny-phone-f32.packed"));
+    // A checkpoint that has changed is packed anew.
+    let config = model.join("config.json");
+    std::thread::sleep(Duration::from_millis(20));
+    std::fs::write(&config, std::fs::read(&config).unwrap()).unwrap();
+    run("q8_0");
+    let packed = std::fs::metadata(model.join(".llm_rs2/phone-q8_0.packed")).unwrap();
+    assert!(packed.modified().unwrap() > std::fs::metadata(&config).unwrap().modified().unwrap());
+    let there = std::fs::read_dir(phone.folder()).unwrap().map(|e| e.unwrap().file_name());
+    assert!(!there.into_iter().any(|name| name.to_string_lossy().ends_with(".safetensors")));
+}
+
+#[test]
 fn a_push_that_broke_off_goes_on_where_it_ended() {
     let phone = Phone::new();
     let (code, _, said) = phone.generate(&STORY, &[("FAKE_CUT", "3145728")]);
