@@ -177,6 +177,7 @@ impl Job<'_> {
                 let times = bench.run(test, self.args.repetitions, &mut |done, total| {
                     progress.set(done as u64, total as u64);
                 })?;
+                let end_ns = provenance::unix_ns();
                 progress.finish();
                 let row = Row {
                     filename: name,
@@ -191,6 +192,7 @@ impl Job<'_> {
                     weight_dtype: format,
                     kv,
                     time,
+                    end_ns,
                     test,
                     times: &times,
                 };

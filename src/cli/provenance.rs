@@ -35,6 +35,13 @@ pub fn now() -> String {
     utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()))
 }
 
+/// The time now in nanoseconds since 1970, to lay samples of other programs beside a measurement.
+pub fn unix_ns() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
+}
+
 /// Seconds since 1970 as a date and a time. Days become a date by counting from 1 March of the year 0, so
 /// that the leap day is the last of its year, in periods of 400 years (146,097 days).
 fn utc(seconds: u64) -> String {

@@ -38,6 +38,8 @@ pub struct Row<'a> {
     pub kv: KvTypes,
     /// When it began.
     pub time: String,
+    /// When its last run ended, in nanoseconds since 1970.
+    pub end_ns: u64,
     /// What was measured.
     pub test: Test,
     /// How long each run took.
@@ -78,6 +80,7 @@ impl Row<'_> {
             "n_gen": self.test.generated,
             "n_depth": self.test.depth,
             "test_time": self.time,
+            "end_time_ns": self.end_ns,
             "avg_ns": ns.mean.round() as u64,
             "stddev_ns": ns.deviation.round() as u64,
             "avg_ts": ts.mean,
@@ -242,6 +245,7 @@ mod tests {
                 weight_dtype: DType::Q4_0,
                 kv: DType::F16.into(),
                 time: "2026-01-01T00:00:00Z".to_owned(),
+                end_ns: 1_767_225_600_000_000_000,
                 test: Test { prompt: 0, generated: 10, depth },
                 times: &times,
             };
@@ -283,8 +287,8 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[1].contains("\"a \"\"b\"\", c\""), "{}", lines[1]);
-        assert_eq!(lines[0].matches("\",\"").count(), 24);
-        assert_eq!(lines[1].matches("\",\"").count(), 24);
+        assert_eq!(lines[0].matches("\",\"").count(), 25);
+        assert_eq!(lines[1].matches("\",\"").count(), 25);
     }
 
     #[test]
@@ -293,6 +297,7 @@ mod tests {
         assert_eq!(all.as_array().unwrap().len(), 2);
         assert_eq!(all[1]["avg_ts"], 75.0);
         assert_eq!(all[1]["avg_ns"], 150_000_000);
+        assert_eq!(all[1]["end_time_ns"], 1_767_225_600_000_000_000_u64);
         assert_eq!(all[1]["stddev_ns"], 70_710_678);
         assert_eq!(all[1]["samples_ts"], json!([100.0, 50.0]));
         assert_eq!(all[1]["n_depth"], 7);
