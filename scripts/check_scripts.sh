@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All scripts under shellcheck and ruff. What is not installed is installed, ruff within target/, or skipped with a line.
+# All scripts under shellcheck and ruff, and the page's under node. What is not installed is installed, ruff within target/, or skipped with a line.
 #
 # usage: scripts/check_scripts.sh
 set -euo pipefail
@@ -12,11 +12,17 @@ if ! command -v shellcheck >/dev/null && command -v apt-get >/dev/null && test "
     { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y shellcheck; } >&2 || true
 fi
 if command -v shellcheck >/dev/null; then
-    shellcheck --shell=bash android.source
-    shellcheck .ci/run scripts/*.sh tests/fixtures/adb/*
+    shellcheck --shell=bash android.source scripts/*.source
+    shellcheck --external-sources .ci/run scripts/*.sh tests/fixtures/adb/*
     echo "shellcheck: no finding"
 else
     echo "skipped: shellcheck is not installed"
+fi
+
+if command -v node >/dev/null; then
+    node --check scripts/results_page/page.js
+else
+    echo "skipped: there is no node to parse the page's script"
 fi
 
 # A ruff of another version may find other things.
