@@ -124,8 +124,8 @@ run -s other --binary "$there" generate "${story[@]}"
 if test "$code" = 0 || test "${said#*adb knows no device other}" = "$said"; then wrong "an absent phone"; fi
 ok "an absent phone is a sentence"
 
-dd if=/dev/zero of="$phone/full" bs=1M 2>/dev/null || true
 rm "$LLM_RS2_DEVICE_DIR/generate"
+dd if=/dev/zero of="$phone/full" bs=1M 2>/dev/null || true
 run --binary "$there" generate "${story[@]}"
 if test "$code" != 1 || test "${said#*MiB free; delete something there}" = "$said"; then wrong "a full phone"; fi
 rm "$phone/full"
