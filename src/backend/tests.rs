@@ -27,7 +27,7 @@ fn opencl(test: &str) -> Option<OpenClBackend> {
     let cache = DeviceCache::new(vec![std::env::temp_dir().join("llm_rs2-test-kernels")]);
     match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
-        Err(OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
+        Err(OpenClError::Static | OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
             let _ = writeln!(std::io::stderr(), "skipped: {test} with opencl: there is no OpenCL device");
             None
         }
