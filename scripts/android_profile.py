@@ -204,8 +204,8 @@ def one_run(device: Device, watch: Watch, options: argparse.Namespace, start: fl
     return {
         "waited_s": waited,
         "cool": cool,
-        "start_s": round(began - start, 2),
-        "end_s": round(ended - start, 2),
+        "start_s": round(began - start, 3),
+        "end_s": round(ended - start, 3),
         "speeds": speeds,
         "report": report,
     }
