@@ -46,7 +46,7 @@ def about(options: argparse.Namespace, kind: str) -> dict:
     info = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     cpu = next((line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")), "unknown")
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
     return {"kind": kind, "date": date, "machine": cpu, "cores": os.cpu_count(), "commit": commit.stdout.strip()}
 
 
