@@ -15,7 +15,7 @@ fn gpu() -> Option<OpenClBackend> {
     let cache = DeviceCache::new(vec![concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()]);
     match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
-        Err(OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
+        Err(OpenClError::Static | OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
             let _ = writeln!(std::io::stderr(), "skipped: eviction: there is no OpenCL device");
             None
         }
