@@ -101,6 +101,15 @@ pub enum Work {
         /// Those that are kept.
         keep: Vec<Range<usize>>,
     },
+    /// See [`Operator::KvMove`].
+    KvMove {
+        /// The cache.
+        cache: Cache,
+        /// Slots that are filled.
+        slots: usize,
+        /// Those that go into the other cache, from its slot 0 on.
+        take: Range<usize>,
+    },
     /// See [`Operator::Attention`].
     Attention {
         /// The cache.
@@ -178,6 +187,7 @@ impl Work {
             Work::Rope { .. } => Operator::Rope,
             Work::KvAppend { .. } => Operator::KvAppend,
             Work::KvRepack { .. } => Operator::KvRepack,
+            Work::KvMove { .. } => Operator::KvMove,
             Work::Attention { .. } => Operator::Attention,
             Work::Swiglu { .. } => Operator::Swiglu,
             Work::Add { .. } => Operator::Add,
@@ -191,9 +201,10 @@ impl Work {
             Work::Prepare { to: dtype, .. } | Work::Embed { dtype, .. } | Work::Linear { dtype, .. } => {
                 Some(dtype)
             }
-            Work::KvAppend { cache, .. } | Work::KvRepack { cache, .. } | Work::Attention { cache, .. } => {
-                Some(cache.dtype)
-            }
+            Work::KvAppend { cache, .. }
+            | Work::KvRepack { cache, .. }
+            | Work::KvMove { cache, .. }
+            | Work::Attention { cache, .. } => Some(cache.dtype),
             _ => None,
         }
     }
@@ -216,6 +227,9 @@ impl Work {
             }
             Work::KvAppend { cache, at, rows } => format!("{cache} at {at} x{rows}"),
             Work::KvRepack { cache, slots, keep } => format!("{cache} {} of {slots}", Ranges(keep)),
+            Work::KvMove { cache, slots, take } => {
+                format!("{cache} {}..{} of {slots}", take.start, take.end)
+            }
             Work::Attention { cache, at, rows } => format!("{cache} d{at} x{rows}"),
             Work::Transfer { rows, cols }
             | Work::RmsNorm { rows, cols }

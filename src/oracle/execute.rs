@@ -102,6 +102,16 @@ pub(super) fn run<B: Backend>(b: &B, work: &Work, operands: &Operands) -> Result
             b.kv_repack(&layer, &from, keep, &mut repacked, &to)?;
             look(b, cache, (&repacked, &to), kept, input(2), start.elapsed())
         }
+        Work::KvMove { cache, slots, take } => {
+            let (from, layer) = filled(b, cache, *slots, operands)?;
+            let (k, v) = from.slot_bytes();
+            let (mut k, mut v) = (vec![0; k * take.len()], vec![0; v * take.len()]);
+            let (to, mut moved) = empty(b, cache, take.len())?;
+            let start = Instant::now();
+            b.kv_export(&layer, &from, take.clone(), &mut k, &mut v)?;
+            b.kv_import(&k, &v, &mut moved, &to, 0)?;
+            look(b, cache, (&moved, &to), take.len(), input(2), start.elapsed())
+        }
         Work::Attention { cache, at, rows } => {
             let (layout, layer) = filled(b, cache, at + rows, operands)?;
             let width = cache.heads * cache.head_dim;

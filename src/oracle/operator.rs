@@ -26,6 +26,8 @@ pub enum Operator {
     KvAppend,
     /// A cache rebuilt from ranges of its slots, seen through attention.
     KvRepack,
+    /// Slots of a cache that go to the host and into another cache, seen through attention.
+    KvMove,
     /// Grouped-query attention.
     Attention,
     /// Gated activation.
@@ -38,7 +40,7 @@ pub enum Operator {
 
 impl Operator {
     /// Every operator, those first that the others need.
-    pub const ALL: [Operator; 14] = [
+    pub const ALL: [Operator; 15] = [
         Operator::Alloc,
         Operator::Transfer,
         Operator::CopyRows,
@@ -49,6 +51,7 @@ impl Operator {
         Operator::Rope,
         Operator::KvAppend,
         Operator::KvRepack,
+        Operator::KvMove,
         Operator::Attention,
         Operator::Swiglu,
         Operator::Add,
@@ -68,6 +71,7 @@ impl Operator {
             Operator::Rope => "rope",
             Operator::KvAppend => "kv_append",
             Operator::KvRepack => "kv_repack",
+            Operator::KvMove => "kv_move",
             Operator::Attention => "attention",
             Operator::Swiglu => "swiglu",
             Operator::Add => "add",

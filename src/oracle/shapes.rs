@@ -39,6 +39,7 @@ pub fn cases(list: ShapeList) -> Vec<Case> {
             Operator::Rope => all.rope(),
             Operator::KvAppend => KvTypes::STORED.into_iter().for_each(|d| all.kv_append(d)),
             Operator::KvRepack => KvTypes::STORED.into_iter().for_each(|d| all.kv_repack(d)),
+            Operator::KvMove => KvTypes::STORED.into_iter().for_each(|d| all.kv_move(d)),
             Operator::Attention => KvTypes::STORED.into_iter().for_each(|d| all.attention(d)),
             Operator::Swiglu => all.plain(|rows, cols| Work::Swiglu { rows, cols }),
             Operator::Add => all.plain(|rows, cols| Work::Add { rows, cols }),
@@ -199,6 +200,15 @@ impl Cases {
                 keep: vec![0..4, 2000..4096],
             });
         }
+    }
+
+    fn kv_move(&mut self, dtype: DType) {
+        for cache in small_caches(dtype) {
+            for take in [0..0, 0..40, 3..37, 16..17] {
+                self.every(Work::KvMove { cache, slots: 40, take });
+            }
+        }
+        self.random(Work::KvMove { cache: real_cache(dtype), slots: 300, take: 7..290 });
     }
 
     fn attention(&mut self, dtype: DType) {

@@ -172,7 +172,7 @@ fn lists_hold_every_operator_in_every_format_without_tokens_and_with_every_kind_
             assert!(has(&format!("prepare {dtype} from q4_1"), "random"));
         }
         for dtype in ["f32", "f16", "q8_0", "q4_0"] {
-            for operator in ["kv_append", "kv_repack", "attention"] {
+            for operator in ["kv_append", "kv_repack", "kv_move", "attention"] {
                 assert!(has(&format!("{operator} {dtype} 6/2x17 "), "denormal"), "{operator} {dtype}");
                 assert!(has(&format!("{operator} {dtype} 32/8x64 "), "random"), "{operator} {dtype}");
             }

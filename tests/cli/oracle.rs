@@ -61,13 +61,14 @@ fn every_operator_that_is_made_wrong_fails_the_run() {
         "rope",
         "kv_append",
         "kv_repack",
+        "kv_move",
         "attention",
         "swiglu",
         "add",
     ] {
         let filter = match operator {
             "alloc" => "alloc 33",
-            "kv_append" | "kv_repack" | "attention" => &format!("{operator} f16 8/2x32"),
+            "kv_append" | "kv_repack" | "kv_move" | "attention" => &format!("{operator} f16 8/2x32"),
             "prepare" => "prepare q4_0 from f32",
             "embed" => "embed bf16 37x96",
             "linear" => "linear q8_0 100->35",
