@@ -31,6 +31,8 @@ fn request(session: &Session<ReferenceBackend>, text: &str) -> Request {
         sampling: SamplingParams { seed: 5, ..SamplingParams::default() },
         stop: Vec::new(),
         ignore_eos: false,
+        draws: 0,
+        room: 0,
     }
 }
 
@@ -126,6 +128,7 @@ fn it_can_be_cancelled_during_the_prompt_and_during_the_text() {
     let (early, log) = run(&mut session, &request, Log { cancel_at_question: Some(2), ..Log::default() });
     assert_eq!((early.finish, early.ids.len(), log.prefill.len()), (Finish::Cancelled, 0, 1));
     let chunks = request.prompt.len().div_ceil(2);
+    session.forget();
     let late = Log { cancel_at_question: Some(chunks + 4), ..Log::default() };
     let (late, _) = run(&mut session, &request, late);
     assert_eq!((late.finish, late.ids.len()), (Finish::Cancelled, 3));

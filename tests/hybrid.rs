@@ -34,7 +34,15 @@ const STORY: &str =
 
 fn request<B: Backend>(session: &Session<B>, tokens: usize, sampling: SamplingParams) -> Request {
     let prompt = session.tokenizer().encode(STORY, true).expect("plain text");
-    Request { prompt, max_tokens: Some(tokens), sampling, stop: Vec::new(), ignore_eos: true }
+    Request {
+        prompt,
+        max_tokens: Some(tokens),
+        sampling,
+        stop: Vec::new(),
+        ignore_eos: true,
+        draws: 0,
+        room: 0,
+    }
 }
 
 fn generate<B: Backend>(session: &mut Session<B>, tokens: usize, sampling: SamplingParams) -> Outcome {

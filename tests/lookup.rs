@@ -43,6 +43,8 @@ fn requests<B: Backend>(session: &Session<B>) -> Vec<Request> {
         sampling: SamplingParams::greedy(),
         stop: Vec::new(),
         ignore_eos: true,
+        draws: 0,
+        room: 0,
     };
     let sampled = |temperature, seed| SamplingParams { temperature, seed, ..SamplingParams::default() };
     let penalties = SamplingParams {
@@ -101,6 +103,19 @@ fn compare<B: Backend>(
         sum.accepted += with.lookup.accepted;
         // The same drafts again: nothing is left of the text before, and no clock decides.
         assert_eq!(drafting.generate(&request, &mut ()).expect("again").lookup, with.lookup);
+        // A text that goes on from it: what was drafted and not chosen is not taken for what was said.
+        let prompt = [request.prompt.as_slice(), &with.ids, &request.prompt[1..9]].concat();
+        if prompt.len() < 380 {
+            let next = Request { prompt, max_tokens: Some(9), ..request.clone() };
+            let behind = drafting.generate(&next, &mut ()).expect("goes on");
+            assert!(
+                behind.reused_tokens + 1 >= request.prompt.len() + with.ids.len(),
+                "{}",
+                behind.reused_tokens
+            );
+            plain.forget();
+            same(&behind, &plain.generate(&next, &mut ()).expect("begins anew"));
+        }
         // The text ends within a stop string that a draft may run over.
         let Some((at, _)) = without.text.char_indices().nth(40) else { continue };
         let stop: String = without.text[at..].chars().take(9).collect();
@@ -177,6 +192,8 @@ fn random_weights_that_repeat_themselves() {
             sampling: SamplingParams { temperature, ..SamplingParams::default() },
             stop: Vec::new(),
             ignore_eos: true,
+            draws: 0,
+            room: 0,
         };
         let with = drafting.generate(&request, &mut ()).unwrap();
         same(&with, &plain.generate(&request, &mut ()).unwrap());

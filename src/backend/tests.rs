@@ -171,16 +171,17 @@ fn a_whole_cache_moves_with_its_counts() {
     assert_eq!(stored.len(), 2);
     assert_ne!(stored[0], stored[1]);
     let mut other = KvCache::new(&to, 2, 2, 8, DType::F16.into(), 1000).unwrap();
-    let import = |other: &mut KvCache<_>, len, position, layers: usize| {
+    let import = |other: &mut KvCache<_>, len, (position, retained), layers: usize| {
         let mut left = stored[..layers].iter();
-        other.import(&to, len, position, |k, v| -> Result<()> {
+        other.import(&to, len, position, retained, |k: &mut [u8], v: &mut [u8]| -> Result<()> {
             let (from_k, from_v) = left.next().ok_or(CoreError::BadToken { id: 0, vocab: 0 })?;
             k.copy_from_slice(from_k);
             v.copy_from_slice(from_v);
             Ok(())
         })
     };
-    import(&mut other, 204, 300, 2).unwrap();
+    import(&mut other, 204, (300, 300), 2).unwrap();
+    assert!(other.can_rewind(300) && !other.can_rewind(299));
     assert_eq!((other.len(), other.position()), (204, 300));
     for layer in 0..2 {
         let here = export(&from, cache.layer(layer), cache.layout(), 0..204);
@@ -190,9 +191,12 @@ fn a_whole_cache_moves_with_its_counts() {
     other.reserve(&to, 1).unwrap();
     other.advance(1);
     assert_eq!((other.len(), other.position()), (205, 301));
-    assert!(import(&mut other, 204, 203, 2).is_err(), "seen fewer than held");
-    assert!(import(&mut other, 204, 300, 2).is_ok());
-    assert!(import(&mut other, 204, 300, 1).is_err(), "a layer is missing");
+    assert!(import(&mut other, 204, (203, 200), 2).is_err(), "seen fewer than held");
+    for retained in [0, 95, 301] {
+        assert!(import(&mut other, 204, (300, retained), 2).is_err(), "evicted when {retained} were seen");
+    }
+    assert!(import(&mut other, 204, (300, 250), 2).is_ok());
+    assert!(import(&mut other, 204, (300, 300), 1).is_err(), "a layer is missing");
     assert_eq!((other.len(), other.position()), (0, 0));
     let nothing = |_: &[u8], _: &[u8]| -> Result<()> { Ok(()) };
     assert!(cache.export(&from, 0..205, nothing).is_err(), "slots that are not held");

@@ -136,6 +136,8 @@ impl Model {
             sampling,
             stop: wanted.stop.clone(),
             ignore_eos: wanted.ignore_eos,
+            draws: 0,
+            room: 0,
         };
         let mut listener = Listener { callback, user_data, cancelled: &self.cancelled, piece: Vec::new() };
         engine.generate(&request, &mut listener).map_err(failed)

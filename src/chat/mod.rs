@@ -30,10 +30,12 @@ impl Message {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChatError {
     /// The model's files hold no template.
-    #[error("this model has no chat template; leave out --chat")]
+    #[error("this model has no chat template; name one with --chat-template, or leave out --chat")]
     Missing,
     /// The template is not valid Jinja.
-    #[error("the model's chat template is broken: {reason}; leave out --chat or replace the template")]
+    #[error(
+        "the model's chat template is broken: {reason}; leave out --chat or give another one with --chat-template"
+    )]
     Broken {
         /// What is wrong and in which line.
         reason: String,

@@ -192,7 +192,10 @@ fn a_broken_template_is_reported_with_its_line() {
 #[test]
 fn a_model_without_a_template_is_told_so() {
     let message = ChatTemplate::from_optional(None).unwrap_err().to_string();
-    assert_eq!(message, "this model has no chat template; leave out --chat");
+    assert_eq!(
+        message,
+        "this model has no chat template; name one with --chat-template, or leave out --chat"
+    );
     assert!(ChatTemplate::from_optional(Some("x")).is_ok());
 }
 

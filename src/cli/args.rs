@@ -125,13 +125,28 @@ pub struct Args {
     #[arg(short = 'f', long, value_name = "FILE", help_heading = "Text")]
     pub prompt_file: Option<PathBuf>,
 
-    /// Put the prompt into the model's chat template, as the message of a user
+    /// Put the prompt into the model's chat template, as the message of a user. Without a prompt: a conversation, in
+    /// which each line of the terminal or of a pipe is a message (/help there lists commands)
     #[arg(long, help_heading = "Text")]
     pub chat: bool,
+
+    /// A chat template (Jinja) in place of the model's
+    #[arg(long, value_name = "FILE", requires = "chat", help_heading = "Text")]
+    pub chat_template: Option<PathBuf>,
+
+    /// Do not keep the lines typed in a conversation for the next one
+    #[arg(long, requires = "chat", help_heading = "Text")]
+    pub no_history: bool,
 
     /// A system message before the user's
     #[arg(long, value_name = "TEXT", requires = "chat", help_heading = "Text")]
     pub system: Option<String>,
+
+    /// Keep the text with its keys and values in FILE when it ends. A later run computes only what comes behind the
+    /// beginning that its prompt shares with that text; an empty prompt (--prompt "") goes on with it, and a conversation
+    /// with --chat with that conversation
+    #[arg(long, value_name = "FILE", help_heading = "Text")]
+    pub session: Option<PathBuf>,
 
     /// The most tokens to generate [default: until the model ends the text or the context is full]
     #[arg(short = 'n', long, value_name = "N", help_heading = "Text")]
@@ -209,6 +224,10 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
+    /// Use no colours, nor where NO_COLOR is set or there is no terminal
+    #[arg(long, help_heading = "Output")]
+    pub no_color: bool,
+
     /// Print nothing but the text, errors and warnings
     #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
     pub quiet: bool,
@@ -253,6 +272,7 @@ pub enum PackFor {
 const EXAMPLES: &str = "\
 Examples:
   generate --prompt \"Once upon a time\"
+  generate --model-path Llama-3.2-1B-Instruct --chat
   generate --model-path Llama-3.2-1B-Instruct --chat --prompt \"Why is the sky blue?\"
   generate -m Llama-3.2-1B --weight-dtype q4_0 -n 100 --temperature 0 --prompt-file story.txt
   generate -m Llama-3.2-1B --weight-dtype q4_0 --pack-to llama-1b.packed";

@@ -23,13 +23,17 @@ pub struct EvictionArgs {
     pub eviction_window: Option<usize>,
 
     /// The first N tokens always stay; 0 protects none at all, not even the one that begins a text, which costs most
-    /// models their sense [default: 4]
+    /// models their sense [default: 4; with --chat all before the first message, the system message among them]
     #[arg(long, value_name = "N", requires = "eviction_policy")]
     pub protected_prefix: Option<usize>,
 
     /// An eviction leaves R times the window; between 0 and 1 [default: 0.75]
     #[arg(long, value_name = "R", requires = "eviction_policy", allow_negative_numbers = true)]
     pub eviction_target_ratio: Option<f64>,
+
+    /// Tokens before the first words, where a text is a conversation.
+    #[arg(skip)]
+    pub first_tokens: Option<usize>,
 }
 
 /// A policy, or none.
@@ -77,7 +81,7 @@ impl EvictionArgs {
 
     /// Tokens that always stay.
     pub fn protected(&self) -> usize {
-        self.protected_prefix.unwrap_or(Eviction::PROTECTED)
+        self.protected_prefix.unwrap_or(Eviction::PROTECTED.max(self.first_tokens.unwrap_or(0)))
     }
 
     fn ratio(&self) -> f64 {

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench_model;
+mod chat;
 mod devices;
 mod doctor;
 mod eval_model;
@@ -21,7 +22,9 @@ mod prompt;
 mod provenance;
 mod report;
 mod run;
+mod session;
 mod settings;
+mod terminal;
 mod test_backend;
 mod throttle;
 

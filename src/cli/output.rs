@@ -19,6 +19,7 @@ pub struct Stream<W> {
     kept: String,
     prefill: Progress,
     error: Option<io::Error>,
+    /// There is no line to end: nothing was written, or a newline last.
     ends_with_newline: bool,
     throttle: Option<Throttle>,
 }
@@ -31,7 +32,7 @@ impl<W: Write> Stream<W> {
             kept: String::new(),
             prefill: Progress::new("Reading the prompt", quiet),
             error: None,
-            ends_with_newline: false,
+            ends_with_newline: true,
             throttle: None,
         }
     }
@@ -39,6 +40,11 @@ impl<W: Write> Stream<W> {
     /// Rests where `throttle` says so.
     pub fn throttled(self, throttle: Option<Throttle>) -> Self {
         Self { throttle, ..self }
+    }
+
+    /// What watches the heat, for the next stream.
+    pub fn take_throttle(&mut self) -> Option<Throttle> {
+        self.throttle.take()
     }
 
     /// What was done about heat; `None` if nobody looks.

@@ -26,9 +26,20 @@ pub fn read(args: &Args) -> Result<String> {
         (None, None) if !stdin().is_terminal() => from_reader(stdin(), "standard input")?,
         (None, None) => String::new(),
     };
-    if text.is_empty() {
+    // With a session an empty prompt means to go on.
+    if text.is_empty() && args.session.is_none() {
         bail!("the prompt is empty; give some text with --prompt, --prompt-file or standard input");
     }
+    Ok(text)
+}
+
+/// A chat template.
+pub fn template(path: &Path) -> Result<String> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot open the chat template {name}"))?;
+    let mut text = from_reader(file, &name)?;
+    // Jinja drops one final newline by itself.
+    text.push('\n');
     Ok(text)
 }
 

@@ -45,7 +45,7 @@ fn as_typed(value: f32) -> f64 {
 
 impl Report<'_> {
     fn prefill_rate(&self) -> Option<f64> {
-        rate(self.outcome.prompt_tokens, self.outcome.timings.prefill)
+        rate(self.outcome.prompt_tokens - self.outcome.reused_tokens, self.outcome.timings.prefill)
     }
 
     fn decode_rate(&self) -> Option<f64> {
@@ -59,7 +59,16 @@ impl Report<'_> {
         let mut parts = vec![
             format!("load {:.2} s", self.load.as_secs_f64()),
             format!("first token {:.2} s", o.timings.first_token.as_secs_f64()),
-            format!("prefill {} tokens, {}", o.prompt_tokens, rate(self.prefill_rate())),
+            format!(
+                "prefill {} tokens{}, {}",
+                o.prompt_tokens - o.reused_tokens,
+                if o.reused_tokens > 0 {
+                    format!(" behind {} known", o.reused_tokens)
+                } else {
+                    String::new()
+                },
+                rate(self.prefill_rate())
+            ),
             format!("decode {} tokens, {}", o.ids.len(), rate(self.decode_rate())),
         ];
         let l = o.lookup;
@@ -99,6 +108,7 @@ impl Report<'_> {
             "ids": o.ids,
             "finish": o.finish.name(),
             "prompt_tokens": o.prompt_tokens,
+            "reused_tokens": o.reused_tokens,
             "timings": {
                 "load_s": self.load.as_secs_f64(),
                 "first_token_s": o.timings.first_token.as_secs_f64(),

@@ -15,15 +15,19 @@ use super::output::Stream;
 use super::profile::Watched;
 use super::progress::Progress;
 use super::report::Report;
+use super::session::SessionFile;
 use super::settings::Settings;
 use super::throttle::Throttle;
-use super::{devices, doctor, hybrid, interrupt, packing, profile, prompt};
+use super::{chat, devices, doctor, hybrid, interrupt, packing, profile, prompt, terminal};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::Message;
 use crate::core::Backend;
-use crate::engine::{Finish, Holding, MemorySource, ModelFiles, Request, Session, TextLength};
+use crate::engine::{
+    ChatFormat, Finish, Holding, Identity, MemorySource, ModelFiles, Origin, Request, Session, Text,
+    TextLength,
+};
 use crate::host::human_bytes;
 use crate::models::llama::LoadProgress;
 
@@ -56,7 +60,15 @@ fn run(args: &Args) -> Result<ExitCode> {
     if let Some(target) = &args.pack.pack_to {
         return packing::pack(args, target);
     }
-    let text = prompt::read(args)?;
+    // Before the model is loaded: a mistake here is told at once.
+    if chat::is_wanted(args) && args.json {
+        bail!(
+            "--json is for one answer, and --chat without a prompt is a conversation; leave one of them out"
+        );
+    }
+    let text = if chat::is_wanted(args) { None } else { Some(prompt::read(args)?) };
+    let kept = args.session.as_deref().map(SessionFile::new).transpose()?;
+    let template = args.chat_template.as_deref().map(prompt::template).transpose()?;
     let files = match &args.model_path {
         Some(path) => packing::load(args, path)?,
         None => {
@@ -69,16 +81,29 @@ fn run(args: &Args) -> Result<ExitCode> {
             ModelFiles::demo()?
         }
     };
-    let settings = Settings::new(args, &files)?;
+    let format =
+        if args.chat { Some(ChatFormat::new(&files.tokenizer_config, template.as_deref())?) } else { None };
+    let first =
+        format.as_ref().map(|f| f.first_tokens(&files.tokenizer, args.system.as_deref())).transpose()?;
+    let settings = Settings::new(args, &files, first)?;
     for warning in &settings.warnings {
         say(&format!("warning: {warning}"));
     }
     for note in settings.notes.iter().filter(|_| !args.quiet) {
         say(&format!("note: {note}"));
     }
-    let prompt = encode(args, &files, &text)?;
+    let task = match (text, format) {
+        (None, Some(format)) => Task::Conversation(Box::new(format)),
+        (text, format) => {
+            let text = text.unwrap_or_default();
+            // Nothing to begin with: the text of the session goes on.
+            let goes_on = text.is_empty() && format.is_none();
+            let prompt = if goes_on { Vec::new() } else { encode(args, &files, format.as_ref(), &text)? };
+            Task::Text { prompt, text }
+        }
+    };
     let throttle = args.limits.throttle()?;
-    let mut job = Job { args, settings, files, prompt, text, start, throttle, monitor: None, second: None };
+    let mut job = Job { args, settings, files, task, kept, start, throttle, monitor: None, second: None };
     let cpu = || CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
     let options = || {
         let place = args.pack.pack_cache.as_ref();
@@ -127,24 +152,31 @@ fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The prompt as ids, through the chat template if asked for.
-fn encode(args: &Args, files: &ModelFiles, text: &str) -> Result<Vec<u32>> {
-    if !args.chat {
-        return Ok(files.encode_text(text)?);
-    }
+fn encode(args: &Args, files: &ModelFiles, format: Option<&ChatFormat>, text: &str) -> Result<Vec<u32>> {
+    let Some(format) = format else { return Ok(files.encode_text(text)?) };
     let mut messages = Vec::new();
     if let Some(system) = &args.system {
         messages.push(Message::new("system", system));
     }
     messages.push(Message::new("user", text));
-    Ok(files.encode_chat(&messages)?)
+    Ok(format.encode(&files.tokenizer, &messages)?)
+}
+
+/// What is to be done with the model.
+enum Task {
+    /// Go on with a text.
+    Text { prompt: Vec<u32>, text: String },
+    /// Talk.
+    Conversation(Box<ChatFormat>),
 }
 
 struct Job<'a> {
     args: &'a Args,
     settings: Settings,
     files: ModelFiles,
-    prompt: Vec<u32>,
-    text: String,
+    task: Task,
+    /// The file of `--session`.
+    kept: Option<SessionFile>,
     start: Instant,
     throttle: Option<Throttle>,
     /// Looks at the device, if there is one.
@@ -155,13 +187,23 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn run<B: Backend>(self, backend: B, holding: Holding) -> Result<ExitCode> {
-        let Self { args, settings, files, prompt, text, start, throttle, monitor, second } = self;
-        let length = TextLength { prompt: prompt.len(), generated: args.num_tokens };
+        let Self { args, settings, files, task, kept, start, throttle, monitor, second } = self;
+        let length = match &task {
+            Task::Text { prompt, .. } => TextLength { prompt: prompt.len(), generated: args.num_tokens },
+            // As long as it may become.
+            Task::Conversation(_) => TextLength { prompt: 0, generated: None },
+        };
         if let Some(gpu) = &second {
             args.limits.check_memory(&files, &settings.session, devices::holding(gpu), length)?;
         }
         let footprint = args.limits.check_memory(&files, &settings.session, holding, length)?;
         args.limits.lock(&files, &settings.session, holding, args.quiet)?;
+        // Rows from all over the weights are read for it: only where it may be asked for.
+        let saves = kept.is_some() || matches!(task, Task::Conversation(_));
+        let origin = Origin {
+            model: if saves { files.identity(settings.session.weight_dtype)? } else { Identity::default() },
+            arithmetic: arithmetic(args, &backend),
+        };
         let model = files.origin.clone();
         let packed = files.packed.as_ref().map(|p| p.path.display().to_string());
         let mut described = backend.describe();
@@ -193,12 +235,32 @@ impl Job<'_> {
                 packed.as_ref().filter(|p| **p != model).map(|p| format!(" from {p}")).unwrap_or_default()
             ));
         }
+        let (prompt, text) = match task {
+            Task::Text { prompt, text } => (prompt, text),
+            Task::Conversation(format) => {
+                return chat::converse(&mut session, args, &settings, *format, &origin, kept, throttle);
+            }
+        };
+        let mut kept = kept;
+        let (mut prompt, mut draws) = (prompt, 0);
+        if let Some(kept) = &mut kept {
+            let earlier = kept.restore(&mut session, &origin)?;
+            if prompt.is_empty() {
+                let earlier = earlier.with_context(|| format!("'{}' holds no text", kept.path().display()));
+                let earlier =
+                    earlier.context("there is nothing to go on with, so give some text with --prompt")?;
+                draws = if earlier.seed == settings.sampling.seed { earlier.draws } else { 0 };
+                prompt = earlier.ids;
+            }
+        }
         let request = Request {
             prompt,
             max_tokens: args.num_tokens,
             sampling: settings.sampling,
             stop: args.stop.clone(),
             ignore_eos: args.ignore_eos,
+            draws,
+            room: 0,
         };
         let mut out = Stream::new((!args.json).then(stdout), args.quiet).throttled(throttle);
         if args.echo {
@@ -206,7 +268,7 @@ impl Job<'_> {
         } else if !args.quiet && !args.chat && !args.json && stdout().is_terminal() && stderr().is_terminal()
         {
             // Beside the text on the screen, but not in what a pipe or a file receives.
-            let _ = write!(stderr(), "\x1b[2m{text}\x1b[0m");
+            let _ = write!(stderr(), "{}", terminal::dimmed(&text, terminal::colours(args.no_color)));
         }
         interrupt::generation_starts();
         let mut out = Watched::new(out, monitor.as_ref());
@@ -241,6 +303,11 @@ impl Job<'_> {
         if let (true, Some(monitor)) = (args.profile, &monitor) {
             profile::lines(monitor, decode, outcome.decode_steps)?.iter().for_each(|line| say(line));
         }
+        if let Some(kept) = &kept {
+            let ids = [request.prompt.as_slice(), &outcome.ids].concat();
+            let (seed, draws) = (settings.sampling.seed, outcome.draws);
+            kept.save(&mut session, &origin, &Text { ids, seed, draws, ..Text::default() })?;
+        }
         Ok(if outcome.finish == Finish::Cancelled {
             ExitCode::from(interrupt::EXIT_CODE)
         } else {
@@ -261,6 +328,15 @@ fn broken_off<W: Write>(stream: Stream<W>, json: bool, error: anyhow::Error) -> 
     // A text that cannot be written is not what went wrong first.
     let _ = stream.finish();
     error
+}
+
+/// What rounds as this backend does: the instruction sets of the cpu are one, but for those that say otherwise.
+fn arithmetic<B: Backend>(args: &Args, backend: &B) -> String {
+    match args.isa.filter(|isa| !isa.is_exact()) {
+        Some(isa) => format!("{} {isa}", backend.name()),
+        None if args.backend == BackendName::Hybrid => "hybrid".to_owned(),
+        None => backend.name().to_owned(),
+    }
 }
 
 /// Says why the text ended, where a person could not guess it.

@@ -29,11 +29,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settles what is left open by `args` for this model and this machine.
+    /// Settles what is left open by `args` for this model and this machine. `first_tokens`: those before the first words
+    /// of a conversation, if it is one.
     ///
     /// # Errors
     /// Values out of range, another format than a packed file holds.
-    pub fn new(args: &Args, files: &ModelFiles) -> Result<Self> {
+    pub fn new(args: &Args, files: &ModelFiles, first_tokens: Option<usize>) -> Result<Self> {
         let config = &files.config;
         let weight_dtype = files.format(args.weight_dtype, available_bytes())?;
         let trained = config.max_position_embeddings;
@@ -46,9 +47,10 @@ impl Settings {
             ));
         }
         let mut notes = Vec::new();
+        let flags = EvictionArgs { first_tokens, ..args.eviction.clone() };
         let (kv_types, max_seq_len, eviction) = match args.kv_budget_mb {
             Some(mib) => {
-                let (types, window, flags) = budget(args, files, mib, max_seq_len)?;
+                let (types, window, flags) = budget(args, &flags, files, mib, max_seq_len)?;
                 let eviction = eviction(args, &flags, max_seq_len)?;
                 let policy = eviction.map_or("none", |e| e.policy().name);
                 notes.push(format!(
@@ -58,7 +60,7 @@ impl Settings {
                 ));
                 (types, if eviction.is_some() { max_seq_len } else { window }, eviction)
             }
-            None => (args.kv.types(), max_seq_len, eviction(args, &args.eviction, max_seq_len)?),
+            None => (args.kv.types(), max_seq_len, eviction(args, &flags, max_seq_len)?),
         };
         Ok(Self {
             session: SessionOptions {
@@ -80,13 +82,14 @@ impl Settings {
 /// What a budget pays for, and the flags of eviction that make use of it.
 fn budget(
     args: &Args,
+    flags: &EvictionArgs,
     files: &ModelFiles,
     mib: usize,
     max_seq_len: usize,
 ) -> Result<(KvTypes, usize, EvictionArgs)> {
     let config = &files.config;
     let shape = CacheShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim };
-    let flags = args.eviction.within(max_seq_len);
+    let flags = flags.within(max_seq_len);
     let unrotated = flags.settle(max_seq_len).ok().flatten().map_or(0, |e| e.unrotated());
     let wish =
         Wish { mib, shape, types: args.kv.given(), most: max_seq_len, least: flags.least()?, unrotated };

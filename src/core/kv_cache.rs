@@ -15,6 +15,8 @@ pub struct KvCache<B> {
     layout: KvLayout,
     len: usize,
     position: usize,
+    /// [`Self::position`] at the last [`Self::retain`].
+    retained: usize,
     max_len: usize,
     prefix: Option<UnrotatedPrefix>,
     received: Option<ReceivedAttention>,
@@ -60,7 +62,7 @@ impl<B: Buffer> KvCache<B> {
         types.check("the key/value cache")?;
         let layout = KvLayout { types, kv_heads, head_dim, capacity: 0 };
         let layers = (0..layers).map(|_| KvLayer::new(backend, &layout)).collect::<Result<_>>()?;
-        Ok(Self { layers, layout, len: 0, position: 0, max_len, prefix: None, received: None })
+        Ok(Self { layers, layout, len: 0, position: 0, retained: 0, max_len, prefix: None, received: None })
     }
 
     /// Makes room for `more` tokens behind those held.
@@ -125,6 +127,7 @@ impl<B: Buffer> KvCache<B> {
         let need = kept.checked_add(more).filter(|&need| need <= self.max_len);
         let need = need.ok_or(CoreError::CacheFull { len: kept, max: self.max_len, more })?;
         let capacity = need.checked_next_multiple_of(Self::GROWTH).unwrap_or(need).min(self.max_len);
+        self.retained = self.position;
         if capacity > self.layout.capacity {
             return self.repack(backend, keep, capacity);
         }
@@ -213,6 +216,7 @@ impl<B: Buffer> KvCache<B> {
     pub fn clear(&mut self) {
         self.len = 0;
         self.position = 0;
+        self.retained = 0;
         if let Some(received) = &mut self.received {
             received.clear();
         }
@@ -221,7 +225,8 @@ impl<B: Buffer> KvCache<B> {
     /// Forgets the tokens from position `position` on, as if they had not been seen; memory is kept. Does nothing if
     /// no more than `position` were seen.
     ///
-    /// They must have been taken in behind the last [`Self::retain`]: what it has dropped does not come back.
+    /// They must have been taken in behind the last [`Self::retain`]: what it has dropped does not come back. So
+    /// [`Self::can_rewind`] tells whether the cache is afterwards what it was then.
     pub fn rewind(&mut self, position: usize) {
         let forgotten = self.position.saturating_sub(position);
         debug_assert!(forgotten <= self.len);
@@ -250,22 +255,29 @@ impl<B: Buffer> KvCache<B> {
     }
 
     /// Replaces what is held by `len` tokens of a cache of the same types, heads and layers that had seen `position`
-    /// tokens. `get` fills in each layer's keys and values, layer by layer, as [`Self::export`] handed them out.
+    /// tokens, the last ones since `retained` without an eviction between them. `get` fills in each layer's keys and values, layer by layer, as [`Self::export`] handed them out.
     ///
     /// # Errors
-    /// As [`Self::reserve`], [`CoreError::Mismatch`] for a position before `len`, what the backend answers, and what
-    /// `get` does. The cache is empty then.
+    /// As [`Self::reserve`], [`CoreError::Mismatch`] for counts that contradict each other, what the backend answers, and
+    /// what `get` does. The cache is empty then.
     pub fn import<K: Backend<Buffer = B>, E: From<CoreError>>(
         &mut self,
         backend: &K,
         len: usize,
         position: usize,
+        retained: usize,
         mut get: impl FnMut(&mut [u8], &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.clear();
+        let op = "restoring the cache";
         if position < len {
-            let op = "restoring the cache";
             return Err(CoreError::Mismatch { op, what: "position", got: position, expected: len }.into());
+        }
+        if position.checked_sub(retained).is_none_or(|since| since > len)
+            || (retained == 0) != (len == position)
+        {
+            let what = "position at the last eviction";
+            return Err(CoreError::Mismatch { op, what, got: retained, expected: position - len }.into());
         }
         self.reserve(backend, len)?;
         let (mut k, mut v) = self.layout.room(len)?;
@@ -273,8 +285,19 @@ impl<B: Buffer> KvCache<B> {
             get(&mut k, &mut v)?;
             backend.kv_import(&k, &v, layer, &self.layout, 0)?;
         }
-        (self.len, self.position) = (len, position);
+        (self.len, self.position, self.retained) = (len, position, retained);
         Ok(())
+    }
+
+    /// Whether nothing was evicted since `position` tokens were seen.
+    pub fn can_rewind(&self, position: usize) -> bool {
+        // What its slots have received from tokens that are forgotten does not go.
+        position == self.position || self.received.is_none() && position >= self.retained
+    }
+
+    /// How many tokens were seen at the last [`Self::retain`]; 0 where there was none.
+    pub fn retained(&self) -> usize {
+        self.retained
     }
 
     /// Tokens held.

@@ -6,6 +6,7 @@ use crate::chat::ChatError;
 use crate::core::{CoreError, DType};
 use crate::format::FormatError;
 use crate::host::LockError;
+use crate::kv::EvictionError;
 use crate::models::ConfigError;
 use crate::models::ModelError;
 use crate::sampling::SamplingError;
@@ -32,6 +33,9 @@ pub enum EngineError {
     /// Choosing a token.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// Numbers of eviction.
+    #[error(transparent)]
+    Eviction(#[from] EvictionError),
     /// The backend.
     #[error(transparent)]
     Core(#[from] CoreError),

@@ -27,11 +27,17 @@ pub struct Request {
     pub stop: Vec<String>,
     /// Go on after the model's end-of-text token, which is then among the ids but prints nothing.
     pub ignore_eos: bool,
+    /// How many random numbers of the seed belong to earlier texts: this one begins with the next. 0 for a text by
+    /// itself.
+    pub draws: u64,
+    /// Tokens of the answer for which room is made before the prompt goes in, as far as an eviction can make it: so that
+    /// it falls between the turns of a conversation and not into one. 0 evicts nothing early.
+    pub room: usize,
 }
 
 /// Follows a generation as it runs.
 pub trait Observer {
-    /// `done` of `total` prompt tokens are taken in.
+    /// `done` of `total` prompt tokens are taken in; those in common with the text before are so from the start.
     fn prefill(&mut self, done: usize, total: usize);
 
     /// More text, in order; whole characters, and nothing that belongs to a stop string. `Break` ends the
@@ -118,6 +124,8 @@ pub struct Outcome {
     pub ids: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// Those of them that did not go through the model, since the text before began with them.
+    pub reused_tokens: usize,
     /// Tokens taken in behind the prompt, which [`Timings::decode`] covers. Each is a forward pass of its own,
     /// but for those that were drafted and accepted.
     pub decode_steps: usize,
@@ -131,6 +139,8 @@ pub struct Outcome {
     pub held: usize,
     /// Tokens that went through the model: the position of the next one.
     pub positions: usize,
+    /// Random numbers of the seed that are used up, those before this text included.
+    pub draws: u64,
     /// Why it ended.
     pub finish: Finish,
     /// Durations.
@@ -140,9 +150,10 @@ pub struct Outcome {
 impl<B: Backend> Session<B> {
     /// Takes in the prompt and generates until one of the [`Finish`] reasons.
     ///
-    /// Starts from an empty context each time. The same request gives the same ids on every machine, for any
-    /// number of threads, any prefill chunk and any [`SessionOptions::lookup`](super::SessionOptions::lookup)
-    /// (CPU backend).
+    /// A prompt that begins as the text before (its prompt and what was generated) goes through the model only from
+    /// where they part; [`Self::forget`] prevents it. The same request gives the same ids on every machine, for any
+    /// number of threads, any prefill chunk, any [`SessionOptions::lookup`](super::SessionOptions::lookup) and any text
+    /// before (CPU backend).
     ///
     /// # Errors
     /// An empty prompt, one that leaves no room in the context, ids outside of the vocabulary, logits that
@@ -153,13 +164,20 @@ impl<B: Backend> Session<B> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, EngineError> {
         self.check_prompt(&request.prompt)?;
-        self.start_over();
         let mut run = Run::new(request, self.lookup)?;
+        run.taken_in = self.keep_common(&request.prompt);
+        let reused = run.taken_in;
+        if request.room > 0 {
+            self.make_room_for((request.prompt.len() - reused).saturating_add(request.room))?;
+        }
+        // An error on the way leaves nothing to go by.
+        self.seen.clear();
         // The text goes on where the prompt ends: a word's leading space is not the start of a text.
         for &id in &request.prompt {
             run.decoder.push(&self.tokenizer, id)?;
         }
         let start = Instant::now();
+        run.beyond_training = self.cache.position() > self.model.config().max_position_embeddings;
         let finish = match self.take_in(&request.prompt, &mut run, observer)? {
             ControlFlow::Break(finish) => {
                 run.timings.prefill = start.elapsed();
@@ -170,7 +188,10 @@ impl<B: Backend> Session<B> {
                 self.decode_loop(request, &mut run, observer, start)?
             }
         };
-        run.end(self, finish, observer, request.prompt.len())
+        // What was drafted beyond the end of the text does not count.
+        self.cache.rewind(run.taken_in);
+        self.seen.extend_from_slice(&run.history[..run.taken_in]);
+        Ok(Outcome { reused_tokens: reused, ..run.end(self, finish, observer, request.prompt.len())? })
     }
 
     /// Prefill in chunks; the last one leaves its logits.
@@ -182,11 +203,12 @@ impl<B: Backend> Session<B> {
     ) -> Result<ControlFlow<Finish>, EngineError> {
         // At once what the prompt takes: growing step by step would hold an old cache beside each new one. But where
         // memory is watched, step by step.
+        let mut done = run.taken_in;
         if self.memory.is_none() {
-            self.cache.reserve(&self.backend, prompt.len().min(self.cache.max_len()))?;
+            let more = (prompt.len() - done).min(self.cache.max_len() - self.cache.len());
+            self.cache.reserve(&self.backend, more)?;
         }
-        let mut done = 0;
-        let turn = self.turn_of_prompt(prompt.len());
+        let turn = self.turn_of_prompt(prompt.len() - done);
         while done < prompt.len() {
             if observer.cancelled() {
                 return Ok(ControlFlow::Break(Finish::Cancelled));
@@ -199,6 +221,7 @@ impl<B: Backend> Session<B> {
             if wanted == Wanted::Last {
                 self.look_at(0, run)?;
             }
+            run.taken_in = done;
             self.report(run, observer);
             observer.prefill(done, prompt.len());
         }
@@ -270,6 +293,7 @@ impl<B: Backend> Session<B> {
     /// The logits behind the last token chosen, of which `left` more are wanted at most: from the pass that has
     /// verified a draft, or from a new one.
     fn next_logits(&mut self, run: &mut Run, left: usize) -> Result<(), EngineError> {
+        run.taken_in = run.history.len();
         if let Some(row) = run.lookup.chosen(&run.history) {
             return self.look_at(row, run);
         }
@@ -314,6 +338,8 @@ struct Run {
     rested: Instant,
     steps: usize,
     lookup: Lookup,
+    /// Tokens of the history that have gone through the model for certain: the cache may hold drafts beyond them.
+    taken_in: usize,
     /// [`Observer::beyond_training`] was told.
     beyond_training: bool,
 }
@@ -326,7 +352,7 @@ impl Run {
             chain,
             largest: Largest { index: None, nan: None },
             top: Top::default(),
-            rng: SeededRng::new(request.sampling.seed),
+            rng: SeededRng::at(request.sampling.seed, request.draws),
             decoder: StreamDecoder::new(true),
             stop: StopMatcher::new(&request.stop),
             history: request.prompt.clone(),
@@ -336,6 +362,7 @@ impl Run {
             rested: Instant::now(),
             steps: 0,
             lookup: Lookup::new(lookup, &request.prompt),
+            taken_in: 0,
             beyond_training: false,
         })
     }
@@ -366,19 +393,19 @@ impl Run {
                 finish = Finish::OutputClosed;
             }
         }
-        // What was drafted beyond the end of the text does not count.
-        let beyond = session.cache.position().saturating_sub(self.history.len());
         let ids = self.history.split_off(prompt_tokens);
         Ok(Outcome {
             text: self.text,
             ids,
             prompt_tokens,
+            reused_tokens: 0,
             decode_steps: self.steps,
             lookup: self.lookup.stats(),
             eviction: session.eviction_stats(),
             moved: session.moved(),
-            held: session.cache.len() - beyond,
-            positions: session.cache.position() - beyond,
+            held: session.cache.len(),
+            positions: session.cache.position(),
+            draws: self.rng.draws(),
             finish,
             timings: self.timings,
         })

@@ -223,6 +223,11 @@ impl Hybrid {
         (self.filled, self.turn) = ([ALL, 0], Turn::First);
     }
 
+    /// The session's own cache holds `len` tokens, and the other one none.
+    pub fn fill_first(&mut self, len: usize) {
+        self.filled = [len, 0];
+    }
+
     fn of_prompt(&mut self, tokens: usize) -> Turn {
         (self.late, self.moved) = (false, MoveStats::default());
         self.switch.of_prompt(tokens)
@@ -361,7 +366,7 @@ impl<B: Backend> Session<B> {
         let begin = Instant::now();
         self.bring_home()?;
         let carried = begin.elapsed();
-        self.start_over();
+        self.forget();
         let found = Calibration::new(rows, prompt, decode, carried, most);
         self.set_switch(found.switch);
         Ok(Some(found))
@@ -369,7 +374,7 @@ impl<B: Backend> Session<B> {
 
     /// How long a pass over so many tokens takes from an empty context until its likeliest token is known.
     fn time_pass(&mut self, turn: Turn, rows: usize) -> Result<Duration> {
-        self.start_over();
+        self.forget();
         let ids = vec![0; rows];
         let begin = Instant::now();
         self.pass(turn, &ids, Wanted::Last)?;

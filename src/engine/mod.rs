@@ -2,6 +2,7 @@
 //!
 //! Knows no terminal and no file but a model's.
 
+mod conversation;
 mod defaults;
 mod error;
 mod footprint;
@@ -11,12 +12,15 @@ mod memory_watch;
 mod model_files;
 mod packing;
 mod prompt_form;
+mod saved;
 mod session;
 mod small_files;
 mod speculative;
 mod stop;
+mod unfinished;
 mod weight_format;
 
+pub use conversation::{ChatFormat, Conversation, Prompt};
 pub use defaults::{SamplingWishes, default_context};
 pub use error::EngineError;
 pub use footprint::{Fit, Footprint, Holding, TextLength};
@@ -26,6 +30,7 @@ pub use memory_watch::MemorySource;
 pub use model_files::{LoadOptions, ModelFiles};
 pub use packing::{CachePlace, PackObserver, PackedWeights};
 pub use prompt_form::PromptForm;
+pub use saved::{Identity, Origin, Restored, Text, check_place, saved_messages};
 pub use session::{Session, SessionOptions};
 pub use speculative::LookupStats;
 pub use stop::StopMatcher;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::packing::{self, CachePlace, Cached, PackObserver, PackedWeights};
 use super::small_files::{Described, SmallFiles};
 use super::{EngineError, Holding, PromptForm, WeightDType};
-use crate::chat::Message;
 use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, TensorSource};
@@ -315,13 +314,5 @@ impl ModelFiles {
     /// What the tokenizer cannot encode.
     pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, EngineError> {
         self.prompt_form().encode_text(&self.tokenizer, text)
-    }
-
-    /// As [`PromptForm::encode_chat`].
-    ///
-    /// # Errors
-    /// No template, or one that refuses these messages.
-    pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
-        self.prompt_form().encode_chat(&self.tokenizer, messages)
     }
 }

@@ -1,7 +1,7 @@
 //! How a model wants to see a prompt.
 
-use super::EngineError;
-use crate::chat::{ChatTemplate, Message};
+use super::{ChatFormat, EngineError};
+use crate::chat::Message;
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
 /// The token before a text's first, and what belongs around messages. Kept by whoever still makes prompts when the
@@ -28,14 +28,6 @@ impl PromptForm {
     /// # Errors
     /// No template, or one that refuses these messages.
     pub fn encode_chat(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
-        let config = &self.config;
-        let template = ChatTemplate::from_optional(config.chat_template.as_deref())?;
-        let text = template.render(
-            messages,
-            true,
-            config.bos_token.as_deref().unwrap_or_default(),
-            config.eos_token.as_deref().unwrap_or_default(),
-        )?;
-        Ok(tokenizer.encode(&text, false)?)
+        ChatFormat::new(&self.config, None)?.encode(tokenizer, messages)
     }
 }

@@ -49,7 +49,8 @@ impl Default for SessionOptions {
 const SCORED_ROWS: usize = 32;
 
 /// Backend, model, tokenizer, cache and workspace: load once, then [`generate`](Self::generate) or
-/// [`score`](Self::score) as often as wanted, one text after the other, each from an empty context.
+/// [`score`](Self::score) as often as wanted, one text after the other. What a text has in common with the one before
+/// it does not go through the model again.
 pub struct Session<B: Backend> {
     pub(super) backend: B,
     pub(super) model: Llama<B>,
@@ -57,10 +58,14 @@ pub struct Session<B: Backend> {
     pub(super) cache: KvCache<B::Buffer>,
     pub(super) evictor: Option<Evictor>,
     pub(super) memory: Option<MemoryWatch>,
+    /// The tokens seen, whose keys and values the cache holds but for those evicted.
+    pub(super) seen: Vec<u32>,
     pub(super) workspace: Workspace<B>,
     pub(super) hybrid: Option<Hybrid>,
     pub(super) logits: Vec<f32>,
     pub(super) eos: Vec<u32>,
+    /// The format of the matrices.
+    pub(super) weights: DType,
     pub(super) chunk: usize,
     pub(super) lookup: usize,
 }
@@ -104,10 +109,12 @@ impl<B: Backend> Session<B> {
             cache,
             evictor,
             memory: None,
+            seen: Vec::new(),
             workspace,
             hybrid: None,
             logits: vec![0.0; vocab],
             eos: files.eos,
+            weights: options.weight_dtype,
             chunk,
             lookup,
         })
@@ -189,7 +196,7 @@ impl<B: Backend> Session<B> {
             _ if self.evictor.is_none() && tokens > max => {
                 return Err(EngineError::PromptTooLong { tokens, max });
             }
-            _ => self.start_over(),
+            _ => self.forget(),
         }
         self.make_room_for_scores()?;
         let scored = from.min(tokens);
@@ -209,14 +216,34 @@ impl<B: Backend> Session<B> {
         Ok(())
     }
 
+    /// Tokens of the last text that the cache holds, and that have been through the model.
+    pub fn tokens(&self) -> (usize, usize) {
+        (self.cache.len(), self.cache.position())
+    }
+
+    /// The first `tokens` of texts are not evicted from now on; the text before is forgotten. Does nothing where nothing
+    /// is ever evicted.
+    ///
+    /// # Errors
+    /// More than the window leaves room for.
+    pub fn protect(&mut self, tokens: usize) -> Result<(), EngineError> {
+        if let Some(evictor) = &self.evictor {
+            let settings = evictor.settings().protecting(tokens)?;
+            self.evictor = Some(Evictor::new(settings));
+        }
+        self.forget();
+        Ok(())
+    }
+
     /// What was evicted from the last text's cache.
     pub fn eviction_stats(&self) -> EvictionStats {
         self.evictor.as_ref().map(Evictor::stats).unwrap_or_default()
     }
 
-    /// Forgets the text before.
-    pub(super) fn start_over(&mut self) {
+    /// Forgets the text before: the next one goes through the model from its first token on.
+    pub fn forget(&mut self) {
         self.cache.clear();
+        self.seen.clear();
         if let Some(hybrid) = &mut self.hybrid {
             hybrid.restart();
         }
@@ -225,19 +252,39 @@ impl<B: Backend> Session<B> {
         }
     }
 
+    /// Brings the cache back to the longest beginning of `prompt` that the text before had too, and gives its length:
+    /// less than that of the prompt, whose last token has to go through the model for its logits. Nothing is left of
+    /// the text before where a token behind that beginning was evicted for.
+    pub(super) fn keep_common(&mut self, prompt: &[u32]) -> usize {
+        let same = self.seen.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        let kept = same.min(prompt.len().saturating_sub(1));
+        if kept == 0 || !self.cache.can_rewind(kept) {
+            self.forget();
+            return 0;
+        }
+        self.cache.rewind(kept);
+        self.seen.truncate(kept);
+        kept
+    }
+
     /// How many tokens fit behind those held: at least one where a full cache gives up old ones.
     pub(super) fn make_room(&mut self) -> Result<usize> {
+        self.make_room_for(0)
+    }
+
+    /// As [`Self::make_room`]; what would be evicted before `early` more tokens are in is evicted now.
+    pub(super) fn make_room_for(&mut self, early: usize) -> Result<usize> {
         let position = self.cache.position();
         let is_short = self.memory.as_mut().and_then(|memory| memory.is_short(position));
         if let Some(evictor) = &mut self.evictor {
             evictor.hear_of_memory(self.cache.len(), KvCache::<B::Buffer>::GROWTH, is_short);
         }
-        if self.evictor.as_ref().is_some_and(|evictor| evictor.is_full(self.cache.len())) {
+        if self.evictor.as_ref().is_some_and(|evictor| evictor.is_full(self.cache.len(), early)) {
             self.bring_home()?;
         }
         let Self { backend, model, cache, workspace, evictor, .. } = self;
         let Some(evictor) = evictor else { return Ok(cache.max_len() - cache.len()) };
-        let room = evictor.make_room(backend, cache)?;
+        let room = evictor.make_room(backend, cache, early)?;
         if let Some(first) = room.turn_prefix_to {
             model.turn_prefix(backend, cache, workspace, first)?;
         }

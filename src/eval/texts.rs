@@ -32,6 +32,8 @@ pub fn make_up<B: Backend>(
                 sampling,
                 stop: Vec::new(),
                 ignore_eos: false,
+                draws: 0,
+                room: 0,
             };
             let ids = session.generate(&request, &mut ())?.ids;
             Ok([vec![start], ids].concat())

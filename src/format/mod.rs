@@ -11,6 +11,7 @@ mod header_fault;
 mod mapped;
 pub mod packed;
 mod safetensors;
+pub mod session;
 
 pub use checkpoint::Checkpoint;
 pub use checksum::{Checksum, checksum};

@@ -56,14 +56,21 @@ impl Evictor {
         self.stats
     }
 
+    /// Goes on with a text whose cache has given up so much.
+    pub fn resume(&mut self, stats: EvictionStats) {
+        self.stats = stats;
+    }
+
     /// Another text begins.
     pub fn restart(&mut self) {
         *self = Self::new(self.settings);
     }
 
-    /// Whether the next token needs an eviction.
-    pub fn is_full(&self, held: usize) -> bool {
-        held >= self.in_force.window
+    /// Whether an eviction is due before the next token goes in, or pays before `early` more of them do: it makes room for
+    /// them, or for as many as it can.
+    pub fn is_full(&self, held: usize, early: usize) -> bool {
+        let Eviction { window, target, .. } = self.in_force;
+        held >= window || held > target && held + early.min(window - target) > window
     }
 
     /// What a token's position is counted from.
@@ -87,15 +94,20 @@ impl Evictor {
         }
     }
 
-    /// Evicts if the window is full. Afterwards there is room for at least one token.
+    /// Evicts if the cache [is full](Self::is_full). Afterwards there is room for at least one token.
     ///
     /// # Errors
     /// As [`KvCache::retain`], and [`CoreError::Mismatch`] for a plan that is not what was asked for.
-    pub fn make_room<B: Backend>(&mut self, backend: &B, cache: &mut KvCache<B::Buffer>) -> Result<Room> {
+    pub fn make_room<B: Backend>(
+        &mut self,
+        backend: &B,
+        cache: &mut KvCache<B::Buffer>,
+        early: usize,
+    ) -> Result<Room> {
         let held = cache.len();
         let Eviction { window, protected, target, .. } = self.in_force;
         let mut turn_prefix_to = None;
-        if held >= window {
+        if self.is_full(held, early) {
             let plan = self.policy.plan(Occupancy { held, protected, target, received: cache.received() });
             let kept = self.check(&plan)?;
             cache.retain(backend, plan.ranges(), window - kept)?;

@@ -95,6 +95,18 @@ impl Eviction {
         smaller.filter_map(|window| Self::new(self.policy, window, self.protected, self.ratio).ok()).next()
     }
 
+    /// The same window with other protected tokens, [`Self::PROTECTED`] at least.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn protecting(self, protected: usize) -> Result<Self, EvictionError> {
+        let protected = protected.max(Self::PROTECTED);
+        if self.target <= protected {
+            return Err(EvictionError::Window { window: self.window, target: self.target, protected });
+        }
+        Ok(Self { protected, ..self })
+    }
+
     /// The policy.
     pub fn policy(&self) -> &'static Registered {
         self.policy

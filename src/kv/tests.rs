@@ -175,7 +175,7 @@ fn an_evictor_evicts_in_steps_when_the_window_is_full() {
     let mut n = Numbered::new(32);
     let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 32, 4, 0.75).unwrap());
     for position in 0..100 {
-        let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+        let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
         assert_eq!(room, Room { tokens: 32 - n.cache.len(), turn_prefix_to: None });
         n.take(1);
         assert_eq!(n.cache.position(), position + 1);
@@ -193,7 +193,7 @@ fn short_memory_makes_the_window_smaller_until_there_is_enough() {
     let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 1024, 4, 0.75).unwrap());
     let mut make_room = |n: &mut Numbered, short| {
         evictor.hear_of_memory(n.cache.len(), 256, short);
-        let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+        let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
         (room.tokens, evictor.stats())
     };
     n.take(1000);
@@ -219,13 +219,13 @@ fn what_is_protected_stays_however_short_memory_is() {
     let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 1024, 500, 0.75).unwrap());
     n.take(1000);
     evictor.hear_of_memory(n.cache.len(), 256, Some(true));
-    let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+    let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
     assert_eq!((room.tokens, evictor.stats()), (24, EvictionStats::default()));
     // A cache that could still grow does not.
     let mut n = Numbered::new(1024);
     n.take(700);
     evictor.hear_of_memory(n.cache.len(), 256, Some(true));
-    let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+    let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
     assert_eq!((room.tokens, evictor.stats()), (68, EvictionStats::default()));
 }
 
@@ -235,7 +235,7 @@ fn sinks_move_up_to_the_oldest_of_the_others() {
     let streaming = Registered::named("streaming").expect("is registered");
     let mut evictor = Evictor::new(Eviction::new(streaming, 32, 4, 0.75).unwrap());
     for position in 0..100 {
-        let room = evictor.make_room(&ReferenceBackend, &mut n.cache).unwrap();
+        let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
         // Evictions come at 32, 40, ...: the newest 20 stay, and the four stand before them.
         let evicts = position >= 32 && position % 8 == 0;
         assert_eq!(room.turn_prefix_to, evicts.then(|| position - 20 - 4), "{position}");

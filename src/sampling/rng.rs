@@ -27,7 +27,22 @@ impl SeededRng {
         }
         Self(ChaCha20Rng::from_seed(key))
     }
+
+    /// The generator for a seed, behind its first `draws` numbers.
+    pub fn at(seed: u64, draws: u64) -> Self {
+        let mut rng = Self::new(seed);
+        rng.0.set_word_pos(u128::from(draws) * WORDS);
+        rng
+    }
+
+    /// How many numbers were drawn, from the seed's first one on.
+    pub fn draws(&self) -> u64 {
+        (self.0.get_word_pos() / WORDS) as u64
+    }
 }
+
+/// Words of the key stream that a draw takes.
+const WORDS: u128 = 2;
 
 impl RandomSource for SeededRng {
     fn next_bits53(&mut self) -> u64 {
@@ -76,6 +91,10 @@ mod tests {
         assert_eq!(draws[32..34], [0x13_e29e_4c82_2a4b, 0x2_aa4a_6e4d_6c1c]);
         assert_eq!(draws[39], 0x2_09be_0fc4_c6a1);
         assert_eq!(SeededRng::new(u64::MAX).next_bits53(), 0x144a1b4e867613);
+        for (i, draw) in draws.into_iter().enumerate() {
+            let mut later = SeededRng::at(42, i as u64);
+            assert_eq!((later.draws(), later.next_bits53(), later.draws()), (i as u64, draw, i as u64 + 1));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod chat;
 mod doctor;
 mod eval;
 mod eviction;
@@ -12,4 +13,6 @@ mod opencl;
 mod oracle;
 mod packing;
 mod program;
+mod pty;
+mod session;
 mod text;

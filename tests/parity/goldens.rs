@@ -118,6 +118,8 @@ pub fn greedy<B: Backend>(session: &mut Session<B>, prompt: &[u32], tokens: usiz
         sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
         stop: Vec::new(),
         ignore_eos: true,
+        draws: 0,
+        room: 0,
     };
     session.generate(&request, &mut ()).expect("generation succeeds").ids
 }

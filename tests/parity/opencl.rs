@@ -116,6 +116,8 @@ fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelConfig)> {
             sampling,
             stop: Vec::new(),
             ignore_eos: true,
+            draws: 0,
+            room: 0,
         };
         let before = monitor.counters();
         assert_eq!(session.generate(&request, &mut ()).expect("generation succeeds").ids.len(), tokens);
@@ -178,6 +180,8 @@ fn candidates_from_the_device_give_the_text_of_all_logits() {
             },
             stop: Vec::new(),
             ignore_eos: true,
+            draws: 0,
+            room: 0,
         };
         let ids = session.generate(&request, &mut ()).expect("generation succeeds").ids;
         (ids, (monitor.counters() - before).read)
@@ -200,6 +204,8 @@ fn a_text_that_goes_over_to_the_device_is_that_of_the_cpu() {
             sampling: SamplingParams::greedy(),
             stop: Vec::new(),
             ignore_eos: true,
+            draws: 0,
+            room: 0,
         };
         session.generate(&request, &mut ()).expect("generation succeeds")
     };

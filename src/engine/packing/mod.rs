@@ -46,7 +46,7 @@ pub struct PackedWeights {
 }
 
 /// The tensors of a model with the type in which each is stored: matrices as `format`, vectors as f32.
-fn tensors(
+pub(super) fn tensors(
     source: &dyn TensorSource,
     config: &ModelConfig,
     format: DType,

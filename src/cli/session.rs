@@ -1,0 +1,67 @@
+//! `--session`, and `/save` and `/load` of a conversation: what a person is told about session files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::notice::say;
+use crate::core::Backend;
+use crate::engine::{Origin, Restored, Session, Text, check_place};
+
+/// The file of `--session`.
+pub struct SessionFile {
+    path: PathBuf,
+    /// It belongs to something else: it is left as it is.
+    foreign: bool,
+}
+
+impl SessionFile {
+    /// Makes sure that `path` can be written, before time is spent on a text.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
+    pub fn new(path: &Path) -> Result<Self> {
+        check_place(path).context("--session: choose another file")?;
+        Ok(Self { path: path.to_owned(), foreign: false })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes up what is in the file, and tells why not.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn restore<B: Backend>(&mut self, session: &mut Session<B>, origin: &Origin) -> Result<Option<Text>> {
+        let restored = session.restore(&self.path, origin)?;
+        tell(&restored);
+        self.foreign = restored.foreign;
+        Ok(restored.text)
+    }
+
+    /// Writes the session, unless the file belongs to something else.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn save<B: Backend>(&self, session: &mut Session<B>, origin: &Origin, text: &Text) -> Result<()> {
+        if !self.foreign {
+            let saved = session.save(&self.path, origin, text);
+            saved.context("the session is not saved, and the file is as it was")?;
+        }
+        Ok(())
+    }
+}
+
+/// Says why a file, or its cache, is not used.
+fn tell(restored: &Restored) {
+    if let Some(why) = &restored.refused {
+        let then = if restored.foreign {
+            "it is left as it is, and this session is not saved; name another file to keep it"
+        } else {
+            "all is computed anew"
+        };
+        say(&format!("warning: {why}; {then}"));
+    }
+}

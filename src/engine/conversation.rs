@@ -1,0 +1,195 @@
+//! A conversation as token ids, so that what was said before is the beginning of what goes through the model next.
+
+use super::EngineError;
+use super::generate::{Finish, Outcome};
+use super::saved::Text;
+use crate::chat::{ChatTemplate, Message};
+use crate::tokenizer::{Tokenizer, TokenizerConfig};
+
+/// Stands for any words of a user; nobody writes this.
+const WORDS: &str = "\u{e000}words\u{e001}";
+
+/// How messages become the text that a model was trained on.
+#[derive(Debug)]
+pub struct ChatFormat {
+    template: ChatTemplate,
+    bos: String,
+    eos: String,
+}
+
+impl ChatFormat {
+    /// By the template in `config`, or by `template` in its place.
+    ///
+    /// # Errors
+    /// [`crate::chat::ChatError::Missing`] where there is neither, or a template that is no Jinja.
+    pub fn new(config: &TokenizerConfig, template: Option<&str>) -> Result<Self, EngineError> {
+        let text = |token: &Option<String>| token.clone().unwrap_or_default();
+        Ok(Self {
+            template: ChatTemplate::from_optional(template.or(config.chat_template.as_deref()))?,
+            bos: text(&config.bos_token),
+            eos: text(&config.eos_token),
+        })
+    }
+
+    /// The ids of a conversation, up to where the answer begins.
+    ///
+    /// # Errors
+    /// A template that refuses these messages; what the tokenizer cannot encode.
+    pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
+        Ok(tokenizer.encode(&self.render(messages)?, false)?)
+    }
+
+    /// How many tokens come before a conversation's first words: the system message, and whatever the template puts
+    /// there.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn first_tokens(&self, tokenizer: &Tokenizer, system: Option<&str>) -> Result<usize, EngineError> {
+        let mut messages: Vec<Message> =
+            system.map(|text| Message::new("system", text)).into_iter().collect();
+        messages.push(Message::new("user", WORDS));
+        let text = self.render(&messages)?;
+        let before = text.split(WORDS).next().unwrap_or_default();
+        Ok(tokenizer.encode(before, false)?.len())
+    }
+
+    fn render(&self, messages: &[Message]) -> Result<String, EngineError> {
+        Ok(self.template.render(messages, true, &self.bos, &self.eos)?)
+    }
+}
+
+/// What goes through the model before an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// As ids.
+    pub ids: Vec<u32>,
+    /// As the template writes it.
+    text: String,
+}
+
+/// What was said, as messages, and as the ids that went through the model.
+///
+/// The two may differ: a model may spell its answer in other tokens than the tokenizer would, and a template may trim
+/// it. [`Self::prompt`] keeps to the ids where the template's text goes on from theirs.
+#[derive(Debug)]
+pub struct Conversation {
+    format: ChatFormat,
+    messages: Vec<Message>,
+    /// The last prompt and its answer.
+    ids: Vec<u32>,
+    /// What they say, as the template writes it.
+    text: String,
+    /// The ends of the prompts that were answered, in `ids` and in `text`.
+    prompts: Vec<(usize, usize)>,
+}
+
+impl Conversation {
+    /// One that begins with this system message.
+    pub fn new(format: ChatFormat, system: Option<&str>) -> Self {
+        let mut this =
+            Self { format, messages: Vec::new(), ids: Vec::new(), text: String::new(), prompts: Vec::new() };
+        this.restart(system);
+        this
+    }
+
+    /// How its messages become text.
+    pub fn format(&self) -> &ChatFormat {
+        &self.format
+    }
+
+    /// The messages so far.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The system message.
+    pub fn system(&self) -> Option<&str> {
+        self.messages.first().filter(|m| m.role == "system").map(|m| m.content.as_str())
+    }
+
+    /// Forgets all that was said; another conversation begins.
+    pub fn restart(&mut self, system: Option<&str>) {
+        self.messages = system.map(|text| Message::new("system", text)).into_iter().collect();
+        self.ids.clear();
+        self.text.clear();
+        self.prompts.clear();
+    }
+
+    /// What was said, for a file.
+    pub fn to_text(&self, seed: u64, draws: u64) -> Text {
+        let spelt = !self.text.ends_with(WORDS);
+        Text { ids: self.ids.clone(), seed, draws, messages: self.messages.clone(), spelt }
+    }
+
+    /// Goes on with what was said in an earlier run.
+    ///
+    /// # Errors
+    /// A template that refuses the messages.
+    pub fn resume(&mut self, text: Text) -> Result<(), EngineError> {
+        let said = match text.messages.split_last() {
+            Some((answer, asked)) if text.spelt && answer.role == "assistant" => {
+                Some(self.format.render(asked)? + &answer.content)
+            }
+            _ => None,
+        };
+        self.messages = text.messages;
+        self.prompts.clear();
+        (self.ids, self.text) = said.map_or_else(Default::default, |said| (text.ids, said));
+        Ok(())
+    }
+
+    /// Adds what the user says.
+    pub fn ask(&mut self, text: &str) {
+        self.messages.push(Message::new("user", text));
+    }
+
+    /// Takes back the user's last words, which were not answered.
+    pub fn unask(&mut self) {
+        self.messages.pop_if(|m| m.role == "user");
+    }
+
+    /// Takes back the last answer, so that the same words can be answered again; false where there is none.
+    pub fn unanswer(&mut self) -> bool {
+        if self.messages.pop_if(|m| m.role == "assistant").is_none() {
+            return false;
+        }
+        let (ids, text) = self.prompts.pop().unwrap_or_default();
+        self.ids.truncate(ids);
+        self.text.truncate(text);
+        true
+    }
+
+    /// The ids of the messages, up to where the answer begins. They go on from those of the last turn wherever the
+    /// template's text does, so that a model need not see these again.
+    ///
+    /// # Errors
+    /// As [`ChatFormat::encode`].
+    pub fn prompt(&self, tokenizer: &Tokenizer) -> Result<Prompt, EngineError> {
+        let text = self.format.render(&self.messages)?;
+        let mut ids = tokenizer.encode(&text, false)?;
+        if !ids.starts_with(&self.ids)
+            && let Some(rest) = text.strip_prefix(&self.text)
+        {
+            // The answer was spelt in other tokens. Where the template goes on with a special token, no token could
+            // reach across the border.
+            let rest = tokenizer.encode(rest, false)?;
+            if rest.first().is_none_or(|&id| tokenizer.is_special(id)) {
+                ids = [&self.ids, rest.as_slice()].concat();
+            }
+        }
+        Ok(Prompt { ids, text })
+    }
+
+    /// Adds the answer to `prompt`, the last one that [`Self::prompt`] gave.
+    pub fn answer(&mut self, prompt: Prompt, outcome: &Outcome) {
+        self.messages.push(Message::new("assistant", &outcome.text));
+        self.prompts.push((prompt.ids.len(), prompt.text.len()));
+        (self.ids, self.text) = (prompt.ids, prompt.text);
+        self.ids.extend_from_slice(&outcome.ids);
+        self.text.push_str(&outcome.text);
+        if matches!(outcome.finish, Finish::Stop(_)) {
+            // The ids say the stop string too: nothing that the template writes goes on from them.
+            self.text.push_str(WORDS);
+        }
+    }
+}

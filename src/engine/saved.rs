@@ -1,0 +1,406 @@
+//! Sessions in files: what a later run takes up. `docs/SESSION_FORMAT.md` describes the file.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::model_files::ModelFiles;
+use super::session::Session;
+use super::unfinished::Unfinished;
+use super::{EngineError, packing};
+use crate::chat::Message;
+use crate::core::{Backend, CoreError, DType};
+use crate::format::session::{self, Found, SessionReader};
+use crate::format::{Checksum, FormatError, shown};
+use crate::kv::EvictionStats;
+use crate::quant::rows::RowReader;
+
+/// Numbers for a model, which are with all likelihood others for another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Of its constants and its vectors: the same in every format of its matrices.
+    pub constants: u64,
+    /// Of some rows of each matrix, in the format in which they are computed with.
+    pub rows: u64,
+}
+
+/// What has computed a session's keys and values; with another they would be others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// See [`ModelFiles::identity`].
+    pub model: Identity,
+    /// What rounds as it does: a backend, or an instruction set that is not exact.
+    pub arithmetic: String,
+}
+
+/// What was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// The prompt and what was generated. The cache holds all but the last few of them.
+    pub ids: Vec<u32>,
+    /// The seed of the random numbers,
+    pub seed: u64,
+    /// and how many were used.
+    pub draws: u64,
+    /// The messages, if it is a conversation.
+    pub messages: Vec<Message>,
+    /// The ids say the messages, as the template writes them, and nothing else.
+    pub spelt: bool,
+}
+
+/// What came of reading a session file.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// What it says. With the cache, unless [`Self::refused`] says why not.
+    pub text: Option<Text>,
+    /// Why the file, or its cache alone, cannot be used: a sentence.
+    pub refused: Option<String>,
+    /// It belongs to something else, and is not to be replaced.
+    pub foreign: bool,
+}
+
+/// The description in a session file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    program: String,
+    /// [`Identity`], in hexadecimal digits.
+    model: String,
+    rows: String,
+    weights: String,
+    arithmetic: String,
+    keys: String,
+    values: String,
+    /// Tokens that the cache holds, and that it has seen; and how many it had seen when some were evicted last.
+    held: usize,
+    position: usize,
+    retained: usize,
+    eviction: Option<SavedEviction>,
+    seed: u64,
+    draws: u64,
+    messages: Vec<SavedMessage>,
+    spelt: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedEviction {
+    policy: String,
+    window: usize,
+    protected: usize,
+    target: usize,
+    evictions: usize,
+    evicted: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedMessage {
+    role: String,
+    content: String,
+}
+
+/// Why a file cannot be used.
+enum Refusal {
+    /// The rest of a sentence about it.
+    Unusable(String),
+    /// The same, of a file that is to be left alone.
+    Foreign(String),
+}
+
+/// What can go wrong while a cache is filled.
+enum Fault {
+    Core(CoreError),
+    Read(String),
+}
+
+impl From<CoreError> for Fault {
+    fn from(error: CoreError) -> Self {
+        Fault::Core(error)
+    }
+}
+
+impl ModelFiles {
+    /// What tells this model from others, with its matrices in `format`: the same for each form in which its files may
+    /// lie.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has no such form.
+    pub fn identity(&self, format: DType) -> Result<Identity, EngineError> {
+        let (mut constants, mut rows) = (Checksum::default(), Checksum::default());
+        constants.update(format!("{:?} {:e}", self.config.rope, self.config.rms_norm_eps).as_bytes());
+        for (tensor, dtype) in packing::tensors(self.tensors.as_ref(), &self.config, format)? {
+            constants.update(format!("{} {}", tensor.name(), tensor.shape()).as_bytes());
+            let (count, _) = tensor.matrix_dims();
+            let sum = if tensor.shape().dims().len() == 2 { &mut rows } else { &mut constants };
+            let mut reader = RowReader::new(&tensor, dtype);
+            for row in [0, count / 2, count.saturating_sub(1)] {
+                sum.update(reader.row(row)?);
+            }
+        }
+        Ok(Identity { constants: constants.finish(), rows: rows.finish() })
+    }
+}
+
+/// The messages of the session file at `path`, if it is one that can be read. Nothing in it is certain yet.
+pub fn saved_messages(path: &Path) -> Option<Vec<Message>> {
+    let Ok(Found::Session(mut reader)) = SessionReader::open(path) else { return None };
+    let (description, _) = reader.start().ok()?;
+    serde_json::from_slice(&description).ok().map(Description::into_messages)
+}
+
+/// Makes sure that a session can be saved at `path`, as far as that can be known beforehand.
+///
+/// # Errors
+/// A directory in its place, a place that cannot be written.
+pub fn check_place(path: &Path) -> Result<(), EngineError> {
+    Ok(create(path).map(drop)?)
+}
+
+fn hex(sum: u64) -> String {
+    format!("{sum:016x}")
+}
+
+fn create(path: &Path) -> Result<Unfinished, FormatError> {
+    // A device is not to be replaced by a file.
+    if let Ok(there) = fs::metadata(path)
+        && !there.is_file()
+    {
+        let kind = if there.is_dir() { "a directory" } else { "a device or a pipe" };
+        return Err(FormatError::NotAFile { path: path.into(), kind });
+    }
+    // A link stays, and what it leads to is replaced.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Unfinished::create(&target).map_err(|e| cannot_write(path, e))
+}
+
+fn cannot_write(path: &Path, source: std::io::Error) -> FormatError {
+    FormatError::Io { action: "write", path: path.into(), source }
+}
+
+impl<B: Backend> Session<B> {
+    /// Writes `text`, with the cache of the last text where `text` begins with it, to `path`, and gives the bytes
+    /// written. A file that is there is replaced when the new one is whole and on the disk.
+    ///
+    /// # Errors
+    /// A file that is there and is no session file; what the system answers. The file is as it was then.
+    pub fn save(&mut self, path: &Path, origin: &Origin, text: &Text) -> Result<u64, EngineError> {
+        if let Found::Foreign = SessionReader::open(path)? {
+            let way_on = "name another file for the session".to_owned();
+            return Err(
+                FormatError::OtherFormat { path: path.into(), what: "no session file", way_on }.into()
+            );
+        }
+        self.bring_home()?;
+        let sound = !self.watches_tokens()
+            && self.seen.len() == self.cache.position()
+            && text.ids.starts_with(&self.seen);
+        let held = if sound { self.cache.len() } else { 0 };
+        let layout = self.cache.layout();
+        let description = Description {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            model: hex(origin.model.constants),
+            rows: hex(origin.model.rows),
+            weights: self.weights.name().to_owned(),
+            arithmetic: origin.arithmetic.clone(),
+            keys: layout.types.k.name().to_owned(),
+            values: layout.types.v.name().to_owned(),
+            held,
+            position: if sound { self.cache.position() } else { 0 },
+            retained: if sound { self.cache.retained() } else { 0 },
+            eviction: self.saved_eviction(),
+            seed: text.seed,
+            draws: text.draws,
+            messages: text
+                .messages
+                .iter()
+                .map(|m| SavedMessage { role: m.role.clone(), content: m.content.clone() })
+                .collect(),
+            spelt: text.spelt,
+        };
+        let description =
+            serde_json::to_vec(&description).map_err(|e| cannot_write(path, std::io::Error::other(e)))?;
+        let unfinished = create(path)?;
+        let cache_bytes = self.exported_bytes(held).unwrap_or(u64::MAX);
+        let len = session::write(path, unfinished.file(), &description, &text.ids, cache_bytes, |put| {
+            if held == 0 {
+                return Ok(());
+            }
+            self.cache.export(&self.backend, 0..held, |k, v| -> Result<(), EngineError> {
+                put(k)?;
+                Ok(put(v)?)
+            })
+        })?;
+        unfinished.finish_durably().map_err(|e| cannot_write(path, e))?;
+        Ok(len)
+    }
+
+    /// Takes up what was saved at `path`; the text before is forgotten. A file that cannot be used is no error, and a
+    /// cache that cannot be used leaves the text, which can be computed anew.
+    ///
+    /// # Errors
+    /// Something that is no regular file; what the system answers.
+    pub fn restore(&mut self, path: &Path, origin: &Origin) -> Result<Restored, EngineError> {
+        self.forget();
+        let told = |why: String| Some(format!("'{}' {why}", path.display()));
+        let foreign = |why: String| Restored { text: None, refused: told(why), foreign: true };
+        let unusable = |why: String| Restored { text: None, refused: told(why), foreign: false };
+        let reader = match SessionReader::open(path)? {
+            Found::Nothing => return Ok(Restored::default()),
+            Found::Foreign => return Ok(foreign("is no session file".into())),
+            Found::Unusable(why) => return Ok(unusable(why)),
+            Found::Session(reader) => reader,
+        };
+        Ok(match self.read(reader, origin) {
+            Ok((text, why)) => Restored { text: Some(text), refused: why.and_then(told), foreign: false },
+            Err(Refusal::Unusable(why)) => unusable(why),
+            Err(Refusal::Foreign(why)) => foreign(why),
+        })
+    }
+
+    /// The text, and why its cache could not be taken up.
+    fn read(
+        &mut self,
+        mut reader: SessionReader,
+        origin: &Origin,
+    ) -> Result<(Text, Option<String>), Refusal> {
+        let (bytes, ids) = reader.start().map_err(Refusal::Unusable)?;
+        let description: Description = serde_json::from_slice(&bytes)
+            .map_err(|e| Refusal::Unusable(format!("is damaged: its description is not one ({e})")))?;
+        let why = match self.check(&description, &ids, reader.cache_bytes(), origin) {
+            Err(why) => Some(why),
+            Ok(()) => self.fill_cache(&description, &mut reader),
+        };
+        if let Err(why) = reader.finish() {
+            self.forget();
+            return Err(Refusal::Unusable(why));
+        }
+        if description.model != hex(origin.model.constants) {
+            return Err(Refusal::Foreign("was made with another model".into()));
+        }
+        let vocab = self.model.config().vocab_size;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            self.forget();
+            return Err(Refusal::Unusable(format!("has token {id}, beyond the vocabulary of {vocab}")));
+        }
+        if why.is_none() {
+            if let Some(hybrid) = &mut self.hybrid {
+                hybrid.fill_first(description.held);
+            }
+            self.seen.extend_from_slice(&ids[..description.position]);
+            if let (Some(evictor), Some(saved)) = (&mut self.evictor, &description.eviction) {
+                evictor.resume(EvictionStats {
+                    evictions: saved.evictions,
+                    evicted: saved.evicted,
+                    for_memory: 0,
+                });
+            }
+        }
+        let Description { seed, draws, spelt, .. } = description;
+        let messages = description.into_messages();
+        Ok((Text { ids, seed, draws, messages, spelt }, why))
+    }
+
+    /// Whether the cache in a file can be taken up: what has made it, and what its counts are. The reason, if not, as the
+    /// rest of a sentence.
+    fn check(
+        &self,
+        saved: &Description,
+        ids: &[u32],
+        cache_bytes: u64,
+        origin: &Origin,
+    ) -> Result<(), String> {
+        let types = self.cache.layout().types;
+        let others = [
+            ("model", saved.model.as_str(), hex(origin.model.constants)),
+            ("--weight-dtype", &saved.weights, self.weights.name().to_owned()),
+            ("state of the weights", &saved.rows, hex(origin.model.rows)),
+            ("arithmetic (--backend, --isa)", &saved.arithmetic, origin.arithmetic.clone()),
+            ("type of keys", &saved.keys, types.k.name().to_owned()),
+            ("type of values", &saved.values, types.v.name().to_owned()),
+        ];
+        for (what, there, here) in others {
+            if there != here {
+                return Err(format!("was made with another {what}: {}, not {here}", shown(there)));
+            }
+        }
+        if self.watches_tokens() {
+            let policy = &self.saved_eviction().map(|e| e.policy).unwrap_or_default();
+            return Err(format!(
+                "keeps the text alone: --eviction-policy {policy} goes by more than keys and values"
+            ));
+        }
+        let (held, position, most) = (saved.held, saved.position, self.cache.max_len());
+        if held > position || position > ids.len() || self.exported_bytes(held) != Some(cache_bytes) {
+            return Err(format!(
+                "contradicts itself: {held} of {position} tokens held, {} ids, {cache_bytes} bytes of cache",
+                ids.len()
+            ));
+        }
+        if held > most {
+            return Err(format!("holds {held} tokens, more than the {most} that there is room for here"));
+        }
+        if held < position {
+            let now = self.saved_eviction();
+            let numbers = |e: &SavedEviction| (e.policy.clone(), e.window, e.protected, e.target);
+            if saved.eviction.as_ref().map(numbers) != now.as_ref().map(numbers) {
+                return Err("has given up tokens by other --eviction-policy, window or prefix".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills the cache; says why that did not work.
+    fn fill_cache(&mut self, saved: &Description, reader: &mut SessionReader) -> Option<String> {
+        if saved.held == 0 {
+            return None;
+        }
+        let Self { backend, cache, .. } = self;
+        let counts = (saved.held, saved.position, saved.retained);
+        let filled = cache.import(backend, counts.0, counts.1, counts.2, |k, v| {
+            reader.fill(k).and_then(|()| reader.fill(v)).map_err(Fault::Read)
+        });
+        match filled {
+            Ok(()) => None,
+            Err(fault) => {
+                self.forget();
+                Some(match fault {
+                    Fault::Read(why) => why,
+                    Fault::Core(error) => format!("cannot be taken up: {error}"),
+                })
+            }
+        }
+    }
+
+    /// Whether the cache is more than its keys and values: then it is not kept.
+    fn watches_tokens(&self) -> bool {
+        self.evictor.as_ref().is_some_and(|evictor| evictor.settings().policy().watches_tokens())
+    }
+
+    fn saved_eviction(&self) -> Option<SavedEviction> {
+        let evictor = self.evictor.as_ref()?;
+        let (settings, stats) = (evictor.settings(), evictor.stats());
+        Some(SavedEviction {
+            policy: settings.policy().name.to_owned(),
+            window: settings.window(),
+            protected: settings.protected(),
+            target: settings.target(),
+            evictions: stats.evictions,
+            evicted: stats.evicted,
+        })
+    }
+
+    /// Bytes that `held` tokens take in a file.
+    fn exported_bytes(&self, held: usize) -> Option<u64> {
+        let (k, v) = self.cache.layout().slot_bytes();
+        let layer = k.checked_add(v)?.checked_mul(held)?;
+        u64::try_from(layer.checked_mul(self.model.config().layers)?).ok()
+    }
+}
+
+impl Description {
+    fn into_messages(self) -> Vec<Message> {
+        self.messages.into_iter().map(|m| Message::new(m.role, m.content)).collect()
+    }
+}
