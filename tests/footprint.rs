@@ -55,6 +55,8 @@ fn taken_and_foreseen(files: ModelFiles, options: &SessionOptions, prompt: usize
         sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
         stop: Vec::new(),
         ignore_eos: true,
+        draws: 0,
+        room: 0,
     };
     let outcome = session.generate(&request, &mut ()).expect("it generates");
     assert_eq!(outcome.prompt_tokens + outcome.ids.len(), options.max_seq_len, "the context is full");

@@ -249,6 +249,8 @@ fn every_set_of_kernels_tells_the_story_of_the_cpu() {
             sampling: SamplingParams::greedy(),
             stop: Vec::new(),
             ignore_eos: true,
+            draws: 0,
+            room: 0,
         };
         session.generate(&request, &mut ()).expect("generation succeeds").text
     };
