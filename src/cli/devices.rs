@@ -62,6 +62,11 @@ pub fn check_memory(gpu: &OpenClBackend, config: &ModelConfig, format: DType) ->
     fits_device(config, format, &device.name, device.memory).map_err(anyhow::Error::msg)
 }
 
+/// Where the cpu and a device beside it hold weights.
+pub fn holding_beside_cpu(gpu: &OpenClBackend) -> Holding {
+    if gpu.device().unified { Holding::InPlaceAndCopied } else { Holding::InPlace }
+}
+
 /// Where a device holds weights.
 pub fn holding(gpu: &OpenClBackend) -> Holding {
     if gpu.device().unified { Holding::Copied } else { Holding::OnDevice }

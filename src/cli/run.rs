@@ -144,8 +144,9 @@ fn run(args: &Args) -> Result<ExitCode> {
             let gpu = devices::open(options())?;
             devices::check_memory(&gpu, &job.files.config, job.settings.session.weight_dtype)?;
             job.monitor = Some(gpu.monitor());
+            let holding = devices::holding_beside_cpu(&gpu);
             job.second = Some(gpu);
-            job.run(cpu()?, Holding::InPlace)
+            job.run(cpu()?, holding)
         }
         BackendName::Reference => job.run(ReferenceBackend, Holding::AsF32),
     }

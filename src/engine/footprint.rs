@@ -17,6 +17,8 @@ pub enum Holding {
     InPlace,
     /// In memory of its own, which is the machine's.
     Copied,
+    /// As [`Self::InPlace`], with a second backend beside it that holds them as [`Self::Copied`]; each has a cache.
+    InPlaceAndCopied,
     /// As [`Self::Copied`], with everything as f32.
     AsF32,
     /// On a device with memory that is not the machine's: weights, cache and workspace.
@@ -27,7 +29,23 @@ impl Holding {
     /// Whether a tensor that is wanted in `format` stays where it is mapped.
     pub fn uses_in_place(self, tensor: &HostTensor, format: DType) -> bool {
         let readable = format.is_float() || tensor.order() == Order::Tiles;
-        self == Holding::InPlace && tensor.dtype() == format && readable
+        let reads = matches!(self, Holding::InPlace | Holding::InPlaceAndCopied);
+        reads && tensor.dtype() == format && readable
+    }
+
+    /// Backends whose memory is counted.
+    fn backends(self) -> u64 {
+        match self {
+            Holding::OnDevice => 0,
+            Holding::InPlaceAndCopied => 2,
+            Holding::InPlace | Holding::Copied | Holding::AsF32 => 1,
+        }
+    }
+
+    /// Bytes of the caches, of `slots` tokens in `types`.
+    fn cache_bytes(self, config: &ModelConfig, types: KvTypes, slots: usize) -> u64 {
+        let types = if self == Holding::AsF32 { DType::F32.into() } else { types };
+        cache_bytes(config, types, slots).saturating_mul(self.backends())
     }
 }
 
@@ -101,28 +119,24 @@ impl Footprint {
         text: TextLength,
     ) -> Self {
         let mut all = Self { mapped: 0, converted: 0, passing: 0, cache: 0, workspace: 0, program: PROGRAM };
-        if holding != Holding::OnDevice {
-            let kv = if holding == Holding::AsF32 { DType::F32.into() } else { options.kv_types };
-            all.cache = cache_bytes(config, kv, slots(options, text));
-            all.workspace = workspace_bytes(config, options, text);
-        }
+        all.cache = holding.cache_bytes(config, options.kv_types, slots(options, text));
+        all.workspace = workspace_bytes(config, options, text).saturating_mul(holding.backends());
         all
     }
 
     /// Counts a tensor that is wanted in `format`.
     fn add(&mut self, tensor: &HostTensor, format: DType, holding: Holding) {
         let stored = tensor.bytes().len() as u64;
+        let mut copies = holding.backends();
         if holding.uses_in_place(tensor, format) {
             self.mapped += stored;
-            return;
+            copies -= 1;
+        } else {
+            self.passing = self.passing.max(stored);
         }
-        self.passing = self.passing.max(stored);
         let (rows, cols) = tensor.matrix_dims();
-        self.converted += match holding {
-            Holding::OnDevice => 0,
-            Holding::AsF32 => bytes(DType::F32, rows, cols),
-            Holding::InPlace | Holding::Copied => bytes(format, rows, cols),
-        };
+        let format = if holding == Holding::AsF32 { DType::F32 } else { format };
+        self.converted = self.converted.saturating_add(bytes(format, rows, cols).saturating_mul(copies));
     }
 
     /// What nobody can take back: if this is not there, the program is ended.
@@ -266,9 +280,7 @@ impl Choices<'_> {
                 )?;
             }
         }
-        // A device that copies the weights has no blocks of keys and values.
-        let stored = |dtype: &DType| !dtype.is_quantized() || self.holding == Holding::InPlace;
-        for dtype in KvTypes::STORED.into_iter().filter(stored) {
+        for dtype in KvTypes::STORED {
             let types = self.options.kv_types;
             // As --kv-type sets it: for keys and values alike.
             if shrinks(types.k, dtype) && shrinks(types.v, dtype) {
@@ -303,10 +315,10 @@ impl Choices<'_> {
         let weights = Footprint::of(self.files, options, self.holding, self.text)?;
         let now = slots(options, self.text);
         let least = if options.eviction.is_some() { 256 } else { self.text.prompt + 1 };
-        let kv = if self.holding == Holding::AsF32 { DType::F32.into() } else { options.kv_types };
         let rest = weights.own() - weights.cache;
         let fits = |tokens: usize| {
-            rest.saturating_add(cache_bytes(&self.files.config, kv, tokens)) <= self.have && tokens < now
+            let cache = self.holding.cache_bytes(&self.files.config, options.kv_types, tokens);
+            rest.saturating_add(cache) <= self.have && tokens < now
         };
         let tokens = (0..usize::BITS - 1).rev().map(|bit| 1usize << bit).find(|&n| fits(n));
         let Some(tokens) = tokens.filter(|&n| n >= least.max(128)) else { return Ok(None) };
