@@ -45,8 +45,9 @@ def about(options: argparse.Namespace, kind: str) -> dict:
     """What every result begins with."""
     info = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     cpu = next((line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")), "unknown")
-    date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False)
     return {"kind": kind, "date": date, "machine": cpu, "cores": os.cpu_count(), "commit": commit.stdout.strip()}
 
 

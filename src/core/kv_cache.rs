@@ -220,6 +220,9 @@ impl<B: Buffer> KvCache<B> {
         if let Some(received) = &mut self.received {
             received.clear();
         }
+        if let Some(prefix) = &mut self.prefix {
+            prefix.forget_from(0);
+        }
     }
 
     /// Forgets the tokens from position `position` on, as if they had not been seen; memory is kept. Does nothing if
@@ -232,6 +235,9 @@ impl<B: Buffer> KvCache<B> {
         debug_assert!(forgotten <= self.len);
         self.len = self.len.saturating_sub(forgotten);
         self.position -= forgotten;
+        if let Some(prefix) = &mut self.prefix {
+            prefix.forget_from(self.position);
+        }
     }
 
     /// Hands each layer's keys and values of the slots `slots`, layer by layer, to `put`: see

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Backend, Result, Tensor};
+use super::{Backend, CoreError, Result, Tensor};
 
 /// Keys and values of a text's first tokens in every layer, unrotated, in f32 and on the host: to be rotated to other
 /// positions as often as wanted, each time with no more than one rounding.
@@ -10,6 +10,8 @@ use super::{Backend, Result, Tensor};
 pub struct UnrotatedPrefix {
     tokens: usize,
     width: usize,
+    /// How many of this text's tokens are there.
+    captured: usize,
     /// `[tokens, width]` keys, then as many values, of each layer.
     layers: Vec<[Vec<f32>; 2]>,
 }
@@ -18,12 +20,17 @@ impl UnrotatedPrefix {
     /// Room for `tokens` tokens of `layers` layers; `width` is `kv_heads * head_dim`.
     pub(super) fn new(layers: usize, tokens: usize, width: usize) -> Self {
         let empty = || vec![0.0; tokens.saturating_mul(width)];
-        Self { tokens, width, layers: (0..layers).map(|_| [empty(), empty()]).collect() }
+        Self { tokens, width, captured: 0, layers: (0..layers).map(|_| [empty(), empty()]).collect() }
     }
 
     /// How many of the first tokens are kept.
     pub fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    /// No more than the first `tokens` of what is kept are of this text.
+    pub(super) fn forget_from(&mut self, tokens: usize) {
+        self.captured = self.captured.min(tokens);
     }
 
     /// Keeps those of the rows of `k` and `v` that belong to the first tokens; row 0 stands at `position`.
@@ -43,6 +50,10 @@ impl UnrotatedPrefix {
         for (from, to) in [k, v].into_iter().zip(kept) {
             backend.download(from, 0, &mut to[rows.clone()])?;
         }
+        // Layers come in ascending order, and a failure in one of them ends the text.
+        if position <= self.captured {
+            self.captured = self.captured.max(end);
+        }
         Ok(())
     }
 
@@ -54,6 +65,12 @@ impl UnrotatedPrefix {
         tokens: Range<usize>,
         (k, v): (&mut Tensor<K::Buffer>, &mut Tensor<K::Buffer>),
     ) -> Result<()> {
+        CoreError::expect_eq(
+            "turning the first tokens",
+            "number kept unrotated",
+            self.captured,
+            self.tokens,
+        )?;
         let values = tokens.start * self.width..tokens.end * self.width;
         for (to, from) in [k, v].into_iter().zip(self.layers.get(layer).into_iter().flatten()) {
             to.set_rows(tokens.len())?;

@@ -87,14 +87,9 @@ impl<B: Backend> Session<B> {
         let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
         let mut cache = model.new_cache(&backend, options.kv_types, most)?;
         let evictor = options.eviction.map(Evictor::new);
-        if let Some(evictor) = &evictor {
-            if evictor.positions() == Positions::Cache {
-                cache.keep_prefix(evictor.settings().protected());
-            }
-            if evictor.wants_attention() {
-                let policy = evictor.settings().policy().name;
-                cache.count_received(&backend).map_err(|why| EngineError::Policy { policy, why })?;
-            }
+        if let Some(evictor) = evictor.as_ref().filter(|evictor| evictor.wants_attention()) {
+            let policy = evictor.settings().policy().name;
+            cache.count_received(&backend).map_err(|why| EngineError::Policy { policy, why })?;
         }
         let chunk = options.prefill_chunk.clamp(1, most.max(1));
         let lookup = options.lookup.min(most);
@@ -258,7 +253,9 @@ impl<B: Backend> Session<B> {
     pub(super) fn keep_common(&mut self, prompt: &[u32]) -> usize {
         let same = self.seen.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         let kept = same.min(prompt.len().saturating_sub(1));
-        if kept == 0 || !self.cache.can_rewind(kept) {
+        // What forgotten tokens have given to others' sums of attention cannot be taken back.
+        let sums = kept < self.seen.len() && self.evictor.as_ref().is_some_and(Evictor::wants_attention);
+        if kept == 0 || sums || !self.cache.can_rewind(kept) {
             self.forget();
             return 0;
         }
@@ -284,6 +281,10 @@ impl<B: Backend> Session<B> {
         }
         let Self { backend, model, cache, workspace, evictor, .. } = self;
         let Some(evictor) = evictor else { return Ok(cache.max_len() - cache.len()) };
+        let protected = evictor.settings().protected();
+        if evictor.positions() == Positions::Cache && cache.is_empty() && cache.prefix_tokens() != protected {
+            cache.keep_prefix(protected);
+        }
         let room = evictor.make_room(backend, cache, early)?;
         if let Some(first) = room.turn_prefix_to {
             model.turn_prefix(backend, cache, workspace, first)?;

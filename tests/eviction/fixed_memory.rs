@@ -64,10 +64,11 @@ fn twenty_thousand_tokens(policy: &str, turned: usize) {
     assert!(outcome.held <= window);
     assert_eq!(ledger.beyond, 0, "the model was trained for more");
 
-    // Memory: never more slots than the window, two heads of 64 elements of two bytes, keys and values.
+    // Memory: never more slots than the window, two heads of 64 elements of two bytes, keys and values; and the sinks that
+    // move, of four bytes each.
     let counts = ledger.counts.into_inner();
     assert!(counts.iter().all(|c| c.capacity <= window));
-    assert_eq!(session.cache_bytes(), LAYERS * window * 2 * 2 * 64 * 2);
+    assert_eq!(session.cache_bytes(), LAYERS * (window * 2 * 2 * 64 * 2 + turned * 2 * 2 * 64 * 4));
 
     // Work: what one token costs comes back with every eviction, and never exceeds what a full window costs.
     let step = |a: &Counts, b: &Counts| {

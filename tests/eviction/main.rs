@@ -32,7 +32,7 @@ fn exact_options(eviction: Option<Eviction>, prefill_chunk: usize) -> SessionOpt
     SessionOptions {
         weight_dtype: DType::F32,
         kv_types: DType::F32.into(),
-        max_seq_len: 1000,
+        max_seq_len: 4000,
         eviction,
         prefill_chunk,
         lookup: 0,
