@@ -7,11 +7,11 @@
 //! (the online softmax of Milakov and Gimelshein 2018, arXiv 1805.02867). Spans are then merged in ascending order,
 //! so that they may be computed by different threads (as in Dao et al. 2023, "Flash-Decoding").
 //!
-//! Keys and values are each in a type of their own. Those of a block format, and those that several query rows read, are
-//! brought to f32 tile by tile, exactly; so the types change nothing but the numbers that are stored.
+//! Keys and values are each in a type of their own, and are brought to f32 exactly: in registers, or tile by tile where
+//! several query rows read them. So the types change nothing but the numbers that are stored.
 
+use super::cached::Cached;
 use super::exp::exp;
-use super::float::Stored;
 use super::simd::{Simd, max_lane};
 
 /// Slots of a tile.
@@ -72,13 +72,11 @@ pub(crate) struct Attention {
 
 /// How keys, or values, of one type are read.
 #[derive(Clone, Copy)]
-pub(crate) enum Reader {
-    /// As they are.
-    AsStored(Kernel),
-    /// By way of f32.
-    Widened { widen: Widen, wide: Kernel },
-    /// As they are by one query row; several rows read a tile that is brought to f32 once.
-    Either { stored: Kernel, widen: Widen, wide: Kernel },
+pub(crate) struct Reader {
+    /// As they are stored.
+    pub stored: Kernel,
+    /// Several query rows read a tile that is brought to f32 once, where it is not f32 already.
+    pub wide: Option<(Widen, Kernel)>,
 }
 
 /// Adds a tile to the state.
@@ -122,12 +120,8 @@ impl Reader {
         wide: &mut [f32],
         state: &mut State<'_>,
     ) {
-        let (widen, kernel) = match *self {
-            Reader::AsStored(kernel) => return kernel(job, &Tile { stored, first, slots }, state),
-            Reader::Either { stored: kernel, .. } if job.rows == 1 => {
-                return kernel(job, &Tile { stored, first, slots }, state);
-            }
-            Reader::Widened { widen, wide } | Reader::Either { widen, wide, .. } => (widen, wide),
+        let Some((widen, kernel)) = self.wide.filter(|_| job.rows > 1) else {
+            return (self.stored)(job, &Tile { stored, first, slots }, state);
         };
         let wide = &mut wide[..slots.next_multiple_of(LANES) * job.head_dim];
         widen(stored, job.head_dim, wide);
@@ -197,12 +191,7 @@ pub(crate) struct Tile<'a> {
 
 /// All scores of a tile, and what they do to maxima, sums and weights.
 #[inline(always)]
-pub(crate) fn add_keys<S: Simd, D: Stored<B>, const B: usize>(
-    s: S,
-    job: &Attend<'_>,
-    tile: &Tile<'_>,
-    state: &mut State<'_>,
-) {
+pub(crate) fn add_keys<S: Simd, D: Cached>(s: S, job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>) {
     for (row, head) in groups(job) {
         let (visible, at) = (tile.visible(job, row), row * job.heads + head);
         if visible == 0 {
@@ -210,32 +199,27 @@ pub(crate) fn add_keys<S: Simd, D: Stored<B>, const B: usize>(
         }
         let q = &job.q[row * job.q_stride + head * job.head_dim..];
         match job.heads - head {
-            1 => tile.weights::<S, D, B, 1>(s, job, q, visible, at, state),
-            2 => tile.weights::<S, D, B, 2>(s, job, q, visible, at, state),
-            3 => tile.weights::<S, D, B, 3>(s, job, q, visible, at, state),
-            _ => tile.weights::<S, D, B, HEADS>(s, job, q, visible, at, state),
+            1 => tile.weights::<S, D, 1>(s, job, q, visible, at, state),
+            2 => tile.weights::<S, D, 2>(s, job, q, visible, at, state),
+            3 => tile.weights::<S, D, 3>(s, job, q, visible, at, state),
+            _ => tile.weights::<S, D, HEADS>(s, job, q, visible, at, state),
         }
     }
 }
 
 /// All values of a tile, by the weights that its keys have left.
 #[inline(always)]
-pub(crate) fn add_values<S: Simd, D: Stored<B>, const B: usize>(
-    s: S,
-    job: &Attend<'_>,
-    tile: &Tile<'_>,
-    state: &mut State<'_>,
-) {
+pub(crate) fn add_values<S: Simd, D: Cached>(s: S, job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>) {
     for (row, head) in groups(job) {
         let (visible, at) = (tile.visible(job, row), row * job.heads + head);
         if visible == 0 {
             continue;
         }
         match job.heads - head {
-            1 => tile.values::<S, D, B, 1>(s, job.head_dim, visible, at, state),
-            2 => tile.values::<S, D, B, 2>(s, job.head_dim, visible, at, state),
-            3 => tile.values::<S, D, B, 3>(s, job.head_dim, visible, at, state),
-            _ => tile.values::<S, D, B, HEADS>(s, job.head_dim, visible, at, state),
+            1 => tile.values::<S, D, 1>(s, job.head_dim, visible, at, state),
+            2 => tile.values::<S, D, 2>(s, job.head_dim, visible, at, state),
+            3 => tile.values::<S, D, 3>(s, job.head_dim, visible, at, state),
+            _ => tile.values::<S, D, HEADS>(s, job.head_dim, visible, at, state),
         }
     }
 }
@@ -250,7 +234,7 @@ impl Tile<'_> {
 
     /// The weights of the tile's slots for `X` heads from pair `at` on, and what they do to maxima and sums.
     #[inline(always)]
-    fn weights<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
+    fn weights<S: Simd, D: Cached, const X: usize>(
         &self,
         s: S,
         job: &Attend<'_>,
@@ -260,7 +244,7 @@ impl Tile<'_> {
         state: &mut State<'_>,
     ) {
         let Some(p) = state.p[at..].first_chunk_mut::<X>() else { return };
-        self.scores::<S, D, B, X>(s, job, q, visible, p);
+        self.scores::<S, D, X>(s, job, q, visible, p);
         let mut old = [0.0; 16];
         let mut totals = [s.splat(0.0); X];
         for x in 0..X {
@@ -289,7 +273,7 @@ impl Tile<'_> {
 
     /// The scores of the visible slots, and of what lies behind them in the last lanes.
     #[inline(always)]
-    fn scores<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
+    fn scores<S: Simd, D: Cached, const X: usize>(
         &self,
         s: S,
         job: &Attend<'_>,
@@ -302,9 +286,9 @@ impl Tile<'_> {
         for x in 0..X {
             qs[x] = &q[x * dim..(x + 1) * dim];
         }
-        let keys = self.stored.as_chunks::<B>().0;
+        let size = D::tile_bytes(dim);
         for at in 0..visible.div_ceil(LANES) {
-            let sums = dots::<S, D, B, X>(s, &keys[at * dim..(at + 1) * dim], qs);
+            let sums = D::dots(s, &self.stored[at * size..(at + 1) * size], qs);
             for x in 0..X {
                 let Some(p) = p[x].as_chunks_mut::<LANES>().0.get_mut(at) else { return };
                 s.store(s.mul(sums[x], s.splat(job.scale)), p);
@@ -314,7 +298,7 @@ impl Tile<'_> {
 
     /// Rescales the accumulators of `X` heads from pair `at` on and adds the visible values.
     #[inline(always)]
-    fn values<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
+    fn values<S: Simd, D: Cached, const X: usize>(
         &self,
         s: S,
         dim: usize,
@@ -327,22 +311,23 @@ impl Tile<'_> {
             return;
         };
         let acc = &mut state.acc[at * dim..(at + X) * dim];
-        let chunks = dim / 16;
+        let chunks = D::chunks(dim);
         let mut c = 0;
         while S::WIDE && c + 4 <= chunks {
-            self.chunks::<S, D, B, X, 4>(s, dim, visible, c, p, kept, acc);
+            self.chunks::<S, D, X, 4>(s, dim, visible, c, p, kept, acc);
             c += 4;
         }
         while c < chunks {
-            self.chunks::<S, D, B, X, 1>(s, dim, visible, c, p, kept, acc);
+            self.chunks::<S, D, X, 1>(s, dim, visible, c, p, kept, acc);
             c += 1;
         }
-        let size = B / 16;
+        let size = D::tile_bytes(dim);
         for d in chunks * 16..dim {
             for x in 0..X {
                 let mut a = acc[x * dim + d] * kept[x];
                 for j in 0..visible {
-                    a = p[x][j].mul_add(D::one(&self.stored[(j * dim + d) * size..]), a);
+                    let value = D::one(&self.stored[j / LANES * size..], dim, j % LANES, d);
+                    a = p[x][j].mul_add(value, a);
                 }
                 acc[x * dim + d] = a;
             }
@@ -352,7 +337,7 @@ impl Tile<'_> {
     /// As [`Self::values`], of `C` chunks of sixteen elements from chunk `c` on.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "what its one caller has at hand")]
-    fn chunks<S: Simd, D: Stored<B>, const B: usize, const X: usize, const C: usize>(
+    fn chunks<S: Simd, D: Cached, const X: usize, const C: usize>(
         &self,
         s: S,
         dim: usize,
@@ -362,7 +347,6 @@ impl Tile<'_> {
         kept: &[f32; X],
         acc: &mut [f32],
     ) {
-        let row = dim * (B / 16);
         let mut sums = [[s.splat(0.0); C]; X];
         for x in 0..X {
             let Some(acc) = acc[x * dim + c * 16..].as_chunks().0.first_chunk::<C>() else { return };
@@ -370,20 +354,13 @@ impl Tile<'_> {
                 sums[x][i] = s.mul(s.load(&acc[i]), s.splat(kept[x]));
             }
         }
-        for j in 0..visible.min(KEYS) {
-            let Some(v) = self.stored[j * row + c * B..].as_chunks::<B>().0.first_chunk::<C>() else {
-                return;
-            };
-            let mut wide = [s.splat(0.0); C];
-            for i in 0..C {
-                wide[i] = D::load(s, &v[i]);
-            }
+        let size = D::tile_bytes(dim);
+        for (at, tile) in self.stored.chunks_exact(size).enumerate().take(visible.div_ceil(LANES)) {
+            let mut weights = [&p[0][..]; X];
             for x in 0..X {
-                let weight = s.splat(p[x][j]);
-                for i in 0..C {
-                    sums[x][i] = s.fma(weight, wide[i], sums[x][i]);
-                }
+                weights[x] = &p[x][at * LANES..visible.min((at + 1) * LANES)];
             }
+            D::add(s, tile, dim, c, weights, &mut sums);
         }
         for x in 0..X {
             let Some(acc) = acc[x * dim + c * 16..].as_chunks_mut().0.first_chunk_mut::<C>() else { return };
@@ -392,24 +369,6 @@ impl Tile<'_> {
             }
         }
     }
-}
-
-/// The products of sixteen keys, `[head_dim][16]`, with `X` heads. One vector of keys at a time: so memory is read from
-/// front to back, and the heads' sums are enough to keep the multipliers busy.
-#[inline(always)]
-fn dots<S: Simd, D: Stored<B>, const B: usize, const X: usize>(
-    s: S,
-    keys: &[[u8; B]],
-    q: [&[f32]; X],
-) -> [S::F; X] {
-    let mut sums = [s.splat(0.0); X];
-    for (d, key) in keys.iter().enumerate().take(q[0].len()) {
-        let key = D::load(s, key);
-        for x in 0..X {
-            sums[x] = s.fma(key, s.splat(q[x][d]), sums[x]);
-        }
-    }
-    sums
 }
 
 /// Every row with the first of each group of up to [`HEADS`] heads.

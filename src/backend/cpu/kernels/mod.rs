@@ -22,6 +22,7 @@ mod avx512;
 mod avx512_bf16;
 #[cfg(target_arch = "x86_64")]
 mod avx512_int;
+mod cached;
 #[cfg(target_arch = "aarch64")]
 mod dotprod;
 mod elementwise;

@@ -10,6 +10,7 @@ use super::amx_int;
 use super::attention::{self, Attend, Attention, Reader, State, Tile};
 #[cfg(target_arch = "x86_64")]
 use super::avx512_bf16::{self, PairsBf16, PairsF16};
+use super::cached::{Floats, Q4_0, Q8_0};
 use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
 use super::packed::{PackedTiles, QuantizedRows};
 #[cfg(target_arch = "x86_64")]
@@ -144,26 +145,27 @@ macro_rules! compiled {
 /// What reads keys, or values, of each type that they are stored in.
 macro_rules! readers {
     ($token:ident $features:tt $add:ident, $widen:ident) => {{
-        let wide = compiled!($token $features attention::$add::<$token, StoredF32, 64>,
-            (job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>));
+        let wide = compiled!($token $features attention::$add::<$token, Floats<StoredF32, 64>>,
+                    (job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>));
         [
-            Reader::AsStored(wide),
-            Reader::Either {
-                stored: compiled!($token $features attention::$add::<$token, StoredF16, 32>,
+            Reader { stored: wide, wide: None },
+            Reader {
+                stored: compiled!($token $features attention::$add::<$token, Floats<StoredF16, 32>>,
                     (job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>)),
-                widen: compiled!($token $features widen::floats::<$token, StoredF16, 32>,
-                    (tiles: &[u8], head_dim: usize, out: &mut [f32])),
-                wide,
+                wide: Some((compiled!($token $features widen::floats::<$token, StoredF16, 32>,
+                    (tiles: &[u8], head_dim: usize, out: &mut [f32])), wide)),
             },
-            Reader::Widened {
-                widen: compiled!($token $features widen::$widen::<$token, Bytes>,
-                    (tiles: &[u8], head_dim: usize, out: &mut [f32])),
-                wide,
+            Reader {
+                stored: compiled!($token $features attention::$add::<$token, Q8_0>,
+                    (job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>)),
+                wide: Some((compiled!($token $features widen::$widen::<$token, Bytes>,
+                    (tiles: &[u8], head_dim: usize, out: &mut [f32])), wide)),
             },
-            Reader::Widened {
-                widen: compiled!($token $features widen::$widen::<$token, Nibbles>,
-                    (tiles: &[u8], head_dim: usize, out: &mut [f32])),
-                wide,
+            Reader {
+                stored: compiled!($token $features attention::$add::<$token, Q4_0>,
+                    (job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>)),
+                wide: Some((compiled!($token $features widen::$widen::<$token, Nibbles>,
+                    (tiles: &[u8], head_dim: usize, out: &mut [f32])), wide)),
             },
         ]
     }};

@@ -26,6 +26,8 @@ pub(crate) trait Quants {
     /// Of sixteen bytes the quants of each, for one element or two: the one as far in the block as the byte is, and the
     /// one that is half of the block behind it.
     fn unpack<S: Simd>(s: S, bytes: &[u8; 16]) -> (S::F, Option<S::F>);
+    /// A full block times its scale, if `bytes` begins with one.
+    fn full<S: Simd>(s: S, bytes: &[u8], scale: S::F, out: &mut [[f32; 16]; 2]);
     /// As [`Self::unpack`], of one byte.
     fn unpack_one(byte: u8) -> (f32, Option<f32>);
 }
@@ -40,6 +42,12 @@ impl Quants for Bytes {
     #[inline(always)]
     fn unpack<S: Simd>(s: S, bytes: &[u8; 16]) -> (S::F, Option<S::F>) {
         (s.load_i8(bytes), None)
+    }
+    #[inline(always)]
+    fn full<S: Simd>(s: S, bytes: &[u8], scale: S::F, out: &mut [[f32; 16]; 2]) {
+        let Some([low, high]) = bytes.as_chunks::<16>().0.first_chunk() else { return };
+        s.store(s.mul(s.load_i8(low), scale), &mut out[0]);
+        s.store(s.mul(s.load_i8(high), scale), &mut out[1]);
     }
     #[inline(always)]
     fn unpack_one(byte: u8) -> (f32, Option<f32>) {
@@ -58,6 +66,13 @@ impl Quants for Nibbles {
     fn unpack<S: Simd>(s: S, bytes: &[u8; 16]) -> (S::F, Option<S::F>) {
         let (low, high) = s.load_nibbles(bytes);
         (low, Some(high))
+    }
+    #[inline(always)]
+    fn full<S: Simd>(s: S, bytes: &[u8], scale: S::F, out: &mut [[f32; 16]; 2]) {
+        let Some(bytes) = bytes.first_chunk() else { return };
+        let (low, high) = s.load_nibbles(bytes);
+        s.store(s.mul(low, scale), &mut out[0]);
+        s.store(s.mul(high, scale), &mut out[1]);
     }
     #[inline(always)]
     fn unpack_one(byte: u8) -> (f32, Option<f32>) {
@@ -108,31 +123,22 @@ pub(crate) fn values<S: Simd, Q: Quants>(s: S, tiles: &[u8], head_dim: usize, ou
             let mut lanes = [0.0; TILE];
             s.store(s.load_f16(scale), &mut lanes);
             let from = first / BLOCK_LEN * Q::bytes(BLOCK_LEN);
+            if elements == BLOCK_LEN {
+                for (lane, &scale) in lanes.iter().enumerate() {
+                    let out = out[lane * head_dim + first..].as_chunks_mut().0.first_chunk_mut();
+                    let Some(out) = out else { return };
+                    Q::full(s, &quants[lane * row + from..], s.splat(scale), out);
+                }
+                continue;
+            }
             for (lane, &scale) in lanes.iter().enumerate() {
                 let block = &quants[lane * row + from..][..Q::bytes(elements)];
                 let out = &mut out[lane * head_dim + first..][..elements];
                 let (low, high) = out.split_at_mut(block.len());
-                let (whole, tail) = block.as_chunks::<16>();
-                for (i, bytes) in whole.iter().enumerate() {
-                    let (one, other) = Q::unpack(s, bytes);
-                    let scales = s.splat(scale);
-                    let Some(low) = low[16 * i..].first_chunk_mut() else { return };
-                    s.store(s.mul(one, scales), low);
-                    let Some(other) = other else { continue };
-                    let (other, high) = (s.mul(other, scales), &mut high[16 * i..]);
-                    if let Some(high) = high.first_chunk_mut() {
-                        s.store(other, high);
-                    } else {
-                        let mut lanes = [0.0; 16];
-                        s.store(other, &mut lanes);
-                        high.copy_from_slice(&lanes[..high.len()]);
-                    }
-                }
-                let done = 16 * whole.len();
-                for (i, &byte) in tail.iter().enumerate() {
+                for (i, &byte) in block.iter().enumerate() {
                     let (one, other) = Q::unpack_one(byte);
-                    low[done + i] = one * scale;
-                    if let (Some(other), Some(high)) = (other, high.get_mut(done + i)) {
+                    low[i] = one * scale;
+                    if let (Some(other), Some(high)) = (other, high.get_mut(i)) {
                         *high = other * scale;
                     }
                 }
