@@ -82,12 +82,12 @@ mod tests {
             let mut cache = KvCache::new(&ReferenceBackend, 3, 2, 8, dtype.into(), 100).unwrap();
             cache.keep_prefix(5);
             cache.reserve(&ReferenceBackend, 100).unwrap();
-            let ours = shape.bytes(dtype.into(), 100, 5);
-            assert_eq!(
-                cache.size_bytes(),
-                ours - (ours - shape.unrotated(5)) / 4,
-                "one of four layers is to spare"
-            );
+            let all = shape.bytes(dtype.into(), 100, 5);
+            let foretold = all - (all - shape.unrotated(5)) / 4;
+            // A buffer holds whole blocks, where the short ones of these heads may leave a rest.
+            let rests = 2 * 3 * (dtype.bytes_for(1).unwrap() - 1);
+            let taken = cache.size_bytes();
+            assert!((foretold..=foretold + rests).contains(&taken), "{dtype}: {taken}, not {foretold}");
         }
     }
 }
