@@ -80,10 +80,15 @@ fn the_text_is_that_of_one_backend_wherever_the_other_takes_over() {
             (Switch::at(1), 0),
         ] {
             two.set_switch(switch);
+            two.forget();
             let outcome = generate(&mut two, 40, sampling);
             assert_eq!(outcome.ids, expected.ids, "{switch:?}, {options:?}");
             assert_eq!((outcome.held, outcome.positions), (expected.held, expected.positions));
             assert_eq!(outcome.moved.moves, moves, "{switch:?}");
+            // Once more, with the prompt in one of the caches, or in both.
+            let again = generate(&mut two, 40, sampling);
+            assert_eq!(again.ids, expected.ids, "again, {switch:?}, {options:?}");
+            assert_eq!(again.reused_tokens, prompt - 1, "{switch:?}");
         }
     }
 }
@@ -93,6 +98,7 @@ fn only_what_is_new_is_moved() {
     let mut two = hybrid(cpu(1), &options(DType::F16, DType::F16));
     let mut moved = |switch| {
         two.set_switch(switch);
+        two.forget();
         let outcome = generate(&mut two, 40, SamplingParams::greedy());
         (outcome.moved, outcome.prompt_tokens)
     };

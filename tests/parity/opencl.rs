@@ -227,6 +227,7 @@ fn a_text_that_goes_over_to_the_device_is_that_of_the_cpu() {
                     (Switch::at(1), 0),
                 ] {
                     two.set_switch(switch);
+                    two.forget();
                     let outcome = greedy(&mut two, prompt);
                     let place = golden.dir.display();
                     assert_eq!(outcome.ids, expected.ids, "{place}, {switch:?}");
