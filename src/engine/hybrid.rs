@@ -223,11 +223,6 @@ impl Hybrid {
         (self.filled, self.turn) = ([ALL, 0], Turn::First);
     }
 
-    /// The session's own cache holds `len` tokens, and the other one none.
-    pub fn fill_first(&mut self, len: usize) {
-        self.filled = [len, 0];
-    }
-
     fn of_prompt(&mut self, tokens: usize) -> Turn {
         (self.late, self.moved) = (false, MoveStats::default());
         self.switch.of_prompt(tokens)

@@ -285,9 +285,6 @@ impl<B: Backend> Session<B> {
             return Err(Refusal::Unusable(format!("has token {id}, beyond the vocabulary of {vocab}")));
         }
         if why.is_none() {
-            if let Some(hybrid) = &mut self.hybrid {
-                hybrid.fill_first(description.held);
-            }
             self.seen.extend_from_slice(&ids[..description.position]);
             if let (Some(evictor), Some(saved)) = (&mut self.evictor, &description.eviction) {
                 evictor.resume(EvictionStats {
