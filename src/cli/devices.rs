@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::notice::say;
+use super::notice::{say, sentence};
 use super::output::Stream;
 use crate::backend::cpu::CpuBackend;
 use crate::backend::opencl::{Device, DeviceCache, DeviceKind, OpenClBackend, OpenClOptions};
@@ -98,7 +98,7 @@ pub fn choose(options: OpenClOptions, cpu: CpuBackend, config: &ModelConfig, for
     let opened = open(options).and_then(|gpu| check_memory(&gpu, config, format).map(|()| gpu));
     let gpu = match opened {
         Ok(gpu) => gpu,
-        Err(e) => return Choice::Cpu(Box::new(cpu), format!("{e:#}")),
+        Err(e) => return Choice::Cpu(Box::new(cpu), sentence(&e)),
     };
     let name = gpu.device().name.clone();
     let seconds = |r: Result<f64>| r.unwrap_or(f64::INFINITY);

@@ -10,7 +10,7 @@ use clap::Parser;
 use super::args::{Args, BackendName};
 use super::devices::Choice;
 use super::limits::granted_threads;
-use super::notice::say;
+use super::notice::{say, sentence};
 use super::output::Stream;
 use super::profile::Watched;
 use super::progress::Progress;
@@ -39,7 +39,7 @@ pub fn generate() -> ExitCode {
 /// How every program ends: with its own code, or with one sentence on standard error.
 pub(super) fn exit_code(result: Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        say(&format!("error: {error:#}"));
+        say(&format!("error: {}", sentence(&error)));
         ExitCode::FAILURE
     })
 }
@@ -320,8 +320,7 @@ impl Job<'_> {
 /// What is left of a text that an error has ended: what was made of it stays, as text or as an object.
 fn broken_off<W: Write>(stream: Stream<W>, json: bool, error: anyhow::Error) -> anyhow::Error {
     if json {
-        let text =
-            serde_json::json!({ "text": stream.kept(), "finish": "error", "error": format!("{error:#}") });
+        let text = serde_json::json!({ "text": stream.kept(), "finish": "error", "error": sentence(&error) });
         let mut out = Stream::new(Some(stdout()), true);
         let _ = out.write(&text.to_string());
         let _ = out.finish();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::notice::say;
 use crate::core::Backend;
@@ -21,7 +21,7 @@ impl SessionFile {
     /// # Errors
     /// A place that cannot be written.
     pub fn new(path: &Path) -> Result<Self> {
-        check_place(path).context("--session: choose another file")?;
+        check_place(path).map_err(|e| anyhow!("--session: {e}; choose another file"))?;
         Ok(Self { path: path.to_owned(), foreign: false })
     }
 

@@ -16,7 +16,7 @@ use self::command::{Command, HELP, Input};
 use self::lines::{Line, Lines};
 use super::args::Args;
 use super::interrupt;
-use super::notice::say;
+use super::notice::{say, sentence};
 use super::output::Stream;
 use super::session::SessionFile;
 use super::settings::Settings;
@@ -116,7 +116,7 @@ impl<B: Backend> Chat<'_, B> {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(result)) => return result,
                 // A person reads what is wrong and goes on. Behind a pipe nobody does.
-                Err(error) if lines.are_typed() => say(&format!("error: {error:#}")),
+                Err(error) if lines.are_typed() => say(&format!("error: {}", sentence(&error))),
                 Err(error) => return Err(error),
             }
         }
