@@ -167,8 +167,7 @@ def decode(options: argparse.Namespace) -> dict:
     """Decode speed and memory behind prompts of several lengths."""
     results = []
     window = options.window
-    kinds = [("none", kind) for kind in options.kv_type] + [("sliding", options.kv_type[0])]
-    kinds += [("streaming", kind) for kind in options.kv_type] + [("h2o", options.kv_type[0])]
+    kinds = [(policy, kind) for policy in options.policy for kind in options.kv_type]
     for model in options.model:
         for policy, kind in kinds:
             for length in options.length:
@@ -243,6 +242,8 @@ def main() -> int:
         if command is perplexity:
             sub.add_argument("--texts", type=int, default=4)
         if command is decode:
+            policies_of = ["none", "sliding", "streaming", "h2o"]
+            sub.add_argument("--policy", type=lambda text: text.split(","), default=policies_of, help="policies, by comma")
             sub.add_argument("--window", type=int, default=1024)
             sub.add_argument("--length", type=int, action="append", help="words of a prompt; repeatable")
             sub.add_argument("--flag", action="append", default=[], help="another flag of generate; repeatable")

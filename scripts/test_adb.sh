@@ -132,9 +132,9 @@ rm "$phone/full"
 ok "a full phone is a sentence"
 
 run --binary "$there" generate "${story[@]}"
-# As a job of its own, since what runs in the background of a script does not hear SIGINT.
+# As a job of its own and with SIGINT as it is by default, since what runs in the background of a script does not hear it.
 set -m
-scripts/run_android.sh -s "$serial" --binary "$there" generate -p Once -n 100000000 --ignore-eos \
+env --default-signal=INT scripts/run_android.sh -s "$serial" --binary "$there" generate -p Once -n 100000000 --ignore-eos \
     --eviction-policy sliding --eviction-window 64 >"$phone/endless" 2>/dev/null </dev/null &
 child=$!
 set +m
@@ -144,6 +144,11 @@ for _ in $(seq 240); do
 done
 test -s "$phone/endless" || wrong "an endless text does not start"
 kill -INT "$child"
+for _ in $(seq 240); do
+    kill -0 "$child" 2>/dev/null || break
+    sleep 0.25
+done
+! kill -0 "$child" 2>/dev/null || wrong "Ctrl-C is not heard"
 code=0
 wait "$child" || code=$?
 pid="$(cat "$LLM_RS2_DEVICE_DIR/pid.generate")"
