@@ -104,7 +104,19 @@ class Running(unittest.TestCase):
         self.check(profile)
         self.assertEqual([s["n_gen"] for s in profile["runs"][0]["speeds"]], [0, 300])
         self.assertNotIn("text", profile["runs"][0]["report"])
-        self.assertGreater(max(v or 0 for v in profile["series"]["rss_bytes"]), 1_000_000)
+
+    def test_the_memory_of_a_program_that_runs_is_sampled(self) -> None:
+        # Of this very program, since one that ends soon may fall between two samples.
+        pid_file = self.folder / "pid"
+        pid_file.write_text(f"{os.getpid()}\n")
+        command = ["sh", str(places.SCRIPTS / "sample_device.sh"), str(pid_file), "0.05"]
+        samples = Samples()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sampler:
+            for line in sampler.stdout:
+                samples.line(line)
+                if len(samples.times) == 2:
+                    sampler.terminate()
+        self.assertGreater(min(samples.columns["rss_bytes", ""]), 1_000_000)
 
     def test_a_phone_behind_adb(self) -> None:
         made_up_phone(self.folder / "root", 36_500)
