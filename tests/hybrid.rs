@@ -155,15 +155,18 @@ fn backends_that_keep_keys_in_another_order_understand_each_other() {
 
 #[test]
 fn a_calibration_chooses_and_leaves_no_trace() {
-    let options = options(DType::Q8_0, DType::F16);
+    let options = options(DType::F32, DType::F16);
     let mut one = Session::load(cpu(1), demo(), &options, &mut |_| ()).expect("the model loads");
     let time = std::time::Duration::from_millis(50);
     assert_eq!(one.calibrate(time).expect("nothing to do"), None);
     let expected = generate(&mut one, 20, SamplingParams::greedy());
-    // Plain loops are far slower than the CPU's kernels: they get nothing to do.
     let mut two = hybrid(ReferenceBackend, &options);
     let found = two.calibrate(time).expect("both can be timed").expect("there are two");
-    assert_eq!(found.switch, Switch::at(NEVER), "{found:?}");
+    // Which was faster is for the machine to say, whatever else it had to do; what follows from it is not.
+    assert_eq!(found.switch.decode == 0, found.decode[1] < found.decode[0], "{found:?}");
+    assert!((1..=16).contains(&found.rows), "{found:?}");
     let outcome = generate(&mut two, 20, SamplingParams::greedy());
-    assert_eq!((outcome.ids, outcome.moved), (expected.ids, MoveStats::default()));
+    assert_eq!((&outcome.ids, outcome.reused_tokens), (&expected.ids, 0), "{found:?}");
+    let sides = (outcome.prompt_tokens >= found.switch.prompt, found.switch.decode == 0);
+    assert_eq!(outcome.moved.moves, usize::from(sides.0 != sides.1), "{found:?}");
 }

@@ -67,13 +67,14 @@ mod tests {
     #[test]
     fn short_calls_are_repeated_within_a_measurement() {
         let mut largest = 0;
-        repeat::<()>(Budget { time: Duration::ZERO, least: 1 }, &mut |n| {
-            largest = largest.max(n);
-            Ok(())
-        })
-        .unwrap();
-        // An empty call takes under 10 us on any machine, even one that is interrupted now and then.
-        assert!(largest > 1);
+        // An empty call takes no 50 us, unless the machine turns to something else within it: not every time.
+        while largest <= 1 {
+            repeat::<()>(Budget { time: Duration::ZERO, least: 1 }, &mut |n| {
+                largest = largest.max(n);
+                Ok(())
+            })
+            .unwrap();
+        }
     }
 
     #[test]

@@ -42,12 +42,18 @@ fn a_process_on_one_core_computes_with_one_thread() {
     let (plain, _) = run(&STORY, &[]);
     let mut command = raw();
     command.args(STORY).args(["--threads", "2"]);
-    // SAFETY: between fork and exec only a system call is made, on memory of the child's own stack.
+    // SAFETY: between fork and exec only system calls are made, on memory of the child's own stack; a set of CPUs is
+    // plain bits, all of which may be zero.
     unsafe {
         command.pre_exec(|| {
-            let mut set: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(0, &mut set);
-            match libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) {
+            let size = size_of::<libc::cpu_set_t>();
+            let (mut all, mut one): (libc::cpu_set_t, libc::cpu_set_t) = std::mem::zeroed();
+            if libc::sched_getaffinity(0, size, &raw mut all) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            let first = (0..libc::CPU_SETSIZE as usize).find(|&cpu| libc::CPU_ISSET(cpu, &all));
+            libc::CPU_SET(first.unwrap_or(0), &mut one);
+            match libc::sched_setaffinity(0, size, &raw const one) {
                 0 => Ok(()),
                 _ => Err(std::io::Error::last_os_error()),
             }
