@@ -1,6 +1,6 @@
 //! Arguments as they are typed. What they mean is for [`super::settings`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Parser, ValueEnum};
@@ -8,9 +8,11 @@ use clap::{ArgAction, Parser, ValueEnum};
 use super::eviction::EvictionArgs;
 use super::kv::KvArgs;
 use super::limits::{LimitArgs, wanted_threads};
+use super::values::{
+    Seed, at_least_one, cache_place, isa, lookup, not_empty, number, seed, weight_dtype, whole,
+};
 use crate::backend::cpu::Isa;
 use crate::engine::{CachePlace, WeightDType};
-use crate::host::most_threads;
 
 pub(super) const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -149,7 +151,7 @@ pub struct Args {
     pub session: Option<PathBuf>,
 
     /// The most tokens to generate [default: until the model ends the text or the context is full]
-    #[arg(short = 'n', long, value_name = "N", help_heading = "Text")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = whole, help_heading = "Text")]
     pub num_tokens: Option<usize>,
 
     /// End the text before this string; may be given several times
@@ -161,47 +163,35 @@ pub struct Args {
     pub ignore_eos: bool,
 
     /// How freely to choose: 0 always takes the likeliest token [default: the model's, else 0.8]
-    #[arg(long, value_name = "T", help_heading = "Sampling")]
+    #[arg(long, value_name = "T", value_parser = number::<f32>, help_heading = "Sampling")]
     pub temperature: Option<f32>,
 
     /// Choose among the K likeliest tokens, 0 for all [default: the model's, else 40]
-    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    #[arg(long, value_name = "K", value_parser = whole, help_heading = "Sampling")]
     pub top_k: Option<usize>,
 
     /// Choose among the likeliest tokens that together have probability P [default: the model's, else 0.95]
-    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    #[arg(long, value_name = "P", value_parser = number::<f32>, help_heading = "Sampling")]
     pub top_p: Option<f32>,
 
     /// Leave out tokens less likely than P times the likeliest [default: the model's, else 0]
-    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    #[arg(long, value_name = "P", value_parser = number::<f32>, help_heading = "Sampling")]
     pub min_p: Option<f32>,
 
     /// Make tokens of the window less likely by this factor, 1 for off [default: the model's, else 1]
-    #[arg(long, value_name = "X", help_heading = "Sampling")]
+    #[arg(long, value_name = "X", value_parser = number::<f32>, help_heading = "Sampling")]
     pub repetition_penalty: Option<f32>,
 
     /// How many of the last tokens (prompt included) the penalties look at, 0 for none
-    #[arg(long, value_name = "N", default_value = "64", help_heading = "Sampling")]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = whole, help_heading = "Sampling")]
     pub repetition_window: usize,
 
     /// Subtract X from a token's logit for each time that the window holds it
-    #[arg(
-        long,
-        value_name = "X",
-        default_value = "0",
-        allow_negative_numbers = true,
-        help_heading = "Sampling"
-    )]
+    #[arg(long, value_name = "X", default_value = "0", value_parser = number::<f32>, help_heading = "Sampling")]
     pub frequency_penalty: f32,
 
     /// Subtract X from the logit of each token that the window holds
-    #[arg(
-        long,
-        value_name = "X",
-        default_value = "0",
-        allow_negative_numbers = true,
-        help_heading = "Sampling"
-    )]
+    #[arg(long, value_name = "X", default_value = "0", value_parser = number::<f32>, help_heading = "Sampling")]
     pub presence_penalty: f32,
 
     /// Seed of the random numbers, or 'random'. The same seed gives the same text on every machine
@@ -306,78 +296,22 @@ impl BackendName {
         anyhow::ensure!(!given, "--isa and --threads are for the cpu backend; {why}");
         Ok(())
     }
-}
 
-/// Where random numbers come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seed {
-    /// The same every time.
-    Fixed(u64),
-    /// Another one in each run; printed with the figures, so that the run can be repeated.
-    Random,
-}
-
-pub(super) fn weight_dtype(text: &str) -> Result<WeightDType, String> {
-    text.parse().map_err(str::to_owned)
-}
-
-pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n) if n > 0 => Ok(n),
-        _ => Err("a whole number of at least 1 is needed".to_owned()),
+    /// Refuses `flag`, which is about an OpenCL device, if it is `given` where none can be in use.
+    ///
+    /// # Errors
+    /// A sentence for people.
+    pub fn check_device_flag(self, flag: &str, given: bool) -> anyhow::Result<()> {
+        let device = match self {
+            Self::Opencl | Self::Auto | Self::Hybrid => true,
+            Self::Cpu | Self::Reference => false,
+        };
+        anyhow::ensure!(
+            device || !given,
+            "{flag} is for the opencl backend; add --backend opencl, or leave {flag} out"
+        );
+        Ok(())
     }
-}
-
-pub(super) fn threads(text: &str) -> Result<usize, String> {
-    let most = most_threads();
-    let cores = if most == 1 { "core" } else { "cores" };
-    match text.parse() {
-        Ok(0) => Err(format!("0 threads cannot compute; this process may use {most} {cores}")),
-        Ok(n) if n <= most => Ok(n),
-        Ok(n) => Err(format!("{n} threads are more than the {most} {cores} that this process may use")),
-        Err(_) => Err(format!("a number of threads from 1 to {most} is needed")),
-    }
-}
-
-/// An instruction set by its name, if this CPU has it.
-pub(super) fn isa(text: &str) -> Result<Isa, String> {
-    let names = |all: &[Isa]| all.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
-    let named = |isa: &&Isa| isa.name().eq_ignore_ascii_case(text);
-    let here = Isa::available_by_name();
-    match Isa::ALL.iter().find(named) {
-        Some(isa) if here.contains(isa) => Ok(*isa),
-        Some(isa) => Err(format!("this CPU does not have {isa}; choose one of {}", names(&here))),
-        None => Err(format!("no such instruction set; the names are {}", names(Isa::ALL))),
-    }
-}
-
-fn lookup(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n @ 0..=64) => Ok(n),
-        _ => Err("a number of tokens from 0 (off) to 64 is needed".to_owned()),
-    }
-}
-
-fn cache_place(text: &str) -> Result<CachePlace, String> {
-    match text {
-        "off" => Ok(CachePlace::Off),
-        "" => Err("a directory or 'off' is needed".to_owned()),
-        path if Path::new(path).exists() && !Path::new(path).is_dir() => {
-            Err("it is no directory; give one, or 'off'".to_owned())
-        }
-        path => Ok(CachePlace::Directory(path.into())),
-    }
-}
-
-fn not_empty(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("a stop string cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-fn seed(text: &str) -> Result<Seed, String> {
-    if text == "random" {
-        return Ok(Seed::Random);
-    }
-    text.parse().map(Seed::Fixed).map_err(|_| "a whole number from 0 to 2^64-1, or 'random'".to_owned())
 }
 
 #[cfg(test)]
@@ -389,30 +323,6 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn instruction_sets_are_unknown_or_not_here() {
-        for &isa in Isa::ALL {
-            let parsed = super::isa(&isa.name().to_uppercase());
-            if Isa::available_by_name().contains(&isa) {
-                assert_eq!(parsed, Ok(isa));
-            } else {
-                assert!(parsed.unwrap_err().starts_with(&format!("this CPU does not have {isa}; choose")));
-            }
-        }
-        let message = super::isa("mmx").unwrap_err();
-        assert!(message.contains("no such instruction set") && message.contains("scalar, avx2"), "{message}");
-    }
-
-    #[test]
-    fn threads_are_as_many_as_there_are_cores_for() {
-        let most = most_threads();
-        assert_eq!(threads(&most.to_string()), Ok(most));
-        let message = threads(&(most + 1).to_string()).unwrap_err();
-        assert!(message.starts_with(&format!("{} threads are more than the {most} core", most + 1)));
-        assert!(threads("0").unwrap_err().contains(&most.to_string()));
-        assert!(threads("x").is_err() && threads("-1").is_err());
     }
 
     #[test]

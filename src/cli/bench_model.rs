@@ -61,6 +61,7 @@ impl Subject {
 fn run(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot listen for Ctrl-C")?;
     args.backend.check_cpu_flags(args.isa.is_some() || !args.threads.is_empty())?;
+    args.backend.check_device_flag("--device", args.device.is_some())?;
     let tests = args.tests();
     ensure!(!tests.is_empty(), "there is nothing to measure: -p, -n and --pg are all 0");
     let available = available_bytes();

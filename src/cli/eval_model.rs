@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
 
 use self::args::Args;
 use self::report::Report;
@@ -20,7 +19,7 @@ use super::notice::say;
 use super::output::Stream;
 use super::progress::Progress;
 use super::run::exit_code;
-use super::{devices, interrupt};
+use super::{devices, interrupt, values};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::core::Backend;
@@ -34,12 +33,13 @@ const WINDOW: usize = 512;
 
 /// Runs the program on the process's arguments.
 pub fn eval_model() -> ExitCode {
-    exit_code(run(&Args::parse()).map(|()| ExitCode::SUCCESS))
+    exit_code(run(&values::from_process::<Args>()).map(|()| ExitCode::SUCCESS))
 }
 
 fn run(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot listen for Ctrl-C")?;
     args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
+    args.backend.check_device_flag("--device", args.device.is_some())?;
     // First what costs nothing to find wrong.
     let other = args.against.as_deref().map(LogitDump::read).transpose()?;
     let files = match &args.model_path {

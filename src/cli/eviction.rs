@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use super::args::at_least_one;
+use super::values::{at_least_one, number, whole};
 use crate::kv::{Eviction, POLICIES, Registered};
 
 /// Long texts in fixed memory.
@@ -24,11 +24,11 @@ pub struct EvictionArgs {
 
     /// The first N tokens always stay; 0 protects none at all, not even the one that begins a text, which costs most
     /// models their sense [default: 4; with --chat all before the first message, the system message among them]
-    #[arg(long, value_name = "N", requires = "eviction_policy")]
+    #[arg(long, value_name = "N", requires = "eviction_policy", value_parser = whole)]
     pub protected_prefix: Option<usize>,
 
     /// An eviction leaves R times the window; between 0 and 1 [default: 0.75]
-    #[arg(long, value_name = "R", requires = "eviction_policy", allow_negative_numbers = true)]
+    #[arg(long, value_name = "R", requires = "eviction_policy", value_parser = number::<f64>)]
     pub eviction_target_ratio: Option<f64>,
 
     /// Tokens before the first words, where a text is a conversation.

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use super::notice::say;
 use super::throttle::Throttle;
+use super::values::number;
 use crate::backend::cpu::MAX_THREADS;
 use crate::engine::{Fit, Footprint, Holding, ModelFiles, SessionOptions, TextLength};
 use crate::host::{THERMAL_ROOT, available_bytes, human_bytes, most_threads};
@@ -28,7 +29,7 @@ pub struct LimitArgs {
 
     /// Rest between tokens while the processor is hotter than C degrees Celsius: half of the time at 5 degrees more, at
     /// most nine tenths
-    #[arg(long, value_name = "C", allow_negative_numbers = true)]
+    #[arg(long, value_name = "C", value_parser = number::<f64>)]
     pub throttle_to: Option<f64>,
 }
 

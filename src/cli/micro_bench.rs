@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
 
 use self::args::Args;
 use self::table::Setting;
@@ -16,7 +15,7 @@ use super::args::BackendName;
 use super::output::Stream;
 use super::progress::Progress;
 use super::run::exit_code;
-use super::{devices, interrupt, provenance};
+use super::{devices, interrupt, provenance, values};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{Budget, Case, Limits, Operator, last_level_cache, measure};
@@ -28,12 +27,13 @@ const LIMITS_TIME: Duration = Duration::from_secs(2);
 
 /// Runs the program on the process's arguments.
 pub fn micro_bench() -> ExitCode {
-    exit_code(run(&Args::parse()).map(|()| ExitCode::SUCCESS))
+    exit_code(run(&values::from_process::<Args>()).map(|()| ExitCode::SUCCESS))
 }
 
 fn run(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot listen for Ctrl-C")?;
     args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
+    args.backend.check_device_flag("--device", args.device.is_some())?;
     let cases = args.cases();
     ensure!(
         !cases.is_empty(),

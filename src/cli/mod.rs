@@ -27,6 +27,7 @@ mod settings;
 mod terminal;
 mod test_backend;
 mod throttle;
+mod values;
 
 pub use bench_model::bench_model;
 pub use eval_model::eval_model;

@@ -50,8 +50,10 @@ pub(super) fn from_reader(reader: impl Read, name: &str) -> Result<String> {
     if bytes.len() as u64 > LIMIT {
         bail!("{name} is larger than {} MB, the most that is taken in", LIMIT >> 20);
     }
-    let mut text = String::from_utf8(bytes)
-        .map_err(|e| anyhow::anyhow!("{name} is not UTF-8 text (byte {})", e.utf8_error().valid_up_to()))?;
+    let mut text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        anyhow::anyhow!("{name} is not UTF-8 text (byte {at}); convert it to UTF-8")
+    })?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -70,6 +72,6 @@ mod tests {
         assert_eq!(from_reader(&b"a\n\n"[..], "x").unwrap(), "a\n");
         assert_eq!(from_reader(&b"a\r\n"[..], "x").unwrap(), "a");
         let e = from_reader(&b"ab\xff"[..], "x.txt").unwrap_err();
-        assert_eq!(e.to_string(), "x.txt is not UTF-8 text (byte 2)");
+        assert_eq!(e.to_string(), "x.txt is not UTF-8 text (byte 2); convert it to UTF-8");
     }
 }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
 
 use super::args::{Args, BackendName};
 use super::devices::Choice;
@@ -18,7 +17,7 @@ use super::report::Report;
 use super::session::SessionFile;
 use super::settings::Settings;
 use super::throttle::Throttle;
-use super::{chat, devices, doctor, hybrid, interrupt, packing, profile, prompt, terminal};
+use super::{chat, devices, doctor, hybrid, interrupt, packing, profile, prompt, terminal, values};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
@@ -33,7 +32,7 @@ use crate::models::llama::LoadProgress;
 
 /// Runs the program on the process's arguments.
 pub fn generate() -> ExitCode {
-    exit_code(run(&Args::parse()))
+    exit_code(run(&values::from_process::<Args>()))
 }
 
 /// How every program ends: with its own code, or with one sentence on standard error.
@@ -57,6 +56,8 @@ fn run(args: &Args) -> Result<ExitCode> {
     if args.list_devices {
         return devices::list();
     }
+    args.backend.check_device_flag("--device", args.device.is_some())?;
+    args.backend.check_device_flag("--profile", args.profile)?;
     if let Some(target) = &args.pack.pack_to {
         return packing::pack(args, target);
     }

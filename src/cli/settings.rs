@@ -5,9 +5,10 @@ use std::hash::{BuildHasher, RandomState};
 
 use anyhow::{Context, Result, bail};
 
-use super::args::{Args, Seed};
+use super::args::Args;
 use super::eviction::EvictionArgs;
 use super::kv_budget::Wish;
+use super::values::Seed;
 use crate::core::KvTypes;
 use crate::engine::{ModelFiles, SamplingWishes, SessionOptions, default_context};
 use crate::host::available_bytes;

@@ -9,7 +9,6 @@ use std::io::stdout;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
 
 use self::args::Args;
 use self::report::{Record, Setting};
@@ -18,7 +17,7 @@ use super::notice::say;
 use super::output::Stream;
 use super::progress::Progress;
 use super::run::exit_code;
-use super::{interrupt, provenance};
+use super::{interrupt, provenance, values};
 use crate::oracle::{Case, Operator, Subject, Trial};
 
 /// Exit code where a backend that was asked for is not there.
@@ -29,7 +28,7 @@ const TOLD: usize = 20;
 
 /// Runs the program on the process's arguments.
 pub fn test_backend() -> ExitCode {
-    exit_code(run(&Args::parse()))
+    exit_code(run(&values::from_process::<Args>()))
 }
 
 fn run(args: &Args) -> Result<ExitCode> {

@@ -160,7 +160,17 @@ fn settings_out_of_range() {
     refuses(&with(&["--temperature", "NaN"]), 1, &["temperature"]);
     refuses(&with(&["--repetition-penalty", "0"]), 1, &["repetition penalty"]);
     refuses(&with(&["--lookup", "65"]), 2, &["--lookup", "65", "from 0 (off) to 64"]);
-    refuses(&with(&["--lookup", "-1"]), 2, &["-1"]);
+    for flag in
+        ["--lookup", "--num-tokens", "--max-seq-len", "--seed", "--threads", "--top-k", "--kv-budget-mb"]
+    {
+        refuses(&with(&[flag, "-1"]), 2, &["'-1'", flag, "number"]);
+        refuses(&with(&[flag, "many"]), 2, &["'many'", flag, "number"]);
+    }
+    refuses(&with(&["--temperature", "warm"]), 2, &["'warm'", "--temperature", "a number is needed"]);
+    refuses(&with(&["--temperature", "-1"]), 1, &["temperature is -1"]);
+    for flag in [&["--device", "0"][..], &["--profile"]] {
+        refuses(&with(flag), 1, &[flag[0], "--backend opencl"]);
+    }
     refuses(&with(&["--weight-dtype", "q5_k"]), 2, &["--weight-dtype", "q5_k"]);
     refuses(&with(&["--kv-type", "q5_k"]), 2, &["--kv-type", "q5_k", "f32, f16, q8_0, q4_0"]);
     refuses(&with(&["--kv-type-k", "bf16"]), 2, &["--kv-type-k", "bf16"]);

@@ -6,6 +6,11 @@ use serde_json::Value;
 use crate::models::Copy;
 use crate::program::tiny;
 
+/// Two threads, where the machine has two cores to run them on.
+fn two_threads() -> String {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)).to_string()
+}
+
 /// The standard output of a run that must succeed.
 #[track_caller]
 fn stdout(program: &str, args: &[&str]) -> String {
@@ -50,6 +55,7 @@ mod model {
 
     #[test]
     fn json_holds_what_was_asked_for_and_adds_up() {
+        let threads = two_threads();
         let rows = json(&[
             "--shape",
             "demo",
@@ -64,7 +70,7 @@ mod model {
             "-r",
             "3",
             "-t",
-            "2",
+            &threads,
             "--prefill-chunk",
             "3",
         ]);
@@ -83,7 +89,7 @@ mod model {
             let variance = ts.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / 2.0;
             assert!((row["stddev_ts"].as_f64().unwrap() - variance.sqrt()).abs() <= 1e-6 * mean);
             assert!((row["avg_ns"].as_f64().unwrap() - ns.iter().sum::<f64>() / 3.0).abs() <= 1.0);
-            assert_eq!(row["n_threads"], 2);
+            assert_eq!(row["n_threads"].to_string(), threads);
             assert_eq!(row["n_batch"], 3);
             assert_eq!(row["backends"], "cpu");
             assert_eq!(row["type_k"], "f16");
@@ -97,6 +103,8 @@ mod model {
 
     #[test]
     fn lists_make_every_combination() {
+        // The second is another number only where there is another core.
+        let threads = ["1", &two_threads()];
         let rows = json(&[
             "--shape",
             "demo",
@@ -107,7 +115,7 @@ mod model {
             "-r",
             "1",
             "-t",
-            "1,2",
+            &threads.join(","),
             "--weight-dtype",
             "q4_0,f32",
             "--kv-type",
@@ -117,7 +125,7 @@ mod model {
             rows.iter().map(|r| format!("{} {} {}", r["type_w"], r["n_threads"], r["type_k"])).collect();
         let mut expected = Vec::new();
         for weights in ["q4_0", "f32"] {
-            for threads in [1, 2] {
+            for threads in threads {
                 expected.extend(["f16", "f32"].map(|kv| format!("\"{weights}\" {threads} \"{kv}\"")));
             }
         }
@@ -149,6 +157,8 @@ mod model {
         refuses(PROGRAM, &demo(&["-r", "0"]), 2, &["--repetitions", "at least 1"]);
         refuses(PROGRAM, &demo(&["-t", "0"]), 2, &["--threads", "0 threads"]);
         refuses(PROGRAM, &demo(&["-t", "1,100000"]), 2, &["100000 threads are more than the"]);
+        refuses(PROGRAM, &demo(&["-n", "-1"]), 2, &["'-1'", "--n-gen", "a whole number"]);
+        refuses(PROGRAM, &demo(&["--device", "0"]), 1, &["--device", "--backend opencl"]);
         refuses(PROGRAM, &demo(&["--isa", "sse9"]), 2, &["sse9", "no such instruction set"]);
         refuses(PROGRAM, &demo(&["-b", "reference", "--isa", "scalar"]), 1, &["--isa"]);
         refuses(PROGRAM, &demo(&["-d", "500", "-p", "8"]), 1, &["tg128 @ d500", "628", "512"]);
@@ -173,8 +183,9 @@ mod micro {
 
     #[test]
     fn json_names_every_case_and_its_rates_follow_from_its_time() {
-        let args =
-            with(&["--json", "-t", "2", "--weight-dtype", "q4_0,f16", "--filter", "linear_o,attention"]);
+        let threads = two_threads();
+        let filter = ["--weight-dtype", "q4_0,f16", "--filter", "linear_o,attention"];
+        let args = [&with(&["--json", "-t", &threads])[..], &filter].concat();
         let all: Value = serde_json::from_str(&stdout(PROGRAM, &args)).expect("JSON");
         let names: Vec<&str> =
             all["results"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
@@ -194,7 +205,7 @@ mod micro {
             ]
         );
         let limits = &all["limits"];
-        assert_eq!(limits["threads"], 2);
+        assert_eq!(limits["threads"].to_string(), threads);
         for row in all["results"].as_array().unwrap() {
             let number = |key: &str| row[key].as_f64().unwrap();
             assert!(number("repetitions") >= 5.0 && number("min_ns") <= number("median_ns"));

@@ -208,6 +208,7 @@ fn what_cannot_be_evaluated_is_a_sentence() {
     refuses(&["-f", &path], &["one.txt has only one token", "two tokens"]);
     let (_dir, path) = with_file("bad.txt", b"once\xffupon");
     refuses(&["-f", &path], &["bad.txt is not UTF-8 text (byte 4)"]);
+    refuses(&["--teacher-force", "7"], &["one token has no likelihood", "--dump-logits-topk"]);
     refuses(&["--teacher-force", "1,x"], &["'1,x' is neither a file nor a list", "'x'"]);
     refuses(&["--teacher-force", "1,99999"], &["token id 99999", "2048"]);
     let (_dir, path) = stories();
@@ -219,5 +220,6 @@ fn what_cannot_be_evaluated_is_a_sentence() {
     let (_dir, json) = with_file("other.json", b"not JSON");
     refuses(&["-f", &path, "--against", &json], &["other.json", "is no report of eval_model"]);
     refuses(&["-f", &path, "-b", "reference", "-t", "1"], &["--threads"]);
+    refuses(&["-f", &path, "--device", "0"], &["--device", "--backend opencl"]);
     refuses(&["-f", &path, "-m", "/no/such/model"], &["'/no/such/model' does not exist"]);
 }

@@ -7,8 +7,9 @@ use clap::{Parser, ValueEnum};
 
 use crate::backend::cpu::Isa;
 use crate::bench::Test;
-use crate::cli::args::{BackendName, STYLES, at_least_one, isa, threads, weight_dtype};
+use crate::cli::args::{BackendName, STYLES};
 use crate::cli::kv::{combinations, kv_dtype};
+use crate::cli::values::{self, at_least_one, isa, threads, weight_dtype, whole};
 use crate::core::{DType, KvTypes};
 use crate::engine::WeightDType;
 use crate::models::NamedShape;
@@ -39,11 +40,11 @@ pub struct Args {
     kv_type_v: Vec<DType>,
 
     /// Lengths of prompts; 0 for none
-    #[arg(short = 'p', long, value_name = "LIST", default_value = "512", value_delimiter = ',')]
+    #[arg(short = 'p', long, value_name = "LIST", default_value = "512", value_delimiter = ',', value_parser = whole)]
     pub n_prompt: Vec<usize>,
 
     /// Numbers of tokens to make one by one; 0 for none
-    #[arg(short = 'n', long, value_name = "LIST", default_value = "128", value_delimiter = ',')]
+    #[arg(short = 'n', long, value_name = "LIST", default_value = "128", value_delimiter = ',', value_parser = whole)]
     pub n_gen: Vec<usize>,
 
     /// A prompt and the making of tokens behind it as one measurement, like 512,128; may be given several
@@ -52,7 +53,7 @@ pub struct Args {
     pub pg: Vec<(usize, usize)>,
 
     /// Numbers of tokens that are in the cache beforehand
-    #[arg(short = 'd', long, value_name = "LIST", default_value = "0", value_delimiter = ',')]
+    #[arg(short = 'd', long, value_name = "LIST", default_value = "0", value_delimiter = ',', value_parser = whole)]
     pub n_depth: Vec<usize>,
 
     /// Runs of each measurement, beside one that does not count
@@ -119,7 +120,7 @@ impl Args {
     /// Reads the process's arguments. llama-bench's `-pg` is two letters behind one dash, which would mean
     /// `-p g` here.
     pub fn from_process() -> Self {
-        Self::parse_from(std::env::args_os().map(long_pg))
+        values::from(std::env::args_os().map(long_pg))
     }
 
     /// As which keys and values are stored, in the order of the table.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::backend::cpu::Isa;
-use crate::cli::args::{BackendName, STYLES, at_least_one, isa, weight_dtype};
+use crate::cli::args::{BackendName, STYLES};
 use crate::cli::eviction::EvictionArgs;
 use crate::cli::kv::KvArgs;
 use crate::cli::limits::wanted_threads;
+use crate::cli::values::{at_least_one, isa, weight_dtype};
 use crate::engine::WeightDType;
 use crate::eval::MOST_TOP;
 

@@ -18,7 +18,14 @@ use crate::eval::Sequence;
 pub fn read(args: &Args, files: &ModelFiles) -> Result<Sequence> {
     match (&args.file, &args.teacher_force) {
         (Some(path), _) => text(path, files),
-        (None, Some(ids)) => Ok(Sequence { prefix: None, ids: ids_of(ids)?, to_the_end: true }),
+        (None, Some(ids)) => {
+            let ids = ids_of(ids)?;
+            ensure!(
+                ids.len() > 1 || args.dump_logits_topk.is_some(),
+                "one token has no likelihood; give two ids or more, or ask with --dump-logits-topk for what follows it"
+            );
+            Ok(Sequence { prefix: None, ids, to_the_end: true })
+        }
         (None, None) => {
             bail!("there is nothing to evaluate; give a text with --file, or ids with --teacher-force")
         }

@@ -6,8 +6,9 @@ use clap::Parser;
 
 use crate::backend::cpu::Isa;
 use crate::bench::{Case, cases};
-use crate::cli::args::{BackendName, STYLES, isa, threads, weight_dtype};
+use crate::cli::args::{BackendName, STYLES};
 use crate::cli::kv::kv_dtype;
+use crate::cli::values::{isa, threads, weight_dtype};
 use crate::core::DType;
 use crate::engine::WeightDType;
 use crate::models::NamedShape;

@@ -3,7 +3,8 @@
 use clap::{Parser, ValueEnum};
 
 use crate::backend::cpu::Isa;
-use crate::cli::args::{STYLES, isa, threads};
+use crate::cli::args::STYLES;
+use crate::cli::values::{isa, threads};
 use crate::oracle::{Case, Operator, ShapeList, cases};
 
 /// Compare every operation of a backend with plain reference loops, element by element, in every format, at real and
