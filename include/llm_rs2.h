@@ -49,7 +49,7 @@ typedef struct llm_rs2_error {
 /* How a model is loaded. llm_rs2_load_options_init() first; NULL and 0 stand for the default. */
 typedef struct llm_rs2_load_options {
     size_t struct_size;
-    const char *model_path;   /* checkpoint directory, safetensors file or packed file; NULL: the demo model */
+    const char *model_path;   /* checkpoint directory, safetensors, GGUF or packed file; NULL: the demo model */
     const char *backend;      /* "cpu", "opencl" or "reference"; NULL: "cpu" */
     const char *device;       /* OpenCL device, by number or a part of its name; NULL: the first GPU */
     const char *weight_dtype; /* "auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"; NULL: "auto" */

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Write blocks as ggml's own reference code quantizes them, to compare ours with byte for byte.
 
-The values, the bytes of each format and the values read back from them go to tests/fixtures/ggml_blocks.json.
+The values, the bytes of each format and the values read back from them go to tests/fixtures/ggml_blocks.json. Of the
+formats that are only read, which `gguf` does not write, random bytes and their values.
 
 needs: numpy, gguf (PyPI; its `gguf.quants` is checked against ggml by its authors).
 usage: make_ggml_blocks.py [OUT.json]
@@ -12,13 +13,18 @@ import json
 import pathlib
 
 import numpy as np
-from gguf import GGMLQuantizationType, quants
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
 
 FIXTURE = pathlib.Path(__file__).resolve().parent.parent / "tests/fixtures/ggml_blocks.json"
 FORMATS = {
     "q4_0": GGMLQuantizationType.Q4_0,
     "q4_1": GGMLQuantizationType.Q4_1,
     "q8_0": GGMLQuantizationType.Q8_0,
+}
+READ = {
+    "q4_k": GGMLQuantizationType.Q4_K,
+    "q5_k": GGMLQuantizationType.Q5_K,
+    "q6_k": GGMLQuantizationType.Q6_K,
 }
 
 
@@ -31,6 +37,17 @@ def make_values() -> np.ndarray:
     return np.array(rows, dtype=np.float32)
 
 
+def random_blocks(kind: GGMLQuantizationType) -> np.ndarray:
+    """Two blocks of random bytes, with factors that are finite and not tiny."""
+    _, size = GGML_QUANT_SIZES[kind]
+    rng = np.random.default_rng(int(kind))
+    blocks = rng.integers(0, 256, (2, size), dtype=np.uint8)
+    # The factors come first, or last in q6_k: exponents as of numbers from 2**-6 to 2**-3.
+    for at in (size - 2,) if kind == GGMLQuantizationType.Q6_K else (0, 2):
+        blocks[:, at + 1] = (blocks[:, at + 1] & 0x83) | rng.integers(9, 12, 2, dtype=np.uint8) << 2
+    return blocks
+
+
 def main() -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,6 +57,13 @@ def main() -> None:
     result = {"values": [[float(v) for v in row] for row in values]}
     for name, kind in FORMATS.items():
         blocks = quants.quantize(values, kind)
+        back = quants.dequantize(blocks, kind)
+        result[name] = {
+            "bytes": [bytes(row).hex() for row in blocks],
+            "values": [[float(v) for v in row] for row in back],
+        }
+    for name, kind in READ.items():
+        blocks = random_blocks(kind)
         back = quants.dequantize(blocks, kind)
         result[name] = {
             "bytes": [bytes(row).hex() for row in blocks],

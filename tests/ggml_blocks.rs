@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use llm_rs2::core::{BLOCK_LEN, DType};
+use llm_rs2::core::{BLOCK_LEN, DType, K_BLOCK_LEN};
 use llm_rs2::quant::{dequantize_row, q4_0, q4_1, q8_0};
 use serde::Deserialize;
 
@@ -13,6 +13,9 @@ struct Fixture {
     q4_0: Format,
     q4_1: Format,
     q8_0: Format,
+    q4_k: Format,
+    q5_k: Format,
+    q6_k: Format,
 }
 
 #[derive(Deserialize)]
@@ -56,4 +59,25 @@ fn q4_1_blocks_are_ggmls() {
 fn q8_0_blocks_are_ggmls() {
     let round = |v: &_| q8_0::Block::quantize(v).to_bytes().to_vec();
     check("q8_0", DType::Q8_0, &fixture().q8_0, round);
+}
+
+#[test]
+fn blocks_of_256_are_read_as_ggml_reads_them() {
+    let fixture = fixture();
+    for (dtype, format) in
+        [(DType::Q4K, fixture.q4_k), (DType::Q5K, fixture.q5_k), (DType::Q6K, fixture.q6_k)]
+    {
+        assert_eq!(format.bytes.len(), 2);
+        for (hex, expected) in format.bytes.iter().zip(&format.values) {
+            let bytes: Vec<u8> = hex
+                .as_bytes()
+                .chunks(2)
+                .map(|b| u8::from_str_radix(str::from_utf8(b).unwrap(), 16).unwrap())
+                .collect();
+            let mut values = [0.0; K_BLOCK_LEN];
+            dequantize_row(dtype, &bytes, &mut values).expect("one block");
+            assert_eq!(values.as_slice(), expected, "{dtype}");
+        }
+        assert!(dequantize_row(dtype, &[0; 210], &mut [0.0; 200]).is_err());
+    }
 }

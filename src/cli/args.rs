@@ -27,13 +27,13 @@ pub(super) const STYLES: Styles = Styles::styled()
 #[command(name = "generate", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a Hugging Face checkpoint (config.json, tokenizer.json, model.safetensors), the safetensors
-    /// file in it, or a file that --pack-to made
+    /// file in it, a GGUF file, or a file that --pack-to made
     #[arg(short, long, value_name = "PATH", help_heading = "Model")]
     pub model_path: Option<PathBuf>,
 
     /// Format in which the weights are held and computed: auto, f32, f16, bf16, q8_0, q4_0, q4_1. auto keeps
-    /// a model of up to 512 MB as it is stored, and takes q8_0 for larger ones (q4_0 if q8_0 would need more
-    /// than half of the available memory)
+    /// these blocks and a model of up to 512 MB as they are stored, and takes q8_0 for others (q4_0 if q8_0 would
+    /// need more than half of the available memory)
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = weight_dtype, help_heading = "Model")]
     pub weight_dtype: WeightDType,
 

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Number of elements in a quantized block of any format (ggml's `QK4_0`, `QK4_1`, `QK8_0`).
+/// Number of elements in a quantized block that weights are computed in (ggml's `QK4_0`, `QK4_1`, `QK8_0`).
 pub const BLOCK_LEN: usize = 32;
+
+/// Number of elements in a block of the formats that are only read (ggml's `QK_K`).
+pub const K_BLOCK_LEN: usize = 256;
 
 /// How the elements of a tensor are stored.
 ///
 /// The quantized formats are blocks of [`BLOCK_LEN`] elements laid out byte for byte as in ggml
-/// (`ggml-common.h`: `block_q4_0`, `block_q4_1`, `block_q8_0`).
+/// (`ggml-common.h`: `block_q4_0`, `block_q4_1`, `block_q8_0`). The K formats are blocks of [`K_BLOCK_LEN`] as ggml
+/// has them (`block_q4_K` and so on); nothing is computed in them, they are converted as they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE 754 binary32.
@@ -24,6 +28,12 @@ pub enum DType {
     Q4_1,
     /// 8 bits an element, one f16 scale a block: 34 bytes for 32 elements.
     Q8_0,
+    /// 4 bits an element, 6-bit scales and minima a group of 32: 144 bytes for 256 elements.
+    Q4K,
+    /// 5 bits an element, 6-bit scales and minima a group of 32: 176 bytes for 256 elements.
+    Q5K,
+    /// 6 bits an element, 8-bit scales a group of 16: 210 bytes for 256 elements.
+    Q6K,
     /// Unsigned bytes.
     U8,
     /// 32-bit integers, used for token ids.
@@ -32,12 +42,27 @@ pub enum DType {
 
 impl DType {
     /// Every type, in the order in which help texts list them.
-    pub const ALL: [DType; 8] =
-        [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::U8, DType::I32];
+    pub const ALL: [DType; 11] = [
+        DType::F32,
+        DType::F16,
+        DType::BF16,
+        DType::Q8_0,
+        DType::Q4_0,
+        DType::Q4_1,
+        DType::Q4K,
+        DType::Q5K,
+        DType::Q6K,
+        DType::U8,
+        DType::I32,
+    ];
 
-    /// Elements that are stored together: 32 for the block formats, 1 for the others.
+    /// Elements that are stored together: 32 or 256 for the block formats, 1 for the others.
     pub const fn block_len(self) -> usize {
-        if self.is_quantized() { BLOCK_LEN } else { 1 }
+        match self {
+            DType::Q4_0 | DType::Q4_1 | DType::Q8_0 => BLOCK_LEN,
+            DType::Q4K | DType::Q5K | DType::Q6K => K_BLOCK_LEN,
+            DType::F32 | DType::F16 | DType::BF16 | DType::U8 | DType::I32 => 1,
+        }
     }
 
     /// Bytes of one block ([`Self::block_len`] elements).
@@ -49,6 +74,9 @@ impl DType {
             DType::Q4_0 => 18,
             DType::Q4_1 => 20,
             DType::Q8_0 => 34,
+            DType::Q4K => 144,
+            DType::Q5K => 176,
+            DType::Q6K => 210,
         }
     }
 
@@ -78,9 +106,15 @@ impl DType {
         }
     }
 
-    /// Whether this is one of the block formats.
+    /// Whether this is one of the block formats that weights are computed in.
     pub const fn is_quantized(self) -> bool {
         matches!(self, DType::Q4_0 | DType::Q4_1 | DType::Q8_0)
+    }
+
+    /// Whether a weight may be stored like this. What is neither [`Self::is_float`] nor [`Self::is_quantized`] is
+    /// converted as it is read.
+    pub const fn is_weight(self) -> bool {
+        !matches!(self, DType::U8 | DType::I32)
     }
 
     /// Whether this is a floating point format.
@@ -97,6 +131,9 @@ impl DType {
             DType::Q4_0 => "q4_0",
             DType::Q4_1 => "q4_1",
             DType::Q8_0 => "q8_0",
+            DType::Q4K => "q4_k",
+            DType::Q5K => "q5_k",
+            DType::Q6K => "q6_k",
             DType::U8 => "u8",
             DType::I32 => "i32",
         }
@@ -111,7 +148,7 @@ impl fmt::Display for DType {
 
 /// A name that is no [`DType`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown element type '{0}'; known are f32, f16, bf16, q8_0, q4_0, q4_1, u8, i32")]
+#[error("unknown element type '{0}'; known are f32, f16, bf16, q8_0, q4_0, q4_1, q4_k, q5_k, q6_k, u8, i32")]
 pub struct UnknownDType(pub String);
 
 impl FromStr for DType {
@@ -136,6 +173,7 @@ mod tests {
         assert_eq!(DType::Q4_1.bytes_for(33), Some(40));
         assert_eq!(DType::Q8_0.bytes_for(0), Some(0));
         assert_eq!(DType::F32.bytes_for(3), Some(12));
+        assert_eq!(DType::Q6K.bytes_for(512), Some(420));
         assert_eq!(DType::F32.bytes_for(usize::MAX), None);
     }
 
@@ -153,6 +191,6 @@ mod tests {
         for d in DType::ALL {
             assert_eq!(d.name().to_uppercase().parse::<DType>(), Ok(d));
         }
-        assert!("q5_k".parse::<DType>().is_err());
+        assert!("q5_1".parse::<DType>().is_err());
     }
 }

@@ -14,6 +14,9 @@ pub const TILE_BLOCKS: usize = 2;
 pub enum Order {
     /// One row after the other: how checkpoints store everything.
     Rows,
+    /// One row after the other, with the two halves of each group of so many rows interleaved: row `j * n / 2 + i` of
+    /// a group lies at `2 * i + j`. GGUF files store queries and keys of a Llama like that, a group being a head.
+    Interleaved(usize),
     /// Tiles of [`TILE_ROWS`] rows, filled up with zeros (`quant::tiles` has the arrangement): how the CPU's
     /// kernels read the block formats, on every instruction set.
     Tiles,
@@ -24,8 +27,9 @@ impl Order {
     /// tiles hold block formats only), or if the number does not fit in a `usize`.
     pub fn bytes(self, dtype: DType, rows: usize, cols: usize) -> Option<usize> {
         match self {
-            Order::Rows if !cols.is_multiple_of(dtype.block_len()) => None,
-            Order::Rows => dtype.bytes_for(cols)?.checked_mul(rows),
+            Order::Rows | Order::Interleaved(_) if !cols.is_multiple_of(dtype.block_len()) => None,
+            Order::Interleaved(group) if group % 2 != 0 || group == 0 || !rows.is_multiple_of(group) => None,
+            Order::Rows | Order::Interleaved(_) => dtype.bytes_for(cols)?.checked_mul(rows),
             Order::Tiles if dtype.is_quantized() => {
                 let cols = cols.checked_next_multiple_of(TILE_BLOCKS * BLOCK_LEN)?;
                 dtype.bytes_for(cols)?.checked_mul(rows.checked_next_multiple_of(TILE_ROWS)?)
@@ -34,10 +38,27 @@ impl Order {
         }
     }
 
+    /// The order in which kernels read a format.
+    pub const fn read_by_kernels(format: DType) -> Self {
+        if format.is_quantized() { Order::Tiles } else { Order::Rows }
+    }
+
+    /// Where row `row` lies among the stored rows, for orders of whole rows.
+    pub const fn place(self, row: usize) -> usize {
+        match self {
+            Order::Rows | Order::Tiles => row,
+            Order::Interleaved(group) => {
+                let (first, within) = (row / group * group, row % group);
+                first + within % (group / 2) * 2 + within / (group / 2)
+            }
+        }
+    }
+
     /// The name in files and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Order::Rows => "rows",
+            Order::Interleaved(_) => "interleaved",
             Order::Tiles => "tiles",
         }
     }
@@ -46,6 +67,18 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interleaved_rows_take_turns_between_the_halves_of_a_head() {
+        let places: Vec<usize> = (0..12).map(|row| Order::Interleaved(6).place(row)).collect();
+        assert_eq!(places, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
+        assert_eq!(Order::Rows.place(7), 7);
+        assert_eq!(Order::Interleaved(4).bytes(DType::Q4_0, 8, 64), Some(8 * 2 * 18));
+        assert_eq!(Order::Interleaved(4).bytes(DType::F32, 6, 64), None);
+        assert_eq!(Order::Interleaved(3).bytes(DType::F32, 6, 64), None);
+        assert_eq!(Order::Interleaved(0).bytes(DType::F32, 6, 64), None);
+        assert_eq!(Order::Interleaved(4).bytes(DType::Q4_0, 8, 33), None);
+    }
 
     #[test]
     fn tiles_are_whole_and_hold_blocks_only() {

@@ -171,16 +171,28 @@ impl HostTensor {
         &self.data
     }
 
-    /// Bytes of row `row` (the last dimension is a row) of a tensor in [`Order::Rows`]. `quant::rows` reads
+    /// Makes sure that a weight stored like this can be brought into `format` for `op`.
+    ///
+    /// # Errors
+    /// [`CoreError::Unsupported`] for types that are no weights, and formats that nothing is computed in.
+    pub fn check_weight(&self, op: &'static str, format: DType) -> Result<()> {
+        let unsupported = |dtype| Err(CoreError::Unsupported { op, dtype });
+        if !self.dtype.is_weight() {
+            return unsupported(self.dtype);
+        }
+        if format.is_float() || format.is_quantized() { Ok(()) } else { unsupported(format) }
+    }
+
+    /// Bytes of row `row` (the last dimension is a row) of a tensor in an order of whole rows. `quant::rows` reads
     /// rows of any order.
     ///
     /// # Panics
     /// If `row` is not less than the number of rows, or if the tensor is in tiles.
     pub fn row_bytes(&self, row: usize) -> &[u8] {
-        assert_eq!(self.order, Order::Rows, "order of tensor '{}'", self.name);
+        assert_ne!(self.order, Order::Tiles, "order of tensor '{}'", self.name);
         let (_, cols) = self.matrix_dims();
         let n = self.dtype.bytes_for(cols).expect("checked in new");
-        &self.bytes()[row * n..(row + 1) * n]
+        &self.bytes()[self.order.place(row) * n..][..n]
     }
 }
 

@@ -28,7 +28,7 @@ pub enum Holding {
 impl Holding {
     /// Whether a tensor that is wanted in `format` stays where it is mapped.
     pub fn uses_in_place(self, tensor: &HostTensor, format: DType) -> bool {
-        let readable = format.is_float() || tensor.order() == Order::Tiles;
+        let readable = tensor.order() == Order::read_by_kernels(format);
         let reads = matches!(self, Holding::InPlace | Holding::InPlaceAndCopied);
         reads && tensor.dtype() == format && readable
     }
@@ -153,7 +153,7 @@ impl Footprint {
 
 /// Bytes of a matrix in a backend's own memory: the block formats fill whole tiles.
 fn bytes(format: DType, rows: usize, cols: usize) -> u64 {
-    let order = if format.is_quantized() { Order::Tiles } else { Order::Rows };
+    let order = Order::read_by_kernels(format);
     order.bytes(format, rows, cols).map_or(u64::MAX / 1024, |n| n as u64)
 }
 

@@ -7,6 +7,7 @@ mod defaults;
 mod error;
 mod footprint;
 mod generate;
+mod gguf;
 mod hybrid;
 mod memory_watch;
 mod model_files;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::packing::{self, CachePlace, Cached, PackObserver, PackedWeights};
 use super::small_files::{Described, SmallFiles};
-use super::{EngineError, Holding, PromptForm, WeightDType};
+use super::{EngineError, Holding, PromptForm, WeightDType, gguf};
 use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, TensorSource};
@@ -84,9 +84,15 @@ impl Tensors {
     }
 }
 
-/// The type of the embedding, which is that of all matrices in any honest checkpoint.
+/// The type of a layer's largest matrix, which is that of most parameters: in a safetensors checkpoint of all
+/// matrices, while quantized GGUF files often have a finer type for the embedding.
 fn stored_type(checkpoint: &Checkpoint) -> Result<DType, EngineError> {
-    Ok(checkpoint.get("model.embed_tokens.weight")?.map_or(DType::F32, |t| t.dtype()))
+    for name in ["model.layers.0.mlp.gate_proj.weight", "model.embed_tokens.weight"] {
+        if let Some(tensor) = checkpoint.get(name)? {
+            return Ok(tensor.dtype());
+        }
+    }
+    Ok(DType::F32)
 }
 
 /// Refuses a tokenizer with ids that the model has no rows for.
@@ -121,7 +127,7 @@ impl Default for LoadOptions {
 }
 
 impl ModelFiles {
-    /// Opens a Hugging Face directory, the safetensors file in one, or a packed file.
+    /// Opens a Hugging Face directory, the safetensors file in one, a GGUF file, or a packed file.
     ///
     /// # Errors
     /// A file that is missing, damaged or not supported, or a tokenizer that does not belong to the model.
@@ -150,8 +156,10 @@ impl ModelFiles {
         }
         // The weights first: their errors tell best what a path that is no model is instead.
         let checkpoint = Checkpoint::open(path)?;
-        let dir = checkpoint.dir().to_owned();
-        let config = ModelConfig::from_file(&dir.join("config.json"))?;
+        let config = match checkpoint.gguf() {
+            Some(file) => ModelConfig::from_slice(&gguf::config_json(file)?, &origin)?,
+            None => ModelConfig::from_file(&checkpoint.dir().join("config.json"))?,
+        };
         let cached = if options.cache == CachePlace::Off {
             Cached::Nothing
         } else {
@@ -164,15 +172,10 @@ impl ModelFiles {
             check_ids(&origin, &parts)?;
             return Self::new(origin, parts, Tensors::of_cache(file, checkpoint));
         }
-        let parts = Described {
-            config,
-            generation: GenerationConfig::from_file(&dir.join("generation_config.json"))?,
-            tokenizer: Tokenizer::from_file(&dir.join("tokenizer.json"))?,
-            tokenizer_config: TokenizerConfig::from_dir(&dir)?,
-        };
+        let parts = Described::beside(&checkpoint)?;
         check_ids(&origin, &parts)?;
         let made = match cached {
-            Cached::Missing(missing) => missing.make(&parts.tokenizer, observer)?,
+            Cached::Missing(missing) => missing.make(&checkpoint, &parts.tokenizer, observer)?,
             _ => None,
         };
         let tensors = match made {
@@ -189,15 +192,7 @@ impl ModelFiles {
     pub fn demo() -> Result<Self, EngineError> {
         let name = |file: &str| format!("the demo model's {file}");
         let weights = HostBytes::new(Arc::new(demo::WEIGHTS));
-        let parts = Described {
-            config: ModelConfig::from_slice(demo::CONFIG, &name("config.json"))?,
-            generation: GenerationConfig::from_slice(demo::GENERATION, &name("generation_config.json"))?,
-            tokenizer: Tokenizer::from_bytes(demo::TOKENIZER, &name("tokenizer.json"))?,
-            tokenizer_config: TokenizerConfig::from_bytes(
-                demo::TOKENIZER_CONFIG,
-                &name("tokenizer_config.json"),
-            )?,
-        };
+        let parts = Described::given(&demo::small_files(), &name)?;
         check_ids("demo model", &parts)?;
         let checkpoint = Checkpoint::from_bytes(&name("model.safetensors"), weights)?;
         Self::new("demo model".to_owned(), parts, Tensors::Checkpoint(checkpoint))
@@ -221,11 +216,7 @@ impl ModelFiles {
             Some(path) if PackedFile::is_at(path) => {
                 return Err(EngineError::AlreadyPacked { path: path.into() });
             }
-            Some(path) => {
-                let files = Self::open(path)?;
-                let dir = if path.is_dir() { Some(path) } else { path.parent() };
-                (files, SmallFiles::read(dir.unwrap_or(Path::new("")))?)
-            }
+            Some(path) => (Self::open(path)?, SmallFiles::of(&Checkpoint::open(path)?)?),
             None => (Self::demo()?, demo::small_files()),
         };
         // Packing takes little memory, whatever the model takes.

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::EngineError;
+use super::gguf;
 use crate::core::HostBytes;
 use crate::format::packed::PackedFile;
-use crate::format::read_bounded;
+use crate::format::{Checkpoint, read_bounded};
 use crate::models::{GenerationConfig, ModelConfig};
 use crate::tokenizer::{FlatForm, Tokenizer, TokenizerConfig};
 
@@ -35,7 +36,7 @@ impl SmallFiles {
     ///
     /// # Errors
     /// A file that is there and cannot be read.
-    pub fn read(dir: &Path) -> Result<Self, EngineError> {
+    fn read(dir: &Path) -> Result<Self, EngineError> {
         let mut files = Vec::new();
         for name in NAMES {
             let path = dir.join(name);
@@ -44,6 +45,17 @@ impl SmallFiles {
             }
         }
         Ok(Self { files })
+    }
+
+    /// Those of a checkpoint: beside it, or within.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; a GGUF file that does not describe a model.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Self, EngineError> {
+        match checkpoint.gguf() {
+            Some(file) => Ok(gguf::small_files(file)?),
+            None => Self::read(checkpoint.dir()),
+        }
     }
 
     /// Those given.
@@ -72,7 +84,7 @@ impl SmallFiles {
     }
 }
 
-/// What the sections of a packed file say.
+/// What a model's small files say.
 pub(super) struct Described {
     pub config: ModelConfig,
     pub generation: GenerationConfig,
@@ -81,6 +93,41 @@ pub(super) struct Described {
 }
 
 impl Described {
+    /// Reads the files beside a checkpoint, or what stands for them in the checkpoint itself.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged or not supported.
+    pub fn beside(checkpoint: &Checkpoint) -> Result<Self, EngineError> {
+        if let Some(file) = checkpoint.gguf() {
+            return Self::given(&gguf::small_files(file)?, &|name| {
+                format!("{name} for {}", file.path().display())
+            });
+        }
+        let dir = checkpoint.dir();
+        Ok(Self {
+            config: ModelConfig::from_file(&dir.join("config.json"))?,
+            generation: GenerationConfig::from_file(&dir.join("generation_config.json"))?,
+            tokenizer: Tokenizer::from_file(&dir.join("tokenizer.json"))?,
+            tokenizer_config: TokenizerConfig::from_dir(dir)?,
+        })
+    }
+
+    /// Reads files that are in memory; `origin` gives their names in messages.
+    ///
+    /// # Errors
+    /// As [`Self::beside`].
+    pub fn given(files: &SmallFiles, origin: &dyn Fn(&str) -> String) -> Result<Self, EngineError> {
+        let read = |name: &str| (files.get(name).unwrap_or(b"{}"), origin(name));
+        let (config, generation) = (read("config.json"), read("generation_config.json"));
+        let (tokenizer, tokenizer_config) = (read("tokenizer.json"), read("tokenizer_config.json"));
+        Ok(Self {
+            config: ModelConfig::from_slice(config.0, &config.1)?,
+            generation: GenerationConfig::from_slice(generation.0, &generation.1)?,
+            tokenizer: Tokenizer::from_bytes(tokenizer.0, &tokenizer.1)?,
+            tokenizer_config: TokenizerConfig::from_bytes(tokenizer_config.0, &tokenizer_config.1)?,
+        })
+    }
+
     /// Reads the sections, each by the rules of the file that it was.
     ///
     /// # Errors

@@ -41,14 +41,15 @@ impl WeightDType {
 
     /// The format for a model stored as `stored`, with `available` bytes of memory (`None`: unknown).
     ///
-    /// `auto` keeps the stored format of a model of up to 512 MB. A larger one becomes `q8_0`, which decodes
-    /// about twice as fast as 16 bits at a loss too small to see, or `q4_0` where `q8_0` would take more than
-    /// half of the available memory.
+    /// `auto` keeps blocks as they are, and the stored format of a model of up to 512 MB. A larger one becomes `q8_0`,
+    /// which decodes about twice as fast as 16 bits at a loss too small to see, or `q4_0` where `q8_0` would take more
+    /// than half of the available memory. So do blocks of a format that nothing is computed in.
     pub fn choose(self, config: &ModelConfig, stored: DType, available: Option<u64>) -> DType {
         match self {
             WeightDType::Fixed(dtype) => dtype,
             WeightDType::Auto => {
-                if weight_bytes(config, stored) <= SMALL {
+                let computed = Self::CHOICES.contains(&stored);
+                if computed && (stored.is_quantized() || weight_bytes(config, stored) <= SMALL) {
                     stored
                 } else if available.is_none_or(|a| weight_bytes(config, DType::Q8_0) <= a / 2) {
                     DType::Q8_0
@@ -143,6 +144,12 @@ mod tests {
         assert_eq!(auto(16, Some(2_000_000_000)), DType::Q4_0);
         let small = ModelConfig { vocab_size: 4096, layers: 2, ..config(1) };
         assert_eq!(WeightDType::Auto.choose(&small, DType::F16, Some(1)), DType::F16);
+        // GGUF files: blocks stay what they are, and those of 256 become what fits.
+        let auto = |stored, available| WeightDType::Auto.choose(&config(16), stored, available);
+        assert_eq!(auto(DType::Q4_0, Some(8_000_000_000)), DType::Q4_0);
+        assert_eq!(auto(DType::Q6K, Some(8_000_000_000)), DType::Q8_0);
+        assert_eq!(auto(DType::Q4K, Some(2_000_000_000)), DType::Q4_0);
+        assert_eq!(WeightDType::Auto.choose(&small, DType::Q4K, None), DType::Q8_0);
         assert_eq!(WeightDType::Fixed(DType::F32).choose(&config(16), DType::BF16, None), DType::F32);
     }
 

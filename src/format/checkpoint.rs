@@ -1,4 +1,4 @@
-//! A checkpoint as Hugging Face lays it out: one safetensors file, or an index and its shards.
+//! A checkpoint: one safetensors file or an index and its shards, as Hugging Face lays it out, or a GGUF file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value;
 
 use super::file::io_error;
+use super::gguf::GgufFile;
 use super::safetensors::{SafeTensorsFile, pickle_way_on};
 use super::{FormatError, TensorSource, read_bounded, shown};
 use crate::core::{HostBytes, HostTensor};
@@ -23,17 +24,54 @@ const MAX_INDEX: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Checkpoint {
     dir: PathBuf,
-    files: Vec<SafeTensorsFile>,
+    files: Vec<WeightFile>,
     /// Tensor name -> position in `files`.
     holder: BTreeMap<String, usize>,
 }
 
+/// A file of a checkpoint.
+#[derive(Debug)]
+enum WeightFile {
+    SafeTensors(SafeTensorsFile),
+    Gguf(GgufFile),
+}
+
+impl WeightFile {
+    fn path(&self) -> &Path {
+        match self {
+            WeightFile::SafeTensors(file) => file.path(),
+            WeightFile::Gguf(file) => file.path(),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            WeightFile::SafeTensors(file) => file.names().map(str::to_owned).collect(),
+            WeightFile::Gguf(file) => file.names().collect(),
+        }
+    }
+
+    fn data_bytes(&self) -> u64 {
+        match self {
+            WeightFile::SafeTensors(file) => file.data_bytes(),
+            WeightFile::Gguf(file) => file.data_bytes(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Result<Option<HostTensor>, FormatError> {
+        match self {
+            WeightFile::SafeTensors(file) => file.get(name),
+            WeightFile::Gguf(file) => file.get(name),
+        }
+    }
+}
+
 impl Checkpoint {
-    /// Opens a Hugging Face directory or a `.safetensors` file.
+    /// Opens a Hugging Face directory, a `.safetensors` file or a GGUF file.
     ///
     /// In a directory `model.safetensors` is taken if it is there, and else the shards that
     /// `model.safetensors.index.json` names: the order in which transformers looks. All tensors of these
-    /// shards count, including those that the index does not list.
+    /// shards count, including those that the index does not list. Without any of them a single GGUF file is taken.
     ///
     /// # Errors
     /// If the path cannot be read, is in another format, or if anything in it contradicts itself: truncated
@@ -56,7 +94,10 @@ impl Checkpoint {
             Some(p) if p != Path::new("") => p,
             _ => Path::new("."),
         };
-        Self::from_files(dir, vec![SafeTensorsFile::open(path)?])
+        if GgufFile::is_at(path) {
+            return Self::from_files(dir, vec![WeightFile::Gguf(GgufFile::open(path)?)]);
+        }
+        Self::from_files(dir, vec![WeightFile::SafeTensors(SafeTensorsFile::open(path)?)])
     }
 
     /// Reads a safetensors file that is already in memory; `name` stands for its path in messages.
@@ -64,20 +105,25 @@ impl Checkpoint {
     /// # Errors
     /// As [`Self::open`].
     pub fn from_bytes(name: &str, bytes: HostBytes) -> Result<Self, FormatError> {
-        Self::from_files(Path::new(""), vec![SafeTensorsFile::from_bytes(Path::new(name), bytes)?])
+        let file = SafeTensorsFile::from_bytes(Path::new(name), bytes)?;
+        Self::from_files(Path::new(""), vec![WeightFile::SafeTensors(file)])
     }
 
     fn open_dir(dir: &Path) -> Result<Self, FormatError> {
         let single = dir.join(SINGLE);
         // `symlink_metadata`: a link to a file that is gone is an error to report, not an absent file.
         if fs::symlink_metadata(&single).is_ok() {
-            return Self::from_files(dir, vec![SafeTensorsFile::open(&single)?]);
+            return Self::from_files(dir, vec![WeightFile::SafeTensors(SafeTensorsFile::open(&single)?)]);
         }
         let index = dir.join(INDEX);
         if fs::symlink_metadata(&index).is_ok() {
             return Self::open_shards(dir, &index);
         }
-        Err(no_weights(dir))
+        let names = listed(dir)?;
+        match names.iter().filter(|n| n.ends_with(".gguf")).collect::<Vec<_>>().as_slice() {
+            [only] => Self::from_files(dir, vec![WeightFile::Gguf(GgufFile::open(&dir.join(only))?)]),
+            _ => Err(no_weights(dir, &names)),
+        }
     }
 
     fn open_shards(dir: &Path, index: &Path) -> Result<Self, FormatError> {
@@ -118,17 +164,17 @@ impl Checkpoint {
                 )));
             }
         }
-        Self::from_files(dir, files)
+        Self::from_files(dir, files.into_iter().map(WeightFile::SafeTensors).collect())
     }
 
-    fn from_files(dir: &Path, files: Vec<SafeTensorsFile>) -> Result<Self, FormatError> {
+    fn from_files(dir: &Path, files: Vec<WeightFile>) -> Result<Self, FormatError> {
         let mut holder = BTreeMap::new();
         for (i, file) in files.iter().enumerate() {
             for name in file.names() {
-                if let Some(first) = holder.insert(name.to_owned(), i) {
+                if let Some(first) = holder.insert(name.clone(), i) {
                     return Err(FormatError::Tensor {
                         path: file.path().into(),
-                        name: name.into(),
+                        name,
                         reason: format!(
                             "is in '{}' too: delete the shard that does not belong to this checkpoint",
                             files[first].path().display()
@@ -147,7 +193,15 @@ impl Checkpoint {
 
     /// The mapped files.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(SafeTensorsFile::path)
+        self.files.iter().map(WeightFile::path)
+    }
+
+    /// The GGUF file, which describes the model itself, if it is one.
+    pub fn gguf(&self) -> Option<&GgufFile> {
+        match self.files.as_slice() {
+            [WeightFile::Gguf(file)] => Some(file),
+            _ => None,
+        }
     }
 }
 
@@ -173,7 +227,7 @@ impl TensorSource for Checkpoint {
     }
 
     fn total_bytes(&self) -> u64 {
-        self.files.iter().map(SafeTensorsFile::data_bytes).sum()
+        self.files.iter().map(WeightFile::data_bytes).sum()
     }
 }
 
@@ -207,26 +261,25 @@ fn stays_inside(shard: &str) -> bool {
     !shard.is_empty() && Path::new(shard).components().all(|c| matches!(c, Component::Normal(_)))
 }
 
-/// What to say of a directory without safetensors weights.
-fn no_weights(dir: &Path) -> FormatError {
-    const MOST: usize = 12;
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) => return io_error("list", dir, e),
-    };
+/// The names in a directory, sorted.
+fn listed(dir: &Path) -> Result<Vec<String>, FormatError> {
+    let entries = fs::read_dir(dir).map_err(|e| io_error("list", dir, e))?;
     let mut names: Vec<String> =
         entries.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned())).collect();
     names.sort();
+    Ok(names)
+}
+
+/// What to say of a directory without weights that can be read, in which these names are.
+fn no_weights(dir: &Path, names: &[String]) -> FormatError {
+    const MOST: usize = 12;
     let has = |ends: &[&str]| names.iter().find(|n| ends.iter().any(|e| n.ends_with(e)));
     let found = if names.is_empty() {
         "it is empty".into()
     } else if let Some(other) = has(&[".safetensors"]) {
         format!("it holds '{}': give that file itself", shown(other))
     } else if let Some(gguf) = has(&[".gguf"]) {
-        format!(
-            "it holds '{}', but GGUF is not read yet: use the model's safetensors checkpoint",
-            shown(gguf)
-        )
+        format!("it holds '{}' and other GGUF files: give one of them", shown(gguf))
     } else if let Some(pickle) = has(&[".bin", ".bin.index.json", ".pt", ".pth"]) {
         format!("it holds '{}': {}", shown(pickle), pickle_way_on(&format!("'{}'", dir.display())))
     } else {

@@ -7,6 +7,7 @@ mod checkpoint;
 mod checksum;
 mod error;
 mod file;
+pub mod gguf;
 mod header_fault;
 mod mapped;
 pub mod packed;

@@ -9,6 +9,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::file::open_regular;
+use super::gguf::GgufFile;
 use super::mapped::map;
 use super::{FormatError, header_fault, packed};
 use crate::core::{DType, HostBytes, HostTensor, Shape};
@@ -173,8 +174,8 @@ fn readable(dtype: Dtype) -> Option<DType> {
 
 /// What a file is that cannot be safetensors, by its first bytes.
 fn other_format(path: &Path, bytes: &[u8]) -> Option<FormatError> {
-    let (what, way_on) = if bytes.starts_with(b"GGUF") {
-        ("a GGUF file", "GGUF is not read yet: use the model's safetensors checkpoint".to_owned())
+    let (what, way_on) = if GgufFile::is_one(bytes) {
+        ("a GGUF file", "give it to --model-path by itself".to_owned())
     } else if packed::is_packed(bytes) {
         ("a file of packed weights", "give it to --model-path by itself".to_owned())
     } else if bytes.starts_with(b"version https://git-lfs") {

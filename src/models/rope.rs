@@ -29,6 +29,11 @@ impl Rope {
         self.frequencies.len()
     }
 
+    /// Radians a position, one for each pair.
+    pub fn frequencies(&self) -> &[f64] {
+        &self.frequencies
+    }
+
     /// Fills one row for each position: `pairs` cosines, then `pairs` sines.
     ///
     /// # Panics

@@ -4,6 +4,7 @@
 //! so that every value is the same to the bit everywhere. The kernels of a backend are tested against it.
 //!
 //! - [`q4_0`], [`q4_1`], [`q8_0`]: one block format each, byte for byte as in ggml (`ggml-common.h`).
+//! - [`k_quants`]: formats of GGUF files that are read and not written.
 //! - [`float`]: f16 and bf16 rows.
 //! - [`activation`]: the int8 form of a linear layer's input.
 //! - [`heads`]: keys and values of a cache.
@@ -14,6 +15,7 @@
 pub mod activation;
 pub mod float;
 pub mod heads;
+pub mod k_quants;
 pub mod q4_0;
 pub mod q4_1;
 pub mod q8_0;
@@ -22,7 +24,7 @@ pub mod rows;
 mod search;
 pub mod tiles;
 
-use crate::core::{BLOCK_LEN, CoreError, DType, Result};
+use crate::core::{BLOCK_LEN, CoreError, DType, K_BLOCK_LEN, Result};
 use activation::QuantizedRow;
 
 /// Partial sums of [`dot_float`].
@@ -45,11 +47,14 @@ pub fn quantize_row(dtype: DType, src: &[f32], dst: &mut [u8]) -> Result<()> {
         DType::Q4_0 => encode_blocks(dtype, src, dst, |x| q4_0::Block::quantize(x).to_bytes()),
         DType::Q4_1 => encode_blocks(dtype, src, dst, |x| q4_1::Block::quantize(x).to_bytes()),
         DType::Q8_0 => encode_blocks(dtype, src, dst, |x| q8_0::Block::quantize(x).to_bytes()),
-        DType::U8 | DType::I32 => Err(CoreError::Unsupported { op: "quantize_row", dtype }),
+        DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => {
+            Err(CoreError::Unsupported { op: "quantize_row", dtype })
+        }
     }
 }
 
-/// Reads a row of `dst.len()` elements, the inverse of [`quantize_row`].
+/// Reads a row of `dst.len()` elements, the inverse of [`quantize_row`]; also of the K formats, whose rows are whole
+/// blocks.
 ///
 /// # Errors
 /// [`CoreError::Mismatch`] if `src` is not [`row_bytes`] long, [`CoreError::Unsupported`] for U8 and I32.
@@ -59,6 +64,9 @@ pub fn dequantize_row(dtype: DType, src: &[u8], dst: &mut [f32]) -> Result<()> {
         DType::Q4_0 => decode_blocks(dtype, src, dst, |b, x| q4_0::Block::from_bytes(b).dequantize(x)),
         DType::Q4_1 => decode_blocks(dtype, src, dst, |b, x| q4_1::Block::from_bytes(b).dequantize(x)),
         DType::Q8_0 => decode_blocks(dtype, src, dst, |b, x| q8_0::Block::from_bytes(b).dequantize(x)),
+        DType::Q4K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q4_k),
+        DType::Q5K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q5_k),
+        DType::Q6K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q6_k),
         DType::U8 | DType::I32 => Err(CoreError::Unsupported { op: "dequantize_row", dtype }),
     }
 }
@@ -97,6 +105,22 @@ fn decode_blocks<const N: usize>(
         let mut x = [0.0; BLOCK_LEN];
         decode(last, &mut x);
         rest.copy_from_slice(&x[..rest.len()]);
+    }
+    Ok(())
+}
+
+/// As [`decode_blocks`], of whole blocks of [`K_BLOCK_LEN`].
+fn decode_k_blocks<const N: usize>(
+    dtype: DType,
+    src: &[u8],
+    dst: &mut [f32],
+    decode: impl Fn(&[u8; N], &mut [f32; K_BLOCK_LEN]),
+) -> Result<()> {
+    CoreError::expect_eq("dequantize_row", "byte count", src.len(), row_bytes(dtype, dst.len()))?;
+    let (full, rest) = dst.as_chunks_mut::<K_BLOCK_LEN>();
+    CoreError::expect_eq("dequantize_row", "elements of a partial block", rest.len(), 0)?;
+    for (b, x) in src.as_chunks::<N>().0.iter().zip(full) {
+        decode(b, x);
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ impl<'a> RowReader<'a> {
     pub fn new(tensor: &'a HostTensor, format: DType) -> Self {
         let (_, cols) = tensor.matrix_dims();
         let tiles = match tensor.order() {
-            Order::Rows => None,
+            Order::Rows | Order::Interleaved(_) => None,
             Order::Tiles => TileLayout::new(tensor.dtype(), cols),
         };
         let converts = tensor.dtype() != format;

@@ -44,11 +44,7 @@ impl CpuWeight {
     /// # Errors
     /// [`CoreError::Unsupported`] for formats that are not weights, [`CoreError::OutOfMemory`].
     pub(super) fn new(tensor: &HostTensor, format: DType) -> Result<Self> {
-        for dtype in [tensor.dtype(), format] {
-            if !dtype.is_float() && !dtype.is_quantized() {
-                return Err(CoreError::Unsupported { op: "a weight", dtype });
-            }
-        }
+        tensor.check_weight("a weight", format)?;
         let (rows, cols) = tensor.matrix_dims();
         let data = if let Some(layout) = TileLayout::new(format, cols) {
             if tensor.dtype() == format && tensor.order() == Order::Tiles {
@@ -56,7 +52,9 @@ impl CpuWeight {
             } else {
                 Data::Packed(pack(tensor, format, &layout)?, layout)
             }
-        } else if tensor.dtype() == format && (format != DType::F32 || view::<f32>(tensor.bytes()).is_some())
+        } else if tensor.dtype() == format
+            && tensor.order() == Order::Rows
+            && (format != DType::F32 || view::<f32>(tensor.bytes()).is_some())
         {
             Data::Shared(tensor.data().clone())
         } else {

@@ -75,7 +75,7 @@ impl Layout {
             DType::Q8_0 => (blocks.checked_mul(8)?, 4, 1),
             DType::Q4_0 => (blocks.checked_mul(4)?, 4, 1),
             DType::Q4_1 => (blocks.checked_mul(4)?, 4, 2),
-            DType::U8 | DType::I32 => return None,
+            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => return None,
         };
         let wide = if rows == 1 && dtype == DType::F32 { 1 } else { TILE };
         let layout = Self { dtype, wide, units, unit_bytes, blocks, heads };
@@ -120,11 +120,7 @@ impl OpenClWeight {
     /// # Errors
     /// [`CoreError::Unsupported`] for formats that are not weights, and what the device answers.
     pub(super) fn new(runtime: &Arc<Runtime>, tensor: &HostTensor, format: DType) -> Result<Self> {
-        for dtype in [tensor.dtype(), format] {
-            if !dtype.is_float() && !dtype.is_quantized() {
-                return Err(CoreError::Unsupported { op: "a weight", dtype });
-            }
-        }
+        tensor.check_weight("a weight", format)?;
         let (rows, cols) = tensor.matrix_dims();
         let too_large = CoreError::OutOfMemory { what: "a weight", bytes: usize::MAX };
         let layout = Layout::new(format, rows, cols).ok_or(too_large)?;

@@ -107,12 +107,7 @@ pub struct ReferenceWeight {
 
 impl ReferenceWeight {
     pub(super) fn prepare(tensor: &HostTensor, format: DType) -> Result<Self> {
-        let op = "prepare";
-        for dtype in [tensor.dtype(), format] {
-            if !dtype.is_float() && !dtype.is_quantized() {
-                return Err(CoreError::Unsupported { op, dtype });
-            }
-        }
+        tensor.check_weight("prepare", format)?;
         let (rows, cols) = tensor.matrix_dims();
         let mut values = vec![0.0; rows * cols];
         let mut reader = RowReader::new(tensor, format);

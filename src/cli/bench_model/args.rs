@@ -94,7 +94,7 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct ModelArgs {
-    /// Directory of a Hugging Face checkpoint, the safetensors file in it, or a packed file
+    /// Directory of a Hugging Face checkpoint, the safetensors file in it, a GGUF file or a packed file
     #[arg(short, long, value_name = "PATH")]
     pub model_path: Option<PathBuf>,
 

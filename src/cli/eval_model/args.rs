@@ -21,7 +21,7 @@ use crate::eval::MOST_TOP;
 #[derive(Debug, Parser)]
 #[command(name = "eval_model", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
-    /// Directory of a Hugging Face checkpoint, the safetensors file in it, or a file that generate --pack-to made
+    /// Directory of a Hugging Face checkpoint, the safetensors file in it, a GGUF file, or one of generate --pack-to
     /// [default: the demo model inside the program]
     #[arg(short, long, value_name = "PATH", help_heading = "Model")]
     pub model_path: Option<PathBuf>,

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::identity::{Identity, SECTION};
 use super::place::write_file;
 use super::{CachePlace, PackObserver};
-use crate::core::{DType, HostBytes, HostTensor};
+use crate::core::{DType, HostBytes, HostTensor, Order};
 use crate::engine::EngineError;
 use crate::engine::small_files::SmallFiles;
 use crate::format::Checkpoint;
+use crate::format::gguf::GgufFile;
 use crate::format::packed::{PackedFile, Packer};
 use crate::models::ModelConfig;
 use crate::tokenizer::Tokenizer;
@@ -32,7 +33,8 @@ pub(in crate::engine) enum Cached {
 
 /// A cached file that is to be made.
 pub(in crate::engine) struct Missing {
-    small: SmallFiles,
+    /// `None` where they are yet to be made out of the weights' file.
+    small: Option<SmallFiles>,
     identity: Identity,
     directories: Vec<PathBuf>,
     /// Empty where the weights can be used as they are stored: then only the tokenizer is kept.
@@ -55,20 +57,30 @@ pub(in crate::engine) fn look_up(
     if directories.is_empty() {
         return Cached::Nothing;
     }
-    // What cannot be read here is reported by whoever needs it.
-    let Ok(small) = SmallFiles::read(checkpoint.dir()) else { return Cached::Nothing };
+    // Those of a GGUF file take a moment to make, and the file itself stands for them.
+    let small = match checkpoint.gguf().is_none().then(|| SmallFiles::of(checkpoint)).transpose() {
+        Ok(small) => small,
+        // What cannot be read here is reported by whoever needs it.
+        Err(_) => return Cached::Nothing,
+    };
     let Ok(tensors) = super::tensors(checkpoint, config, format) else { return Cached::Nothing };
-    let converted =
-        |(tensor, dtype): &(HostTensor, DType)| tensor.dtype() != *dtype && tensor.shape().dims().len() == 2;
+    // Another type, or blocks that are not in tiles yet.
+    let converted = |(tensor, dtype): &(HostTensor, DType)| {
+        let as_read = (tensor.dtype(), tensor.order()) == (*dtype, Order::read_by_kernels(*dtype));
+        !as_read && tensor.shape().dims().len() == 2
+    };
     let stored: u64 = tensors.iter().filter(|t| converted(t)).map(|t| t.0.bytes().len() as u64).sum();
     let always = matches!(place, CachePlace::Directory(_));
     let weights = stored >= if always { 1 } else { WORTH_CONVERTING };
-    let tokenizer = small.get("tokenizer.json").map_or(0, <[u8]>::len);
+    let tokenizer = match &small {
+        Some(small) => small.get("tokenizer.json").map_or(0, <[u8]>::len),
+        None => checkpoint.gguf().map_or(0, GgufFile::header_bytes),
+    };
     if !weights && !always && tokenizer < WORTH_FLATTENING {
         return Cached::Nothing;
     }
     let (tensors, format) = if weights { (tensors, Some(format)) } else { (Vec::new(), None) };
-    let Some(identity) = Identity::of(checkpoint, &small, format) else { return Cached::Nothing };
+    let Some(identity) = Identity::of(checkpoint, small.as_ref(), format) else { return Cached::Nothing };
     for path in directories.iter().map(|dir| dir.join(&identity.file_name)) {
         if let Some(file) = usable(&path, &identity, verify, observer) {
             return Cached::Found(file);
@@ -115,14 +127,19 @@ impl Missing {
     /// A tensor that has no packed form.
     pub fn make(
         self,
+        checkpoint: &Checkpoint,
         tokenizer: &Tokenizer,
         observer: &mut dyn PackObserver,
     ) -> Result<Option<PackedFile>, EngineError> {
-        let flat = self.small.get("tokenizer.json").and_then(|json| tokenizer.flat_form(json));
+        let small = match self.small {
+            Some(small) => small,
+            None => SmallFiles::of(checkpoint)?,
+        };
+        let flat = small.get("tokenizer.json").and_then(|json| tokenizer.flat_form(json));
         if flat.is_none() && self.tensors.is_empty() {
             return Ok(None);
         }
-        let mut sections = self.small.into_sections(flat);
+        let mut sections = small.into_sections(flat);
         sections.push((SECTION.to_owned(), self.identity.bytes));
         let directory = self.directories.iter().find_map(|dir| match writable(dir) {
             Ok(()) => Some(Ok(dir)),

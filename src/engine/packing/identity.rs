@@ -23,9 +23,9 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Looks at the files' sizes and times of change, and at the contents of the small ones. `None` if the
-    /// system does not tell, which means that nothing can be cached.
-    pub fn of(checkpoint: &Checkpoint, small: &SmallFiles, format: Option<DType>) -> Option<Self> {
+    /// Looks at the files' sizes and times of change, and at the contents of the small ones that are beside them. `None`
+    /// if the system does not tell, which means that nothing can be cached.
+    pub fn of(checkpoint: &Checkpoint, small: Option<&SmallFiles>, format: Option<DType>) -> Option<Self> {
         let mut paths = Vec::new();
         let mut weights = Vec::new();
         for file in checkpoint.files() {
@@ -34,7 +34,8 @@ impl Identity {
             paths.push(path);
         }
         let contents: Vec<Value> = small
-            .iter()
+            .into_iter()
+            .flat_map(SmallFiles::iter)
             .map(|(name, bytes)| json!([name, bytes.len(), format!("{:016x}", checksum(bytes))]))
             .collect();
         let format = format.map_or("tokenizer", DType::name);

@@ -147,10 +147,8 @@ fn directories_without_weights_say_what_they_hold() {
         format!("{none}it holds 'consolidated.safetensors': give that file itself")
     );
     assert_eq!(
-        error(&dir_with(&[("m-Q4_0.gguf", b"")])),
-        format!(
-            "{none}it holds 'm-Q4_0.gguf', but GGUF is not read yet: use the model's safetensors checkpoint"
-        )
+        error(&dir_with(&[("m-Q4_0.gguf", b""), ("m-Q8_0.gguf", b"")])),
+        format!("{none}it holds 'm-Q4_0.gguf' and other GGUF files: give one of them")
     );
     assert_eq!(
         error(&dir_with(&[("config.json", b""), ("pytorch_model.bin", b"")])),

@@ -68,7 +68,7 @@ impl Packer {
         let mut entries = Vec::with_capacity(self.tensors.len());
         for (tensor, dtype) in &self.tensors {
             let (rows, cols) = tensor.matrix_dims();
-            let order = order_of(*dtype);
+            let order = Order::read_by_kernels(*dtype);
             let length = order.bytes(*dtype, rows, cols).ok_or_else(|| CoreError::BadTensor {
                 name: tensor.name().to_owned(),
                 reason: format!("shape {} is impossible for {dtype}", tensor.shape()),
@@ -164,10 +164,6 @@ impl Packer {
     }
 }
 
-fn order_of(dtype: DType) -> Order {
-    if dtype.is_quantized() { Order::Tiles } else { Order::Rows }
-}
-
 fn hex(sum: u64) -> String {
     format!("{sum:016x}")
 }
@@ -225,7 +221,8 @@ impl<'a> Conversion<'a> {
         self.done += count;
         // What was read will not be read again: a model's pages would fill the memory.
         let (all, cols) = tensor.matrix_dims();
-        if tensor.order() == Order::Rows {
+        if tensor.order() != Order::Tiles {
+            // Interleaved rows lie within the same group, so that at worst a few pages are read once more.
             let row = row_bytes(tensor.dtype(), cols);
             let range = first * rows * row..(self.done * rows).min(all) * row;
             if let Some(read) = tensor.data().slice(range) {

@@ -1,7 +1,7 @@
 //! The weights of a Llama, checked against its configuration and prepared by a backend.
 
 use super::tensors::find_tensor;
-use crate::core::{Backend, DType, HostTensor, PreparedWeight, Shape};
+use crate::core::{Backend, DType, HostTensor, Order, PreparedWeight, Shape};
 use crate::format::TensorSource;
 use crate::models::ModelConfig;
 use crate::models::ModelError;
@@ -149,7 +149,7 @@ impl<B: Backend> Loader<'_, B> {
 
     fn prepare(&mut self, tensor: &HostTensor, format: DType) -> Result<B::Weight, ModelError> {
         let weight = self.backend.prepare(tensor, format)?;
-        if format != tensor.dtype() {
+        if (tensor.dtype(), tensor.order()) != (format, Order::read_by_kernels(format)) {
             // Converted, so the file's own pages are of no more use: a 1B model would hold 2.5 GB of them.
             tensor.data().release();
         }

@@ -1,0 +1,33 @@
+//! What a GGUF file tells about its model, as the files that a Hugging Face directory would have for it. From there on
+//! both are read alike, and the same values give the same bits.
+
+mod config;
+mod eos;
+mod tokenizer;
+
+use serde_json::Value;
+
+use super::small_files::SmallFiles;
+use crate::format::FormatError;
+use crate::format::gguf::GgufFile;
+
+/// config.json, tokenizer.json and tokenizer_config.json for a file.
+///
+/// # Errors
+/// A sentence that names the file and the key that is missing, of another type, or not supported.
+pub(super) fn small_files(file: &GgufFile) -> Result<SmallFiles, FormatError> {
+    let bytes = |value: &Value| value.to_string().into_bytes();
+    Ok(SmallFiles::new(vec![
+        ("config.json", bytes(&config::config(file)?)),
+        ("tokenizer.json", bytes(&tokenizer::tokenizer(file.metadata())?)),
+        ("tokenizer_config.json", bytes(&tokenizer::tokenizer_config(file.metadata())?)),
+    ]))
+}
+
+/// The model's dimensions alone, which are known at once.
+///
+/// # Errors
+/// As [`small_files`].
+pub(super) fn config_json(file: &GgufFile) -> Result<Vec<u8>, FormatError> {
+    Ok(config::config(file)?.to_string().into_bytes())
+}

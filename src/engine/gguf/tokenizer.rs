@@ -1,0 +1,238 @@
+//! The tokenizer: a GGUF file's tokens, merges and scores as a tokenizer.json.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::eos::CONTROL;
+use crate::format::gguf::{Array, Metadata, Value};
+use crate::format::{FormatError, shown};
+
+/// `enum llama_token_type`, beside [`CONTROL`].
+const UNKNOWN: u64 = 2;
+const USER_DEFINED: u64 = 4;
+const UNUSED: u64 = 5;
+
+/// How Llama 3 splits a text into words, from its tokenizer.json.
+const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// What stands for a space in SentencePiece's vocabularies.
+const SPACE: &str = "\u{2581}";
+
+/// A token type, 1 (normal) for what is none.
+pub(super) fn as_type(value: Value<'_>) -> u64 {
+    match value {
+        Value::Unsigned(n) => n,
+        Value::Signed(n) => u64::try_from(n).unwrap_or(1),
+        _ => 1,
+    }
+}
+
+/// A file's vocabulary.
+struct Vocabulary<'a> {
+    metadata: &'a Metadata,
+    tokens: Vec<&'a str>,
+    /// As many as tokens.
+    types: Vec<u64>,
+}
+
+impl<'a> Vocabulary<'a> {
+    fn of(metadata: &'a Metadata) -> Result<Self, FormatError> {
+        let tokens = metadata.required("tokenizer.ggml.tokens", metadata.list("tokenizer.ggml.tokens")?)?;
+        let tokens = texts(metadata, "tokenizer.ggml.tokens", tokens)?;
+        let types: Vec<u64> = match metadata.list("tokenizer.ggml.token_type")? {
+            Some(types) => types.iter().map(as_type).collect(),
+            None => vec![1; tokens.len()],
+        };
+        if types.len() != tokens.len() {
+            return Err(metadata.fault(format!(
+                "has {} tokens, but {} values in 'tokenizer.ggml.token_type'",
+                tokens.len(),
+                types.len()
+            )));
+        }
+        Ok(Self { metadata, tokens, types })
+    }
+
+    fn token(&self, key: &str) -> Result<Option<&'a str>, FormatError> {
+        let Some(id) = self.metadata.integer(key)? else { return Ok(None) };
+        let token = usize::try_from(id).ok().and_then(|id| self.tokens.get(id));
+        token.map(|t| Some(*t)).ok_or_else(|| {
+            self.metadata.fault(format!("has '{key}' = {id}, but {} tokens", self.tokens.len()))
+        })
+    }
+
+    /// Tokens for `vocab` of a model, with their ids.
+    fn ids(&self, kept: impl Fn(u64) -> bool) -> Map<String, Json> {
+        let all = self.tokens.iter().zip(&self.types).enumerate();
+        all.filter(|(_, (_, kind))| kept(**kind))
+            .map(|(id, (token, _))| ((*token).to_owned(), id.into()))
+            .collect()
+    }
+
+    /// `added_tokens`: those that a text is cut at before anything else.
+    fn added(&self) -> Vec<Json> {
+        let all = self.tokens.iter().zip(&self.types).enumerate();
+        all.filter(|(_, (_, kind))| [CONTROL, UNKNOWN, USER_DEFINED].contains(kind))
+            .map(|(id, (token, kind))| {
+                json!({
+                    "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                    "normalized": false, "special": *kind != USER_DEFINED,
+                })
+            })
+            .collect()
+    }
+
+    /// Puts the token before a text's first in front, if the file says so.
+    fn post_processor(&self, default: bool) -> Result<Json, FormatError> {
+        let add = self.metadata.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(default);
+        let Some(bos) = self.token("tokenizer.ggml.bos_token_id")?.filter(|_| add) else {
+            return Ok(Json::Null);
+        };
+        let id = self.metadata.integer("tokenizer.ggml.bos_token_id")?;
+        let (special, text) = (
+            json!({"SpecialToken": {"id": bos, "type_id": 0}}),
+            |name: &str, kind: u32| json!({"Sequence": {"id": name, "type_id": kind}}),
+        );
+        Ok(json!({
+            "type": "TemplateProcessing",
+            "single": [special, text("A", 0)],
+            "pair": [special, text("A", 0), text("B", 1)],
+            "special_tokens": {bos: {"id": bos, "ids": [id], "tokens": [bos]}},
+        }))
+    }
+}
+
+/// The elements of a list that has to be one of texts.
+fn texts<'a>(metadata: &Metadata, key: &str, list: Array<'a>) -> Result<Vec<&'a str>, FormatError> {
+    let texts = list.iter().map(|value| if let Value::Text(text) = value { Some(text) } else { None });
+    let texts: Option<Vec<_>> = texts.collect();
+    texts.ok_or_else(|| metadata.fault(format!("has something else than texts in '{key}'")))
+}
+
+/// tokenizer.json for a file.
+pub(super) fn tokenizer(metadata: &Metadata) -> Result<Json, FormatError> {
+    let vocabulary = Vocabulary::of(metadata)?;
+    let model = metadata.required("tokenizer.ggml.model", metadata.text("tokenizer.ggml.model")?)?;
+    match model {
+        "gpt2" => byte_level(&vocabulary),
+        "llama" => sentence_piece(&vocabulary),
+        other => Err(metadata.fault(format!(
+            "has a tokenizer of the kind '{}', which is not supported; known are gpt2 and llama",
+            shown(other)
+        ))),
+    }
+}
+
+/// Byte-level BPE: Llama 3.
+fn byte_level(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
+    let metadata = vocabulary.metadata;
+    let split = match metadata.text("tokenizer.ggml.pre")? {
+        Some("llama-bpe" | "llama3" | "llama-v3") => json!([
+            {"type": "Split", "pattern": {"Regex": LLAMA3_WORDS}, "behavior": "Isolated", "invert": false},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+        ]),
+        Some("smollm") => json!([
+            {"type": "Digits", "individual_digits": true},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        ]),
+        Some("gpt-2") => json!([
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        ]),
+        other => {
+            return Err(metadata.fault(format!(
+                "has a tokenizer that splits words by the rule '{}' ('tokenizer.ggml.pre'), which is not supported; \
+                 known are llama-bpe, smollm and gpt-2: use the safetensors checkpoint",
+                shown(other.unwrap_or("default"))
+            )));
+        }
+    };
+    let llama3 = metadata.text("tokenizer.ggml.pre")?.is_some_and(|pre| pre.starts_with("llama"));
+    let merges = metadata.required("tokenizer.ggml.merges", metadata.list("tokenizer.ggml.merges")?)?;
+    Ok(json!({
+        "version": "1.0",
+        "added_tokens": vocabulary.added(),
+        "normalizer": null,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": split},
+        "post_processor": vocabulary.post_processor(llama3)?,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {
+            "type": "BPE",
+            "ignore_merges": llama3,
+            "vocab": vocabulary.ids(|kind| ![CONTROL, USER_DEFINED, UNUSED].contains(&kind)),
+            "merges": texts(metadata, "tokenizer.ggml.merges", merges)?,
+        },
+    }))
+}
+
+/// SentencePiece's BPE with bytes for unknown characters: Llama 2 and the models of its time.
+fn sentence_piece(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
+    let metadata = vocabulary.metadata;
+    let unknown = match vocabulary.token("tokenizer.ggml.unknown_token_id")? {
+        Some(token) => Some(token),
+        None => vocabulary.types.iter().position(|&kind| kind == UNKNOWN).map(|id| vocabulary.tokens[id]),
+    };
+    let prefix = metadata.boolean("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
+    let spaces = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
+    let normalizers =
+        if prefix { json!([{"type": "Prepend", "prepend": SPACE}, spaces]) } else { json!([spaces]) };
+    let mut decoders = vec![
+        json!({"type": "Replace", "pattern": {"String": SPACE}, "content": " "}),
+        json!({"type": "ByteFallback"}),
+        json!({"type": "Fuse"}),
+    ];
+    if prefix {
+        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+    }
+    Ok(json!({
+        "version": "1.0",
+        "added_tokens": vocabulary.added(),
+        "normalizer": {"type": "Sequence", "normalizers": normalizers},
+        "pre_tokenizer": null,
+        "post_processor": vocabulary.post_processor(true)?,
+        "decoder": {"type": "Sequence", "decoders": decoders},
+        "model": {
+            "type": "BPE",
+            "unk_token": unknown,
+            "fuse_unk": true,
+            "byte_fallback": true,
+            "ignore_merges": false,
+            "vocab": vocabulary.ids(|_| true),
+            "merges": merges(vocabulary)?,
+        },
+    }))
+}
+
+/// SentencePiece has no merges: of all neighbours it joins those that give the token with the highest score. The same
+/// as merges, best token first (as transformers converts such vocabularies).
+fn merges<'a>(vocabulary: &Vocabulary<'a>) -> Result<Vec<[&'a str; 2]>, FormatError> {
+    let metadata = vocabulary.metadata;
+    let scores = metadata.required("tokenizer.ggml.scores", metadata.list("tokenizer.ggml.scores")?)?;
+    let ids: HashMap<&str, usize> = vocabulary.tokens.iter().enumerate().map(|(id, t)| (*t, id)).collect();
+    let mut found = Vec::new();
+    for (id, (token, score)) in vocabulary.tokens.iter().zip(scores.iter()).enumerate() {
+        let Value::Float(score) = score else { continue };
+        if vocabulary.types[id] == CONTROL || vocabulary.types[id] == UNKNOWN {
+            continue;
+        }
+        for (at, _) in token.char_indices().skip(1) {
+            let (left, right) = token.split_at(at);
+            if let (Some(&l), Some(&r)) = (ids.get(left), ids.get(right)) {
+                found.push((score, l, r, [left, right]));
+            }
+        }
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+    Ok(found.into_iter().map(|(_, _, _, pair)| pair).collect())
+}
+
+/// tokenizer_config.json for a file.
+pub(super) fn tokenizer_config(metadata: &Metadata) -> Result<Json, FormatError> {
+    let vocabulary = Vocabulary::of(metadata)?;
+    Ok(json!({
+        "bos_token": vocabulary.token("tokenizer.ggml.bos_token_id")?,
+        "eos_token": vocabulary.token("tokenizer.ggml.eos_token_id")?,
+        "chat_template": metadata.text("tokenizer.chat_template")?,
+        "add_bos_token": metadata.boolean("tokenizer.ggml.add_bos_token")?,
+    }))
+}

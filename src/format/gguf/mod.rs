@@ -1,0 +1,316 @@
+//! GGUF files: keys and values, then tensors, as llama.cpp and the hub's quantized models have them.
+//! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>
+//!
+//! Nothing is copied: tensors lie in the memory map, also those of queries and keys, whose rows llama.cpp stores in
+//! another order than Hugging Face ([`Order::Interleaved`]).
+
+mod metadata;
+mod names;
+mod reader;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use super::file::open_regular;
+use super::mapped::map;
+use super::{FormatError, shown};
+use crate::core::{DType, HostBytes, HostTensor, Order, Shape};
+pub use metadata::{Array, Metadata, Value};
+use reader::{AGAIN, Fault, Reader};
+
+/// The first bytes of a file.
+const MAGIC: &[u8; 4] = b"GGUF";
+
+/// Where tensors begin, if the file does not say: at a multiple of this.
+const ALIGNMENT: u64 = 32;
+
+/// One mapped file. Every range in it has been checked to lie within the file.
+#[derive(Debug)]
+pub struct GgufFile {
+    metadata: Metadata,
+    bytes: HostBytes,
+    /// By the names in the file.
+    tensors: BTreeMap<String, Entry>,
+    /// Rows of a head of queries and of keys; `None` where the keys that tell are absent.
+    head_rows: Option<usize>,
+}
+
+/// Where a tensor lies.
+#[derive(Debug)]
+struct Entry {
+    /// `enum ggml_type`.
+    kind: u32,
+    /// Outermost first.
+    dims: Vec<usize>,
+    /// From the start of the file; empty for a type whose size is not known here.
+    range: Range<usize>,
+}
+
+impl GgufFile {
+    /// Whether bytes are those of a GGUF file, going by the first four.
+    pub fn is_one(bytes: &[u8]) -> bool {
+        bytes.starts_with(MAGIC)
+    }
+
+    /// Whether a GGUF file is at this path. What cannot be read is none.
+    pub fn is_at(path: &Path) -> bool {
+        use std::io::Read;
+        let mut start = [0; 4];
+        let read = open_regular(path).ok().and_then(|(mut file, _)| file.read_exact(&mut start).ok());
+        read.is_some() && Self::is_one(&start)
+    }
+
+    /// Maps a file and checks all that its header says.
+    ///
+    /// # Errors
+    /// What the system answers; a file that is damaged, of an unknown version, or a part of a split one.
+    pub fn open(path: &Path) -> Result<Self, FormatError> {
+        let (file, _) = open_regular(path)?;
+        Self::from_bytes(path, map(path, &file)?)
+    }
+
+    /// As [`Self::open`], of bytes that are in memory.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_bytes(path: &Path, bytes: HostBytes) -> Result<Self, FormatError> {
+        let damaged = |reason| FormatError::Damaged { path: path.into(), reason };
+        let mut reader = Reader::new(bytes.as_ref(), 0);
+        let tensor_count = start(&mut reader).map_err(damaged)?;
+        let key_count = reader.count("keys", 13).map_err(damaged)?;
+        let metadata = Metadata::read(path, &bytes, &mut reader, key_count).map_err(damaged)?;
+        let alignment = metadata.integer("general.alignment")?.unwrap_or(ALIGNMENT);
+        if !alignment.is_power_of_two() || alignment > 1 << 20 {
+            return Err(damaged(format!(
+                "has 'general.alignment' = {alignment}, where a power of two up to 1048576 is needed"
+            )));
+        }
+        if let Some(count @ 2..) = metadata.integer("split.count")? {
+            return Err(FormatError::OtherFormat {
+                path: path.into(),
+                what: "a part of a GGUF file",
+                way_on: format!("join its {count} parts with 'llama-gguf-split --merge' first"),
+            });
+        }
+        let tensors = read_tensors(&mut reader, tensor_count, alignment as usize).map_err(damaged)?;
+        let head_rows = head_rows(&metadata)?;
+        Ok(Self { metadata, bytes, tensors, head_rows })
+    }
+
+    /// Keys and values.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Bytes in front of the tensors, as far as they are known: keys and values.
+    pub fn header_bytes(&self) -> usize {
+        let first = self.tensors.values().map(|t| t.range.start).filter(|&start| start > 0).min();
+        first.unwrap_or(self.bytes.as_ref().len())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.metadata.path()
+    }
+
+    /// Names of all tensors: Hugging Face's where there is one, else the file's own.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.tensors.keys().map(|name| names::ours(name).unwrap_or_else(|| name.clone()))
+    }
+
+    /// Bytes of all tensors.
+    pub(super) fn data_bytes(&self) -> u64 {
+        self.tensors.values().map(|t| t.range.len() as u64).sum()
+    }
+
+    /// The tensor of that name, Hugging Face's or the file's own, or `None`.
+    ///
+    /// # Errors
+    /// An element type or a number of dimensions that has no form here; rows of heads that are none.
+    pub fn get(&self, name: &str) -> Result<Option<HostTensor>, FormatError> {
+        let stored = names::theirs(name).unwrap_or_else(|| name.to_owned());
+        let Some(entry) = self.tensors.get(&stored) else { return Ok(None) };
+        let fault = |reason| FormatError::Tensor { path: self.path().into(), name: stored.clone(), reason };
+        let dtype = readable(entry.kind).ok_or_else(|| {
+            fault(format!(
+                "has elements of type {}, which is not read; known are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K and \
+                 Q6_K: use a file in one of these",
+                type_name(entry.kind)
+            ))
+        })?;
+        let shape = Shape::new(&entry.dims).ok_or_else(|| {
+            fault(format!(
+                "has {} dimensions, more than the {} that are read",
+                entry.dims.len(),
+                Shape::MAX_RANK
+            ))
+        })?;
+        let data = self.bytes.slice(entry.range.clone());
+        let data = data.ok_or_else(|| fault("lies outside of the file".into()))?;
+        let order = match (names::is_rotated(&stored), self.head_rows) {
+            (false, _) => Order::Rows,
+            (true, Some(rows)) => Order::Interleaved(rows),
+            (true, None) => {
+                return Err(fault(
+                    "cannot be read, since the file does not tell how many heads there are".into(),
+                ));
+            }
+        };
+        let unusable = |e: crate::core::CoreError| fault(format!("cannot be used: {e}"));
+        match (order, entry.dims.as_slice()) {
+            // One row of single elements, which are few.
+            (Order::Interleaved(_), [len]) => {
+                let size = dtype.block_bytes();
+                if dtype.block_len() != 1 || Order::bytes(order, dtype, *len, 1) != Some(data.as_ref().len())
+                {
+                    return Err(fault(format!("is no row of heads, with {shape} elements of {dtype}")));
+                }
+                let place = |i: usize| &data.as_ref()[order.place(i) * size..][..size];
+                let bytes: Vec<u8> = (0..*len).flat_map(|i| place(i).iter().copied()).collect();
+                HostTensor::new(name, dtype, shape, bytes.into()).map(Some).map_err(unusable)
+            }
+            _ => HostTensor::in_order(name, dtype, shape, order, data).map(Some).map_err(unusable),
+        }
+    }
+}
+
+/// Magic, version and the number of tensors.
+fn start(reader: &mut Reader<'_>) -> Result<usize, Fault> {
+    if reader.take(4)? != MAGIC {
+        return Err("is no GGUF file".into());
+    }
+    match reader.u32()? {
+        2 | 3 => reader.count("tensors", 24),
+        version if version.swap_bytes() <= 3 => {
+            Err("is a GGUF file for big-endian machines, which is not read: use the usual one".into())
+        }
+        version => {
+            Err(format!("is of GGUF version {version}; known are 2 and 3: use a newer or an older file"))
+        }
+    }
+}
+
+/// The entries behind the keys, and where their bytes lie behind the entries.
+fn read_tensors(
+    reader: &mut Reader<'_>,
+    count: usize,
+    alignment: usize,
+) -> Result<BTreeMap<String, Entry>, Fault> {
+    let mut tensors = BTreeMap::new();
+    let mut offsets = Vec::new();
+    for _ in 0..count {
+        let name = reader.text()?.0.to_owned();
+        let fault = |what: String| format!("has a tensor '{}' {what}", shown(&name));
+        let rank = reader.u32()? as usize;
+        if rank == 0 || rank > Shape::MAX_RANK {
+            return Err(fault(format!("of {rank} dimensions, where 1 to {} are possible", Shape::MAX_RANK)));
+        }
+        let mut dims = Vec::with_capacity(rank);
+        for _ in 0..rank {
+            let dim = reader.u64()?;
+            dims.push(usize::try_from(dim).map_err(|_| fault(format!("with a dimension of {dim}")))?);
+        }
+        // Stored innermost first.
+        dims.reverse();
+        let kind = reader.u32()?;
+        let offset = reader.u64()?;
+        if offset % alignment as u64 != 0 {
+            return Err(fault(format!("at byte {offset} of the data, which is no multiple of {alignment}")));
+        }
+        offsets.push((name.clone(), offset));
+        if tensors.insert(name.clone(), Entry { kind, dims, range: 0..0 }).is_some() {
+            return Err(fault("twice".into()));
+        }
+    }
+    let padding = reader.at().next_multiple_of(alignment) - reader.at();
+    // A file without tensors may end before.
+    let start = reader.at() + padding.min(reader.left());
+    let room = reader.left().saturating_sub(padding) as u64;
+    let mut used = Vec::new();
+    for (name, offset) in offsets {
+        let Some(entry) = tensors.get_mut(&name) else { continue };
+        let Some(dtype) = readable(entry.kind) else { continue };
+        let shape = Shape::new(&entry.dims).and_then(|s| s.as_matrix());
+        let bytes = shape.and_then(|(rows, cols)| Order::Rows.bytes(dtype, rows, cols));
+        let bytes = bytes.ok_or_else(|| {
+            format!(
+                "has a tensor '{}' of shape {:?}, which is impossible for {dtype}",
+                shown(&name),
+                entry.dims
+            )
+        })?;
+        let end = offset.checked_add(bytes as u64).filter(|&end| end <= room).ok_or_else(|| {
+            format!(
+                "ends {room} bytes behind its header, but tensor '{}' needs {bytes} from byte {offset} on: {AGAIN}",
+                shown(&name)
+            )
+        })?;
+        entry.range = start + offset as usize..start + end as usize;
+        used.push((entry.range.clone(), name));
+    }
+    used.sort_by_key(|(range, _)| range.start);
+    match used.windows(2).find(|pair| pair[0].0.end > pair[1].0.start) {
+        Some(pair) => Err(format!(
+            "has the tensors '{}' and '{}' in the same place: {AGAIN}",
+            shown(&pair[0].1),
+            shown(&pair[1].1)
+        )),
+        None => Ok(tensors),
+    }
+}
+
+/// Rows of a head, which queries and keys have in common.
+fn head_rows(metadata: &Metadata) -> Result<Option<usize>, FormatError> {
+    let Some(family) = metadata.text("general.architecture")? else { return Ok(None) };
+    let integer = |key: &str| metadata.integer(&format!("{family}.{key}"));
+    let rows = match integer("attention.key_length")? {
+        Some(rows) => Some(rows),
+        None => match (integer("embedding_length")?, integer("attention.head_count")?) {
+            (Some(width), Some(heads @ 1..)) => Some(width / heads),
+            _ => None,
+        },
+    };
+    Ok(rows.and_then(|n| usize::try_from(n).ok()))
+}
+
+/// The element types that have a form here, by their number in ggml.
+fn readable(kind: u32) -> Option<DType> {
+    Some(match kind {
+        0 => DType::F32,
+        1 => DType::F16,
+        2 => DType::Q4_0,
+        3 => DType::Q4_1,
+        8 => DType::Q8_0,
+        12 => DType::Q4K,
+        13 => DType::Q5K,
+        14 => DType::Q6K,
+        30 => DType::BF16,
+        _ => return None,
+    })
+}
+
+/// What ggml calls a type that is not read.
+fn type_name(kind: u32) -> String {
+    let name = match kind {
+        6 => "Q5_0",
+        7 => "Q5_1",
+        10 => "Q2_K",
+        11 => "Q3_K",
+        16 => "IQ2_XXS",
+        17 => "IQ2_XS",
+        18 => "IQ3_XXS",
+        19 => "IQ1_S",
+        20 => "IQ4_NL",
+        21 => "IQ3_S",
+        22 => "IQ2_S",
+        23 => "IQ4_XS",
+        28 => "F64",
+        29 => "IQ1_M",
+        34 => "TQ1_0",
+        35 => "TQ2_0",
+        39 => "MXFP4",
+        _ => return format!("number {kind} of ggml"),
+    };
+    name.to_owned()
+}

@@ -1,0 +1,82 @@
+//! Reading a GGUF header: every length is compared with what is left before it is used.
+
+use std::ops::Range;
+
+/// Why a header cannot be read; the file's name stands before it in messages.
+pub(super) type Fault = String;
+
+/// The way on for a file that is not whole.
+pub(super) const AGAIN: &str = "download it again";
+
+/// A place in the file's bytes.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The bytes from `start` up to here.
+    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+        &self.bytes[start..self.at]
+    }
+
+    /// Bytes that are left.
+    pub(super) fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.at)
+    }
+
+    /// The next `count` bytes.
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+        let taken = self.at.checked_add(count).and_then(|end| self.bytes.get(self.at..end));
+        let taken = taken.ok_or_else(|| {
+            format!(
+                "ends after {} bytes, in the middle of its header, which needs {count} more from byte {}: {AGAIN}",
+                self.bytes.len(),
+                self.at
+            )
+        })?;
+        self.at += count;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        Ok(*self.take(N)?.first_chunk().expect("as long as was asked for"))
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Fault> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Fault> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// A number of things of at least `least` bytes each, which the rest of the file has to have room for.
+    pub(super) fn count(&mut self, what: &str, least: usize) -> Result<usize, Fault> {
+        let count = self.u64()?;
+        let room = self.left() / least;
+        usize::try_from(count).ok().filter(|&n| n <= room).ok_or_else(|| {
+            format!(
+                "claims {count} {what}, but the {} bytes behind that have room for {room}: {AGAIN}",
+                self.left()
+            )
+        })
+    }
+
+    /// A text: its length, then UTF-8. The place of its bytes comes with it.
+    pub(super) fn text(&mut self) -> Result<(&'a str, Range<usize>), Fault> {
+        let len = self.count("bytes of text", 1)?;
+        let start = self.at;
+        let text = str::from_utf8(self.take(len)?)
+            .map_err(|_| format!("has a text at byte {start} that is not UTF-8: {AGAIN}"))?;
+        Ok((text, start..self.at))
+    }
+}

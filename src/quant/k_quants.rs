@@ -1,0 +1,81 @@
+//! Q4_K, Q5_K and Q6_K: blocks of 256 elements with scales a group, which GGUF files of the hub mostly have (ggml
+//! `block_q4_K`, `block_q5_K`, `block_q6_K`). They are read here, and computed in another format.
+
+use half::f16;
+
+use crate::core::K_BLOCK_LEN;
+
+/// Scales and minima of a Q4_K or Q5_K block take 12 bytes: eight pairs of 6 bits.
+const SCALES: usize = 12;
+
+/// Elements that share a scale and a minimum in Q4_K and Q5_K.
+const GROUP: usize = 32;
+
+/// The block's f16 factors of the scales and of the minima, in front of everything else.
+fn factors(bytes: &[u8]) -> (f32, f32) {
+    let half = |at: usize| f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32();
+    (half(0), half(2))
+}
+
+/// Scale and minimum of group `j` of eight: the first four lie in the low 6 bits, the others in two parts.
+fn scale_and_min(j: usize, packed: &[u8; SCALES]) -> (u8, u8) {
+    if j < 4 {
+        (packed[j] & 63, packed[j + 4] & 63)
+    } else {
+        let low = packed[j + 4];
+        (low & 15 | packed[j - 4] >> 6 << 4, low >> 4 | packed[j] >> 6 << 4)
+    }
+}
+
+/// Reads groups of `x[i] = d * scale * q[i] - dmin * min`, `quant(group, i)` being the quants.
+fn affine_groups(
+    (d, dmin): (f32, f32),
+    scales: &[u8; SCALES],
+    out: &mut [f32; K_BLOCK_LEN],
+    quant: impl Fn(usize, usize) -> u8,
+) {
+    for (j, group) in out.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+        let (scale, min) = scale_and_min(j, scales);
+        let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
+        for (i, x) in group.iter_mut().enumerate() {
+            *x = scale * f32::from(quant(j, i)) - min;
+        }
+    }
+}
+
+/// The 4 bits of element `i` of group `j`: two groups share 32 bytes, the second in the high halves.
+fn nibble(qs: &[u8], j: usize, i: usize) -> u8 {
+    qs[j / 2 * GROUP + i] >> (j % 2 * 4) & 15
+}
+
+/// Reads a block of 144 bytes: factors, scales, 128 bytes of quants.
+pub fn dequantize_q4_k(bytes: &[u8; 144], out: &mut [f32; K_BLOCK_LEN]) {
+    let [_, _, _, _, rest @ ..] = bytes;
+    let (scales, qs) = rest.split_first_chunk::<SCALES>().expect("140 bytes are left");
+    affine_groups(factors(bytes), scales, out, |j, i| nibble(qs, j, i));
+}
+
+/// Reads a block of 176 bytes: factors, scales, 32 bytes with a fifth bit of each element, 128 bytes of quants.
+pub fn dequantize_q5_k(bytes: &[u8; 176], out: &mut [f32; K_BLOCK_LEN]) {
+    let [_, _, _, _, rest @ ..] = bytes;
+    let (scales, rest) = rest.split_first_chunk::<SCALES>().expect("172 bytes are left");
+    let (high, qs) = rest.split_at(GROUP);
+    affine_groups(factors(bytes), scales, out, |j, i| nibble(qs, j, i) | (high[i] >> j & 1) << 4);
+}
+
+/// Reads a block of 210 bytes: 128 of low halves, 64 of two upper bits, 16 scales, one factor.
+/// `x[i] = d * scale * (q[i] - 32)`, a scale for 16 elements.
+pub fn dequantize_q6_k(bytes: &[u8; 210], out: &mut [f32; K_BLOCK_LEN]) {
+    let (low, rest) = bytes.split_at(128);
+    let (high, rest) = rest.split_at(64);
+    let (scales, d) = rest.split_at(16);
+    let d = f16::from_le_bytes([d[0], d[1]]).to_f32();
+    for (i, x) in out.iter_mut().enumerate() {
+        // Halves of 128 elements; in each four rows of 32, of which the first two are in the low halves of bytes.
+        let (half, row, column) = (i / 128, i / 32 % 4, i % 32);
+        let l = low[half * 64 + row % 2 * 32 + column] >> (row / 2 * 4) & 15;
+        let h = high[half * 32 + column] >> (2 * row) & 3;
+        let scale = d * f32::from(scales[i / 16] as i8);
+        *x = scale * f32::from((l | h << 4) as i8 - 32);
+    }
+}

@@ -1,0 +1,35 @@
+//! GGUF files against the checkpoints they were made from: the same configuration, the same bits, the same text.
+
+mod bad;
+mod model;
+mod tokenizer;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use writer::Gguf;
+
+/// A path under the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A file in a directory of its own.
+fn written(file: &Gguf) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.gguf");
+    std::fs::write(&path, file.bytes()).unwrap();
+    (dir, path)
+}
+
+/// A path under `../shared`, or `None` with a line that says what is skipped.
+fn shared(test: &str, path: &str) -> Option<PathBuf> {
+    use std::io::Write;
+    let root = repository("../shared");
+    if root.exists() {
+        return Some(root.join(path));
+    }
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: ../shared is absent");
+    None
+}
