@@ -6,47 +6,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-TARGET=aarch64-linux-android
-# Debian's compiler with its library's source and its clippy, for machines whose own compiler lacks the source.
-DEBIAN=(rust-web rust-web-src rust-web-clippy)
 # What newer clippys find is printed, and is no error.
 LINTED=1.96
 
-skip() {
-    printf 'skipped: the check for Android: %s\n' "$1" >&2
+source scripts/android_std.source || {
+    printf 'skipped: the check for Android: %s\n' "$ANDROID_STD_WHY" >&2
     exit 0
 }
 
-has_std() { test -d "$("$1" --print target-libdir --target "$TARGET" 2>/dev/null || echo /nonexistent)"; }
-has_source() { test -f "$("$1" --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml"; }
-
-lint=(cargo clippy)
-compiler=rustc
-build_std=()
-if ! has_std rustc; then
-    build_std=("-Zbuild-std=std,panic_abort")
-    if ! has_source rustc; then
-        compiler=/usr/bin/rustc
-        lint=(/usr/bin/cargo-clippy clippy)
-        if ! test -x "$compiler" || ! has_source "$compiler" || ! test -x "${lint[0]}"; then
-            command -v apt-get >/dev/null || skip "no apt-get here to install ${DEBIAN[*]}"
-            test "$(id -u)" = 0 || skip "not root, so that ${DEBIAN[*]} cannot be installed"
-            if ! { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y \
-                --no-install-recommends "${DEBIAN[@]}"; } >&2; then
-                skip "apt-get cannot install ${DEBIAN[*]}"
-            fi
-        fi
-    fi
-    # Building the standard library is an option that stable compilers keep to themselves otherwise.
-    export RUSTC_BOOTSTRAP=1
-fi
-
-export RUSTC="$compiler"
-export CARGO_TARGET_DIR=target/android
-
 strict=()
-version="$("$compiler" --version | cut -d' ' -f2)"
+version="$("$RUSTC" --version | cut -d' ' -f2)"
 newest="$(printf '%s\n' "$version" "$LINTED.999" | sort -V | tail -n 1)"
 if test "$newest" = "$LINTED.999"; then strict=(-- -D warnings); fi
-"${lint[@]}" --locked ${build_std[@]+"${build_std[@]}"} --target "$TARGET" --lib --bins ${strict[@]+"${strict[@]}"}
-printf '%s: checked with rustc %s\n' "$TARGET" "$version"
+"${CLIPPY[@]}" --locked ${BUILD_STD[@]+"${BUILD_STD[@]}"} --target "$ANDROID_TARGET" --lib --bins ${strict[@]+"${strict[@]}"}
+printf '%s: checked with rustc %s\n' "$ANDROID_TARGET" "$version"
