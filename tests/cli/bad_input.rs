@@ -24,9 +24,14 @@ fn an_empty_directory() {
 #[test]
 fn a_file_of_another_format() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("model.gguf");
-    fs::write(&path, b"GGUF\x03\0\0\0rest of the file").unwrap();
-    refuses(&["-m", path.to_str().unwrap(), "-p", "t1"], 1, &["GGUF", "model.gguf", "safetensors"]);
+    for (name, bytes, says) in [
+        ("pytorch_model.bin", &b"PK\x03\x04rest of the file"[..], "is a pickle checkpoint"),
+        ("model.gguf", b"GGUF\x03\0\0\0rest of the file", "claims 2334675642021537138 tensors"),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        refuses(&["-m", path.to_str().unwrap(), "-p", "t1"], 1, &[name, says]);
+    }
 }
 
 #[test]
