@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
 use llm_rs2::core::DType;
-use llm_rs2::engine::{Footprint, Holding, ModelFiles, Request, Session, SessionOptions, TextLength};
+use llm_rs2::engine::{
+    CachePlace, Footprint, Holding, LoadOptions, ModelFiles, Request, Session, SessionOptions, TextLength,
+    WeightDType,
+};
 use llm_rs2::sampling::SamplingParams;
 
 /// The system's allocator, counting the bytes that are taken and the most that ever were.
@@ -63,10 +66,40 @@ fn taken_and_foreseen(files: ModelFiles, options: &SessionOptions, prompt: usize
     (MOST.load(Ordering::Relaxed) - before, need.own() - need.program)
 }
 
+/// What packing a model for the first time takes, and what was foreseen of that and of the session behind it.
+fn packing_was_foreseen(dir: &Path, weight_dtype: DType) {
+    let cache = tempfile::tempdir().expect("a temporary directory");
+    let load = LoadOptions {
+        weight_dtype: WeightDType::Fixed(weight_dtype),
+        cache: CachePlace::Directory(cache.path().into()),
+        ..LoadOptions::default()
+    };
+    let options = SessionOptions { weight_dtype, ..SessionOptions::default() };
+    let foresee = |files: &ModelFiles| {
+        let text = TextLength { prompt: 10, generated: None };
+        Footprint::of(files, &options, Holding::InPlace, text).expect("the tensors are there")
+    };
+    let mut files = ModelFiles::load(dir, &load, &mut ()).expect("it opens");
+    assert_eq!(cache.path().read_dir().expect("a directory").count(), 0, "nothing is converted yet");
+    let before = foresee(&files);
+    assert!(before.mapped > 0 && before.packing > 0, "{before:?}");
+    let taken = TAKEN.load(Ordering::Relaxed);
+    MOST.store(taken, Ordering::Relaxed);
+    assert!(files.keep_packed(&mut ()).expect("it packs"), "the place can be written");
+    let most = (MOST.load(Ordering::Relaxed) - taken) as u64;
+    assert!(most <= before.packing, "{most} taken, {} foreseen", before.packing);
+    let after = foresee(&files);
+    assert_eq!(files.packed.as_ref().map(|p| p.format), Some(weight_dtype));
+    assert_eq!(after, Footprint { packing: 0, ..before }, "the session is what it was foreseen to be");
+}
+
 // One test: another one beside it would be counted too.
 #[test]
-fn what_a_session_takes_was_foreseen() {
+fn what_is_taken_was_foreseen() {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
+    for format in [DType::Q4_0, DType::Q8_0, DType::F16] {
+        packing_was_foreseen(&tiny, format);
+    }
     for (format, kv, len, prompt) in [
         (DType::BF16, DType::F16, 320, 280),
         (DType::Q8_0, DType::F16, 320, 280),

@@ -141,7 +141,7 @@ pub(super) fn load(wanted: &Wanted) -> Result<Model, Failure> {
 
 fn session<B: Backend + 'static>(
     wanted: &Wanted,
-    files: ModelFiles,
+    mut files: ModelFiles,
     backend: B,
     holding: Holding,
 ) -> Result<Model, Failure> {
@@ -155,9 +155,17 @@ fn session<B: Backend + 'static>(
     };
     // Of texts nothing is known yet: one that fills the context.
     let text = TextLength { prompt: options.prefill_chunk, generated: None };
-    let (fit, _) = Fit::of(&files, &options, holding, text, available).map_err(failed)?;
-    if let (Fit::No(why), true) = (fit, wanted.check_memory) {
-        return Err(Failure::new(Status::NoMemory, format!("{why}; no_memory_check loads it all the same")));
+    let check =
+        |files: &ModelFiles| match Fit::of(files, &options, holding, text, available).map_err(failed)? {
+            (Fit::No(why), _) if wanted.check_memory => {
+                Err(Failure::new(Status::NoMemory, format!("{why}; no_memory_check loads it all the same")))
+            }
+            _ => Ok(()),
+        };
+    check(&files)?;
+    if !files.keep_packed(&mut ()).map_err(failed)? {
+        // They are converted in memory instead.
+        check(&files)?;
     }
     let (form, generation) = (files.prompt_form(), files.generation.clone());
     let session = Session::load(backend, files, &options, &mut |_| ()).map_err(failed)?;

@@ -12,6 +12,9 @@ use super::progress::Progress;
 use crate::engine::{CachePlace, LoadOptions, ModelFiles, PackObserver};
 use crate::host::{available_bytes, human_bytes};
 
+/// What is done when a model is used for the first time.
+const ONCE: &str = "Packing the weights, once";
+
 /// Shows how far packing has come.
 struct Shown {
     progress: Progress,
@@ -37,7 +40,7 @@ impl PackObserver for Shown {
     }
 }
 
-/// Opens a model, from the cache if it is there.
+/// Opens a model, from the cache if it is there. What the cache lacks is for [`keep`].
 pub fn load(args: &Args, path: &Path) -> Result<ModelFiles> {
     let options = LoadOptions {
         weight_dtype: args.weight_dtype,
@@ -45,10 +48,15 @@ pub fn load(args: &Args, path: &Path) -> Result<ModelFiles> {
         cache: args.pack.pack_cache.clone().unwrap_or(CachePlace::Automatic),
         verify: args.pack.pack_verify,
     };
-    let mut shown = Shown::new("Packing the weights, once", args.quiet);
-    let files = ModelFiles::load(path, &options, &mut shown);
+    Ok(ModelFiles::load(path, &options, &mut Shown::new(ONCE, args.quiet))?)
+}
+
+/// As [`ModelFiles::keep_packed`], watched.
+pub fn keep(files: &mut ModelFiles, quiet: bool) -> Result<bool> {
+    let mut shown = Shown::new(ONCE, quiet);
+    let kept = files.keep_packed(&mut shown);
     shown.progress.finish();
-    Ok(files?)
+    Ok(kept?)
 }
 
 /// `--pack-to`: writes the file and says how large it is.

@@ -189,7 +189,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn run<B: Backend>(self, backend: B, holding: Holding) -> Result<ExitCode> {
-        let Self { args, settings, files, task, kept, start, throttle, monitor, second } = self;
+        let Self { args, settings, mut files, task, kept, start, throttle, monitor, second } = self;
         let length = match &task {
             Task::Text { prompt, .. } => TextLength { prompt: prompt.len(), generated: args.num_tokens },
             // As long as it may become.
@@ -198,7 +198,11 @@ impl Job<'_> {
         if let Some(gpu) = &second {
             args.limits.check_memory(&files, &settings.session, devices::holding(gpu), length)?;
         }
-        let footprint = args.limits.check_memory(&files, &settings.session, holding, length)?;
+        let mut footprint = args.limits.check_memory(&files, &settings.session, holding, length)?;
+        if !packing::keep(&mut files, args.quiet)? {
+            // They are converted in memory instead.
+            footprint = args.limits.check_memory(&files, &settings.session, holding, length)?;
+        }
         args.limits.lock(&files, &settings.session, holding, args.quiet)?;
         // Rows from all over the weights are read for it: only where it may be asked for.
         let saves = kept.is_some() || matches!(task, Task::Conversation(_));

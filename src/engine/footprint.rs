@@ -26,11 +26,11 @@ pub enum Holding {
 }
 
 impl Holding {
-    /// Whether a tensor that is wanted in `format` stays where it is mapped.
-    pub fn uses_in_place(self, tensor: &HostTensor, format: DType) -> bool {
-        let readable = tensor.order() == Order::read_by_kernels(format);
+    /// Whether a tensor that lies as `stored` in this order, and is wanted in `format`, stays where it is mapped.
+    pub fn uses_in_place(self, stored: DType, order: Order, format: DType) -> bool {
+        let readable = order == Order::read_by_kernels(format);
         let reads = matches!(self, Holding::InPlace | Holding::InPlaceAndCopied);
-        reads && tensor.dtype() == format && readable
+        reads && stored == format && readable
     }
 
     /// Backends whose memory is counted.
@@ -67,6 +67,8 @@ pub struct Footprint {
     pub converted: u64,
     /// Pages of the largest tensor that is read to be converted; they are given back before anything else is made.
     pub passing: u64,
+    /// What making the packed file takes, if it is made first, before all else that the session takes.
+    pub packing: u64,
     /// Keys and values, at the moment when they take most.
     pub cache: u64,
     /// Activations, logits and what kernels work in.
@@ -97,10 +99,15 @@ impl Footprint {
         if !files.tokenizer.is_mapped() {
             all.program += PARSED_TOKEN * files.tokenizer.vocab_size() as u64;
         }
+        all.packing = files.packing_bytes();
         for spec in tensor_specs(config) {
             let tensor = find_tensor(files.tensors.as_ref(), &spec.name, spec.shape)?;
             let format = if spec.matrix { options.weight_dtype } else { DType::F32 };
-            all.add(&tensor, format, holding);
+            let stored = match files.to_pack() {
+                Some(_) => Stored::packed(&tensor, format),
+                None => Stored::now(&tensor),
+            };
+            all.add(stored, &tensor, format, holding);
         }
         Ok(all)
     }
@@ -118,21 +125,25 @@ impl Footprint {
         holding: Holding,
         text: TextLength,
     ) -> Self {
-        let mut all = Self { mapped: 0, converted: 0, passing: 0, cache: 0, workspace: 0, program: PROGRAM };
-        all.cache = holding.cache_bytes(config, options.kv_types, slots(options, text));
-        all.workspace = workspace_bytes(config, options, text).saturating_mul(holding.backends());
-        all
+        Self {
+            mapped: 0,
+            converted: 0,
+            passing: 0,
+            packing: 0,
+            cache: holding.cache_bytes(config, options.kv_types, slots(options, text)),
+            workspace: workspace_bytes(config, options, text).saturating_mul(holding.backends()),
+            program: PROGRAM,
+        }
     }
 
-    /// Counts a tensor that is wanted in `format`.
-    fn add(&mut self, tensor: &HostTensor, format: DType, holding: Holding) {
-        let stored = tensor.bytes().len() as u64;
+    /// Counts a tensor that will lie as `stored` when it is loaded, and is wanted in `format`.
+    fn add(&mut self, stored: Stored, tensor: &HostTensor, format: DType, holding: Holding) {
         let mut copies = holding.backends();
-        if holding.uses_in_place(tensor, format) {
-            self.mapped += stored;
+        if holding.uses_in_place(stored.dtype, stored.order, format) {
+            self.mapped = self.mapped.saturating_add(stored.bytes);
             copies -= 1;
         } else {
-            self.passing = self.passing.max(stored);
+            self.passing = self.passing.max(stored.bytes);
         }
         let (rows, cols) = tensor.matrix_dims();
         let format = if holding == Holding::AsF32 { DType::F32 } else { format };
@@ -141,20 +152,44 @@ impl Footprint {
 
     /// What nobody can take back: if this is not there, the program is ended.
     pub fn own(&self) -> u64 {
-        [self.converted, self.cache, self.workspace, self.program].iter().fold(0, |a, &b| a.saturating_add(b))
+        self.session().max(self.packing).saturating_add(self.program)
+    }
+
+    /// What the session takes of its own.
+    fn session(&self) -> u64 {
+        self.converted.saturating_add(self.cache).saturating_add(self.workspace)
     }
 
     /// The most that will be resident at a time, mapped pages included.
     pub fn resident(&self) -> u64 {
         let later = self.cache.saturating_add(self.workspace).max(self.passing);
-        [self.mapped, self.converted, self.program].iter().fold(later, |a, &b| a.saturating_add(b))
+        let loaded = [self.mapped, self.converted].iter().fold(later, |a, &b| a.saturating_add(b));
+        loaded.max(self.packing).saturating_add(self.program)
     }
 }
 
-/// Bytes of a matrix in a backend's own memory: the block formats fill whole tiles.
+/// How a tensor lies in the file that it is loaded from.
+struct Stored {
+    dtype: DType,
+    order: Order,
+    bytes: u64,
+}
+
+impl Stored {
+    fn now(tensor: &HostTensor) -> Self {
+        Self { dtype: tensor.dtype(), order: tensor.order(), bytes: tensor.bytes().len() as u64 }
+    }
+
+    /// In a packed file with `dtype` for it.
+    fn packed(tensor: &HostTensor, dtype: DType) -> Self {
+        let (rows, cols) = tensor.matrix_dims();
+        Self { dtype, order: Order::read_by_kernels(dtype), bytes: bytes(dtype, rows, cols) }
+    }
+}
+
+/// Bytes of a matrix in a packed file, or in a backend's own memory: the block formats fill whole tiles.
 fn bytes(format: DType, rows: usize, cols: usize) -> u64 {
-    let order = Order::read_by_kernels(format);
-    order.bytes(format, rows, cols).map_or(u64::MAX / 1024, |n| n as u64)
+    Order::read_by_kernels(format).bytes(format, rows, cols).map_or(u64::MAX / 1024, |n| n as u64)
 }
 
 /// Tokens that the cache will hold at most.
@@ -238,6 +273,14 @@ impl Fit {
 impl Choices<'_> {
     fn refusal(&self, need: &Footprint) -> Result<String, EngineError> {
         let Self { options, text, have, .. } = self;
+        if need.session() <= need.packing {
+            return Ok(format!(
+                "converting the weights needs {} of memory, but only {} is available; free memory, or make a packed file \
+                 elsewhere with --pack-to",
+                human_bytes(need.own()),
+                human_bytes(*have)
+            ));
+        }
         let weights = match need.converted {
             0 => String::new(),
             n => format!("weights {} as {}, ", human_bytes(n), options.weight_dtype),
@@ -315,10 +358,9 @@ impl Choices<'_> {
         let weights = Footprint::of(self.files, options, self.holding, self.text)?;
         let now = slots(options, self.text);
         let least = if options.eviction.is_some() { 256 } else { self.text.prompt + 1 };
-        let rest = weights.own() - weights.cache;
         let fits = |tokens: usize| {
             let cache = self.holding.cache_bytes(&self.files.config, options.kv_types, tokens);
-            rest.saturating_add(cache) <= self.have && tokens < now
+            Footprint { cache, ..weights }.own() <= self.have && tokens < now
         };
         let tokens = (0..usize::BITS - 1).rev().map(|bit| 1usize << bit).find(|&n| fits(n));
         let Some(tokens) = tokens.filter(|&n| n >= least.max(128)) else { return Ok(None) };

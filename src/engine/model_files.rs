@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::packing::{self, CachePlace, Cached, PackObserver, PackedWeights};
+use super::packing::{self, CachePlace, Cached, Missing, PackObserver, PackedWeights};
 use super::small_files::{Described, SmallFiles};
 use super::{EngineError, Holding, PromptForm, WeightDType, gguf};
 use crate::core::{DType, HostBytes, HostTensor};
@@ -36,6 +36,8 @@ pub struct ModelFiles {
     pub bos: Option<u32>,
     /// Tokens that end a text.
     pub eos: Vec<u32>,
+    /// The packed file that is to be made.
+    missing: Option<Missing>,
 }
 
 /// The files of the demo model (`scripts/train_demo_model.py` makes them).
@@ -135,7 +137,8 @@ impl ModelFiles {
         Self::load(path, &LoadOptions::default(), &mut ())
     }
 
-    /// As [`Self::open`]; what takes long is taken from a cache, or put there for the next time.
+    /// As [`Self::open`]; what takes long is taken from a cache. What that lacks, [`Self::keep_packed`] makes, when it
+    /// is known that the rest has room.
     ///
     /// # Errors
     /// As [`Self::open`]. A cache that does not work is no error.
@@ -174,15 +177,39 @@ impl ModelFiles {
         }
         let parts = Described::beside(&checkpoint)?;
         check_ids(&origin, &parts)?;
-        let made = match cached {
-            Cached::Missing(missing) => missing.make(&checkpoint, &parts.tokenizer, observer)?,
+        let missing = match cached {
+            Cached::Missing(missing) => Some(missing),
             _ => None,
         };
-        let tensors = match made {
-            Some(file) => Tensors::of_cache(file, checkpoint),
-            None => Tensors::Checkpoint(checkpoint),
-        };
-        Self::new(origin, parts, tensors)
+        Ok(Self { missing, ..Self::new(origin, parts, Tensors::Checkpoint(checkpoint))? })
+    }
+
+    /// Makes the packed file that the cache lacks, and uses it from then on. False, after a note, where that does not
+    /// work: the weights then lie otherwise than was to be expected.
+    ///
+    /// # Errors
+    /// A tensor that has no packed form.
+    pub fn keep_packed(&mut self, observer: &mut dyn PackObserver) -> Result<bool, EngineError> {
+        let Some(missing) = self.missing.take() else { return Ok(true) };
+        let weights = missing.format().is_some();
+        if let Some(file) = missing.make(&self.tokenizer, observer)?
+            && let Some(format) = file.matrices()
+        {
+            self.stored = format;
+            self.packed = Some(PackedWeights { path: file.path().into(), format });
+            self.tensors = Tensors::Packed(file).boxed();
+        }
+        Ok(!weights || self.packed.is_some())
+    }
+
+    /// What [`Self::keep_packed`] will convert the matrices to, if it will.
+    pub fn to_pack(&self) -> Option<DType> {
+        self.missing.as_ref().and_then(Missing::format)
+    }
+
+    /// Bytes of memory that [`Self::keep_packed`] takes while it converts.
+    pub fn packing_bytes(&self) -> u64 {
+        self.missing.as_ref().map_or(0, Missing::working_bytes)
     }
 
     /// The demo model inside the program.
@@ -250,6 +277,7 @@ impl ModelFiles {
             packed,
             bos,
             eos,
+            missing: None,
         })
     }
 
@@ -273,20 +301,23 @@ impl ModelFiles {
         for spec in tensor_specs(&self.config) {
             let tensor = find_tensor(self.tensors.as_ref(), &spec.name, spec.shape)?;
             let format = if spec.matrix { format } else { DType::F32 };
-            if holding.uses_in_place(&tensor, format) {
+            if holding.uses_in_place(tensor.dtype(), tensor.order(), format) {
                 tensors.push(tensor);
             }
         }
         Ok(lock(&tensors.iter().map(HostTensor::bytes).collect::<Vec<_>>())?)
     }
 
-    /// The format of the weights: what a packed file holds, else what `wanted` says for this model.
+    /// The format of the weights: what a packed file holds or will hold, else what `wanted` says for this model.
     ///
     /// # Errors
     /// Another format than the packed file's.
     pub fn format(&self, wanted: WeightDType, available: Option<u64>) -> Result<DType, EngineError> {
         match (&self.packed, wanted) {
-            (None, _) => Ok(wanted.choose(&self.config, self.stored, available)),
+            (None, WeightDType::Fixed(asked)) => Ok(asked),
+            (None, WeightDType::Auto) => {
+                Ok(self.to_pack().unwrap_or_else(|| wanted.choose(&self.config, self.stored, available)))
+            }
             (Some(PackedWeights { path, format }), WeightDType::Fixed(asked)) if asked != *format => {
                 Err(EngineError::OtherWeights { path: path.clone(), holds: *format, asked })
             }

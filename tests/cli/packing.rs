@@ -107,6 +107,18 @@ fn the_second_run_maps_what_the_first_one_packed_and_says_the_same() {
 }
 
 #[test]
+fn a_text_without_room_is_refused_before_anything_is_packed() {
+    let (model, cache) = (Copy::new(), tempfile::tempdir().unwrap());
+    let place = ["--pack-cache", cache.path().to_str().unwrap(), "--weight-dtype", "q4_0"];
+    refuses(
+        &model.args(&[&place[..], &["--max-seq-len", "900000000000"]].concat()),
+        1,
+        &["this needs", "for 900000000000 tokens", "is available"],
+    );
+    assert_eq!(files(cache.path()), (vec![], 0));
+}
+
+#[test]
 fn each_format_has_its_own_file_and_weights_as_they_are_stored_have_none() {
     let kept = Kept::new("q4_0");
     kept.run("q8_0");

@@ -16,7 +16,7 @@ use crate::models::ModelConfig;
 use crate::models::llama::{find_tensor, tensor_specs};
 use crate::tokenizer::Tokenizer;
 
-pub(super) use cache::{Cached, look_up};
+pub(super) use cache::{Cached, Missing, look_up};
 pub use place::CachePlace;
 pub(super) use place::write_file;
 

@@ -16,4 +16,4 @@ mod writer;
 
 pub use header::{LAYOUT, MAGIC, VERSION, is_packed};
 pub use reader::PackedFile;
-pub use writer::Packer;
+pub use writer::{BATCH, Packer};

@@ -14,7 +14,7 @@ use crate::quant::rows::RowReader;
 use crate::quant::tiles::TileLayout;
 
 /// Bytes that are converted at a time, by all threads together.
-const BATCH: usize = 8 << 20;
+pub const BATCH: usize = 8 << 20;
 
 /// What a packed file will hold.
 pub struct Packer {
