@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_generate");
 const ONE: &str = "SERIAL1 device";
@@ -31,8 +31,9 @@ impl Phone {
     fn command(&self, devices: &str, args: &[&str]) -> Command {
         let path =
             format!("{}:{}", root().join("tests/fixtures/adb").display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new("bash");
-        command.arg(root().join("scripts/run_android.sh")).args(args);
+        // With SIGINT as it is by default: whatever a script starts in the background does not hear it otherwise.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT", "bash"]).arg(root().join("scripts/run_android.sh")).args(args);
         command.env("PATH", path).env("FAKE_DEVICES", devices).env("LLM_RS2_DEVICE_DIR", self.folder());
         command.stdin(Stdio::null());
         command
@@ -141,12 +142,18 @@ fn of_a_checkpoint_a_packed_file_is_made_here_and_nothing_else_is_brought() {
     assert!(!run("q8_0").contains("pushing"));
     assert!(run("f32").contains("pushing tiny-phone-f32.packed"));
     // A checkpoint that has changed is packed anew.
-    let config = model.join("config.json");
-    std::thread::sleep(Duration::from_millis(20));
-    std::fs::write(&config, std::fs::read(&config).unwrap()).unwrap();
+    let packed = model.join(".llm_rs2/phone-q8_0.packed");
+    let set = |path: &Path, time| {
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap()
+    };
+    let changed = SystemTime::now() - Duration::from_secs(10);
+    for file in std::fs::read_dir(&model).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()) {
+        set(&file, changed - Duration::from_secs(20));
+    }
+    set(&packed, changed - Duration::from_secs(10));
+    set(&model.join("config.json"), changed);
     run("q8_0");
-    let packed = std::fs::metadata(model.join(".llm_rs2/phone-q8_0.packed")).unwrap();
-    assert!(packed.modified().unwrap() > std::fs::metadata(&config).unwrap().modified().unwrap());
+    assert!(std::fs::metadata(&packed).unwrap().modified().unwrap() > changed);
     let there = std::fs::read_dir(phone.folder()).unwrap().map(|e| e.unwrap().file_name());
     assert!(!there.into_iter().any(|name| name.to_string_lossy().ends_with(".safetensors")));
 }
