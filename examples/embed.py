@@ -117,16 +117,28 @@ class Model:
         return ids[: count.value]
 
     def generate(self, prompt: str, max_tokens: int, receive, temperature: float = math.nan) -> Result:
-        """Generates; `receive` gets each piece of text and says whether to go on."""
+        """Generates; `receive` gets each piece of text and says whether to go on. What it raises ends the text."""
         options, result = GenerateOptions(), Result()
         self.library.llm_rs2_generate_options_init(c.byref(options))
         options.prompt, options.max_tokens, options.temperature = prompt.encode(), max_tokens, temperature
-        callback = Callback(lambda text, length, _: 1 if receive(c.string_at(text, length).decode()) else 0)
+        raised = []
+
+        # Python would print what leaves a callback, and go on.
+        @Callback
+        def callback(text, length, _) -> int:
+            try:
+                return 1 if receive(c.string_at(text, length).decode()) else 0
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is raised again below)
+                raised.append(error)
+                return 0
+
         self.check(
             lambda error: self.library.llm_rs2_generate(
                 self.number, c.byref(options), callback, None, c.byref(result), error
             )
         )
+        if raised:
+            raise raised[0]
         return result
 
     def free(self) -> None:
@@ -138,7 +150,12 @@ def main() -> int:
     if len(sys.argv) < 2:
         print("usage: embed.py PROMPT [MODEL]", file=sys.stderr)
         return 2
-    library = c.CDLL(os.environ.get("LLM_RS2_LIBRARY", str(LIBRARY)))
+    path = os.environ.get("LLM_RS2_LIBRARY", str(LIBRARY))
+    try:
+        library = c.CDLL(path)
+    except OSError as error:
+        print(f"error: cannot load the library: {error}; make it with cargo build --release --example llm_rs2_c", file=sys.stderr)
+        return 1
     try:
         model = Model(library, sys.argv[2] if len(sys.argv) > 2 else None)
         print(f"{len(model.tokenize(sys.argv[1]))} tokens in the prompt", file=sys.stderr)
@@ -154,6 +171,9 @@ def main() -> int:
     except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever reads has had enough. What Python still holds has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

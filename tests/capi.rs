@@ -153,6 +153,13 @@ fn the_examples_tell_the_same_story() {
         let mut python = Command::new("python3");
         python.arg(Path::new(ROOT).join("examples/embed.py")).arg(PROMPT).env("LLM_RS2_LIBRARY", &library);
         assert_eq!(output(&mut python), expected);
+        let mut lost = Command::new("python3");
+        lost.arg(Path::new(ROOT).join("examples/embed.py"))
+            .arg(PROMPT)
+            .env("LLM_RS2_LIBRARY", "/no/such/library");
+        let said = String::from_utf8(lost.output().expect("it starts").stderr).expect("UTF-8");
+        assert!(said.starts_with("error: cannot load the library: /no/such/library"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
         let failed = python.arg("/no/such/model").output().expect("it starts");
         assert_eq!(failed.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&failed.stderr).contains("'/no/such/model' does not exist"));

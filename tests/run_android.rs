@@ -35,7 +35,8 @@ impl Phone {
         let mut command = Command::new("env");
         command.args(["--default-signal=INT", "bash"]).arg(root().join("scripts/run_android.sh")).args(args);
         command.env("PATH", path).env("FAKE_DEVICES", devices).env("LLM_RS2_DEVICE_DIR", self.folder());
-        command.stdin(Stdio::null());
+        // A language that is not installed would make bash say so.
+        command.env("LC_ALL", "C").stdin(Stdio::null());
         command
     }
 
