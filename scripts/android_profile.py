@@ -311,8 +311,11 @@ def main() -> int:
     """Runs, prints the file's name."""
     try:
         print(profile(parsed(sys.argv[1:])))
-    except (ProfileError, OSError) as error:
+    except ProfileError as error:
         print(f"android_profile.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"android_profile.py: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

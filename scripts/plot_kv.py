@@ -9,7 +9,10 @@ import json
 import pathlib
 import sys
 
-import matplotlib
+try:
+    import matplotlib
+except ImportError:
+    sys.exit("plot_kv.py: matplotlib is needed to draw; pip install matplotlib")
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -12,7 +12,11 @@ import pathlib
 import sys
 
 import check_results
-import matplotlib
+
+try:
+    import matplotlib
+except ImportError:
+    sys.exit("visualize_profile.py: matplotlib is needed to draw; pip install matplotlib")
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
