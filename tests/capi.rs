@@ -166,6 +166,39 @@ fn the_examples_tell_the_same_story() {
     }
 }
 
+/// The folder of Java's native interface, if a JDK is here.
+fn jni() -> Option<PathBuf> {
+    let home = std::env::var_os("JAVA_HOME").map(PathBuf::from);
+    let installed = fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten().map(|e| e.path());
+    home.into_iter().chain(installed).map(|jdk| jdk.join("include")).find(|i| i.join("jni.h").exists())
+}
+
+#[test]
+fn the_bridge_in_the_documentation_compiles() {
+    if !is_there("cc") {
+        return;
+    }
+    let Some(jni) = jni() else { return skip("there is no JDK for the bridge to Kotlin") };
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/EMBEDDING.md")).expect("the page is there");
+    let (_, bridge) = page.split_once("```c\n").expect("it begins");
+    let (bridge, _) = bridge.split_once("```").expect("it ends");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let source = dir.path().join("llm_jni.c");
+    fs::write(&source, bridge).expect("it can be written");
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"]).arg(&jni);
+    let system = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
+    cc.arg("-I").arg(jni.join(system)).arg("-I").arg(Path::new(ROOT).join("include"));
+    output(cc.arg(&source));
+    // What it offers is what the class asks for.
+    let natives: BTreeSet<_> = page.lines().filter_map(|l| l.split_once("external fun ")).collect();
+    assert_eq!(natives.len(), 4);
+    for (_, signature) in natives {
+        let name = signature.split('(').next().unwrap_or_default();
+        assert!(bridge.contains(&format!(" Java_dev_example_Llm_{name}(")), "{name}");
+    }
+}
+
 fn header() -> String {
     fs::read_to_string(Path::new(ROOT).join("include/llm_rs2.h")).expect("the header is there")
 }
