@@ -91,7 +91,8 @@ impl CpuBackend {
         let failed = |reason: String| CoreError::Backend { backend: "cpu", reason };
         let isa = options.isa.or_else(Isa::detect).ok_or_else(|| {
             failed(
-                "this CPU lacks AVX2, FMA or F16C, which llm_rs2 needs on x86-64; use --backend reference"
+                "this CPU lacks AVX2, FMA or F16C, which llm_rs2 needs on x86-64; use --backend reference \
+                 or --isa scalar, which are slow"
                     .to_owned(),
             )
         })?;
