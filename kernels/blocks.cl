@@ -3,29 +3,46 @@
 // BEGIN_<format> declares where a work-item's four rows of a tile begin, BLOCK_<format>(COLUMN) reads block `b` of them:
 // COLUMN(c, wt) is called with each column c of 0..31 and the weights of the four rows as a float4.
 
-#define BEGIN_f32 __global const float *tw = (__global const float *)w + (ulong)tile * units * TILE + 4 * lane;
+// FOUR_<kind>(unit) reads a unit of the four rows, at tw: a pointer, or the number of a texel.
+#ifdef IMAGES
+#define BEGIN_UNITS(TYPE) const int tw = (int)((tile * units) * (TILE / 4) + lane);
+#define TEXEL(unit) (tw + (int)((unit) * (TILE / 4)))
+#define FOUR_f32(unit) as_float4(read_imageui(w, TEXEL(unit)))
+#define FOUR_f16(unit) read_imagef(w, TEXEL(unit))
+#define FOUR_bf16(unit) read_imageui(w, TEXEL(unit))
+#define FOUR_quants(unit) read_imageui(w, TEXEL(unit))
+#else
+#define BEGIN_UNITS(TYPE)                                                                                          \
+    __global const TYPE *tw = (__global const TYPE *)w + (ulong)tile * units * TILE + 4 * lane;
+#define FOUR_f32(unit) vload4(0, tw + (unit) * TILE)
+#define FOUR_f16(unit) vload_half4(0, tw + (unit) * TILE)
+#define FOUR_bf16(unit) convert_uint4(vload4(0, tw + (unit) * TILE))
+#define FOUR_quants(unit) vload4(0, tw + (unit) * TILE)
+#endif
+
+#define BEGIN_f32 BEGIN_UNITS(float)
 #define BLOCK_f32(COLUMN)                                                                                          \
     for (uint c = 0; c < 32; c++) {                                                                                \
-        const float4 wt = vload4(0, tw + (b * 32 + c) * TILE);                                                     \
+        const float4 wt = FOUR_f32(b * 32 + c);                                                                    \
         COLUMN(c, wt)                                                                                              \
     }
 
-#define BEGIN_f16 __global const half *tw = (__global const half *)w + (ulong)tile * units * TILE + 4 * lane;
+#define BEGIN_f16 BEGIN_UNITS(half)
 #define BLOCK_f16(COLUMN)                                                                                          \
     for (uint c = 0; c < 32; c++) {                                                                                \
-        const float4 wt = vload_half4(0, tw + (b * 32 + c) * TILE);                                                \
+        const float4 wt = FOUR_f16(b * 32 + c);                                                                    \
         COLUMN(c, wt)                                                                                              \
     }
 
-#define BEGIN_bf16 __global const ushort *tw = (__global const ushort *)w + (ulong)tile * units * TILE + 4 * lane;
+#define BEGIN_bf16 BEGIN_UNITS(ushort)
 #define BLOCK_bf16(COLUMN)                                                                                         \
     for (uint c = 0; c < 32; c++) {                                                                                \
-        const float4 wt = as_float4(convert_uint4(vload4(0, tw + (b * 32 + c) * TILE)) << 16);                     \
+        const float4 wt = as_float4(FOUR_bf16(b * 32 + c) << 16);                                                  \
         COLUMN(c, wt)                                                                                              \
     }
 
 #define BEGIN_quants(HEADS)                                                                                        \
-    __global const uint *tw = w + (ulong)tile * units * TILE + 4 * lane;                                           \
+    BEGIN_UNITS(uint)                                                                                              \
     __global const half *th = heads + (ulong)tile * blocks * HEADS * TILE + 4 * lane;
 
 #define QUANT_8(COLUMN, j, i)                                                                                      \
@@ -37,7 +54,7 @@
 #define BLOCK_q8_0(COLUMN)                                                                                         \
     const float4 d = vload_half4(0, th + b * TILE);                                                                \
     for (uint j = 0; j < 8; j++) {                                                                                 \
-        const uint4 q = vload4(0, tw + (b * 8 + j) * TILE);                                                        \
+        const uint4 q = FOUR_quants(b * 8 + j);                                                                    \
         QUANT_8(COLUMN, j, 0)                                                                                      \
         QUANT_8(COLUMN, j, 1)                                                                                      \
         QUANT_8(COLUMN, j, 2)                                                                                      \
@@ -60,7 +77,7 @@
     }
 #define QUANTS_4(COLUMN, FORM)                                                                                     \
     for (uint j = 0; j < 4; j++) {                                                                                 \
-        const uint4 q = vload4(0, tw + (b * 4 + j) * TILE);                                                        \
+        const uint4 q = FOUR_quants(b * 4 + j);                                                                    \
         QUANT_4(COLUMN, j, 0, FORM)                                                                                \
         QUANT_4(COLUMN, j, 1, FORM)                                                                                \
         QUANT_4(COLUMN, j, 2, FORM)                                                                                \

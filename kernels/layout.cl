@@ -65,8 +65,14 @@ float value_q4_1(__global const uint *w, __global const half *heads, const uint 
 
 // What is the same for every launch of a weight's kernels: its memory, its shape, and where its rows begin in the
 // whole matrix, of which it may be a part.
+#ifdef IMAGES
+// The same memory in texels of four elements.
+#define UNITS __read_only image1d_buffer_t w
+#else
+#define UNITS __global const uint *restrict w
+#endif
 #define WEIGHT                                                                                                     \
-    __global const uint *restrict w, __global const half *restrict heads, const uint units, const uint blocks,    \
+    UNITS, __global const half *restrict heads, const uint units, const uint blocks,                               \
         const uint wide, const uint first, const uint rows, const uint cols
 
 // What changes from launch to launch. `out` has `out_cols` columns; without a bias `bias` is any buffer.

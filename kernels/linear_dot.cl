@@ -1,15 +1,13 @@
 // Linear layers of the block formats by integer dot products (dot.cl), for a token or a few: work-groups as in
-// linear_row.cl.
+// linear_row.cl. With HALVES products are of fp16 numbers instead.
 
 #define LANES (TILE / 4)
 
-#ifdef PERTURB_LINEAR_DOT
+#if defined(PERTURB_LINEAR_DOT) || (defined(PERTURB_LINEAR_HALF) && defined(HALVES))
 #define PERTURBED 1.01f *
 #else
 #define PERTURBED
 #endif
-
-#define USE(q, j) dot += dots(q, xb[j]);
 
 #define ROW(FORMAT, HEADS)                                                                                         \
     __kernel __attribute__((reqd_work_group_size(LANES, SLICES, 1))) void linear_dot_##FORMAT(WEIGHT,              \
@@ -24,11 +22,12 @@
         float4 sum = 0.0f;                                                                                         \
         for (uint b = slice; b < blocks; b += SLICES) {                                                            \
             const ulong block = (ulong)token * blocks + b;                                                         \
-            __global const uint *xb = x + block * 8;                                                               \
+            __global const WORD *xb = x + block * WORDS;                                                           \
             const float2 s = xs[block];                                                                            \
             HEADS_##FORMAT;                                                                                        \
-            int4 dot = 0;                                                                                          \
-            QUANTS_##FORMAT(USE) sum += SCALED_##FORMAT(dot, s);                                                   \
+            PARTIAL dot = 0;                                                                                       \
+            const int offset = OFFSET_##FORMAT;                                                                    \
+            QUANTS_##FORMAT(ADD_WORD) sum += SCALED_##FORMAT(dot, s);                                              \
         }                                                                                                          \
         sums[slice * LANES + lane] = sum;                                                                          \
         barrier(CLK_LOCAL_MEM_FENCE);                                                                              \

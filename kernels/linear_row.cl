@@ -3,10 +3,11 @@
 //
 // A work-group takes a tile: LANES work-items side by side have four rows each, and SLICES of them share the blocks of
 // these, which are added up in the end. Neighbours read neighbouring memory; activations are the same for all lanes.
+// With IMAGES the weights come through the texture units.
 
 #define LANES (TILE / 4)
 
-#ifdef PERTURB_LINEAR_ROW
+#if defined(PERTURB_LINEAR_ROW) || (defined(PERTURB_LINEAR_IMAGE) && defined(IMAGES))
 #define PERTURBED 1.01f *
 #else
 #define PERTURBED

@@ -4,14 +4,20 @@
 // Blocks whose largest magnitude is below this (2^-119) count as zero.
 #define LEAST 1.504632769052528e-36f
 
-// The quants' factor and their scale, of a block of `len` values.
-float2 factors(__global const float *restrict x, const uint len)
+// The bits of the largest magnitude. Compared as integers, NaN and infinity are above all else.
+uint largest(__global const float *restrict x, const uint len)
 {
     uint bits = 0;
     for (uint i = 0; i < len; i++) {
-        // Compared as integers, NaN and infinity are above all else.
         bits = max(bits, as_uint(fabs(x[i])));
     }
+    return bits;
+}
+
+// The quants' factor and their scale, of a block of `len` values.
+float2 factors(__global const float *restrict x, const uint len)
+{
+    const uint bits = largest(x, len);
     const float most = as_float(bits);
     if (bits >= 0x7f800000u) {
         return (float2)(0.0f, NAN);
@@ -72,4 +78,31 @@ __kernel void round_values(__global const float *restrict x, const uint cols, __
     for (uint i = 0; i < len; i++) {
         out[at + i] = rounded(x[at + i], f) * f.y;
     }
+}
+
+// Activations as fp16 in blocks of 32: the scale is the power of two at or below the largest magnitude, so that nothing
+// overflows and what is lost is below 2^-24 of that. Work-items as of quantize.
+__kernel void halve(__global const float *restrict x, const uint blocks, __global half *restrict out,
+                    __global float2 *restrict scales)
+{
+    const uint b = get_global_id(0);
+    if (b >= blocks) {
+        return;
+    }
+    const ulong block = (ulong)get_global_id(1) * blocks + b;
+    __global const float *xb = x + block * 32;
+    // Scale and its inverse are normal numbers; what is not finite stays so.
+    const uint exponent = clamp(largest(xb, 32) >> 23, 1u, 253u);
+    const float inverse = as_float((254u - exponent) << 23);
+    float sum = 0.0f;
+    for (uint i = 0; i < 32; i++) {
+        vstore_half_rte(xb[i] * inverse, block * 32 + i, out);
+        sum += vload_half(block * 32 + i, out);
+    }
+    const float scale = as_float(exponent << 23);
+#ifdef PERTURB_HALVE
+    scales[block] = (float2)(1.01f * scale, sum);
+#else
+    scales[block] = (float2)(scale, sum);
+#endif
 }

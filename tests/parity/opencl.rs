@@ -101,10 +101,10 @@ fn opencl_computes_every_weight_format_as_the_reference_does() {
 }
 
 /// What happens on the device for one more token of text, but for rounding the inputs of linear layers where integers
-/// are multiplied; and the model's configuration.
+/// or numbers of fp16 are multiplied; and the model's configuration.
 fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelConfig)> {
     let gpu = gpu("a_token_costs_no_memory_and_one_wait")?;
-    let rounds = gpu.rounds_inputs();
+    let rounds = gpu.converts_inputs();
     let monitor = gpu.monitor();
     let golden = goldens::all("").swap_remove(0);
     let setup = Setup { weights: DType::Q4_0, kv: DType::F16, chunk: 64 };
@@ -258,7 +258,9 @@ fn every_set_of_kernels_tells_the_story_of_the_cpu() {
     let load = Session::load(goldens::cpu(1), demo(), &options, &mut |_| ());
     let expected = story(&mut load.expect("the model loads"));
     let subgroups = chosen.device().subgroups.then_some(Preset::SubGroups);
-    for preset in [Preset::Plain, Preset::Fast, Preset::IntegerDot].into_iter().chain(subgroups) {
+    let images = chosen.device().has_images().then_some(Preset::Images);
+    let presets = [Preset::Plain, Preset::Fast, Preset::IntegerDot, Preset::Half];
+    for preset in presets.into_iter().chain(subgroups).chain(images) {
         let gpu = with(Some(preset)).expect("the device was there before");
         let load = Session::load_hybrid(goldens::cpu(1), gpu, demo(), &options, &mut |_| ());
         let mut session = load.expect("the model loads");

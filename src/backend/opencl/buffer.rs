@@ -3,6 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use opencl_sys::cl_channel_type;
+
 use super::error::Result;
 use super::library::Handle;
 use super::runtime::Runtime;
@@ -62,6 +64,34 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         self.runtime.release_buffer(self.mem, self.bytes);
+    }
+}
+
+/// Memory as the device's texture units read it: in texels of four elements.
+pub(super) struct Image {
+    runtime: Arc<Runtime>,
+    image: Handle,
+}
+
+impl Image {
+    /// All of `memory`, in elements of the type and size given; `None` if the device does not take it so.
+    pub fn over(memory: &Memory, element: cl_channel_type, bytes: usize) -> Option<Self> {
+        // Kernels count texels as `int`.
+        let texels = Some(memory.bytes / (4 * bytes)).filter(|&n| i32::try_from(n).is_ok())?;
+        let image = memory.runtime.create_image(memory.mem, element, texels)?;
+        Some(Self { runtime: memory.runtime.clone(), image })
+    }
+
+    /// The driver's name of it.
+    pub fn handle(&self) -> Handle {
+        self.image
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // SAFETY: made in `over` and released once. Commands in the queue keep it alive (OpenCL 1.2, 5.4.1).
+        unsafe { (self.runtime.api.release_mem_object)(self.image.0) };
     }
 }
 

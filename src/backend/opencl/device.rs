@@ -52,6 +52,8 @@ pub struct Device {
     pub unified: bool,
     /// Whether it has sub-groups.
     pub subgroups: bool,
+    /// The most texels of an image over a buffer; 0 if it has no images.
+    pub image_texels: usize,
     /// Names of extensions, separated by blanks.
     pub extensions: String,
 }
@@ -156,6 +158,16 @@ impl Device {
         self.dot_product().is_some()
     }
 
+    /// Whether it computes in fp16.
+    pub fn has_half(&self) -> bool {
+        self.has("cl_khr_fp16")
+    }
+
+    /// Whether kernels can read buffers as images.
+    pub fn has_images(&self) -> bool {
+        self.image_texels > 0
+    }
+
     /// Whether it reports an extension.
     pub fn has(&self, extension: &str) -> bool {
         self.extensions.split_ascii_whitespace().any(|e| e == extension)
@@ -209,6 +221,10 @@ impl Device {
             max_sides: number::<[usize; 3]>(api, id, cl::CL_DEVICE_MAX_WORK_ITEM_SIZES),
             unified: number::<cl_uint>(api, id, cl::CL_DEVICE_HOST_UNIFIED_MEMORY) != 0
                 || kind & cl::CL_DEVICE_TYPE_CPU != 0,
+            image_texels: match number::<cl_uint>(api, id, cl::CL_DEVICE_IMAGE_SUPPORT) {
+                0 => 0,
+                _ => number::<usize>(api, id, cl::CL_DEVICE_IMAGE_MAX_BUFFER_SIZE),
+            },
             extensions,
         }
     }

@@ -21,6 +21,10 @@ pub(super) struct Forms {
     pub linear_sub: bool,
     /// linear_dot.cl and linear_dot_tile.cl for the block formats, whose inputs are rounded to int8.
     pub dot: bool,
+    /// linear_row.cl through images, for weights that the device takes as such, in the place of the same or linear_sub.cl.
+    pub image: bool,
+    /// linear_dot.cl with products in fp16, for the block formats and where [`Self::dot`] is not.
+    pub half: bool,
     /// Work-items that share the blocks of a row in linear_row.cl or linear_sub.cl, a power of two.
     pub slices: usize,
     /// The same in linear_dot.cl.
@@ -38,6 +42,10 @@ pub enum Preset {
     SubGroups,
     /// The same as [`Self::Fast`] with integer dot products, which devices without them compute in several steps.
     IntegerDot,
+    /// The same as [`Self::Fast`] with weights read through images, for devices that have them.
+    Images,
+    /// The same as [`Self::Fast`] with products in fp16, which devices without it compute in f32.
+    Half,
 }
 
 /// What [`Forms::kv_blocks`] is called.
@@ -47,7 +55,7 @@ type Flag = fn(&mut Forms) -> &mut bool;
 
 impl Forms {
     /// What is only ever switched on or off, by the names that people are told.
-    pub const FLAGS: [(&'static str, Flag); 9] = [
+    pub const FLAGS: [(&'static str, Flag); 11] = [
         ("rms_norm", |f| &mut f.norm),
         ("linear_row", |f| &mut f.row),
         ("linear_tile", |f| &mut f.tile),
@@ -57,6 +65,8 @@ impl Forms {
         ("sub-groups", |f| &mut f.subgroups),
         ("linear_sub", |f| &mut f.linear_sub),
         ("linear_dot", |f| &mut f.dot),
+        ("linear_image", |f| &mut f.image),
+        ("linear_half", |f| &mut f.half),
     ];
 
     /// The plain forms, or all that any device should run, with so many slices.
@@ -71,6 +81,8 @@ impl Forms {
             subgroups: false,
             linear_sub: false,
             dot: false,
+            image: false,
+            half: false,
             slices,
             dot_slices: slices,
         }
@@ -86,12 +98,19 @@ impl Forms {
                 Self { subgroups: true, linear_sub: true, slices: sub_slices(slices), ..fast }
             }
             Preset::IntegerDot => Self { dot: true, ..fast },
+            Preset::Images => Self { image: true, ..fast },
+            Preset::Half => Self { half: true, ..fast },
         }
     }
 
     /// What is used of a device that not every one has, for people.
     pub fn extras(&self) -> String {
-        let extras = [(self.subgroups || self.linear_sub, "sub-groups"), (self.dot, "integer dot products")];
+        let extras = [
+            (self.subgroups || self.linear_sub, "sub-groups"),
+            (self.image, "images"),
+            (self.dot, "integer dot products"),
+            (self.half, "fp16 products"),
+        ];
         extras.iter().filter(|(used, _)| *used).map(|(_, name)| format!(", {name}")).collect()
     }
 
@@ -126,19 +145,21 @@ mod tests {
 
     #[test]
     fn forms_read_back() {
-        for preset in [Preset::Plain, Preset::Fast, Preset::SubGroups, Preset::IntegerDot] {
+        for preset in
+            [Preset::Plain, Preset::Fast, Preset::SubGroups, Preset::IntegerDot, Preset::Images, Preset::Half]
+        {
             let forms = Forms { dot_slices: 2, ..Forms::of(preset, 16) };
             assert_eq!(Forms::from_text(&forms.to_text()), Some(forms));
         }
         assert_eq!(Forms::of(Preset::SubGroups, 16).slices, 4);
         for text in [
             "",
-            "111111111",
-            "111111111 3 1",
-            "111111111 1 x",
+            "11111111111",
+            "11111111111 3 1",
+            "11111111111 1 x",
             "111 1 1",
-            "111111111 1 1 1",
-            "1111111111 1 1",
+            "11111111111 1 1 1",
+            "111111111111 1 1",
         ] {
             assert_eq!(Forms::from_text(text), None, "{text}");
         }

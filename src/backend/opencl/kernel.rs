@@ -7,7 +7,7 @@ use std::sync::Arc;
 use opencl_sys as cl;
 use opencl_sys::cl_mem;
 
-use super::buffer::Memory;
+use super::buffer::{Image, Memory};
 use super::error::{OpenClError, Result};
 use super::library::Handle;
 use super::program::Program;
@@ -17,6 +17,8 @@ use super::program::Program;
 pub enum Arg<'a> {
     /// Memory on the device.
     Memory(&'a Memory),
+    /// The same, as an image.
+    Image(&'a Image),
     /// A `uint`.
     U32(u32),
     /// A `float`.
@@ -54,6 +56,10 @@ impl Kernel {
             let (size, at): (usize, *const c_void) = match arg {
                 Arg::Memory(memory) => {
                     mem = memory.handle().0;
+                    (size_of::<cl_mem>(), ptr::from_ref(&mem).cast())
+                }
+                Arg::Image(image) => {
+                    mem = image.handle().0;
                     (size_of::<cl_mem>(), ptr::from_ref(&mem).cast())
                 }
                 Arg::U32(v) => (size_of::<u32>(), ptr::from_ref(v).cast()),

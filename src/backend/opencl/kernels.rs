@@ -92,11 +92,21 @@ pub(super) struct RowProgram {
     pub slices: usize,
 }
 
-/// The kernels of the block formats that multiply integers.
+/// The kernels of the block formats whose inputs are rounded: to int8, or to fp16.
 pub(super) struct DotKernels {
     pub row: RowProgram,
-    pub tile: Arc<Program>,
     pub quantize: Mutex<Kernel>,
+    /// Bytes of a rounded value.
+    pub bytes: usize,
+    /// Matrices of fewer outputs go through the kernels that round nothing.
+    pub least_outs: usize,
+    /// What there is for other shapes, of int8 alone: others go through the kernels that round nothing.
+    pub others: Option<OtherDotKernels>,
+}
+
+/// Those of [`DotKernels`] for more than a few tokens, and for rows that are no whole blocks.
+pub(super) struct OtherDotKernels {
+    pub tile: Arc<Program>,
     pub round_values: Mutex<Kernel>,
 }
 
@@ -195,7 +205,9 @@ pub(super) struct Kernels {
     pub linear_tile: Option<Arc<Program>>,
     /// linear_sub.cl, where it is in use.
     pub linear_sub: Option<RowProgram>,
-    /// `None` where integers are not multiplied.
+    /// linear_row.cl with images, where they are in use.
+    pub linear_image: Option<RowProgram>,
+    /// `None` where nothing is rounded.
     pub dot: Option<DotKernels>,
     pub rms_norm: Mutex<Kernel>,
     pub rms_norm_plain: Mutex<Kernel>,
@@ -236,9 +248,25 @@ impl Kernels {
             let quantize = build(&QUANTIZE)?;
             Ok::<_, OpenClError>(DotKernels {
                 row: row(&LINEAR_DOT, language, forms.dot_slices, &how)?,
-                tile: programs.build(&LINEAR_DOT_TILE, language, &how)?,
                 quantize: Mutex::new(Kernel::new(&quantize, "quantize")?),
-                round_values: Mutex::new(Kernel::new(&quantize, "round_values")?),
+                bytes: 1,
+                least_outs: 0,
+                others: Some(OtherDotKernels {
+                    tile: programs.build(&LINEAR_DOT_TILE, language, &how)?,
+                    round_values: Mutex::new(Kernel::new(&quantize, "round_values")?),
+                }),
+            })
+        };
+        let half = || {
+            // By what the device reports: a compiler may know fp16 for devices that do not compute in it.
+            let how = if device.has_half() { " -D HALVES -D FP16" } else { " -D HALVES" };
+            Ok::<_, OpenClError>(DotKernels {
+                row: row(&LINEAR_DOT, PLAIN, forms.dot_slices, how)?,
+                quantize: Mutex::new(Kernel::new(&build(&QUANTIZE)?, "halve")?),
+                bytes: 2,
+                // The error of a few outputs may be large beside them: their sums may cancel out.
+                least_outs: TILE,
+                others: None,
             })
         };
         let kernel = |program: &Arc<Program>, name| Kernel::new(program, name).map(Mutex::new);
@@ -254,7 +282,16 @@ impl Kernels {
             } else {
                 None
             },
-            dot: if forms.dot { Some(dot()?) } else { None },
+            linear_image: if forms.image {
+                Some(row(&LINEAR_ROW, PLAIN, forms.slices, " -D IMAGES")?)
+            } else {
+                None
+            },
+            dot: match (forms.dot, forms.half) {
+                (true, _) => Some(dot()?),
+                (false, true) => Some(half()?),
+                (false, false) => None,
+            },
             linear_tile: build(&LINEAR_TILE).ok(),
             rms_norm: kernel(&norm, "rms_norm")?,
             rms_norm_plain: kernel(&norm, "rms_norm_plain")?,

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use libloading::Library;
 use opencl_sys::{
     cl_bool, cl_command_queue, cl_command_queue_properties, cl_context, cl_context_properties, cl_device_id,
-    cl_device_info, cl_device_type, cl_event, cl_int, cl_kernel, cl_map_flags, cl_mem, cl_mem_flags,
-    cl_platform_id, cl_platform_info, cl_profiling_info, cl_program, cl_program_build_info, cl_program_info,
-    cl_uchar, cl_uint,
+    cl_device_info, cl_device_type, cl_event, cl_image_desc, cl_image_format, cl_int, cl_kernel,
+    cl_map_flags, cl_mem, cl_mem_flags, cl_platform_id, cl_platform_info, cl_profiling_info, cl_program,
+    cl_program_build_info, cl_program_info, cl_uchar, cl_uint,
 };
 
 use super::error::OpenClError;
@@ -41,6 +41,16 @@ const STATIC: bool = cfg!(all(target_os = "linux", target_feature = "crt-static"
 /// Called by the driver with what went wrong; we ask for the return value instead.
 type Notify = *mut c_void;
 
+/// The signature of clCreateImage.
+type CreateImage = unsafe extern "C" fn(
+    cl_context,
+    cl_mem_flags,
+    *const cl_image_format,
+    *const cl_image_desc,
+    *mut c_void,
+    *mut cl_int,
+) -> cl_mem;
+
 /// Declares the table of functions, each with its symbol and the signature that cl.h of OpenCL 1.2 gives it.
 macro_rules! functions {
     ($($field:ident = $symbol:literal ($($arg:ty),* $(,)?) -> $out:ty;)*) => {
@@ -48,6 +58,8 @@ macro_rules! functions {
         #[allow(missing_docs)]
         pub struct Api {
             $(pub $field: unsafe extern "C" fn($($arg),*) -> $out,)*
+            /// clCreateImage, which is not needed.
+            pub create_image: Option<CreateImage>,
             /// The file that they come from.
             pub path: String,
         }
@@ -64,6 +76,8 @@ macro_rules! functions {
                         let found = unsafe { library.get::<unsafe extern "C" fn($($arg),*) -> $out>(name) };
                         *found.map_err(|_| concat!("it has no ", $symbol).to_owned())?
                     },)*
+                    // SAFETY: as above.
+                    create_image: unsafe { library.get::<CreateImage>(b"clCreateImage\0") }.ok().map(|f| *f),
                     path,
                 })
             }

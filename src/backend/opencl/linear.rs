@@ -4,7 +4,7 @@ use super::buffer::Memory;
 use super::kernel::{Arg, Kernel};
 use super::kernels::{DotKernels, by_format};
 use super::ops::{LINE, T, f32s, lock, n, run};
-use super::weights::{BOUND, Part, TILE};
+use super::weights::{BOUND, OpenClWeight, Part, TILE};
 use super::{OpenClBackend, Scratch};
 use crate::core::{BLOCK_LEN, CoreError, DType, LinearPart, PreparedWeight, Result};
 
@@ -30,10 +30,11 @@ pub(super) fn linear(gpu: &OpenClBackend, x: &T, parts: &mut [LinearPart<'_, Ope
         CoreError::expect_eq(op, "output length", part.out.cols(), part.weight.rows())?;
     }
     let mut scratch = lock(&gpu.scratch);
+    let rounds = |weight: &OpenClWeight, dot: &DotKernels| {
+        weight.dtype().is_quantized() && weight.rows() >= dot.least_outs
+    };
     let rounded = match &gpu.kernels.dot {
-        Some(dot) if parts.iter().any(|p| p.weight.dtype().is_quantized()) => {
-            Some(round(gpu, dot, x, &mut scratch)?)
-        }
+        Some(dot) if parts.iter().any(|p| rounds(p.weight, dot)) => round(gpu, dot, x, &mut scratch)?,
         _ => None,
     };
     for part in parts.iter_mut() {
@@ -43,21 +44,22 @@ pub(super) fn linear(gpu: &OpenClBackend, x: &T, parts: &mut [LinearPart<'_, Ope
         let (has_bias, out) = (u32::from(bias.is_some()), f32s(op, part.out)?);
         let bias = bias.map_or(input, Arg::Memory);
         let args = |x| [x, bias, Arg::U32(has_bias), out, n(weight.rows()), n(tokens)];
-        let rounded = rounded.as_ref().filter(|_| weight.dtype().is_quantized());
+        let dot = gpu.kernels.dot.as_ref().filter(|dot| rounds(weight, dot));
+        let rounded = rounded.as_ref().zip(dot);
         for piece in &weight.parts {
             // SAFETY: `x` has `tokens` rows of the weight's columns, and so has what it was rounded to; `out` as many
             // of its rows, and `bias`, where there is one, one value for each.
             unsafe {
-                match (rounded, &gpu.kernels.dot) {
-                    (Some(Rounded::Blocks(quants, scales)), Some(dot)) => {
+                match rounded {
+                    Some((Rounded::Blocks(quants, scales), dot)) => {
                         let [a, b, c, d, e, f] = args(Arg::Memory(quants));
                         let args = [a, b, c, d, e, f, Arg::Memory(scales)];
                         launch_dot(dot, piece, weight.dtype(), tokens, &args)?;
                     }
-                    (Some(Rounded::Values(x)), _) => {
+                    Some((Rounded::Values(x), _)) => {
                         launch(gpu, piece, weight.dtype(), tokens, &args(Arg::Memory(x)))?;
                     }
-                    _ => launch(gpu, piece, weight.dtype(), tokens, &args(input))?,
+                    None => launch(gpu, piece, weight.dtype(), tokens, &args(input))?,
                 }
             }
         }
@@ -65,36 +67,45 @@ pub(super) fn linear(gpu: &OpenClBackend, x: &T, parts: &mut [LinearPart<'_, Ope
     Ok(())
 }
 
-/// The input of a linear layer in int8.
+/// The input of a linear layer, rounded.
 enum Rounded<'a> {
-    /// Quants and scales of whole blocks.
+    /// Quants, or numbers of fp16, and scales of whole blocks.
     Blocks(&'a Memory, &'a Memory),
     /// The values that they stand for, where rows are no whole blocks: these are read one by one.
     Values(&'a Memory),
 }
 
-/// Rounds all rows in use of `x`.
-fn round<'a>(gpu: &OpenClBackend, dot: &DotKernels, x: &T, scratch: &'a mut Scratch) -> Result<Rounded<'a>> {
+/// Rounds all rows in use of `x`, if there are kernels for as many of that length.
+fn round<'a>(
+    gpu: &OpenClBackend,
+    dot: &DotKernels,
+    x: &T,
+    scratch: &'a mut Scratch,
+) -> Result<Option<Rounded<'a>>> {
     let (rows, cols) = (x.rows(), x.cols());
     let blocks = cols.div_ceil(BLOCK_LEN);
     let what = "rounded activations";
     let input = f32s("linear", x)?;
-    if !cols.is_multiple_of(BLOCK_LEN) {
+    let whole = cols.is_multiple_of(BLOCK_LEN);
+    if dot.others.is_none() && !(whole && rows <= FEW) {
+        return Ok(None);
+    }
+    if let Some(others) = dot.others.as_ref().filter(|_| !whole) {
         let values = Scratch::at_least(&mut scratch.rounded, &gpu.runtime, 4 * rows * cols, what)?;
         let args = [input, n(cols), Arg::Memory(values)];
         // SAFETY: a work-item a block of a row; `values` is as long as the rows of `x` in use.
-        unsafe { run(&mut lock(&dot.round_values), 0, &args, [blocks, rows, 1], LINE)? };
-        return Ok(Rounded::Values(values));
+        unsafe { run(&mut lock(&others.round_values), 0, &args, [blocks, rows, 1], LINE)? };
+        return Ok(Some(Rounded::Values(values)));
     }
-    let quants = Scratch::at_least(&mut scratch.quants, &gpu.runtime, rows * cols, what)?;
+    let quants = Scratch::at_least(&mut scratch.quants, &gpu.runtime, dot.bytes * rows * cols, what)?;
     let scales = Scratch::at_least(&mut scratch.scales, &gpu.runtime, 8 * rows * blocks, what)?;
     let args = [input, n(blocks), Arg::Memory(quants), Arg::Memory(scales)];
-    // SAFETY: a work-item a block, of which there are `blocks` in each row; `quants` has 32 bytes for each, `scales` 8.
+    // SAFETY: a work-item a block, of which there are `blocks` in each row; `quants` has 32 values for each, `scales` 8 bytes.
     unsafe { run(&mut lock(&dot.quantize), 0, &args, [blocks, rows, 1], LINE)? };
-    Ok(Rounded::Blocks(quants, scales))
+    Ok(Some(Rounded::Blocks(quants, scales)))
 }
 
-/// Puts the kernel that multiplies integers into the queue.
+/// Puts the kernel for rounded inputs into the queue.
 ///
 /// # Safety
 /// `args` have to be QUANTIZED_OPERANDS of `kernels/dot.cl`, as long as the part's shape and `tokens` ask for; `dtype` a
@@ -108,8 +119,10 @@ unsafe fn launch_dot(
 ) -> Result<()> {
     let kernels = &mut *lock(&part.kernels);
     let tiles = part.rows.div_ceil(TILE);
-    if tokens > FEW {
-        let make = || Kernel::new(&dot.tile, by_format!(dtype, "linear_dot_tile_"));
+    if tokens > FEW
+        && let Some(others) = &dot.others
+    {
+        let make = || Kernel::new(&others.tile, by_format!(dtype, "linear_dot_tile_"));
         let global = [tiles * LANES, tokens.div_ceil(8 * PARTS) * PARTS, 1];
         // SAFETY: as the caller vouches; the kernel keeps within `tokens` and the part's rows.
         return unsafe {
@@ -145,6 +158,24 @@ unsafe fn launch(
         let global = [tiles * LANES, tokens.div_ceil(8 * PARTS) * PARTS, 1];
         // SAFETY: as the caller vouches; the kernel keeps within `tokens` and the part's rows.
         return unsafe { run(bound(&mut kernels.tile, part, make)?, BOUND, args, global, [LANES, PARTS, 1]) };
+    }
+    if part.is_tiled()
+        && gpu.forms.image
+        && let Some(row) = &gpu.kernels.linear_image
+        && let Some(image) = part.image()
+    {
+        let kernel = match &mut kernels.image {
+            Some(kernel) => kernel,
+            none => {
+                let mut fresh = Kernel::new(&row.program, by_format!(dtype, "linear_row_"))?;
+                // SAFETY: as in `bound`; the program was compiled to read an image.
+                unsafe { part.bind_units(&mut fresh, Arg::Image(image))? };
+                none.insert(fresh)
+            }
+        };
+        let global = [tiles * LANES, row.slices, tokens];
+        // SAFETY: as above, with a group for each token.
+        return unsafe { run(kernel, BOUND, args, global, [LANES, row.slices, 1]) };
     }
     if part.is_tiled()
         && gpu.forms.linear_sub

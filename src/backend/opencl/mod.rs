@@ -1,7 +1,8 @@
 //! The OpenCL backend: a whole model on a GPU, or on whatever else speaks OpenCL 1.2.
 //!
 //! Every operation puts kernels into one in-order queue and returns; only [`Backend::download`] waits. Arithmetic is f32,
-//! but for integer dot products where the device has them and is faster with them. Kernels are in `kernels/*.cl` and compiled on the device, once: the result is kept ([`DeviceCache`]).
+//! but for integer dot products, and products in fp16, where the device has them and is faster with them. Kernels are in
+//! `kernels/*.cl` and compiled on the device, once: the result is kept ([`DeviceCache`]).
 //!
 //! The library is loaded when a backend is made, and never linked: a machine without one gets a sentence.
 
@@ -150,6 +151,11 @@ impl OpenClBackend {
     /// Whether linear layers of the block formats round their input to int8, as the cpu backend does.
     pub fn rounds_inputs(&self) -> bool {
         self.forms.dot
+    }
+
+    /// Whether linear layers of the block formats round the input of one token first, to int8 or fp16, by a kernel.
+    pub fn converts_inputs(&self) -> bool {
+        self.forms.dot || self.forms.half
     }
 
     /// The device.

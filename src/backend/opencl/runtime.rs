@@ -259,6 +259,36 @@ impl Runtime {
         Ok(Handle(mem))
     }
 
+    /// The first `texels` times four elements of a buffer as an image; `None` if the device does not take it so.
+    pub(super) fn create_image(
+        &self,
+        mem: Handle,
+        element: cl::cl_channel_type,
+        texels: usize,
+    ) -> Option<Handle> {
+        let create = self.api.create_image.filter(|_| (1..=self.device.image_texels).contains(&texels))?;
+        let format =
+            cl::cl_image_format { image_channel_order: cl::CL_RGBA, image_channel_data_type: element };
+        let desc = cl::cl_image_desc {
+            image_type: cl::CL_MEM_OBJECT_IMAGE1D_BUFFER,
+            image_width: texels,
+            image_height: 0,
+            image_depth: 0,
+            image_array_size: 0,
+            image_row_pitch: 0,
+            image_slice_pitch: 0,
+            num_mip_levels: 0,
+            num_samples: 0,
+            buffer: mem.0,
+        };
+        let mut status = cl::CL_SUCCESS;
+        // SAFETY: both descriptions live until the call returns; a buffer that is too short is refused by the driver.
+        let image = unsafe {
+            create(self.context.0, cl::CL_MEM_READ_ONLY, &format, &desc, ptr::null_mut(), &mut status)
+        };
+        (status == cl::CL_SUCCESS && !image.is_null()).then_some(Handle(image))
+    }
+
     /// Gives back what [`Self::create_buffer`] made, when what is in the queue no longer needs it.
     pub(super) fn release_buffer(&self, mem: Handle, bytes: usize) {
         self.used.fetch_sub(bytes.max(16) as u64, Ordering::Relaxed);

@@ -23,6 +23,9 @@ const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, D
 /// The same where inputs are rounded to int8: what lies between two int8 may fall to either side.
 const BOUND_ROUNDED: f64 = 5e-3;
 
+/// The same where inputs and products are rounded to 11 bits.
+const BOUND_HALF: f64 = 1e-3;
+
 /// The same over keys and values in blocks: what lies between two quants may fall to either side.
 const BOUND_BLOCKS: f64 = 2e-2;
 
@@ -92,6 +95,7 @@ fn fault(gpu: &OpenClBackend, operation: &Operation) -> Result<Option<String>> {
     let bound = match gpu.forms.dot {
         _ if blocks => BOUND_BLOCKS,
         true => BOUND_ROUNDED,
+        false if gpu.forms.half => BOUND_HALF,
         false => BOUND,
     };
     // Not `>`: NaN is wrong too.
@@ -187,11 +191,25 @@ fn tune(gpu: &mut OpenClBackend, programs: &Programs<'_>, bad: &mut Vec<String>)
             forms = std::iter::once(gpu.forms).chain(halves(sub_slices(base.slices)).map(subs)).collect();
             fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_sub", bad))?;
         }
+        if device.has_images() {
+            let images = |slices| Forms { image: true, ..rows(slices) };
+            forms = std::iter::once(gpu.forms).chain(halves(base.slices).map(images)).collect();
+            fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_image", bad))?;
+        }
+    }
+    let most = gpu.forms.dot_slices;
+    let with = |rounding: Forms| {
+        let slices = [most, most / 4, 1].into_iter().filter(|&s| s > 0);
+        slices.map(move |dot_slices| Forms { dot_slices, ..rounding })
+    };
+    if device.has_half() {
+        let base = gpu.forms;
+        let forms: Vec<Forms> = std::iter::once(base).chain(with(Forms { half: true, ..base })).collect();
+        fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_half", bad))?;
     }
     if device.has_dot_product() {
         let base = gpu.forms;
-        let dots = [base.dot_slices, base.dot_slices / 4, 1].into_iter().filter(|&s| s > 0);
-        let dots = dots.map(|dot_slices| Forms { dot: true, dot_slices, ..base });
+        let dots = with(Forms { dot: true, half: false, ..base });
         let forms: Vec<Forms> = std::iter::once(base).chain(dots).collect();
         // Rows that are no whole blocks are rounded too.
         let odd = FORMATS.map(|format| Operation::Linear { format, tokens: 3, cols: 75, outs: 67 }).to_vec();

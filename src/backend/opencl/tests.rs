@@ -14,6 +14,9 @@ const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, D
 /// Sums in f32 in another order than the reference's in f64: some hundred roundings of 6e-8.
 const BOUND: f64 = 2e-5;
 
+/// Inputs and products of 11 bits.
+const BOUND_HALF: f64 = 1e-3;
+
 /// What lies halfway between two int8 may be rounded to the other one than the reference's.
 const BOUND_ROUNDED: f64 = 2e-3;
 
@@ -24,13 +27,15 @@ fn options() -> OpenClOptions {
 }
 
 /// The default device, opened once with each set of kernels: those that it would choose, the plain ones, those with
-/// integer dot products (which any device can compute), and those with sub-groups where it has them.
+/// integer dot products or in fp16 (which any device can compute), and those with sub-groups or images where it has them.
 fn all(test: &str) -> Vec<&'static OpenClBackend> {
     static ALL: OnceLock<Vec<OpenClBackend>> = OnceLock::new();
     let made = ALL.get_or_init(|| match OpenClBackend::new(options()) {
         Ok(chosen) => {
             let subgroups = chosen.device().subgroups.then_some(Preset::SubGroups);
-            let presets = [Preset::Plain, Preset::Fast, Preset::IntegerDot].into_iter().chain(subgroups);
+            let images = chosen.device().has_images().then_some(Preset::Images);
+            let presets = [Preset::Plain, Preset::Fast, Preset::IntegerDot, Preset::Half];
+            let presets = presets.into_iter().chain(subgroups).chain(images);
             let open =
                 |preset| OpenClBackend::new(OpenClOptions { preset: Some(preset), ..options() }).unwrap();
             std::iter::once(chosen).chain(presets.map(open)).collect()
@@ -48,11 +53,19 @@ fn gpu(test: &str) -> Option<&'static OpenClBackend> {
     all(test).first().copied()
 }
 
+fn bound(gpu: &OpenClBackend) -> f64 {
+    match (gpu.forms.dot, gpu.forms.half) {
+        (true, _) => BOUND_ROUNDED,
+        (false, true) => BOUND_HALF,
+        (false, false) => BOUND,
+    }
+}
+
 fn check(test: &str, operations: &[Operation]) {
     for gpu in all(test) {
         for operation in operations {
             let error = operation.error(gpu).unwrap_or_else(|e| panic!("{operation:?}: {e}"));
-            let bound = if gpu.rounds_inputs() { BOUND_ROUNDED } else { BOUND };
+            let bound = bound(gpu);
             assert!(error <= bound, "{operation:?} on {}, {:?}: error {error:e}", gpu.describe(), gpu.forms);
         }
     }
@@ -78,6 +91,18 @@ fn linear_in_every_format_and_shape() {
         }
     }
     check("linear_in_every_format_and_shape", &all);
+}
+
+#[test]
+fn a_few_outputs_are_not_multiplied_in_fp16() {
+    let test = "a_few_outputs_are_not_multiplied_in_fp16";
+    for gpu in all(test).iter().filter(|gpu| gpu.forms.half) {
+        for format in [DType::Q8_0, DType::Q4_0, DType::Q4_1] {
+            let error = |outs| Operation::Linear { format, tokens: 1, cols: 96, outs }.error(gpu).unwrap();
+            let (few, many) = (error(63), error(64));
+            assert!(few <= BOUND && many > BOUND, "{format}: {few:e}, {many:e}");
+        }
+    }
 }
 
 #[test]
@@ -147,7 +172,10 @@ fn small_shapes() {
         let _ = writeln!(std::io::stderr(), "skipped: small_shapes: there is no OpenCL device");
         return;
     }
-    for preset in [Preset::Plain, Preset::Fast, Preset::IntegerDot] {
+    for preset in [Preset::Plain, Preset::Fast, Preset::IntegerDot, Preset::Half, Preset::Images] {
+        if preset == Preset::Images && !Device::choose(None).unwrap().has_images() {
+            continue;
+        }
         let gpu = OpenClBackend::new(OpenClOptions { preset: Some(preset), ..options() }).unwrap();
         let mut all = vec![
             Operation::RmsNorm { rows: 2, cols: 33 },
@@ -160,8 +188,9 @@ fn small_shapes() {
             Operation::Embed { format: DType::Q4_1, vocab: 67, cols: 33, tokens: 2 },
         ];
         for format in FORMATS {
-            all.push(Operation::Linear { format, tokens: 1, cols: 64, outs: 3 });
-            all.push(Operation::Linear { format, tokens: 5, cols: 32, outs: 65 });
+            for (tokens, cols, outs) in [(1, 64, 3), (1, 32, 65), (5, 32, 65)] {
+                all.push(Operation::Linear { format, tokens, cols, outs });
+            }
         }
         for types in KvTypes::various() {
             for (at, rows) in [(3, 1), (130, 1), (2, 9)] {
@@ -171,7 +200,7 @@ fn small_shapes() {
         }
         for operation in all {
             let error = operation.error(&gpu).unwrap();
-            let bound = if gpu.rounds_inputs() { BOUND_ROUNDED } else { BOUND };
+            let bound = bound(&gpu);
             assert!(error <= bound, "{operation:?}: {error:e}");
         }
         let (x, values) = (tensor(&gpu, 1, 1, 1500).unwrap(), numbers(1, 1500));
@@ -187,7 +216,7 @@ fn small_shapes() {
 fn a_perturbed_kernel_is_far_beyond_the_bound() {
     let test = "a_perturbed_kernel_is_far_beyond_the_bound";
     let Some(gpu) = gpu(test) else { return };
-    let linear = |format, tokens| Operation::Linear { format, tokens, cols: 64, outs: 3 };
+    let linear = |format, tokens| Operation::Linear { format, tokens, cols: 64, outs: 65 };
     let mut cases = vec![
         ("rms_norm", Preset::Fast, Operation::RmsNorm { rows: 2, cols: 64 }),
         ("add_rms_norm", Preset::Fast, Operation::AddRmsNorm { rows: 2, cols: 64 }),
@@ -198,11 +227,16 @@ fn a_perturbed_kernel_is_far_beyond_the_bound() {
         ("linear_dot", Preset::IntegerDot, linear(DType::Q4_1, 1)),
         ("linear_dot_tile", Preset::IntegerDot, linear(DType::Q4_0, 9)),
         ("quantize", Preset::IntegerDot, linear(DType::Q8_0, 9)),
+        ("linear_half", Preset::Half, linear(DType::Q4_1, 1)),
+        ("halve", Preset::Half, linear(DType::Q8_0, 1)),
         ("swiglu", Preset::Fast, Operation::Swiglu { rows: 1, cols: 9 }),
     ];
     if gpu.device().subgroups {
         cases.push(("linear_sub", Preset::SubGroups, linear(DType::Q8_0, 1)));
         cases.push(("subgroups", Preset::SubGroups, Operation::RmsNorm { rows: 2, cols: 64 }));
+    }
+    if gpu.device().has_images() {
+        cases.push(("linear_image", Preset::Images, linear(DType::F16, 1)));
     }
     for (kernel, preset, operation) in cases {
         let options = OpenClOptions { perturb: Some(kernel.to_owned()), preset: Some(preset), ..options() };

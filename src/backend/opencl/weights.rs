@@ -1,10 +1,11 @@
 //! Weights in the layout that the kernels read (`kernels/layout.cl` describes it).
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use opencl_sys as cl;
 use rayon::prelude::*;
 
-use super::buffer::Memory;
+use super::buffer::{Image, Memory};
 use super::error::OpenClError;
 use super::kernel::{Arg, Kernel};
 use super::runtime::Runtime;
@@ -33,6 +34,8 @@ pub(super) struct Part {
     units: Memory,
     /// Scales; `None` for floats.
     heads: Option<Memory>,
+    /// The units as an image, made when it is first asked for; `None` where the device does not take them so.
+    image: OnceLock<Option<Image>>,
     /// Kernels whose first arguments are this part, made when they are first used.
     pub kernels: Mutex<PartKernels>,
 }
@@ -42,6 +45,7 @@ pub(super) struct PartKernels {
     pub embed: Option<Kernel>,
     pub plain: Option<Kernel>,
     pub row: Option<Kernel>,
+    pub image: Option<Kernel>,
     pub tile: Option<Kernel>,
     pub dot: Option<Kernel>,
     pub dot_tile: Option<Kernel>,
@@ -195,8 +199,19 @@ impl Part {
             let heads: &mut [u8] = heads.as_mut().map_or(&mut none, |h| &mut h[..]);
             fill(tensor, &layout, first..first + rows, &mut units, heads)?;
         }
-        let (cols, kernels) = (tensor.matrix_dims().1, Mutex::default());
-        Ok(Self { first, rows, cols, layout, units, heads, kernels })
+        let (cols, image, kernels) = (tensor.matrix_dims().1, OnceLock::new(), Mutex::default());
+        Ok(Self { first, rows, cols, layout, units, heads, image, kernels })
+    }
+
+    /// The units as blocks.cl reads them with IMAGES.
+    pub fn image(&self) -> Option<&Image> {
+        let element = match self.layout.dtype {
+            DType::F16 => cl::CL_HALF_FLOAT,
+            DType::BF16 => cl::CL_UNSIGNED_INT16,
+            _ => cl::CL_UNSIGNED_INT32,
+        };
+        let make = || Image::over(&self.units, element, self.layout.unit_bytes);
+        self.image.get_or_init(make).as_ref()
     }
 
     /// Sets the arguments that say which weight it is.
@@ -206,12 +221,12 @@ impl Part {
     ///
     /// # Safety
     /// `kernel` has to begin with WEIGHT of `kernels/layout.cl`, be for this part's format, and not be launched when
-    /// this part is gone.
-    pub unsafe fn bind(&self, kernel: &mut Kernel) -> Result<(), OpenClError> {
+    /// this part is gone. `units` are the part's, as the kernel reads them.
+    pub unsafe fn bind_units(&self, kernel: &mut Kernel, units: Arg<'_>) -> Result<(), OpenClError> {
         let n = |v: usize| Arg::U32(v as u32);
         let l = &self.layout;
         let args: [Arg<'_>; BOUND] = [
-            Arg::Memory(&self.units),
+            units,
             Arg::Memory(self.heads.as_ref().unwrap_or(&self.units)),
             n(l.units),
             n(l.blocks),
@@ -222,6 +237,18 @@ impl Part {
         ];
         // SAFETY: the types are those of WEIGHT; the memory lives as long as `self`, as the caller vouches.
         unsafe { kernel.set(0, &args) }
+    }
+
+    /// The same for kernels that read memory.
+    ///
+    /// # Errors
+    /// What the driver answers.
+    ///
+    /// # Safety
+    /// As of [`Self::bind_units`].
+    pub unsafe fn bind(&self, kernel: &mut Kernel) -> Result<(), OpenClError> {
+        // SAFETY: as the caller vouches.
+        unsafe { self.bind_units(kernel, Arg::Memory(&self.units)) }
     }
 
     /// Whether the kernels for tiles of whole blocks can read it.

@@ -67,6 +67,8 @@ fn opencl(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
         ("fast", Preset::Fast, true),
         ("sub-groups", Preset::SubGroups, device.subgroups),
         ("int-dot", Preset::IntegerDot, device.has_dot_product()),
+        ("images", Preset::Images, device.has_images()),
+        ("fp16", Preset::Half, device.has_half()),
     ];
     let one = |(name, preset): (&str, _)| {
         let options = devices::options(args.device.as_deref(), None, None);
