@@ -144,51 +144,43 @@ __kernel void kv_repack(__global const key_unit *keys, __global const value_unit
     (((ulong)slot * heads + head) * SIDE##_SPAN(head_dim, 1) +                                                     \
      (SIDE##_SCALED ? unit / SIDE##_FULL * (2 + SIDE##_FULL) + 2 + unit % SIDE##_FULL : unit))
 
-#define EXPORT(SIDE, cache, out)                                                                                   \
+// A unit of a slot, and the scale in front of it if it is a block's first, between cache and outside: MOVE(inside, outside)
+// copies one way or the other. Scales outside are bytes, the low one first.
+#define MOVE_SLOT(SIDE, cache, host, cache_slot, MOVE)                                                             \
     if (unit < SIDE##_UNITS(head_dim)) {                                                                           \
         cache += head * SIDE##_SPAN(head_dim, slots);                                                              \
-        out += OUTSIDE(SIDE);                                                                                      \
-        out[0] = cache[SIDE##_PLACE(head_dim, slots, unit, from + slot)];                                          \
+        host += OUTSIDE(SIDE);                                                                                     \
+        MOVE(cache[SIDE##_PLACE(head_dim, slots, unit, cache_slot)], host[0]);                                     \
         if (SIDE##_SCALED && unit % SIDE##_FULL == 0) {                                                            \
-            const ushort scale = ((__global const ushort *)(cache + (ulong)SIDE##_UNITS(head_dim) * slots))        \
-                [SIDE##_SCALE_PLACE(head_dim, slots, unit / SIDE##_FULL, from + slot)];                            \
-            out[-2] = (uchar)scale;                                                                                \
-            out[-1] = (uchar)(scale >> 8);                                                                         \
+            const ulong scale = SIDE##_UNITS(head_dim) * (ulong)slots +                                            \
+                                2 * SIDE##_SCALE_PLACE(head_dim, slots, unit / SIDE##_FULL, cache_slot);           \
+            MOVE(cache[scale], host[-2]);                                                                          \
+            MOVE(cache[scale + 1], host[-1]);                                                                      \
         }                                                                                                          \
     }
+
+#define OUT(inside, outside) outside = inside
+#define IN(inside, outside) inside = outside
+
+#define MOVE_SLOTS(cache_slot, MOVE)                                                                               \
+    const uint unit = get_global_id(0);                                                                            \
+    const uint head = get_global_id(1);                                                                            \
+    const uint slot = get_global_id(2);                                                                            \
+    MOVE_SLOT(KEY, keys, k, cache_slot + slot, MOVE)                                                               \
+    MOVE_SLOT(VALUE, values, v, cache_slot + slot, MOVE)
 
 // Slots from, from + 1, ... come out of the cache. One work-item a unit, heads in dimension 1, slots in dimension 2.
 __kernel void kv_export(__global const key_unit *keys, __global const value_unit *values, __global key_unit *k,
                         __global value_unit *v, const uint heads, const uint head_dim, const uint slots,
                         const uint from)
 {
-    const uint unit = get_global_id(0);
-    const uint head = get_global_id(1);
-    const uint slot = get_global_id(2);
-    EXPORT(KEY, keys, k)
-    EXPORT(VALUE, values, v)
+    MOVE_SLOTS(from, OUT)
 }
-
-#define IMPORT(SIDE, in, cache)                                                                                    \
-    if (unit < SIDE##_UNITS(head_dim)) {                                                                           \
-        cache += head * SIDE##_SPAN(head_dim, slots);                                                              \
-        in += OUTSIDE(SIDE);                                                                                       \
-        cache[SIDE##_PLACE(head_dim, slots, unit, at + slot)] = in[0];                                             \
-        if (SIDE##_SCALED && unit % SIDE##_FULL == 0) {                                                            \
-            ((__global ushort *)(cache + (ulong)SIDE##_UNITS(head_dim) * slots))                                   \
-                [SIDE##_SCALE_PLACE(head_dim, slots, unit / SIDE##_FULL, at + slot)] =                             \
-                    (ushort)(in[-2] | in[-1] << 8);                                                                \
-        }                                                                                                          \
-    }
 
 // The opposite: they go to slots at, at + 1, ...
 __kernel void kv_import(__global const key_unit *k, __global const value_unit *v, __global key_unit *keys,
                         __global value_unit *values, const uint heads, const uint head_dim, const uint slots,
                         const uint at)
 {
-    const uint unit = get_global_id(0);
-    const uint head = get_global_id(1);
-    const uint slot = get_global_id(2);
-    IMPORT(KEY, k, keys)
-    IMPORT(VALUE, v, values)
+    MOVE_SLOTS(at, IN)
 }
