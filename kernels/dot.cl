@@ -19,9 +19,9 @@
     for (uint i = 0; i < 4; i++) {                                                                                 \
         dot += PRODUCTS((as_int4(q << (24 - 8 * i)) >> 24) - offset, xb + 4 * j + i);                              \
     }
-#define OFFSET_q8_0 0
-#define OFFSET_q4_0 8
-#define OFFSET_q4_1 8
+#define OFFSET_q8_0 const int offset = 0;
+#define OFFSET_q4_0 const int offset = 8;
+#define OFFSET_q4_1 const int offset = 8;
 #define SCALED_q8_0(dot, s) (d * (s.x * dot))
 #define SCALED_q4_0(dot, s) (d * (s.x * dot))
 #define SCALED_q4_1(dot, s) (d * (s.x * dot) + (m + 8.0f * d) * (s.x * s.y))
@@ -33,9 +33,9 @@
 #define PARTIAL int4
 #define ADD_WORD(q, j) dot += dots(q, xb[j]);
 // SCALED_<format> sees to the quants of 4 bits' being around 8: in one step a block.
-#define OFFSET_q8_0 0
-#define OFFSET_q4_0 0
-#define OFFSET_q4_1 0
+#define OFFSET_q8_0
+#define OFFSET_q4_0
+#define OFFSET_q4_1
 #define SCALED_q8_0(dot, s) (d * (s.x * convert_float4(dot)))
 #define SCALED_q4_0(dot, s) (d * (s.x * (convert_float4(dot) - 8.0f * s.y)))
 #define SCALED_q4_1(dot, s) (d * (s.x * convert_float4(dot)) + m * (s.x * s.y))

@@ -19,6 +19,7 @@
         const uint tile = get_group_id(0);                                                                         \
         const uint token = get_group_id(2);                                                                        \
         BEGIN_quants(HEADS);                                                                                       \
+        OFFSET_##FORMAT                                                                                            \
         float4 sum = 0.0f;                                                                                         \
         for (uint b = slice; b < blocks; b += SLICES) {                                                            \
             const ulong block = (ulong)token * blocks + b;                                                         \
@@ -26,19 +27,10 @@
             const float2 s = xs[block];                                                                            \
             HEADS_##FORMAT;                                                                                        \
             PARTIAL dot = 0;                                                                                       \
-            const int offset = OFFSET_##FORMAT;                                                                    \
             QUANTS_##FORMAT(ADD_WORD) sum += SCALED_##FORMAT(dot, s);                                              \
         }                                                                                                          \
-        sums[slice * LANES + lane] = sum;                                                                          \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-        for (uint distance = SLICES / 2; distance > 0; distance /= 2) {                                            \
-            if (slice < distance) {                                                                                \
-                sums[slice * LANES + lane] += sums[(slice + distance) * LANES + lane];                             \
-            }                                                                                                      \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
-        }                                                                                                          \
+        const float4 total = PERTURBED over_slices(sums, LANES, lane, slice, sum);                                 \
         if (slice == 0) {                                                                                          \
-            const float4 total = PERTURBED sums[lane];                                                             \
             put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);        \
         }                                                                                                          \
     }

@@ -30,16 +30,8 @@
             __global const float *xb = xt + b * 32;                                                                \
             BLOCK_##FORMAT(ADD)                                                                                    \
         }                                                                                                          \
-        sums[slice * LANES + lane] = sum;                                                                          \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-        for (uint distance = SLICES / 2; distance > 0; distance /= 2) {                                            \
-            if (slice < distance) {                                                                                \
-                sums[slice * LANES + lane] += sums[(slice + distance) * LANES + lane];                             \
-            }                                                                                                      \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
-        }                                                                                                          \
+        const float4 total = PERTURBED over_slices(sums, LANES, lane, slice, sum);                                 \
         if (slice == 0) {                                                                                          \
-            const float4 total = PERTURBED sums[lane];                                                             \
             put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);        \
         }                                                                                                          \
     }

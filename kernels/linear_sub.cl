@@ -38,16 +38,8 @@
             const float4 held = vload4(eighth, xt + b * 32);                                                       \
             BLOCK_##FORMAT(ADD)                                                                                    \
         }                                                                                                          \
-        sums[slice * WIDE + item] = sum;                                                                           \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-        for (uint distance = SLICES / 2; distance > 0; distance /= 2) {                                            \
-            if (slice < distance) {                                                                                \
-                sums[slice * WIDE + item] += sums[(slice + distance) * WIDE + item];                               \
-            }                                                                                                      \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
-        }                                                                                                          \
+        const float4 total = PERTURBED over_slices(sums, WIDE, item, slice, sum);                                  \
         if (slice == 0 && wanted <= last) {                                                                        \
-            const float4 total = PERTURBED sums[item];                                                             \
             put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);        \
         }                                                                                                          \
     }

@@ -29,14 +29,15 @@ macro_rules! source {
 const EMBED: Source = source!("embed.cl", "embed_f32", "layout.cl");
 const NORM: Source = source!("norm.cl", "rms_norm", "subgroups.cl");
 const LINEAR: Source = source!("linear.cl", "linear_plain_f32", "layout.cl");
-const LINEAR_ROW: Source = source!("linear_row.cl", "linear_row_f32", "layout.cl", "blocks.cl");
+const LINEAR_ROW: Source = source!("linear_row.cl", "linear_row_f32", "layout.cl", "blocks.cl", "slices.cl");
 const LINEAR_SUB: Source =
-    source!("linear_sub.cl", "linear_sub_f32", "subgroups.cl", "layout.cl", "blocks.cl");
-const LINEAR_DOT: Source = source!("linear_dot.cl", "linear_dot_q8_0", "layout.cl", "blocks.cl", "dot.cl");
+    source!("linear_sub.cl", "linear_sub_f32", "subgroups.cl", "layout.cl", "blocks.cl", "slices.cl");
+const LINEAR_DOT: Source =
+    source!("linear_dot.cl", "linear_dot_q8_0", "layout.cl", "blocks.cl", "slices.cl", "dot.cl");
 const LINEAR_DOT_TILE: Source =
-    source!("linear_dot_tile.cl", "linear_dot_tile_q8_0", "layout.cl", "blocks.cl", "dot.cl");
+    source!("linear_dot_tile.cl", "linear_dot_tile_q8_0", "layout.cl", "blocks.cl", "tile.cl", "dot.cl");
 const QUANTIZE: Source = source!("quantize.cl", "quantize");
-const LINEAR_TILE: Source = source!("linear_tile.cl", "linear_tile_f32", "layout.cl", "blocks.cl");
+const LINEAR_TILE: Source = source!("linear_tile.cl", "linear_tile_f32", "layout.cl", "blocks.cl", "tile.cl");
 const ROPE: Source = source!("rope.cl", "rope");
 const KV: Source = source!("kv.cl", "kv_append", "kv_types.cl");
 const ATTENTION: Source = source!("attention.cl", "attention_plain", "subgroups.cl", "kv_types.cl");
