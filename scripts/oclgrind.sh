@@ -15,7 +15,7 @@ fi
 
 TESTS=("$@")
 if test ${#TESTS[@]} -eq 0; then
-    TESTS=(backend::opencl::tests::small_shapes)
+    TESTS=(backend::opencl::tests::operations::small_shapes)
 fi
 cargo test --locked --lib --no-run
 PROGRAM=$(cargo test --locked --lib --no-run --message-format=json 2>/dev/null \
