@@ -9,6 +9,9 @@ use crate::core::{CoreError, Largest, Result};
 /// What the kernels say for none.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// What comes back, in bytes.
+const ANSWER: usize = 8;
+
 /// See [`crate::core::Backend::largest`].
 pub(super) fn largest(gpu: &OpenClBackend, x: &T, row: usize) -> Result<Largest> {
     let op = "largest";
@@ -18,14 +21,14 @@ pub(super) fn largest(gpu: &OpenClBackend, x: &T, row: usize) -> Result<Largest>
     // A few values for each work-item, and as many groups as the last one can put together.
     let groups = cols.div_ceil(4 * group).clamp(1, group);
     let mut scratch = lock(&gpu.scratch);
-    let (found, answer) = scratch.largest(&gpu.runtime, group, super::top::ANSWER)?;
+    let (found, answer) = scratch.largest(&gpu.runtime, group, ANSWER)?;
     shares(gpu, x, from, groups, found)?;
     let line = [group, 1, 1];
     let last = &mut lock(&gpu.kernels.argmax_last);
     // SAFETY: `found` has the shares of so many groups, at most as many as one has work-items; the answer is two
     // words.
     unsafe { run(last, 0, &[Arg::Memory(found), n(groups), Arg::Memory(answer)], line, line)? };
-    let mut bytes = [0; 8];
+    let mut bytes = [0; ANSWER];
     let done = answer.read(0, &mut bytes);
     done.ok_or(CoreError::Mismatch { op, what: "length", got: bytes.len(), expected: 0 })??;
     let number = |at: usize| {

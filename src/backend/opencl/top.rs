@@ -13,7 +13,7 @@ const MOST: usize = 256;
 const HEAD: usize = 3;
 
 /// What comes back, in bytes.
-pub(super) const ANSWER: usize = 4 * (HEAD + 2 * MOST);
+const ANSWER: usize = 4 * (HEAD + 2 * MOST);
 
 /// See [`crate::core::Backend::top`]: `false`, with nothing done, if the row is so short for `count` that it is better
 /// brought back, or the answer does not hold all values that may be meant.
