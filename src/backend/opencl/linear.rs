@@ -1,10 +1,13 @@
 //! Linear layers: which of their kernels serves which shape.
 
+use std::sync::Arc;
+
 use super::buffer::Memory;
 use super::kernel::{Arg, Kernel};
-use super::kernels::{DotKernels, by_format};
+use super::kernels::{DotKernels, RowProgram, by_format};
 use super::ops::{LINE, T, f32s, lock, n, run};
-use super::weights::{BOUND, OpenClWeight, Part, TILE};
+use super::program::Program;
+use super::weights::{BOUND, Form, OpenClWeight, Part, TILE};
 use super::{OpenClBackend, Scratch};
 use crate::core::{BLOCK_LEN, CoreError, DType, LinearPart, PreparedWeight, Result};
 
@@ -48,18 +51,22 @@ pub(super) fn linear(gpu: &OpenClBackend, x: &T, parts: &mut [LinearPart<'_, Ope
         let rounded = rounded.as_ref().zip(dot);
         for piece in &weight.parts {
             // SAFETY: `x` has `tokens` rows of the weight's columns, and so has what it was rounded to; `out` as many
-            // of its rows, and `bias`, where there is one, one value for each.
+            // of its rows, and `bias`, where there is one, one value for each. These are OPERANDS of layout.cl, or
+            // QUANTIZED_OPERANDS of dot.cl.
             unsafe {
                 match rounded {
                     Some((Rounded::Blocks(quants, scales), dot)) => {
                         let [a, b, c, d, e, f] = args(Arg::Memory(quants));
                         let args = [a, b, c, d, e, f, Arg::Memory(scales)];
-                        launch_dot(dot, piece, weight.dtype(), tokens, &args)?;
+                        launch(piece, &choose_rounded(dot, piece, weight.dtype(), tokens), &args)?;
                     }
-                    Some((Rounded::Values(x), _)) => {
-                        launch(gpu, piece, weight.dtype(), tokens, &args(Arg::Memory(x)))?;
+                    other => {
+                        let x = match other {
+                            Some((Rounded::Values(values), _)) => Arg::Memory(values),
+                            _ => input,
+                        };
+                        launch(piece, &choose(gpu, piece, weight.dtype(), tokens), &args(x))?;
                     }
-                    None => launch(gpu, piece, weight.dtype(), tokens, &args(input))?,
                 }
             }
         }
@@ -105,117 +112,103 @@ fn round<'a>(
     Ok(Some(Rounded::Blocks(quants, scales)))
 }
 
-/// Puts the kernel for rounded inputs into the queue.
-///
-/// # Safety
-/// `args` have to be QUANTIZED_OPERANDS of `kernels/dot.cl`, as long as the part's shape and `tokens` ask for; `dtype` a
-/// block format, and the part in tiles of whole blocks, as every matrix of such a format is.
-unsafe fn launch_dot(
-    dot: &DotKernels,
-    part: &Part,
-    dtype: DType,
-    tokens: usize,
-    args: &[Arg<'_>],
-) -> Result<()> {
-    let kernels = &mut *lock(&part.kernels);
-    let tiles = part.rows.div_ceil(TILE);
-    if tokens > FEW
-        && let Some(others) = &dot.others
-    {
-        let make = || Kernel::new(&others.tile, by_format!(dtype, "linear_dot_tile_"));
-        let global = [tiles * LANES, tokens.div_ceil(8 * PARTS) * PARTS, 1];
-        // SAFETY: as the caller vouches; the kernel keeps within `tokens` and the part's rows.
-        return unsafe {
-            run(bound(&mut kernels.dot_tile, part, make)?, BOUND, args, global, [LANES, PARTS, 1])
-        };
-    }
-    let make = || Kernel::new(&dot.row.program, by_format!(dtype, "linear_dot_"));
-    let slices = dot.row.slices;
-    let global = [tiles * LANES, slices, tokens];
-    // SAFETY: as above, with a group for each token.
-    unsafe { run(bound(&mut kernels.dot, part, make)?, BOUND, args, global, [LANES, slices, 1]) }
+/// A kernel for a part of a weight, and its work-items.
+struct Choice<'a> {
+    form: Form,
+    program: &'a Arc<Program>,
+    name: &'static str,
+    /// The weight as the kernel reads it.
+    units: Arg<'a>,
+    global: [usize; 3],
+    local: [usize; 3],
 }
 
-/// Puts the kernel for this shape into the queue.
-///
-/// # Safety
-/// `args` have to be OPERANDS of `kernels/layout.cl`, as long as the part's shape and `tokens` ask for.
-unsafe fn launch(
-    gpu: &OpenClBackend,
-    part: &Part,
-    dtype: DType,
-    tokens: usize,
-    args: &[Arg<'_>],
-) -> Result<()> {
-    let kernels = &mut *lock(&part.kernels);
-    let tiles = part.rows.div_ceil(TILE);
-    if part.is_tiled()
-        && tokens > FEW
-        && gpu.forms.tile
-        && let Some(program) = &gpu.kernels.linear_tile
-    {
-        let make = || Kernel::new(program, by_format!(dtype, "linear_tile_"));
-        let global = [tiles * LANES, tokens.div_ceil(8 * PARTS) * PARTS, 1];
-        // SAFETY: as the caller vouches; the kernel keeps within `tokens` and the part's rows.
-        return unsafe { run(bound(&mut kernels.tile, part, make)?, BOUND, args, global, [LANES, PARTS, 1]) };
+/// The kernel that multiplies so many rounded rows with `part`, which is in tiles of whole blocks, as every matrix of a
+/// block format is.
+fn choose_rounded<'a>(dot: &'a DotKernels, part: &'a Part, dtype: DType, tokens: usize) -> Choice<'a> {
+    match &dot.others {
+        Some(others) if tokens > FEW => {
+            tiles(Form::DotTile, &others.tile, by_format!(dtype, "linear_dot_tile_"), part, tokens)
+        }
+        _ => rows(Form::Dot, &dot.row, by_format!(dtype, "linear_dot_"), part, tokens),
     }
-    if part.is_tiled()
-        && gpu.forms.image
-        && let Some(row) = &gpu.kernels.linear_image
-        && let Some(image) = part.image()
-    {
-        let kernel = match &mut kernels.image {
-            Some(kernel) => kernel,
-            none => {
-                let mut fresh = Kernel::new(&row.program, by_format!(dtype, "linear_row_"))?;
-                // SAFETY: as in `bound`; the program was compiled to read an image.
-                unsafe { part.bind_units(&mut fresh, Arg::Image(image))? };
-                none.insert(fresh)
-            }
-        };
-        let global = [tiles * LANES, row.slices, tokens];
-        // SAFETY: as above, with a group for each token.
-        return unsafe { run(kernel, BOUND, args, global, [LANES, row.slices, 1]) };
-    }
-    if part.is_tiled()
-        && gpu.forms.linear_sub
-        && let Some(row) = &gpu.kernels.linear_sub
-    {
-        let make = || Kernel::new(&row.program, by_format!(dtype, "linear_sub_"));
-        let global = [tiles.next_multiple_of(SUB_TILES) * LANES, row.slices, tokens];
-        let local = [SUB_TILES * LANES, row.slices, 1];
-        // SAFETY: as above; tiles beyond the part's are not written.
-        return unsafe { run(bound(&mut kernels.row, part, make)?, BOUND, args, global, local) };
-    }
-    if part.is_tiled()
-        && gpu.forms.row
-        && let Some(row) = &gpu.kernels.linear_row
-    {
-        let make = || Kernel::new(&row.program, by_format!(dtype, "linear_row_"));
-        let global = [tiles * LANES, row.slices, tokens];
-        // SAFETY: as above, with a group for each token.
-        return unsafe {
-            run(bound(&mut kernels.row, part, make)?, BOUND, args, global, [LANES, row.slices, 1])
-        };
-    }
-    let make = || Kernel::new(&gpu.kernels.linear, by_format!(dtype, "linear_plain_"));
-    // SAFETY: as above.
-    unsafe { run(bound(&mut kernels.plain, part, make)?, BOUND, args, [part.rows, tokens, 1], LINE) }
 }
 
-/// The kernel in `held`, made and bound to its weight when it is first asked for.
-fn bound<'a>(
-    held: &'a mut Option<Kernel>,
-    part: &Part,
-    make: impl FnOnce() -> super::error::Result<Kernel>,
-) -> Result<&'a mut Kernel> {
-    match held {
-        Some(kernel) => Ok(kernel),
-        None => {
-            let mut fresh = make()?;
-            // SAFETY: linear kernels begin with WEIGHT, their names are the format's, and they live in the part.
-            unsafe { part.bind(&mut fresh)? };
-            Ok(held.insert(fresh))
+/// The kernel that multiplies so many rows with `part`.
+fn choose<'a>(gpu: &'a OpenClBackend, part: &'a Part, dtype: DType, tokens: usize) -> Choice<'a> {
+    let (forms, kernels) = (&gpu.forms, &gpu.kernels);
+    if part.is_tiled() {
+        if tokens > FEW
+            && forms.tile
+            && let Some(program) = &kernels.linear_tile
+        {
+            return tiles(Form::Tile, program, by_format!(dtype, "linear_tile_"), part, tokens);
+        }
+        if forms.image
+            && let Some(program) = &kernels.linear_image
+            && let Some(image) = part.image()
+        {
+            let choice = rows(Form::Image, program, by_format!(dtype, "linear_row_"), part, tokens);
+            return Choice { units: Arg::Image(image), ..choice };
+        }
+        if forms.linear_sub
+            && let Some(program) = &kernels.linear_sub
+        {
+            let choice = rows(Form::Row, program, by_format!(dtype, "linear_sub_"), part, tokens);
+            let [lanes, slices, tokens] = choice.global;
+            let local = [SUB_TILES * LANES, slices, 1];
+            return Choice { global: [lanes.next_multiple_of(local[0]), slices, tokens], local, ..choice };
+        }
+        if forms.row
+            && let Some(program) = &kernels.linear_row
+        {
+            return rows(Form::Row, program, by_format!(dtype, "linear_row_"), part, tokens);
         }
     }
+    Choice {
+        form: Form::Plain,
+        program: &kernels.linear,
+        name: by_format!(dtype, "linear_plain_"),
+        units: part.units(),
+        global: [part.rows, tokens, 1],
+        local: LINE,
+    }
+}
+
+/// A work-group a tile and token.
+fn rows<'a>(
+    form: Form,
+    RowProgram { program, slices }: &'a RowProgram,
+    name: &'static str,
+    part: &'a Part,
+    tokens: usize,
+) -> Choice<'a> {
+    let global = [part.rows.div_ceil(TILE) * LANES, *slices, tokens];
+    Choice { form, program, name, units: part.units(), global, local: [LANES, *slices, 1] }
+}
+
+/// A work-group a tile and so many tokens.
+fn tiles<'a>(
+    form: Form,
+    program: &'a Arc<Program>,
+    name: &'static str,
+    part: &'a Part,
+    tokens: usize,
+) -> Choice<'a> {
+    let global = [part.rows.div_ceil(TILE) * LANES, tokens.div_ceil(8 * PARTS) * PARTS, 1];
+    Choice { form, program, name, units: part.units(), global, local: [LANES, PARTS, 1] }
+}
+
+/// Puts the kernel into the queue. It is made, and bound to its part, when it is first asked for.
+///
+/// # Safety
+/// `args` have to be what the kernel takes behind WEIGHT of `kernels/layout.cl`, as long as the part's shape and `tokens`
+/// ask for. It keeps within the part's rows and `tokens`.
+unsafe fn launch(part: &Part, choice: &Choice<'_>, args: &[Arg<'_>]) -> Result<()> {
+    let make = || Kernel::new(choice.program, choice.name);
+    let mut kernels = lock(&part.kernels);
+    // SAFETY: linear kernels begin with WEIGHT, their names are the format's, and `units` are as the program has them.
+    let kernel = unsafe { kernels.bound(choice.form, part, choice.units, make)? };
+    // SAFETY: as the caller vouches.
+    unsafe { run(kernel, BOUND, args, choice.global, choice.local) }
 }

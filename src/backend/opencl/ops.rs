@@ -6,7 +6,7 @@ use super::buffer::{Memory, OpenClBuffer};
 use super::error::OpenClError;
 use super::kernel::{Arg, Kernel};
 use super::kernels::{Kernels, by_format};
-use super::weights::{BOUND, OpenClWeight};
+use super::weights::{BOUND, Form, OpenClWeight};
 use super::{OpenClBackend, Scratch};
 use crate::core::{Buffer, CoreError, DType, PreparedWeight, Result, Tensor};
 
@@ -110,16 +110,10 @@ pub(super) fn embed(gpu: &OpenClBackend, table: &OpenClWeight, ids: &[u32], out:
     let bytes = unsafe { std::slice::from_raw_parts(ids.as_ptr().cast::<u8>(), size_of_val(ids)) };
     memory.write(0, bytes).ok_or_else(|| out_of_reach(op, ids.len()))??;
     for part in &table.parts {
-        let kernel = &mut lock(&part.kernels).embed;
-        let kernel = match kernel {
-            Some(kernel) => kernel,
-            None => {
-                let mut fresh = Kernel::new(&gpu.kernels.embed, by_format!(table.dtype(), "embed_"))?;
-                // SAFETY: an embedding kernel begins with WEIGHT, its name is the format's, and it lives in the part.
-                unsafe { part.bind(&mut fresh)? };
-                kernel.insert(fresh)
-            }
-        };
+        let make = || Kernel::new(&gpu.kernels.embed, by_format!(table.dtype(), "embed_"));
+        let mut kernels = lock(&part.kernels);
+        // SAFETY: an embedding kernel begins with WEIGHT, and its name is the format's.
+        let kernel = unsafe { kernels.bound(Form::Embed, part, part.units(), make)? };
         let args = [Arg::Memory(memory), f32s(op, out)?];
         // SAFETY: `ids` holds one for each row of the launch, `out` as many rows of `cols` (`set_rows`), and ids
         // beyond the part's rows are passed over.

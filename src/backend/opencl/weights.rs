@@ -40,15 +40,48 @@ pub(super) struct Part {
     pub kernels: Mutex<PartKernels>,
 }
 
+/// Which of a part's kernels is meant.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    Embed,
+    Plain,
+    /// Of linear_row.cl or linear_sub.cl.
+    Row,
+    Image,
+    Tile,
+    Dot,
+    DotTile,
+}
+
 #[derive(Default)]
-pub(super) struct PartKernels {
-    pub embed: Option<Kernel>,
-    pub plain: Option<Kernel>,
-    pub row: Option<Kernel>,
-    pub image: Option<Kernel>,
-    pub tile: Option<Kernel>,
-    pub dot: Option<Kernel>,
-    pub dot_tile: Option<Kernel>,
+pub(super) struct PartKernels([Option<Kernel>; 7]);
+
+impl PartKernels {
+    /// The kernel of this form. When it is first asked for it is made, and told of `part` with its `units`.
+    ///
+    /// # Errors
+    /// What the driver answers.
+    ///
+    /// # Safety
+    /// These are the kernels of `part`, and what `make` makes has to begin with WEIGHT of `kernels/layout.cl`, be for the
+    /// part's format, and read units that are given so.
+    pub unsafe fn bound(
+        &mut self,
+        form: Form,
+        part: &Part,
+        units: Arg<'_>,
+        make: impl FnOnce() -> Result<Kernel, OpenClError>,
+    ) -> Result<&mut Kernel, OpenClError> {
+        match &mut self.0[form as usize] {
+            Some(kernel) => Ok(kernel),
+            none => {
+                let mut fresh = make()?;
+                // SAFETY: as the caller vouches; it lives in the part.
+                unsafe { part.bind(&mut fresh, units)? };
+                Ok(none.insert(fresh))
+            }
+        }
+    }
 }
 
 /// Arguments that [`Part::bind`] sets.
@@ -203,7 +236,12 @@ impl Part {
         Ok(Self { first, rows, cols, layout, units, heads, image, kernels })
     }
 
-    /// The units as blocks.cl reads them with IMAGES.
+    /// The units as kernels read them without IMAGES.
+    pub fn units(&self) -> Arg<'_> {
+        Arg::Memory(&self.units)
+    }
+
+    /// The same as they do with IMAGES (blocks.cl).
     pub fn image(&self) -> Option<&Image> {
         let element = match self.layout.dtype {
             DType::F16 => cl::CL_HALF_FLOAT,
@@ -222,7 +260,7 @@ impl Part {
     /// # Safety
     /// `kernel` has to begin with WEIGHT of `kernels/layout.cl`, be for this part's format, and not be launched when
     /// this part is gone. `units` are the part's, as the kernel reads them.
-    pub unsafe fn bind_units(&self, kernel: &mut Kernel, units: Arg<'_>) -> Result<(), OpenClError> {
+    unsafe fn bind(&self, kernel: &mut Kernel, units: Arg<'_>) -> Result<(), OpenClError> {
         let n = |v: usize| Arg::U32(v as u32);
         let l = &self.layout;
         let args: [Arg<'_>; BOUND] = [
@@ -237,18 +275,6 @@ impl Part {
         ];
         // SAFETY: the types are those of WEIGHT; the memory lives as long as `self`, as the caller vouches.
         unsafe { kernel.set(0, &args) }
-    }
-
-    /// The same for kernels that read memory.
-    ///
-    /// # Errors
-    /// What the driver answers.
-    ///
-    /// # Safety
-    /// As of [`Self::bind_units`].
-    pub unsafe fn bind(&self, kernel: &mut Kernel) -> Result<(), OpenClError> {
-        // SAFETY: as the caller vouches.
-        unsafe { self.bind_units(kernel, Arg::Memory(&self.units)) }
     }
 
     /// Whether the kernels for tiles of whole blocks can read it.
