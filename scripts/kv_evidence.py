@@ -2,37 +2,42 @@
 """Measure what eviction and the types of the key/value cache cost, by running the programs.
 
 perplexity  eval_model over texts of 16 times the length that a model was trained for, for each policy: per length
-decode      generate behind prompts of several lengths: decode speed, bytes of the cache, peak memory, per policy and type
+decode      generate behind prompts of several lengths: decode speed, bytes of the cache, peak memory, per policy and type;
+            in turns, as often as --rounds says
 formats     eval_model and bench_model for each type of keys and values: perplexity, bytes a token, decode speed
 
 Each writes one JSON object (results/SCHEMA.md); scripts/plot_kv.py draws them. Only the Python standard library is used.
 
 usage: kv_evidence.py perplexity -m demo -m DIR [--texts 4] -o OUT.json
-       kv_evidence.py decode -m MODEL -o OUT.json
+       kv_evidence.py decode -m MODEL [--name NAME] [--rounds 3] -o OUT.json     (goes on with OUT.json if that is there)
        kv_evidence.py formats -m demo -m DIR [--shape llama3.2-1b] -o OUT.json
 """
 
 import argparse
 import datetime
+import itertools
 import json
 import math
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LENGTHS = 16
+TYPES = ["f32", "f16", "q8_0", "q4_0"]
 
 
 def run(options: argparse.Namespace, program: str, arguments: list[str]) -> str:
     """Standard output of one of our programs; ends the script where it fails."""
     command = [str(options.bin / program), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    shown = " ".join(part if len(part) <= 60 else part[:57] + "..." for part in [program, *arguments])
     if done.returncode != 0:
-        sys.exit(f"kv_evidence.py: {' '.join(command)}: {done.stderr.strip()}")
-    print(program, *arguments[:14], file=sys.stderr)
+        sys.exit(f"kv_evidence.py: {shown}: {done.stderr.strip()}")
+    print(shown, file=sys.stderr)
     return done.stdout
 
 
@@ -68,11 +73,11 @@ def stories_of_demo(folder: pathlib.Path, texts: int, tokens: int) -> list[str]:
 
 def stories_made_up(options: argparse.Namespace, model: str, texts: int, tokens: int) -> list[str]:
     """Texts of stories that a model tells itself, at temperature 1 and from its whole distribution."""
-    needed, stories = 5 * tokens * texts, []
-    while sum(map(len, stories)) < needed:
+    stories: list[str] = []
+    while len(out := concatenated(stories, texts, 5 * tokens)) < texts:
         flags = ["--temperature", "1", "--top-k", "0", "--top-p", "1", "--seed", str(len(stories)), "-q", "--echo"]
         stories.append(run(options, "generate", [*model_flags(model), "-p", "Once upon a time", *flags]).strip())
-    return concatenated(stories, texts, 5 * tokens)
+    return out
 
 
 def concatenated(stories: list[str], texts: int, characters: int) -> list[str]:
@@ -163,35 +168,83 @@ def deviation(values: list[float]) -> float | None:
     return math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
 
 
+def words_a_token(options: argparse.Namespace, model: str) -> float:
+    """How many of our words a token of a prompt has."""
+    report = json.loads(run(options, "generate", [*model_flags(model), *options.flag, "--json", "-q", "-n", "1", "-p", words(100)]))
+    return 100 / report["prompt_tokens"]
+
+
+def words(count: int) -> str:
+    """A prompt."""
+    return " ".join(f"{i * 7919 % 1000}" for i in range(count))
+
+
+def taken_up(options: argparse.Namespace, kind: str) -> dict:
+    """What a run before has measured, or nothing yet."""
+    if not options.output.exists():
+        return {**about(options, kind), "results": []}
+    try:
+        content = json.loads(options.output.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        content = None
+    if not isinstance(content, dict) or content.get("kind") != kind:
+        sys.exit(f"kv_evidence.py: '{options.output}' is no file of {kind} to go on with; name another one")
+    return content
+
+
+def write(options: argparse.Namespace, result: dict) -> None:
+    """Writes what there is, whole or not at all."""
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = options.output.with_name(f".{options.output.name}.unfinished")
+    unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(options.output)
+
+
 def decode(options: argparse.Namespace) -> dict:
-    """Decode speed and memory behind prompts of several lengths."""
-    results = []
-    window = options.window
-    kinds = [(policy, kind) for policy in options.policy for kind in options.kv_type]
-    for model in options.model:
-        for policy, kind in kinds:
-            for length in options.length:
-                prompt = " ".join(f"{i * 7919 % 1000}" for i in range(length))
-                flags = ["--kv-type", kind, "--max-seq-len", str(max(options.length) * 3), "--ignore-eos", "--json", "-q"]
-                flags += ["-n", str(options.tokens), "--temperature", "0", *options.flag]
-                if policy != "none":
-                    flags += ["--eviction-policy", policy, "--eviction-window", str(window)]
-                report = json.loads(run(options, "generate", [*model_flags(model), *flags, "-p", prompt]))
-                results.append(
-                    {
-                        "model": pathlib.Path(model).name,
-                        "policy": policy,
-                        "kv_type": kind,
-                        "window": None if policy == "none" else window,
-                        "tokens": report["cache"]["positions"],
-                        "held": report["cache"]["tokens_held"],
-                        "kv_cache_bytes": report["memory"]["kv_cache_bytes"],
-                        "peak_resident_bytes": report["memory"]["peak_resident_bytes"],
-                        "prefill_ts": report["timings"]["prefill_tokens_per_s"],
-                        "decode_ts": report["timings"]["decode_tokens_per_s"],
-                    }
-                )
-    return {**about(options, "kv_decode"), "results": results}
+    """Decode speed and memory behind prompts of several lengths, in turns."""
+    result = taken_up(options, "kv_decode")
+    rows = result["results"]
+    cases = list(itertools.product(options.model, options.kv_type, options.policy, options.length))
+    runs = [(turn, *case) for turn in range(options.rounds) for case in cases]
+    scale = {model: words_a_token(options, model) for model in options.model}
+    for count, (turn, model, kind, policy, length) in enumerate(runs, start=1):
+        case = {
+            "model": options.name or pathlib.Path(model).name,
+            "policy": policy,
+            "kv_type": kind,
+            "window": None if policy == "none" else options.window,
+            "length": length,
+            "n_gen": options.tokens,
+        }
+        row = next((row for row in rows if case.items() <= row.items()), None)
+        if row is None:
+            row = {**case, "samples_ts": [], "prefill_samples_ts": []}
+            rows.append(row)
+        if len(row["samples_ts"]) > turn:
+            continue
+        print(f"{count} of {len(runs)}: {policy}, {kind}, {length} tokens", file=sys.stderr)
+        most = max(options.length) * 5 // 4 + options.tokens
+        flags = ["--kv-type", kind, "--max-seq-len", str(most), "--ignore-eos", "--json", "-q"]
+        flags += ["-n", str(options.tokens), "--temperature", "0", *options.flag]
+        if policy != "none":
+            flags += ["--eviction-policy", policy, "--eviction-window", str(options.window)]
+        prompt = words(max(1, round(length * scale[model])))
+        add_run(row, json.loads(run(options, "generate", [*model_flags(model), *flags, "-p", prompt])))
+        write(options, result)
+    return result
+
+
+def add_run(row: dict, report: dict) -> None:
+    """Counts what a run of generate has reported; of memory the most."""
+    timings, memory = report["timings"], report["memory"]
+    row["samples_ts"].append(round(timings["decode_tokens_per_s"], 2))
+    row["prefill_samples_ts"].append(round(timings["prefill_tokens_per_s"], 1))
+    row["decode_ts"] = statistics.median(row["samples_ts"])
+    row["prefill_ts"] = statistics.median(row["prefill_samples_ts"])
+    row["tokens"] = report["cache"]["positions"]
+    row["held"] = report["cache"]["tokens_held"]
+    for name in ("kv_cache_bytes", "peak_resident_bytes"):
+        row[name] = max(row.get(name, 0), memory[name])
 
 
 def formats(options: argparse.Namespace) -> dict:
@@ -237,15 +290,17 @@ def main() -> int:
         sub.add_argument("-m", "--model", action="append", required=True, help="a model's directory, or demo; repeatable")
         sub.add_argument("-o", "--output", type=pathlib.Path, required=True)
         sub.add_argument("--bin", type=pathlib.Path, default=ROOT / "target/release", help="where the programs are")
-        sub.add_argument("--kv-type", type=lambda text: text.split(","), default=["f16"], help="types, first the usual one")
-        sub.add_argument("--tokens", type=int, default=32, help="tokens to decode")
+        sub.add_argument("--kv-type", type=lambda text: text.split(","), default=TYPES, help="types, by comma")
+        sub.add_argument("--tokens", type=int, default=64, help="tokens to decode")
         if command is perplexity:
             sub.add_argument("--texts", type=int, default=4)
         if command is decode:
             policies_of = ["none", "sliding", "streaming", "h2o"]
             sub.add_argument("--policy", type=lambda text: text.split(","), default=policies_of, help="policies, by comma")
             sub.add_argument("--window", type=int, default=1024)
-            sub.add_argument("--length", type=int, action="append", help="words of a prompt; repeatable")
+            sub.add_argument("--length", type=int, action="append", help="tokens of a prompt, about; repeatable")
+            sub.add_argument("--rounds", type=int, default=1, help="how often each is measured, in turns")
+            sub.add_argument("--name", help="the model's name in the results (default: that of its file)")
             sub.add_argument("--flag", action="append", default=[], help="another flag of generate; repeatable")
         if command is formats:
             sub.add_argument("--file", type=pathlib.Path, help="a text (default: the demo model's)")
@@ -254,10 +309,8 @@ def main() -> int:
             sub.add_argument("--depth", type=int, default=4096)
     options = parser.parse_args()
     if options.command == "decode" and not options.length:
-        options.length = [512, 2048, 4096]
-    result = options.measure(options)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        options.length = [256, 1024, 2048, 4096]
+    write(options, options.measure(options))
     print(options.output)
     return 0
 
