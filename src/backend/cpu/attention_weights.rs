@@ -2,12 +2,10 @@
 
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
-use super::kernels::simd::tree_sum;
-use super::pieces::{MOST_BYTES, Pieces, Side};
+use super::kernels::attention::Widen;
 use super::pool::Pool;
 use super::{CpuBuffer, broken};
-use crate::core::{BLOCK_LEN, CoreError, KvLayer, KvLayout, Result, Tensor};
-use crate::quant::heads;
+use crate::core::{CoreError, KvLayer, KvLayout, Result, Tensor};
 
 /// Slots of a tile of keys, which lie element by element.
 const LANES: usize = KvLayout::TILE;
@@ -36,7 +34,12 @@ pub(super) fn weigh(
         return Ok(());
     }
     let queries = q.buffer().f32(op)?;
-    let keys = cache.k.bytes();
+    let reader =
+        kernels.attend(layout.types).ok_or(CoreError::Unsupported { op, dtype: layout.types.k })?.keys;
+    let keys = match reader.wide {
+        Some((widen, _)) => Keys::Stored(cache.k.bytes(), widen),
+        None => Keys::Wide(cache.k.f32(op)?),
+    };
     let mut parts = vec![0.0; layout.kv_heads * ROWS.min(rows) * slots];
     for (block, weights) in weights.chunks_mut(ROWS * slots).enumerate() {
         let first = block * ROWS;
@@ -47,10 +50,7 @@ pub(super) fn weigh(
             let out = unsafe { each.part(head * weights.len()..(head + 1) * weights.len()) };
             out.fill(0.0);
             let head = Head { kernels, layout, keys, head };
-            // Fails for no type that `check_layer` lets through.
-            if head.weigh(&queries[first * width..], width, at + first, slots, out).is_err() {
-                out.fill(f32::NAN);
-            }
+            head.weigh(&queries[first * width..], width, at + first, slots, out);
         };
         pool.run(layout.kv_heads, &|chunk| task(chunk.index)).map_err(broken)?;
         weights.fill(0.0);
@@ -61,69 +61,59 @@ pub(super) fn weigh(
     Ok(())
 }
 
+/// All keys of a layer, tile by tile as f32 or as they are stored.
+#[derive(Clone, Copy)]
+enum Keys<'a> {
+    Wide(&'a [f32]),
+    Stored(&'a [u8], Widen),
+}
+
 /// A head of the cache.
 struct Head<'a> {
     kernels: &'a Kernels,
     layout: &'a KvLayout,
-    keys: &'a [u8],
+    keys: Keys<'a>,
     head: usize,
 }
 
 impl Head<'_> {
     /// Adds what the rows behind `queries` that `out`, `[rows, slots]`, is for give to each slot; the first of them
     /// stands in slot `at`.
-    fn weigh(&self, queries: &[f32], width: usize, at: usize, slots: usize, out: &mut [f32]) -> Result<()> {
+    fn weigh(&self, queries: &[f32], width: usize, at: usize, slots: usize, out: &mut [f32]) {
         let dim = self.layout.head_dim;
         let group = width / self.layout.kv_heads / dim;
-        let scale = 1.0 / (dim as f32).sqrt();
         let rows = out.len() / slots;
-        let tiles = self.tiles(at + rows)?;
-        let mut scores = vec![0.0f32; slots.next_multiple_of(LANES)];
-        for (row, out) in out.chunks_exact_mut(slots).enumerate() {
-            let seen = at + row + 1;
-            let heads = &queries[row * width + self.head * group * dim..][..group * dim];
-            for query in heads.chunks_exact(dim) {
-                let scores = &mut scores[..seen.next_multiple_of(LANES)];
-                for (tile, scores) in tiles.chunks_exact(LANES * dim).zip(scores.as_chunks_mut::<LANES>().0) {
-                    *scores = [0.0; LANES];
-                    for (keys, &q) in tile.as_chunks::<LANES>().0.iter().zip(query) {
-                        scores.iter_mut().zip(keys).for_each(|(score, key)| *score += key * q);
-                    }
-                }
-                scores[seen..].fill(f32::NEG_INFINITY);
-                let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                scores.iter_mut().for_each(|score| *score = (*score - largest) * scale);
-                (self.kernels.exp)(scores);
-                let mut sums = [0.0; LANES];
-                for weights in scores.as_chunks::<LANES>().0 {
-                    sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
-                }
-                let share = 1.0 / tree_sum(sums);
-                out.iter_mut().zip(&scores[..seen]).for_each(|(sum, weight)| *sum += weight * share);
+        let tiles = (at + rows).div_ceil(LANES);
+        let mut wide = vec![0.0; dim * LANES];
+        // `[rows][group][tiles]`: a tile of keys serves all rows and heads.
+        let mut products = vec![[0.0; LANES]; rows * group * tiles];
+        for tile in 0..tiles {
+            let keys = self.tile(tile, &mut wide);
+            for row in 0..rows {
+                let heads = &queries[row * width + self.head * group * dim..][..group * dim];
+                (self.kernels.products)(keys, heads, &mut products[row * group * tiles + tile..], tiles);
             }
         }
-        Ok(())
+        let scale = 1.0 / (dim as f32).sqrt();
+        for (index, products) in products.chunks_exact_mut(tiles).enumerate() {
+            let row = index / group;
+            let seen = at + row + 1;
+            let out = &mut out[row * slots..][..seen];
+            (self.kernels.add_weights)(&mut products[..seen.div_ceil(LANES)], scale, out);
+        }
     }
 
-    /// The keys of the first `slots` slots as f32, `[tiles][head_dim][16]`.
-    fn tiles(&self, slots: usize) -> Result<Vec<f32>> {
-        let dim = self.layout.head_dim;
-        let pieces = Pieces::new(self.layout, Side::Keys);
-        let stored = &self.keys[self.head * self.layout.slots() * pieces.slot_bytes..];
-        let mut tiles = vec![0.0; slots.next_multiple_of(LANES) * dim];
-        let (mut bytes, mut values) = ([0; MOST_BYTES], [0.0; BLOCK_LEN]);
-        for slot in 0..slots {
-            let tile = &mut tiles[slot / LANES * LANES * dim..];
-            for piece in pieces.each() {
-                let (bytes, values) = (&mut bytes[..piece.bytes], &mut values[..piece.elements]);
-                pieces.take(stored, slot, piece, bytes);
-                heads::decode(self.layout.types.k, bytes, values)?;
-                for (element, value) in piece.range().zip(values) {
-                    tile[element * LANES + slot % LANES] = *value;
-                }
+    /// The keys of sixteen slots, `[head_dim][16]`, in `wide` if they are stored otherwise.
+    fn tile<'a>(&'a self, tile: usize, wide: &'a mut [f32]) -> &'a [f32] {
+        let tile = self.head * self.layout.slots() / LANES + tile;
+        match self.keys {
+            Keys::Wide(keys) => &keys[tile * wide.len()..][..wide.len()],
+            Keys::Stored(keys, widen) => {
+                let bytes = LANES * self.layout.head_bytes(self.layout.types.k);
+                widen(&keys[tile * bytes..][..bytes], self.layout.head_dim, wide);
+                wide
             }
         }
-        Ok(tiles)
     }
 }
 
@@ -131,7 +121,7 @@ impl Head<'_> {
 mod tests {
     use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
     use crate::backend::reference::ReferenceBackend;
-    use crate::core::{Backend, DType, KvLayer, KvLayout};
+    use crate::core::{Backend, DType, KvLayer, KvLayout, KvTypes};
     use crate::models::noise;
 
     /// The weights of `rows` rows behind `at` others, for heads of 24 elements.
@@ -153,7 +143,7 @@ mod tests {
 
     #[test]
     fn weights_are_those_of_the_reference_on_any_set_and_threads() {
-        for dtype in [DType::F32, DType::F16] {
+        for dtype in KvTypes::STORED {
             for shape in [(0, 1, 1), (0, 5, 4), (13, 1, 3), (30, 40, 2), (600, 2, 4)] {
                 let expected = weights(&ReferenceBackend, dtype, shape);
                 let cpu = |threads, isa| CpuBackend::new(CpuOptions { threads: Some(threads), isa }).unwrap();

@@ -124,6 +124,24 @@ fn row<Q: Quants>(head_dim: usize) -> usize {
     head_dim / BLOCK_LEN * Q::bytes(BLOCK_LEN) + Q::bytes(head_dim % BLOCK_LEN)
 }
 
+/// See [`Cached::tile_bytes`].
+#[inline(always)]
+fn tile_bytes<Q: Quants>(head_dim: usize) -> usize {
+    head_dim.div_ceil(BLOCK_LEN) * SCALES + row::<Q>(head_dim) * TILE
+}
+
+/// See [`Cached::one`].
+#[inline(always)]
+fn one<Q: Quants>(tile: &[u8], head_dim: usize, lane: usize, d: usize) -> f32 {
+    let (scales, quants) = split(tile, head_dim);
+    let (block, i) = (d / BLOCK_LEN, d % BLOCK_LEN);
+    let scale = half::f16::from_le_bytes(scales[block].as_chunks().0[lane]).to_f32();
+    let bytes = Q::bytes(BLOCK_LEN.min(head_dim - block * BLOCK_LEN));
+    let byte = quants[lane * row::<Q>(head_dim) + block * Q::bytes(BLOCK_LEN) + i % bytes];
+    let (low, high) = Q::unpack_one(byte);
+    high.filter(|_| i >= bytes).unwrap_or(low) * scale
+}
+
 /// The scales of the block that begins with chunk `chunk`, one a slot.
 #[inline(always)]
 fn lanes<S: Simd>(s: S, scales: &[[u8; SCALES]], chunk: usize) -> [f32; TILE] {
@@ -138,7 +156,7 @@ pub(crate) struct Q8_0;
 impl Cached for Q8_0 {
     #[inline(always)]
     fn tile_bytes(head_dim: usize) -> usize {
-        head_dim.div_ceil(BLOCK_LEN) * SCALES + row::<Bytes>(head_dim) * TILE
+        tile_bytes::<Bytes>(head_dim)
     }
 
     #[inline(always)]
@@ -195,9 +213,7 @@ impl Cached for Q8_0 {
 
     #[inline(always)]
     fn one(tile: &[u8], head_dim: usize, lane: usize, d: usize) -> f32 {
-        let (scales, quants) = split(tile, head_dim);
-        let scale = half::f16::from_le_bytes(scales[d / BLOCK_LEN].as_chunks().0[lane]).to_f32();
-        f32::from(quants[lane * head_dim + d] as i8) * scale
+        one::<Bytes>(tile, head_dim, lane, d)
     }
 }
 
@@ -207,7 +223,7 @@ pub(crate) struct Q4_0;
 impl Cached for Q4_0 {
     #[inline(always)]
     fn tile_bytes(head_dim: usize) -> usize {
-        head_dim.div_ceil(BLOCK_LEN) * SCALES + row::<Nibbles>(head_dim) * TILE
+        tile_bytes::<Nibbles>(head_dim)
     }
 
     #[inline(always)]
@@ -278,12 +294,6 @@ impl Cached for Q4_0 {
 
     #[inline(always)]
     fn one(tile: &[u8], head_dim: usize, lane: usize, d: usize) -> f32 {
-        let (scales, quants) = split(tile, head_dim);
-        let scale = half::f16::from_le_bytes(scales[d / BLOCK_LEN].as_chunks().0[lane]).to_f32();
-        let first = d / BLOCK_LEN * BLOCK_LEN;
-        let bytes = Nibbles::bytes(BLOCK_LEN.min(head_dim - first));
-        let i = d - first;
-        let byte = quants[lane * row::<Nibbles>(head_dim) + first / 2 + i % bytes];
-        (f32::from((byte >> (4 * (i / bytes))) & 15) - 8.0) * scale
+        one::<Nibbles>(tile, head_dim, lane, d)
     }
 }

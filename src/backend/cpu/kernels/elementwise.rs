@@ -65,6 +65,7 @@ fn swiglu16<S: Simd>(s: S, gate: S::F, up: S::F) -> S::F {
 }
 
 /// `x = e^x`.
+#[cfg(test)]
 #[inline(always)]
 pub(crate) fn exp_in_place<S: Simd>(s: S, x: &mut [f32]) {
     let (xs, tail) = x.as_chunks_mut::<16>();

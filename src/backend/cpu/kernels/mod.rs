@@ -48,6 +48,7 @@ pub(crate) mod simd;
 pub(super) mod table;
 #[cfg(test)]
 mod tests;
+mod weigh;
 mod widen;
 
 #[cfg(target_arch = "x86_64")]

@@ -18,7 +18,7 @@ use super::paired::{PAIRED, PairedRows};
 use super::paired::{Paired, PairedTile};
 use super::scalar::Scalar;
 use super::widen::{Bytes, Nibbles};
-use super::{GROUP, Outputs, elementwise, quantized, widen};
+use super::{GROUP, Outputs, elementwise, quantized, weigh, widen};
 use crate::core::{BLOCK_LEN, DType, KvTypes};
 
 /// Stored floats, the same as f32.
@@ -37,6 +37,8 @@ pub(crate) struct Kernels {
     pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
     pub add: fn(&[f32], &mut [f32]),
     pub swiglu: fn(&[f32], &[f32], &mut [f32]),
+    /// What the others use within, for its own tests.
+    #[cfg(test)]
     pub exp: fn(&mut [f32]),
     pub rope: fn(&mut [f32], &[f32]),
     pub quantize: Quantize,
@@ -50,6 +52,8 @@ pub(crate) struct Kernels {
     widen: [Widen; 3],
     quantized_tiles: [QuantizedTiles; 3],
     pub merge: fn(usize, &mut [f32], &[f32]),
+    pub products: fn(&[f32], &[f32], &mut [[f32; 16]], usize),
+    pub add_weights: fn(&mut [[f32; 16]], f32, &mut [f32]),
     /// For keys and for values, each of F32, F16, Q8_0 and Q4_0.
     readers: [[Reader; 4]; 2],
 }
@@ -184,6 +188,7 @@ macro_rules! table {
                 add: compiled!(S [$($feature)*] elementwise::add, (x: &[f32], acc: &mut [f32])),
                 swiglu: compiled!(S [$($feature)*] elementwise::swiglu,
                     (gate: &[f32], up: &[f32], out: &mut [f32])),
+                #[cfg(test)]
                 exp: compiled!(S [$($feature)*] elementwise::exp_in_place, (x: &mut [f32])),
                 rope: compiled!(S [$($feature)*] elementwise::rope, (x: &mut [f32], angles: &[f32])),
                 quantize: compiled!(S [$($feature)*] quantized::quantize,
@@ -220,6 +225,10 @@ macro_rules! table {
                 ],
                 merge: compiled!(S [$($feature)*] attention::merge,
                     (head_dim: usize, into: &mut [f32], later: &[f32])),
+                products: compiled!(S [$($feature)*] weigh::products,
+                    (keys: &[f32], queries: &[f32], out: &mut [[f32; 16]], stride: usize)),
+                add_weights: compiled!(S [$($feature)*] weigh::add_weights,
+                    (products: &mut [[f32; 16]], scale: f32, out: &mut [f32])),
                 readers: [
                     readers!(S [$($feature)*] add_keys, keys),
                     readers!(S [$($feature)*] add_values, values),
