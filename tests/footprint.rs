@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
-use llm_rs2::core::DType;
+use llm_rs2::core::{DType, KvCache, KvTypes};
 use llm_rs2::engine::{
     CachePlace, Footprint, Holding, LoadOptions, ModelFiles, Request, Session, SessionOptions, TextLength,
     WeightDType,
@@ -96,6 +96,45 @@ fn packing_was_foreseen(dir: &Path, weight_dtype: DType) {
 // One test: another one beside it would be counted too.
 #[test]
 fn what_is_taken_was_foreseen() {
+    growing_takes_one_layer_more();
+    a_session_takes_what_was_foreseen();
+}
+
+/// A cache that grows, or that gives up tokens, has one layer twice, and not all of them.
+fn growing_takes_one_layer_more() {
+    let backend = CpuBackend::new(CpuOptions { threads: Some(1), isa: None }).expect("a CPU that we support");
+    let (layers, kv_heads, head_dim) = (6, 4, 64);
+    for types in [DType::F16.into(), KvTypes { k: DType::Q8_0, v: DType::Q4_0 }] {
+        let mut cache =
+            KvCache::new(&backend, layers, kv_heads, head_dim, types, 4000).expect("an empty cache");
+        let most_of = |cache: &mut KvCache<_>, change: &dyn Fn(&mut KvCache<_>)| {
+            let others = TAKEN.load(Ordering::Relaxed) - cache.size_bytes();
+            MOST.store(0, Ordering::Relaxed);
+            change(cache);
+            MOST.load(Ordering::Relaxed) - others
+        };
+        let mut before = 0;
+        for slots in [256, 512, 1024, 2048] {
+            let most = most_of(&mut cache, &|cache| {
+                cache.reserve(&backend, slots - cache.len()).expect("there is memory");
+            });
+            let now = cache.size_bytes();
+            assert_eq!(cache.layout().capacity, slots);
+            // Lists of ranges and the like.
+            let expected = now + before / layers..now + before / layers + 4096;
+            assert!(expected.contains(&most), "{types}, {slots} slots: {most}, not {expected:?}");
+            before = now;
+            cache.advance(slots - cache.len());
+        }
+        let most =
+            most_of(&mut cache, &|cache| cache.retain(&backend, &[0..4, 1048..2048], 1044).expect("moves"));
+        assert_eq!(cache.size_bytes(), before, "room for as many");
+        let expected = before + before / layers..before + before / layers + 4096;
+        assert!(expected.contains(&most), "{types}, an eviction: {most}, not {expected:?}");
+    }
+}
+
+fn a_session_takes_what_was_foreseen() {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
     for format in [DType::Q4_0, DType::Q8_0, DType::F16] {
         packing_was_foreseen(&tiny, format);

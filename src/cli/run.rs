@@ -225,9 +225,6 @@ impl Job<'_> {
             hybrid::settle(&mut session, args.switch_threshold, &name, args.quiet)?;
             described = format!("{described} | {gpu}");
         }
-        if args.kv_budget_mb.is_some() {
-            session.reserve_cache()?;
-        }
         if let Some(threshold) = args.memory_threshold_mb {
             session.watch_memory((threshold as u64).saturating_mul(1 << 20), MemorySource::default());
         }

@@ -1,5 +1,9 @@
 //! Keys and values of the tokens seen so far.
 
+mod transfer;
+
+pub use transfer::KvRecords;
+
 use std::ops::Range;
 
 use super::kv_received::ReceivedAttention;
@@ -65,10 +69,12 @@ impl<B: Buffer> KvCache<B> {
         Ok(Self { layers, layout, len: 0, position: 0, retained: 0, max_len, prefix: None, received: None })
     }
 
-    /// Makes room for `more` tokens behind those held.
+    /// Makes room for `more` tokens behind those held. Growing goes layer by layer, and takes the memory that one more
+    /// layer had before.
     ///
     /// # Errors
-    /// [`CoreError::CacheFull`] beyond `max_len`, [`CoreError::OutOfMemory`]. The contents stay as they were.
+    /// [`CoreError::CacheFull`] beyond `max_len`, [`CoreError::OutOfMemory`]. The contents stay as they were then, unless
+    /// memory has run out on the way from layer to layer: that leaves an empty cache.
     pub fn reserve<K: Backend<Buffer = B>>(&mut self, backend: &K, more: usize) -> Result<()> {
         let full = CoreError::CacheFull { len: self.len, max: self.max_len, more };
         let need = match self.len.checked_add(more) {
@@ -79,41 +85,19 @@ impl<B: Buffer> KvCache<B> {
             return Ok(());
         }
         let capacity = grown_capacity(self.layout.capacity, need, self.max_len);
-        let keep = 0..self.len;
-        self.repack(backend, std::slice::from_ref(&keep), capacity)
-    }
-
-    /// Rebuilds every layer with another capacity, keeping the slots in `keep` in that order.
-    fn repack<K: Backend<Buffer = B>>(
-        &mut self,
-        backend: &K,
-        keep: &[Range<usize>],
-        capacity: usize,
-    ) -> Result<()> {
-        let to = KvLayout { capacity, ..self.layout };
-        // All buffers are made before any is replaced: a refused allocation leaves the cache as it was.
-        let mut fresh = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let mut repacked = KvLayer::new(backend, &to)?;
-            backend.kv_repack(layer, &self.layout, keep, &mut repacked, &to)?;
-            fresh.push(repacked);
-        }
-        self.layers = fresh;
-        self.layout = to;
-        self.len = keep.iter().map(ExactSizeIterator::len).sum();
-        Ok(())
+        let all = 0..self.len;
+        self.move_all(backend, std::slice::from_ref(&all), capacity)
     }
 
     /// Drops all tokens but those in the slots of `keep` (ascending, disjoint, within the slots held), which move
     /// together in their order, and leaves room for `more` behind them. Memory that this does not need goes back to
     /// the system; [`Self::position`] stays, and so does each key's rotation.
     ///
-    /// Unless the capacity grows, it takes the memory of one more layer meanwhile.
+    /// It takes the memory of one more layer meanwhile.
     ///
     /// # Errors
     /// [`CoreError::Mismatch`] for other ranges, [`CoreError::CacheFull`] if `more` do not fit behind them,
-    /// [`CoreError::OutOfMemory`]: the contents stay as they were then. A backend that fails on its way leaves an
-    /// empty cache.
+    /// [`CoreError::OutOfMemory`] as [`Self::reserve`]. A backend that fails on its way leaves an empty cache.
     pub fn retain<K: Backend<Buffer = B>>(
         &mut self,
         backend: &K,
@@ -128,20 +112,27 @@ impl<B: Buffer> KvCache<B> {
         let need = need.ok_or(CoreError::CacheFull { len: kept, max: self.max_len, more })?;
         let capacity = need.checked_next_multiple_of(Self::GROWTH).unwrap_or(need).min(self.max_len);
         self.retained = self.position;
-        if capacity > self.layout.capacity {
-            return self.repack(backend, keep, capacity);
-        }
+        self.move_all(backend, keep, capacity)
+    }
+
+    /// Moves the slots of `keep` of each layer together, into layers of another capacity. Each goes into the memory of
+    /// the layer before, or where that is of another size, into fresh memory.
+    fn move_all<K: Backend<Buffer = B>>(
+        &mut self,
+        backend: &K,
+        keep: &[Range<usize>],
+        capacity: usize,
+    ) -> Result<()> {
         let to = KvLayout { capacity, ..self.layout };
         let spare = KvLayer::new(backend, &to)?;
-        self.move_together(backend, keep, spare, to).inspect_err(|_| self.drop_all(backend))?;
+        self.move_layers(backend, keep, spare, to).inspect_err(|_| self.drop_all(backend))?;
         self.layout = to;
-        self.len = kept;
+        self.len = keep.iter().map(ExactSizeIterator::len).sum();
         Ok(())
     }
 
-    /// Moves the slots of `keep` of each layer into `spare`, which is of layout `to`: the memory of the layer before
-    /// then, or where that is too large, fresh memory. The layers are of two layouts if it fails on its way.
-    fn move_together<K: Backend<Buffer = B>>(
+    /// The layers are of two layouts if it fails on its way.
+    fn move_layers<K: Backend<Buffer = B>>(
         &mut self,
         backend: &K,
         keep: &[Range<usize>],
@@ -238,61 +229,6 @@ impl<B: Buffer> KvCache<B> {
         if let Some(prefix) = &mut self.prefix {
             prefix.forget_from(self.position);
         }
-    }
-
-    /// Hands each layer's keys and values of the slots `slots`, layer by layer, to `put`: see
-    /// [`Backend::kv_export`] for the bytes. With [`Self::position`] they are all that [`Self::import`] needs.
-    ///
-    /// # Errors
-    /// [`CoreError::Mismatch`] for slots that are not held, what the backend answers, and what `put` does.
-    pub fn export<K: Backend<Buffer = B>, E: From<CoreError>>(
-        &self,
-        backend: &K,
-        slots: Range<usize>,
-        mut put: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.check_ranges(std::slice::from_ref(&slots))?;
-        let (mut k, mut v) = self.layout.room(slots.len())?;
-        for layer in &self.layers {
-            backend.kv_export(layer, &self.layout, slots.clone(), &mut k, &mut v)?;
-            put(&k, &v)?;
-        }
-        Ok(())
-    }
-
-    /// Replaces what is held by `len` tokens of a cache of the same types, heads and layers that had seen `position`
-    /// tokens, the last ones since `retained` without an eviction between them. `get` fills in each layer's keys and values, layer by layer, as [`Self::export`] handed them out.
-    ///
-    /// # Errors
-    /// As [`Self::reserve`], [`CoreError::Mismatch`] for counts that contradict each other, what the backend answers, and
-    /// what `get` does. The cache is empty then.
-    pub fn import<K: Backend<Buffer = B>, E: From<CoreError>>(
-        &mut self,
-        backend: &K,
-        len: usize,
-        position: usize,
-        retained: usize,
-        mut get: impl FnMut(&mut [u8], &mut [u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.clear();
-        let op = "restoring the cache";
-        if position < len {
-            return Err(CoreError::Mismatch { op, what: "position", got: position, expected: len }.into());
-        }
-        if position.checked_sub(retained).is_none_or(|since| since > len)
-            || (retained == 0) != (len == position)
-        {
-            let what = "position at the last eviction";
-            return Err(CoreError::Mismatch { op, what, got: retained, expected: position - len }.into());
-        }
-        self.reserve(backend, len)?;
-        let (mut k, mut v) = self.layout.room(len)?;
-        for layer in &mut self.layers {
-            get(&mut k, &mut v)?;
-            backend.kv_import(&k, &v, layer, &self.layout, 0)?;
-        }
-        (self.len, self.position, self.retained) = (len, position, retained);
-        Ok(())
     }
 
     /// Whether nothing was evicted since `position` tokens were seen.

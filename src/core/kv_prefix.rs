@@ -65,17 +65,35 @@ impl UnrotatedPrefix {
         tokens: Range<usize>,
         (k, v): (&mut Tensor<K::Buffer>, &mut Tensor<K::Buffer>),
     ) -> Result<()> {
-        CoreError::expect_eq(
-            "turning the first tokens",
-            "number kept unrotated",
-            self.captured,
-            self.tokens,
-        )?;
+        self.check_captured(self.tokens)?;
         let values = tokens.start * self.width..tokens.end * self.width;
         for (to, from) in [k, v].into_iter().zip(self.layers.get(layer).into_iter().flatten()) {
             to.set_rows(tokens.len())?;
             backend.upload(&from[values.clone()], to, 0)?;
         }
+        Ok(())
+    }
+
+    /// Checks that `tokens` tokens of this text are there.
+    pub(super) fn check_captured(&self, tokens: usize) -> Result<()> {
+        CoreError::expect_eq("turning the first tokens", "number kept unrotated", self.captured, tokens)
+    }
+
+    /// The keys and the values of the first `tokens` tokens, `[tokens, width]` each, layer by layer.
+    pub(super) fn rows(&self, tokens: usize) -> impl Iterator<Item = &[f32]> {
+        self.layers.iter().flatten().map(move |rows| &rows[..tokens * self.width])
+    }
+
+    /// Takes the first `tokens` tokens of a text from `get`, which fills in what [`Self::rows`] gives.
+    pub(super) fn fill<E>(
+        &mut self,
+        tokens: usize,
+        mut get: impl FnMut(&mut [f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.captured = 0;
+        let len = tokens * self.width;
+        self.layers.iter_mut().flatten().try_for_each(|rows| get(&mut rows[..len]))?;
+        self.captured = tokens;
         Ok(())
     }
 

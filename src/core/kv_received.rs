@@ -31,6 +31,11 @@ impl ReceivedAttention {
         Self { layers: vec![Layer::default(); layers], total: Vec::new() }
     }
 
+    /// How many layers count.
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
     /// Whether this layer counts.
     pub fn has(&self, layer: usize) -> bool {
         layer < self.layers.len()
@@ -67,6 +72,23 @@ impl ReceivedAttention {
             self.total.iter_mut().zip(&layer.sums).for_each(|(total, sum)| *total += sum);
         }
         &self.total
+    }
+
+    /// What each of the `len` slots held has received, layer by layer.
+    pub fn sums(&mut self, len: usize) -> impl Iterator<Item = &[f64]> {
+        self.layers.iter_mut().map(move |layer| {
+            layer.settle(len);
+            &layer.sums[..]
+        })
+    }
+
+    /// Takes what the `len` slots of a text have received from `get`, which fills in what [`Self::sums`] gives.
+    pub fn fill<E>(&mut self, len: usize, mut get: impl FnMut(&mut [f64]) -> Result<(), E>) -> Result<(), E> {
+        self.clear();
+        self.layers.iter_mut().try_for_each(|layer| {
+            layer.sums.resize(len, 0.0);
+            get(&mut layer.sums)
+        })
     }
 
     /// The slots of `keep` move together, and all others go.

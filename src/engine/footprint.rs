@@ -42,10 +42,10 @@ impl Holding {
         }
     }
 
-    /// Bytes of the caches, of `slots` tokens in `types`.
-    fn cache_bytes(self, config: &ModelConfig, types: KvTypes, slots: usize) -> u64 {
+    /// Bytes of the caches, of `slots` tokens in `types`; `evicts`: more tokens come than that.
+    fn cache_bytes(self, config: &ModelConfig, types: KvTypes, slots: usize, evicts: bool) -> u64 {
         let types = if self == Holding::AsF32 { DType::F32.into() } else { types };
-        cache_bytes(config, types, slots).saturating_mul(self.backends())
+        cache_bytes(config, types, slots, evicts).saturating_mul(self.backends())
     }
 }
 
@@ -125,12 +125,13 @@ impl Footprint {
         holding: Holding,
         text: TextLength,
     ) -> Self {
+        let (slots, evicts) = slots(options, text);
         Self {
             mapped: 0,
             converted: 0,
             passing: 0,
             packing: 0,
-            cache: holding.cache_bytes(config, options.kv_types, slots(options, text)),
+            cache: holding.cache_bytes(config, options.kv_types, slots, evicts),
             workspace: workspace_bytes(config, options, text).saturating_mul(holding.backends()),
             program: PROGRAM,
         }
@@ -192,20 +193,24 @@ fn bytes(format: DType, rows: usize, cols: usize) -> u64 {
     Order::read_by_kernels(format).bytes(format, rows, cols).map_or(u64::MAX / 1024, |n| n as u64)
 }
 
-/// Tokens that the cache will hold at most.
-fn slots(options: &SessionOptions, text: TextLength) -> usize {
+/// Tokens that the cache will hold at most, and whether some are evicted for others.
+fn slots(options: &SessionOptions, text: TextLength) -> (usize, bool) {
     let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
     let generated = text.generated.unwrap_or(usize::MAX);
     // A draft is stored before it is known to be right.
-    most.min(text.prompt.saturating_add(generated).saturating_add(options.lookup))
+    let tokens = text.prompt.saturating_add(generated).saturating_add(options.lookup);
+    (most.min(tokens), options.eviction.is_some() && tokens > most)
 }
 
-/// Bytes of the cache while it holds `slots` tokens, or while it moved the last time to get there, which has each token
-/// in two places. Memory that no token was stored in is not taken.
-fn cache_bytes(config: &ModelConfig, types: KvTypes, slots: usize) -> u64 {
+/// Bytes of the cache while it holds `slots` tokens, and a layer of them once more if it `evicts`; or while it grew the
+/// last time to get there, if that was more: it had a layer of its tokens in two places. Memory that no token was stored
+/// in is not taken.
+fn cache_bytes(config: &ModelConfig, types: KvTypes, slots: usize, evicts: bool) -> u64 {
     let layout = KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: slots };
-    let token = (layout.bytes_per_token() as u64).saturating_mul(config.layers as u64);
-    token.saturating_mul(slots.max(capacity_before(slots).saturating_mul(2)) as u64)
+    let layers = config.layers as u64;
+    let filled = (slots as u64).saturating_mul(layers + u64::from(evicts));
+    let growing = (capacity_before(slots) as u64).saturating_mul(layers + 1);
+    filled.max(growing).saturating_mul(layout.bytes_per_token() as u64)
 }
 
 fn workspace_bytes(config: &ModelConfig, options: &SessionOptions, text: TextLength) -> u64 {
@@ -290,7 +295,7 @@ impl Choices<'_> {
              available; {}",
             human_bytes(need.own()),
             human_bytes(need.cache),
-            slots(options, *text),
+            slots(options, *text).0,
             options.kv_types,
             human_bytes(need.workspace + need.program),
             human_bytes(*have),
@@ -356,10 +361,11 @@ impl Choices<'_> {
     /// The longest context that fits with these options otherwise, as a power of two that has room for the prompt.
     fn shorter(&self, options: &SessionOptions) -> Result<Option<(String, SessionOptions)>, EngineError> {
         let weights = Footprint::of(self.files, options, self.holding, self.text)?;
-        let now = slots(options, self.text);
+        let (now, _) = slots(options, self.text);
         let least = if options.eviction.is_some() { 256 } else { self.text.prompt + 1 };
         let fits = |tokens: usize| {
-            let cache = self.holding.cache_bytes(&self.files.config, options.kv_types, tokens);
+            let evicts = options.eviction.is_some();
+            let cache = self.holding.cache_bytes(&self.files.config, options.kv_types, tokens, evicts);
             Footprint { cache, ..weights }.own() <= self.have && tokens < now
         };
         let tokens = (0..usize::BITS - 1).rev().map(|bit| 1usize << bit).find(|&n| fits(n));

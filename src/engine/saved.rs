@@ -10,7 +10,7 @@ use super::session::Session;
 use super::unfinished::Unfinished;
 use super::{EngineError, packing};
 use crate::chat::Message;
-use crate::core::{Backend, CoreError, DType};
+use crate::core::{Backend, CoreError, DType, KvRecords};
 use crate::format::session::{self, Found, SessionReader};
 use crate::format::{Checksum, FormatError, shown};
 use crate::kv::EvictionStats;
@@ -76,6 +76,11 @@ struct Description {
     held: usize,
     position: usize,
     retained: usize,
+    /// As in [`KvRecords`]; files of version 1 have none.
+    #[serde(default)]
+    unrotated: usize,
+    #[serde(default)]
+    received: usize,
     eviction: Option<SavedEviction>,
     seed: u64,
     draws: u64,
@@ -193,10 +198,9 @@ impl<B: Backend> Session<B> {
             );
         }
         self.bring_home()?;
-        let sound = !self.watches_tokens()
-            && self.seen.len() == self.cache.position()
-            && text.ids.starts_with(&self.seen);
-        let held = if sound { self.cache.len() } else { 0 };
+        let sound = self.seen.len() == self.cache.position() && text.ids.starts_with(&self.seen);
+        let (held, position) = if sound { self.tokens() } else { (0, 0) };
+        let records = self.cache.records(position);
         let layout = self.cache.layout();
         let description = Description {
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -207,8 +211,10 @@ impl<B: Backend> Session<B> {
             keys: layout.types.k.name().to_owned(),
             values: layout.types.v.name().to_owned(),
             held,
-            position: if sound { self.cache.position() } else { 0 },
+            position,
             retained: if sound { self.cache.retained() } else { 0 },
+            unrotated: records.unrotated,
+            received: records.received,
             eviction: self.saved_eviction(),
             seed: text.seed,
             draws: text.draws,
@@ -222,7 +228,7 @@ impl<B: Backend> Session<B> {
         let description =
             serde_json::to_vec(&description).map_err(|e| cannot_write(path, std::io::Error::other(e)))?;
         let unfinished = create(path)?;
-        let cache_bytes = self.exported_bytes(held).unwrap_or(u64::MAX);
+        let cache_bytes = self.cache.exported_bytes(held, records).unwrap_or(u64::MAX);
         let len = session::write(path, unfinished.file(), &description, &text.ids, cache_bytes, |put| {
             if held == 0 {
                 return Ok(());
@@ -230,7 +236,8 @@ impl<B: Backend> Session<B> {
             self.cache.export(&self.backend, 0..held, |k, v| -> Result<(), EngineError> {
                 put(k)?;
                 Ok(put(v)?)
-            })
+            })?;
+            self.cache.export_records(|bytes| -> Result<(), EngineError> { Ok(put(bytes)?) })
         })?;
         unfinished.finish_durably().map_err(|e| cannot_write(path, e))?;
         Ok(len)
@@ -243,6 +250,7 @@ impl<B: Backend> Session<B> {
     /// Something that is no regular file; what the system answers.
     pub fn restore(&mut self, path: &Path, origin: &Origin) -> Result<Restored, EngineError> {
         self.forget();
+        self.keep_prefix();
         let told = |why: String| Some(format!("'{}' {why}", path.display()));
         let foreign = |why: String| Restored { text: None, refused: told(why), foreign: true };
         let unusable = |why: String| Restored { text: None, refused: told(why), foreign: false };
@@ -322,14 +330,10 @@ impl<B: Backend> Session<B> {
                 return Err(format!("was made with another {what}: {}, not {here}", shown(there)));
             }
         }
-        if self.watches_tokens() {
-            let policy = &self.saved_eviction().map(|e| e.policy).unwrap_or_default();
-            return Err(format!(
-                "keeps the text alone: --eviction-policy {policy} goes by more than keys and values"
-            ));
-        }
         let (held, position, most) = (saved.held, saved.position, self.cache.max_len());
-        if held > position || position > ids.len() || self.exported_bytes(held) != Some(cache_bytes) {
+        let records = KvRecords { unrotated: saved.unrotated, received: saved.received };
+        let bytes = self.cache.exported_bytes(held, records);
+        if held > position || position > ids.len() || bytes != Some(cache_bytes) {
             return Err(format!(
                 "contradicts itself: {held} of {position} tokens held, {} ids, {cache_bytes} bytes of cache",
                 ids.len()
@@ -338,12 +342,19 @@ impl<B: Backend> Session<B> {
         if held > most {
             return Err(format!("holds {held} tokens, more than the {most} that there is room for here"));
         }
+        let now = self.saved_eviction();
         if held < position {
-            let now = self.saved_eviction();
             let numbers = |e: &SavedEviction| (e.policy.clone(), e.window, e.protected, e.target);
             if saved.eviction.as_ref().map(numbers) != now.as_ref().map(numbers) {
                 return Err("has given up tokens by other --eviction-policy, window or prefix".into());
             }
+        }
+        let wanted = self.cache.records(position);
+        if held > 0 && wanted != KvRecords::default() && wanted != records {
+            let policy = now.map(|e| e.policy).unwrap_or_default();
+            return Err(format!(
+                "was kept by another --eviction-policy or --protected-prefix, without what {policy} goes by"
+            ));
         }
         Ok(())
     }
@@ -355,9 +366,11 @@ impl<B: Backend> Session<B> {
         }
         let Self { backend, cache, .. } = self;
         let counts = (saved.held, saved.position, saved.retained);
-        let filled = cache.import(backend, counts.0, counts.1, counts.2, |k, v| {
-            reader.fill(k).and_then(|()| reader.fill(v)).map_err(Fault::Read)
-        });
+        let filled = cache
+            .import(backend, counts.0, counts.1, counts.2, |k, v| {
+                reader.fill(k).and_then(|()| reader.fill(v)).map_err(Fault::Read)
+            })
+            .and_then(|()| cache.import_records(|bytes| reader.fill(bytes).map_err(Fault::Read)));
         match filled {
             Ok(()) => None,
             Err(fault) => {
@@ -368,11 +381,6 @@ impl<B: Backend> Session<B> {
                 })
             }
         }
-    }
-
-    /// Whether the cache is more than its keys and values: then it is not kept.
-    fn watches_tokens(&self) -> bool {
-        self.evictor.as_ref().is_some_and(|evictor| evictor.settings().policy().watches_tokens())
     }
 
     fn saved_eviction(&self) -> Option<SavedEviction> {
@@ -386,13 +394,6 @@ impl<B: Backend> Session<B> {
             evictions: stats.evictions,
             evicted: stats.evicted,
         })
-    }
-
-    /// Bytes that `held` tokens take in a file.
-    fn exported_bytes(&self, held: usize) -> Option<u64> {
-        let (k, v) = self.cache.layout().slot_bytes();
-        let layer = k.checked_add(v)?.checked_mul(held)?;
-        u64::try_from(layer.checked_mul(self.model.config().layers)?).ok()
     }
 }
 

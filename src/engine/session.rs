@@ -145,15 +145,6 @@ impl<B: Backend> Session<B> {
         self.memory = Some(MemoryWatch::new(threshold, source));
     }
 
-    /// Takes all memory that the cache may ever need, so that it never grows: growing holds an old cache beside a new
-    /// one.
-    ///
-    /// # Errors
-    /// No memory.
-    pub fn reserve_cache(&mut self) -> Result<()> {
-        self.cache.reserve(&self.backend, self.cache.max_len() - self.cache.len())
-    }
-
     /// The backend that computes.
     pub fn backend(&self) -> &B {
         &self.backend
@@ -279,17 +270,23 @@ impl<B: Backend> Session<B> {
         if self.evictor.as_ref().is_some_and(|evictor| evictor.is_full(self.cache.len(), early)) {
             self.bring_home()?;
         }
+        self.keep_prefix();
         let Self { backend, model, cache, workspace, evictor, .. } = self;
         let Some(evictor) = evictor else { return Ok(cache.max_len() - cache.len()) };
-        let protected = evictor.settings().protected();
-        if evictor.positions() == Positions::Cache && cache.is_empty() && cache.prefix_tokens() != protected {
-            cache.keep_prefix(protected);
-        }
         let room = evictor.make_room(backend, cache, early)?;
         if let Some(first) = room.turn_prefix_to {
             model.turn_prefix(backend, cache, workspace, first)?;
         }
         Ok(room.tokens)
+    }
+
+    /// Makes an empty cache keep the first tokens unrotated, where the policy will turn them.
+    pub(super) fn keep_prefix(&mut self) {
+        let Self { cache, evictor: Some(evictor), .. } = self else { return };
+        let protected = evictor.settings().protected();
+        if evictor.positions() == Positions::Cache && cache.is_empty() && cache.prefix_tokens() != protected {
+            cache.keep_prefix(protected);
+        }
     }
 
     /// Positions that lie between a text's tokens and those that they see, at most.

@@ -15,7 +15,10 @@ use super::{Checksum, FormatError, checksum};
 pub const MAGIC: [u8; 8] = *b"\x93llmses\n";
 
 /// Version of the file format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The oldest version that is read: its caches are keys and values alone.
+const OLDEST: u32 = 1;
 
 /// Reads as this number where the byte order is that of the file.
 const BYTE_ORDER: u32 = 0x0a0b_0c0d;
@@ -35,7 +38,7 @@ struct Header {
     description: u64,
     /// Tokens of the text.
     ids: u64,
-    /// Bytes of keys and values.
+    /// Bytes of the cache.
     cache: u64,
     /// Checksum of all bytes behind the header.
     sum: u64,
@@ -72,9 +75,9 @@ impl Header {
         if order != BYTE_ORDER {
             return Err("is damaged: its mark of the byte order is wrong".into());
         }
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(format!(
-                "has version {version} of the format, but this program reads version {VERSION}"
+                "has version {version} of the format, but this program reads versions {OLDEST} to {VERSION}"
             ));
         }
         if own != checksum(&bytes[..56]) {
@@ -147,7 +150,7 @@ pub struct SessionReader {
     input: BufReader<File>,
     header: Header,
     sum: Checksum,
-    /// Bytes of keys and values that are still to come.
+    /// Bytes of the cache that are still to come.
     left: u64,
 }
 
@@ -194,17 +197,17 @@ impl SessionReader {
         Ok((description, ids.iter().map(|id| u32::from_le_bytes(*id)).collect()))
     }
 
-    /// Bytes of keys and values.
+    /// Bytes of the cache.
     pub fn cache_bytes(&self) -> u64 {
         self.header.cache
     }
 
-    /// The next bytes of keys and values.
+    /// The next bytes of the cache.
     ///
     /// # Errors
     /// Fewer than asked for; what the system answers.
     pub fn fill(&mut self, out: &mut [u8]) -> Result<(), String> {
-        self.left = self.left.checked_sub(out.len() as u64).ok_or("holds too few keys and values")?;
+        self.left = self.left.checked_sub(out.len() as u64).ok_or("holds too little of the cache")?;
         self.input.read_exact(out).map_err(|e| cannot_read(&e))?;
         self.sum.update(out);
         Ok(())

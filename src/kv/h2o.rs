@@ -11,7 +11,7 @@ use super::{EvictionPolicy, Occupancy, Plan};
 pub(super) struct H2o;
 
 impl EvictionPolicy for H2o {
-    fn plan(&mut self, now: Occupancy<'_>) -> Plan {
+    fn plan(&self, now: Occupancy<'_>) -> Plan {
         let protected = now.protected.min(now.held);
         let room = now.target.saturating_sub(protected).max(1).min(now.held - protected);
         let newest = now.held - room.div_ceil(2);

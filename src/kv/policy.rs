@@ -22,7 +22,7 @@ pub struct Occupancy<'a> {
 /// the same every time.
 pub trait EvictionPolicy: Send {
     /// What to keep: the protected slots and the newest one among them, `target` slots at most.
-    fn plan(&mut self, now: Occupancy<'_>) -> Plan;
+    fn plan(&self, now: Occupancy<'_>) -> Plan;
 
     /// Where the tokens that stay stand for those that come. The same always.
     fn positions(&self) -> Positions {

@@ -11,7 +11,7 @@ use super::{EvictionPolicy, Occupancy, Plan};
 pub(super) struct Sliding;
 
 impl EvictionPolicy for Sliding {
-    fn plan(&mut self, now: Occupancy<'_>) -> Plan {
+    fn plan(&self, now: Occupancy<'_>) -> Plan {
         let protected = now.protected.min(now.held);
         let newest = now.target.saturating_sub(protected).max(1).min(now.held);
         Plan::new().keep(0..protected).keep(now.held - newest..now.held)

@@ -13,7 +13,7 @@ use super::{EvictionPolicy, Occupancy, Plan, Positions};
 pub(super) struct Streaming;
 
 impl EvictionPolicy for Streaming {
-    fn plan(&mut self, now: Occupancy<'_>) -> Plan {
+    fn plan(&self, now: Occupancy<'_>) -> Plan {
         Sliding.plan(now)
     }
 

@@ -43,7 +43,7 @@ proptest! {
 #[test]
 fn sliding_keeps_the_first_and_the_last() {
     let plan = |held, protected, target| {
-        let mut policy = (Registered::named("Sliding").expect("is registered").make)();
+        let policy = (Registered::named("Sliding").expect("is registered").make)();
         policy.plan(Occupancy { held, protected, target, received: &[] }).ranges().to_vec()
     };
     assert_eq!(plan(16, 4, 12), [0..4, 8..16]);
@@ -55,7 +55,7 @@ fn sliding_keeps_the_first_and_the_last() {
 #[test]
 fn h2o_keeps_the_heavy_hitters_and_the_newest() {
     let plan = |received: &[f64], protected, target| {
-        let mut policy = (Registered::named("h2o").expect("is registered").make)();
+        let policy = (Registered::named("h2o").expect("is registered").make)();
         let now = Occupancy { held: received.len(), protected, target, received };
         policy.plan(now).ranges().to_vec()
     };

@@ -96,8 +96,9 @@ fn a_second_run_computes_only_what_is_new() {
 
 #[test]
 fn an_empty_prompt_goes_on_as_if_the_text_had_not_been_interrupted() {
-    let sliding = ["--eviction-policy", "sliding", "--eviction-window", "32"];
-    for more in [&[][..], &sliding, &["--kv-type", "f32", "--lookup", "4"]] {
+    let within = |policy| ["--eviction-policy", policy, "--eviction-window", "32", "--kv-type", "q8_0"];
+    let (sliding, streaming, h2o) = (within("sliding"), within("streaming"), within("h2o"));
+    for more in [&[][..], &sliding, &streaming, &h2o, &["--kv-type", "f32", "--lookup", "4"]] {
         let place = Place::new();
         let with = |n| [more, &["-n", n]].concat();
         let (whole, _) = run(None, &words(0..20), &with("50"));
@@ -108,6 +109,7 @@ fn an_empty_prompt_goes_on_as_if_the_text_had_not_been_interrupted() {
             // All but the token that was chosen last.
             let known = part["prompt_tokens"].as_u64().expect("a number") - 1;
             assert!(part["reused_tokens"] == known || !prompt.is_empty(), "{more:?}: {stderr}");
+            assert!(!stderr.contains("warning"), "{more:?}: {stderr}");
         }
         assert_eq!(Value::from(ids), whole["ids"], "{more:?}");
     }
@@ -193,7 +195,8 @@ fn an_eviction_is_saved_and_taken_up_by_the_same_settings_alone() {
     let (without, _) = run(None, &longer, &window("32"));
     assert_eq!((&with["ids"], &with["cache"]), (&without["ids"], &without["cache"]));
     assert_eq!(with["reused_tokens"], 79);
-    for args in [&window("40")[..], &["-n", "20"]] {
+    let streaming = ["--eviction-policy", "streaming", "--eviction-window", "32", "-n", "20"];
+    for args in [&window("40")[..], &streaming, &["-n", "20"]] {
         run(Some(&file), &prompt, &window("32"));
         let (_, stderr) = run(Some(&file), &prompt, args);
         assert!(stderr.contains("given up tokens by other --eviction-policy"), "{stderr}");

@@ -60,21 +60,27 @@ fn every_step_is_full_attention_with_a_mask_and_the_positions_in_force() {
     }
 }
 
-/// The fast backend against the slow one, for long enough that errors would add up if they could.
+/// For long enough that errors would add up if they could.
 #[test]
 fn three_thousand_steps_stay_with_the_oracle() {
     let ids = text(3000);
     for (policy, in_cache) in POLICIES {
         let expected = oracle(&ids, visible(ids.len(), 64, 4, 48), in_cache);
         let options = exact_options(Some(by(policy, 64, 4, 0.75)), 37);
-        let got = logits(&mut session(cpu(2), options), &ids, 0);
-        let mut worst = (0.0, 0);
-        for (step, (got, expected)) in got.iter().zip(&expected).enumerate() {
-            worst = if apart(got, expected) > worst.0 { (apart(got, expected), step) } else { worst };
-        }
-        let _ = writeln!(std::io::stderr(), "{policy}: at most {:.1e} apart (step {})", worst.0, worst.1);
-        assert!(worst.0 <= TOLERANCE, "{policy}: {} apart at step {}", worst.0, worst.1);
+        stays_with(&expected, &logits(&mut session(ReferenceBackend, options), &ids, 0), policy, "reference");
+        stays_with(&expected, &logits(&mut session(cpu(2), options), &ids, 0), policy, "cpu");
     }
+}
+
+fn stays_with(expected: &[Vec<f32>], got: &[Vec<f32>], policy: &str, backend: &str) {
+    assert_eq!(got.len(), expected.len());
+    let mut worst = (0.0, 0);
+    for (step, (got, expected)) in got.iter().zip(expected).enumerate() {
+        worst = if apart(got, expected) > worst.0 { (apart(got, expected), step) } else { worst };
+    }
+    let (far, step) = worst;
+    let _ = writeln!(std::io::stderr(), "{policy} on {backend}: at most {far:.1e} apart (step {step})");
+    assert!(far <= TOLERANCE, "{policy} on {backend}: {far} apart at step {step}");
 }
 
 /// Which tokens stay is worked out from the oracle's own attention.

@@ -9,14 +9,14 @@ use llm_rs2::format::session::{self, Found, SessionReader};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{generate, options, request, session as engine, sliding, text};
+use super::{by, generate, options, request, session as engine, text};
 
-fn origin() -> Origin {
+pub fn origin() -> Origin {
     Origin { model: Identity { constants: 7, rows: 8 }, arithmetic: "cpu".to_owned() }
 }
 
 /// Writes a file of these parts, with the checksums that they have.
-fn forge(path: &Path, description: &Value, ids: &[u32], cache: &[u8]) {
+pub fn forge(path: &Path, description: &Value, ids: &[u32], cache: &[u8]) {
     let file = File::create(path).expect("writable");
     let description = description.to_string();
     session::write::<FormatError>(path, &file, description.as_bytes(), ids, cache.len() as u64, |put| {
@@ -25,7 +25,8 @@ fn forge(path: &Path, description: &Value, ids: &[u32], cache: &[u8]) {
     .expect("writes");
 }
 
-fn parts(path: &Path) -> (Value, Vec<u32>, Vec<u8>) {
+/// The description, the ids and the cache of a file.
+pub fn parts(path: &Path) -> (Value, Vec<u32>, Vec<u8>) {
     let Ok(Found::Session(mut reader)) = SessionReader::open(path) else { panic!("a session file") };
     let (description, ids) = reader.start().expect("reads");
     let mut cache = vec![0; usize::try_from(reader.cache_bytes()).expect("small")];
@@ -35,9 +36,15 @@ fn parts(path: &Path) -> (Value, Vec<u32>, Vec<u8>) {
 
 #[test]
 fn counts_and_names_that_are_wrong_are_refused_and_never_panic() {
+    for policy in ["sliding", "streaming", "h2o"] {
+        lies_are_refused(policy);
+    }
+}
+
+fn lies_are_refused(policy: &str) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("s.session");
-    let mut session = engine(options(Some(sliding(32, 4)), 0));
+    let mut session = engine(options(Some(by(policy, 32, 4)), 0));
     let first = generate(&mut session, &request(&text(40, 1), 9));
     let ids = [text(40, 1), first.ids].concat();
     session.save(&path, &origin(), &Text { ids: ids.clone(), ..Text::default() }).expect("saves");
@@ -46,7 +53,7 @@ fn counts_and_names_that_are_wrong_are_refused_and_never_panic() {
     assert!(restored.refused.is_none() && restored.text.is_some_and(|t| t.ids == ids));
     assert_eq!(session.tokens().1, 48);
 
-    let numbers = ["held", "position", "retained", "seed", "draws"];
+    let numbers = ["held", "position", "retained", "unrotated", "received", "seed", "draws"];
     let names = [
         "model",
         "rows",
@@ -67,13 +74,21 @@ fn counts_and_names_that_are_wrong_are_refused_and_never_panic() {
         "[a-z0-9_\u{1b}']{0,12}".prop_map(Value::from),
     ];
     let key = prop_oneof![prop::sample::select(numbers.to_vec()), prop::sample::select(names.to_vec())];
-    let change = (prop::collection::vec((key, value), 0..4), 0usize..60, any::<bool>());
+    // Bits of the cache itself: numbers of any kind, which may be no numbers.
+    let flips = prop::collection::vec((0..8 * cache.len(), any::<bool>()), 0..3);
+    let change = (prop::collection::vec((key, value), 0..4), 0usize..60, any::<bool>(), flips);
     let session = std::cell::RefCell::new(session);
     let mut runner = proptest::test_runner::TestRunner::default();
-    let outcome = runner.run(&change, |(changes, cut, cut_ids)| {
+    let outcome = runner.run(&change, |(changes, cut, cut_ids, flips)| {
         let mut description = whole.clone();
         for (key, value) in changes {
             description[key] = value;
+        }
+        let mut cache = cache.clone();
+        for (bit, late) in flips {
+            // Late: among what is kept beside keys and values, if anything is.
+            let bit = if late { 8 * cache.len() - 1 - bit / 64 } else { bit };
+            cache[bit / 8] ^= 1 << (bit % 8);
         }
         let (ids, cache) = if cut_ids {
             (&ids[..cut.min(ids.len())], &cache[..])
@@ -87,6 +102,10 @@ fn counts_and_names_that_are_wrong_are_refused_and_never_panic() {
         // Either all of it or none.
         prop_assert!(restored.refused.is_none() || (held, seen) == (0, 0));
         prop_assert!(restored.refused.is_some() || (held <= seen && seen <= ids.len()));
+        if restored.refused.is_none() && !ids.is_empty() {
+            // Numbers of any kind lead to some text, or to an error.
+            let _ = session.generate(&request(ids, 20), &mut ());
+        }
         Ok(())
     });
     outcome.expect("no case fails");

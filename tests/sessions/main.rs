@@ -1,5 +1,6 @@
 //! Texts that begin as others did: what need not be computed again, and that it makes no difference.
 
+mod evicted;
 mod files;
 mod reuse;
 
@@ -12,8 +13,8 @@ use llm_rs2::engine::{ModelFiles, Observer, Outcome, Request, Session, SessionOp
 use llm_rs2::kv::{Eviction, Registered};
 use llm_rs2::sampling::SamplingParams;
 
-fn sliding(window: usize, protected: usize) -> Eviction {
-    let policy = Registered::named("sliding").expect("sliding is registered");
+fn by(policy: &str, window: usize, protected: usize) -> Eviction {
+    let policy = Registered::named(policy).expect("it is registered");
     Eviction::new(policy, window, protected, 0.75).expect("numbers that fit")
 }
 

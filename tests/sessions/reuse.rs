@@ -3,7 +3,7 @@
 use llm_rs2::core::Backend;
 use llm_rs2::engine::{EngineError, Request, Session};
 
-use super::{generate, options, request, session, sliding, text};
+use super::{by, generate, options, request, session, text};
 
 /// Each request in turn, in one session and each in a fresh one, with the tokens that are to be reused.
 fn same_as_alone(eviction: Option<llm_rs2::kv::Eviction>, lookup: usize, requests: &[(Request, usize)]) {
@@ -54,7 +54,7 @@ fn what_two_texts_have_in_common_is_computed_once() {
 #[test]
 fn behind_an_eviction_texts_go_on_and_others_begin_anew() {
     // A window of 64 is left with 48: evictions at 64, 80, 96, ...
-    let eviction = Some(sliding(64, 4));
+    let eviction = Some(by("sliding", 64, 4));
     let prompt = text(70, 5);
     let answer = generate(&mut session(options(eviction, 0)), &request(&prompt, 30)).ids;
     let next = behind(&prompt, &answer, &text(30, 6));

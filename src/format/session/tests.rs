@@ -51,11 +51,29 @@ fn what_was_written_is_read() {
     // The rest is checked even if nobody asks for it, and nobody gets more than there is.
     let Found::Session(mut reader) = SessionReader::open(&path).unwrap() else { panic!("a session file") };
     reader.start().unwrap();
-    assert_eq!(reader.fill(&mut [0; 41]).unwrap_err(), "holds too few keys and values");
+    assert_eq!(reader.fill(&mut [0; 41]).unwrap_err(), "holds too little of the cache");
     let Found::Session(mut reader) = SessionReader::open(&path).unwrap() else { panic!("a session file") };
     reader.start().unwrap();
     reader.finish().unwrap();
     assert!(read(dir.path()).unwrap_err().contains("is a directory"));
+}
+
+#[test]
+fn the_version_before_is_read_and_others_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    written(&path);
+    let mut bytes = fs::read(&path).unwrap();
+    for (version, reads) in [(0u32, false), (1, true), (2, true), (3, false), (u32::MAX, false)] {
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        let own = checksum(&bytes[..56]);
+        bytes[56..64].copy_from_slice(&own.to_le_bytes());
+        fs::write(&path, &bytes).unwrap();
+        match read(&path) {
+            Ok(parts) => assert!(reads && parts.2 == CACHE, "{version}"),
+            Err(why) => assert!(!reads && why.contains("reads versions 1 to 2"), "{version}: {why}"),
+        }
+    }
 }
 
 #[test]

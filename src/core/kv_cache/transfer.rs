@@ -1,0 +1,145 @@
+//! The way out of a cache and into one.
+
+use std::ops::Range;
+
+use super::KvCache;
+use crate::core::kv_received::ReceivedAttention;
+use crate::core::{Backend, Buffer, CoreError, Result};
+
+/// What is kept of a text beside its keys and values, for an eviction to go by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KvRecords {
+    /// The first so many tokens' keys and values are kept unrotated, in f32.
+    pub unrotated: usize,
+    /// In so many layers the attention that each slot has received is summed up, in f64.
+    pub received: usize,
+}
+
+impl<B: Buffer> KvCache<B> {
+    /// Hands each layer's keys and values of the slots `slots`, layer by layer, to `put`: see
+    /// [`Backend::kv_export`] for the bytes. With [`Self::position`] they are all that [`Self::import`] needs.
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`] for slots that are not held, what the backend answers, and what `put` does.
+    pub fn export<K: Backend<Buffer = B>, E: From<CoreError>>(
+        &self,
+        backend: &K,
+        slots: Range<usize>,
+        mut put: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.check_ranges(std::slice::from_ref(&slots))?;
+        let (mut k, mut v) = self.layout.room(slots.len())?;
+        for layer in &self.layers {
+            backend.kv_export(layer, &self.layout, slots.clone(), &mut k, &mut v)?;
+            put(&k, &v)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces what is held by `len` tokens of a cache of the same types, heads and layers that had seen `position`
+    /// tokens, the last ones since `retained` without an eviction between them. `get` fills in each layer's keys and values, layer by layer,
+    /// as [`Self::export`] handed them out.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`], [`CoreError::Mismatch`] for counts that contradict each other, what the backend answers, and
+    /// what `get` does. The cache is empty then.
+    pub fn import<K: Backend<Buffer = B>, E: From<CoreError>>(
+        &mut self,
+        backend: &K,
+        len: usize,
+        position: usize,
+        retained: usize,
+        mut get: impl FnMut(&mut [u8], &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.clear();
+        let op = "restoring the cache";
+        if position < len {
+            return Err(CoreError::Mismatch { op, what: "position", got: position, expected: len }.into());
+        }
+        if position.checked_sub(retained).is_none_or(|since| since > len)
+            || (retained == 0) != (len == position)
+        {
+            let what = "position at the last eviction";
+            return Err(CoreError::Mismatch { op, what, got: retained, expected: position - len }.into());
+        }
+        self.reserve(backend, len)?;
+        let (mut k, mut v) = self.layout.room(len)?;
+        for layer in &mut self.layers {
+            get(&mut k, &mut v)?;
+            backend.kv_import(&k, &v, layer, &self.layout, 0)?;
+        }
+        (self.len, self.position, self.retained) = (len, position, retained);
+        Ok(())
+    }
+
+    /// What is kept beside the keys and values of a text of `position` tokens.
+    pub fn records(&self, position: usize) -> KvRecords {
+        KvRecords {
+            unrotated: self.prefix_tokens().min(position),
+            received: self.received.as_ref().map_or(0, ReceivedAttention::layers),
+        }
+    }
+
+    /// Bytes of `held` slots as [`Self::export`] hands them out, and of such records as [`Self::export_records`] does;
+    /// `None` if there is no such number.
+    pub fn exported_bytes(&self, held: usize, records: KvRecords) -> Option<u64> {
+        let (k, v) = self.layout.slot_bytes();
+        let stored = k.checked_add(v)?.checked_mul(held)?.checked_mul(self.layers.len())?;
+        let width = self.layout.kv_heads.checked_mul(self.layout.head_dim)?;
+        let rows = records.unrotated.checked_mul(self.layers.len())?.checked_mul(2)?;
+        let unrotated = rows.checked_mul(width)?.checked_mul(size_of::<f32>())?;
+        let received = records.received.checked_mul(held)?.checked_mul(size_of::<f64>())?;
+        u64::try_from(stored.checked_add(unrotated)?.checked_add(received)?).ok()
+    }
+
+    /// Hands the [records](Self::records) of the text to `put`, little endian: layer by layer the unrotated keys and then
+    /// values, `[tokens][kv_heads][head_dim]` f32, and then layer by layer the sums, `[len]` f64.
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`] if some of the unrotated keys were never taken in, and what `put` does.
+    pub fn export_records<E: From<CoreError>>(
+        &mut self,
+        mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let KvRecords { unrotated, .. } = self.records(self.position);
+        if let Some(prefix) = &self.prefix {
+            prefix.check_captured(unrotated)?;
+            for rows in prefix.rows(unrotated) {
+                put(&rows.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
+            }
+        }
+        for sums in self.received.iter_mut().flat_map(|received| received.sums(self.len)) {
+            put(&sums.iter().flat_map(|sum| sum.to_le_bytes()).collect::<Vec<u8>>())?;
+        }
+        Ok(())
+    }
+
+    /// Behind [`Self::import`], fills in the records that this cache keeps: `get` fills in bytes as
+    /// [`Self::export_records`] handed them out.
+    ///
+    /// # Errors
+    /// What `get` does. The cache is of no use then.
+    pub fn import_records<E>(&mut self, mut get: impl FnMut(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
+        let (len, KvRecords { unrotated, .. }) = (self.len, self.records(self.position));
+        let mut bytes = Vec::new();
+        if let Some(prefix) = &mut self.prefix {
+            prefix.fill(unrotated, |rows: &mut [f32]| {
+                bytes.resize(size_of_val(rows), 0);
+                get(&mut bytes)?;
+                let (values, _) = bytes.as_chunks();
+                rows.iter_mut().zip(values).for_each(|(to, from)| *to = f32::from_le_bytes(*from));
+                Ok(())
+            })?;
+        }
+        if let Some(received) = &mut self.received {
+            received.fill(len, |sums: &mut [f64]| {
+                bytes.resize(size_of_val(sums), 0);
+                get(&mut bytes)?;
+                let (values, _) = bytes.as_chunks();
+                sums.iter_mut().zip(values).for_each(|(to, from)| *to = f64::from_le_bytes(*from));
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
