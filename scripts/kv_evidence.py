@@ -223,7 +223,7 @@ def decode(options: argparse.Namespace) -> dict:
         if len(row["samples_ts"]) > turn:
             continue
         print(f"{count} of {len(runs)}: {policy}, {kind}, {length} tokens", file=sys.stderr)
-        most = max(options.length) * 5 // 4 + options.tokens
+        most = max(options.window, max(options.length) * 5 // 4 + options.tokens)
         flags = ["--kv-type", kind, "--max-seq-len", str(most), "--ignore-eos", "--json", "-q"]
         flags += ["-n", str(options.tokens), "--temperature", "0", *options.flag]
         if policy != "none":
