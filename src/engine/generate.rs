@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::EngineError;
-use super::hybrid::{MoveStats, Wanted};
+use super::partner::{MoveStats, Wanted};
 use super::session::Session;
 use super::speculative::{Lookup, LookupStats};
 use super::stop::StopMatcher;

@@ -1,9 +1,9 @@
 //! A loaded model with its memory, ready to generate.
 
 use super::EngineError;
-use super::hybrid::Hybrid;
 use super::memory_watch::{MemorySource, MemoryWatch};
 use super::model_files::ModelFiles;
+use super::partner::Hybrid;
 use crate::core::{Backend, CoreError, DType, KvCache, KvTypes, Result};
 use crate::kv::{Eviction, EvictionStats, Evictor, Positions};
 use crate::models::llama::{Llama, LoadProgress, Workspace};
