@@ -104,15 +104,16 @@ impl<B: Buffer> KvCache<B> {
         keep: &[Range<usize>],
         more: usize,
     ) -> Result<()> {
-        let kept = self.check_ranges(keep)?;
-        if let Some(received) = &mut self.received {
-            received.retain(self.len, keep);
-        }
+        let (held, kept) = (self.len, self.check_ranges(keep)?);
         let need = kept.checked_add(more).filter(|&need| need <= self.max_len);
         let need = need.ok_or(CoreError::CacheFull { len: kept, max: self.max_len, more })?;
         let capacity = need.checked_next_multiple_of(Self::GROWTH).unwrap_or(need).min(self.max_len);
+        self.move_all(backend, keep, capacity)?;
         self.retained = self.position;
-        self.move_all(backend, keep, capacity)
+        if let Some(received) = &mut self.received {
+            received.retain(held, keep);
+        }
+        Ok(())
     }
 
     /// Moves the slots of `keep` of each layer together, into layers of another capacity. Each goes into the memory of
