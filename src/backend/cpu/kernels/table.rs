@@ -32,6 +32,9 @@ pub(crate) type FloatTile = fn(&[u8], &FloatRows<'_>, &mut Outputs);
 /// Tiles of packed weight rows, group of activation rows, what takes each tile's number and results.
 pub(crate) type QuantizedTiles = fn(&PackedTiles<'_>, &QuantizedRows<'_>, &mut dyn FnMut(usize, &Outputs));
 
+/// Sixteen keys, queries, their products, places from one query's products to the next's.
+pub(crate) type Products = fn(&[f32], &[f32], &mut [[f32; 16]], usize);
+
 /// The kernels of one instruction set; the modules that define them say what they do.
 pub(crate) struct Kernels {
     pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
@@ -52,7 +55,7 @@ pub(crate) struct Kernels {
     widen: [Widen; 3],
     quantized_tiles: [QuantizedTiles; 3],
     pub merge: fn(usize, &mut [f32], &[f32]),
-    pub products: fn(&[f32], &[f32], &mut [[f32; 16]], usize),
+    pub products: Products,
     pub add_weights: fn(&mut [[f32; 16]], f32, &mut [f32]),
     /// For keys and for values, each of F32, F16, Q8_0 and Q4_0.
     readers: [[Reader; 4]; 2],
