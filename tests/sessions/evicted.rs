@@ -63,9 +63,9 @@ fn what_a_policy_goes_by_has_to_be_in_the_file() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("s.session");
     let types = DType::F16.into();
-    let eviction = |name: &str| match name.split_once(' ') {
-        Some((policy, protected)) => Some(by(policy, 32, protected.parse().expect("a number"))),
-        None => None,
+    let eviction = |name: &str| {
+        let numbered = name.split_once(' ');
+        numbered.map(|(policy, protected)| by(policy, 32, protected.parse().expect("a number")))
     };
     let lacking = |policy: &str| Some(format!("without what {policy} goes by"));
     let short = [
