@@ -62,20 +62,15 @@ there="$here" bench="$PWD/target/debug/bench_model"
 phone="$(mktemp -d)"
 mount -t tmpfs -o size=512m tmpfs "$phone"
 arm64="$(find target/arm64/*/debug -maxdepth 1 -name generate 2>/dev/null | head -n 1)"
-if test -n "$arm64" && command -v qemu-aarch64-static >/dev/null && mount -t binfmt_misc none /proc/sys/fs/binfmt_misc; then
-    # ELF, 64 bits, little endian, executable, AArch64; F: the interpreter is opened now.
-    printf '%s' ':arm64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00' \
-        ':\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff' \
-        ":$(command -v qemu-aarch64-static):F" | tr -d '\n' >"$phone/format"
-    cat "$phone/format" >/proc/sys/fs/binfmt_misc/register && there="$PWD/$arm64"
-fi
+source scripts/binfmt_arm64.source
+if test -n "$arm64" && start_arm64_programs; then there="$PWD/$arm64"; fi
 echo "the phone runs $there"
 
 libraries="$HOME_OF_ADBD/usr/lib/x86_64-linux-gnu"
 export HOME="$phone" LLM_RS2_DEVICE_DIR="$phone/it's the phone"
 LD_LIBRARY_PATH="$libraries/android:$libraries" "$ADBD" >"$phone/adbd.log" 2>&1 &
 serial=127.0.0.1:5555
-for _ in $(seq 40); do
+for _ in $(seq 240); do
     sleep 0.25
     if adb connect "$serial" 2>/dev/null | grep -q '^\(already \)\?connected'; then break; fi
 done
@@ -138,13 +133,13 @@ env --default-signal=INT scripts/run_android.sh -s "$serial" --binary "$there" g
     --eviction-policy sliding --eviction-window 64 >"$phone/endless" 2>/dev/null </dev/null &
 child=$!
 set +m
-for _ in $(seq 240); do
+for _ in $(seq 720); do
     test ! -s "$phone/endless" || break
     sleep 0.25
 done
 test -s "$phone/endless" || wrong "an endless text does not start"
 kill -INT "$child"
-for _ in $(seq 240); do
+for _ in $(seq 720); do
     kill -0 "$child" 2>/dev/null || break
     sleep 0.25
 done

@@ -1,14 +1,26 @@
 #!/usr/bin/env bash
 # Builds the tests for 64-bit Arm Linux, static as scripts/arm64.source makes them, and runs them under qemu, as
 # processors without dot products (Cortex-A53, A72), with them (A76), and with matrix products (max). On each: the
-# kernels against the scalar truth, the hashes of logits that x86-64 has too, the whole models, and one text, which has
-# to be the one that this machine tells.
+# kernels against the scalar truth, the hashes of logits that x86-64 has too, and one text, which has to be the one that
+# this machine tells; all tests of the library on some; and on the last the tests beside the library, with the programs
+# as processes. Left out there are those that take minutes, those of OpenCL, whose driver a static program cannot load, and
+# those of the scripts.
 #
 # usage: scripts/test_arm64.sh [QEMU_CPU...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static rust-web libstd-rust-web-dev:arm64)
+
+# Where this system starts arm64 programs like its own, for the tests that start some.
+NAMESPACES=(unshare --user --map-root-user --pid --mount --fork --kill-child --mount-proc)
+
+# Within them, with processor $2: the rest of the arguments are the command.
+if test "${1:-}" = --inside; then
+    source scripts/binfmt_arm64.source
+    start_arm64_programs || exit 1
+    exec env QEMU_CPU="$2" PROPTEST_CASES=256 "${@:3}"
+fi
 
 skip() {
     printf 'skipped: the arm64 tests: %s\n' "$1" >&2
@@ -39,7 +51,14 @@ on() {
     env "${runner^^}=qemu-aarch64-static -cpu $1" cargo "$2" --locked --quiet --target "$TARGET" "${@:3}"
 }
 
-cargo test --locked --no-run --target "$TARGET" --lib --test parity --test packed_bytes
+TESTS=()
+for file in tests/*.rs tests/*/main.rs; do
+    name="$(basename "${file%/main.rs}" .rs)"
+    case "$name" in cli | eviction | gguf | lookup | scripts) ;; *) TESTS+=(--test "$name") ;; esac
+done
+SKIPPED=(--skip eval:: --skip eviction:: --skip opencl:: --skip oracle::)
+
+cargo test --locked --no-run --target "$TARGET" --lib --test cli "${TESTS[@]}"
 cargo build --locked --target "$TARGET" --bin generate
 
 cpus=("$@")
@@ -52,11 +71,19 @@ for cpu in "${cpus[@]}"; do
         printf 'error: this machine tells another story than %s:\n%s\n' "$cpu" "$here" >&2
         exit 1
     fi
-    if test "$cpu" = "${cpus[-1]}"; then
-        # What does not depend on the processor runs once.
-        on "$cpu" test --lib --test parity --test packed_bytes
-    else
-        on "$cpu" test --lib -- backend::cpu
+    case "$cpu" in
+        cortex-a72) on "$cpu" test --lib -- backend::cpu ;;
+        *) on "$cpu" test --lib ;;
+    esac
+    if test "$cpu" != "${cpus[-1]}"; then
         on "$cpu" test --test parity -- bits
+    elif "${NAMESPACES[@]}" scripts/test_arm64.sh --inside "$cpu" true 2>/dev/null; then
+        # What does not depend on the processor runs once.
+        "${NAMESPACES[@]}" scripts/test_arm64.sh --inside "$cpu" cargo test --locked --quiet --target "$TARGET" "${TESTS[@]}"
+        "${NAMESPACES[@]}" scripts/test_arm64.sh --inside "$cpu" \
+            cargo test --locked --quiet --target "$TARGET" --test cli -- "${SKIPPED[@]}"
+    else
+        echo "skipped: tests that start programs: this system gives no namespaces with binfmt_misc" >&2
+        on "$cpu" test --test parity --test packed_bytes
     fi
 done

@@ -22,6 +22,12 @@ pub fn raw() -> Command {
     command
 }
 
+/// Whether an emulator runs these programs: their memory is then its own as well.
+pub fn is_emulated() -> bool {
+    let machine = Command::new("uname").arg("-m").output().expect("there is a uname").stdout;
+    cfg!(target_os = "linux") && String::from_utf8_lossy(&machine).trim() != std::env::consts::ARCH
+}
+
 /// Runs the program, which must fail with exit code `code` and one line on standard error that holds all
 /// of `parts`; no panic, nothing on standard output.
 #[track_caller]

@@ -48,7 +48,7 @@ pub fn speed<B: Backend>(backend: &B, config: &ModelConfig, format: DType) -> Re
     })
 }
 
-/// As many digits as such a measurement is worth.
+/// To thousandths: under an emulator, or beside much else, less than a tenth of a token is made a second.
 fn rounded(rate: f64) -> f64 {
-    (rate * 10.0).round() / 10.0
+    (rate * 1000.0).round() / 1000.0
 }
