@@ -82,9 +82,9 @@ mod tests {
             (phone.backend, phone.why.as_str()),
             ("opencl", "it is 2.5 times as fast as the cpu at decoding")
         );
-        // 0.7 GB of weights, and 32 kB for each token of the cache, which has most of them twice when it grows.
-        assert_eq!(phone.max_context, Some(32_768));
-        assert_eq!(phone.flags, "-b opencl --weight-dtype q4_0 --max-seq-len 32768");
+        // 0.7 GB of weights, and 32 kB for each token of the cache, which has one layer of 16 twice when it grows.
+        assert_eq!(phone.max_context, Some(65_536));
+        assert_eq!(phone.flags, "-b opencl --weight-dtype q4_0 --max-seq-len 65536");
         let pc = of(30.0, Some(15.0), 64);
         assert_eq!((pc.backend, pc.max_context), ("cpu", Some(131_072)));
         assert_eq!(pc.flags, "-b cpu -t 4 --weight-dtype q4_0 --max-seq-len 131072");
