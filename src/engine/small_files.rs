@@ -53,7 +53,7 @@ impl SmallFiles {
     /// As [`Self::read`]; a GGUF file that does not describe a model.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self, EngineError> {
         match checkpoint.gguf() {
-            Some(file) => Ok(gguf::small_files(file)?),
+            Some(file) => Ok(Self::new(gguf::small_files(file)?)),
             None => Self::read(checkpoint.dir()),
         }
     }
@@ -99,7 +99,7 @@ impl Described {
     /// A file that is missing, damaged or not supported.
     pub fn beside(checkpoint: &Checkpoint) -> Result<Self, EngineError> {
         if let Some(file) = checkpoint.gguf() {
-            return Self::given(&gguf::small_files(file)?, &|name| {
+            return Self::given(&SmallFiles::new(gguf::small_files(file)?), &|name| {
                 format!("{name} for {}", file.path().display())
             });
         }

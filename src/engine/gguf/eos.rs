@@ -1,5 +1,6 @@
 //! Tokens that end a text. A GGUF file names one or two; a model that was taught to chat has more.
 
+use super::token_type::{CONTROL, of};
 use crate::format::FormatError;
 use crate::format::gguf::{Metadata, Value};
 
@@ -11,9 +12,6 @@ const KEYS: [&str; 3] =
 const TEXTS: [&str; 6] =
     ["<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|im_end|>", "<|endoftext|>", "<end_of_turn>"];
 
-/// `enum llama_token_type`: not for text.
-pub(super) const CONTROL: u64 = 3;
-
 /// Their ids in ascending order.
 pub(super) fn ids(metadata: &Metadata) -> Result<Vec<u64>, FormatError> {
     let mut ids = Vec::new();
@@ -23,9 +21,8 @@ pub(super) fn ids(metadata: &Metadata) -> Result<Vec<u64>, FormatError> {
     let tokens = metadata.list("tokenizer.ggml.tokens")?;
     let types = metadata.list("tokenizer.ggml.token_type")?;
     if let (Some(tokens), Some(types)) = (tokens, types) {
-        let control = |value: Value| super::tokenizer::as_type(value) == CONTROL;
         let ends = tokens.iter().zip(types.iter()).enumerate().filter(|(_, (token, kind))| {
-            matches!(token, Value::Text(text) if TEXTS.contains(text)) && control(*kind)
+            matches!(token, Value::Text(text) if TEXTS.contains(text)) && of(*kind) == CONTROL
         });
         ids.extend(ends.map(|(id, _)| id as u64));
     }

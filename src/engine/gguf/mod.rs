@@ -3,11 +3,11 @@
 
 mod config;
 mod eos;
+mod token_type;
 mod tokenizer;
 
 use serde_json::Value;
 
-use super::small_files::SmallFiles;
 use crate::format::FormatError;
 use crate::format::gguf::GgufFile;
 
@@ -15,13 +15,13 @@ use crate::format::gguf::GgufFile;
 ///
 /// # Errors
 /// A sentence that names the file and the key that is missing, of another type, or not supported.
-pub(super) fn small_files(file: &GgufFile) -> Result<SmallFiles, FormatError> {
+pub(super) fn small_files(file: &GgufFile) -> Result<Vec<(&'static str, Vec<u8>)>, FormatError> {
     let bytes = |value: &Value| value.to_string().into_bytes();
-    Ok(SmallFiles::new(vec![
+    Ok(vec![
         ("config.json", bytes(&config::config(file)?)),
         ("tokenizer.json", bytes(&tokenizer::tokenizer(file.metadata())?)),
         ("tokenizer_config.json", bytes(&tokenizer::tokenizer_config(file.metadata())?)),
-    ]))
+    ])
 }
 
 /// The model's dimensions alone, which are known at once.

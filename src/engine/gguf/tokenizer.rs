@@ -4,29 +4,15 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::eos::CONTROL;
+use super::token_type::{self, CONTROL, UNKNOWN, UNUSED, USER_DEFINED};
 use crate::format::gguf::{Array, Metadata, Value};
 use crate::format::{FormatError, shown};
-
-/// `enum llama_token_type`, beside [`CONTROL`].
-const UNKNOWN: u64 = 2;
-const USER_DEFINED: u64 = 4;
-const UNUSED: u64 = 5;
 
 /// How Llama 3 splits a text into words, from its tokenizer.json.
 const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// What stands for a space in SentencePiece's vocabularies.
 const SPACE: &str = "\u{2581}";
-
-/// A token type, 1 (normal) for what is none.
-pub(super) fn as_type(value: Value<'_>) -> u64 {
-    match value {
-        Value::Unsigned(n) => n,
-        Value::Signed(n) => u64::try_from(n).unwrap_or(1),
-        _ => 1,
-    }
-}
 
 /// A file's vocabulary.
 struct Vocabulary<'a> {
@@ -41,7 +27,7 @@ impl<'a> Vocabulary<'a> {
         let tokens = metadata.required("tokenizer.ggml.tokens", metadata.list("tokenizer.ggml.tokens")?)?;
         let tokens = texts(metadata, "tokenizer.ggml.tokens", tokens)?;
         let types: Vec<u64> = match metadata.list("tokenizer.ggml.token_type")? {
-            Some(types) => types.iter().map(as_type).collect(),
+            Some(types) => types.iter().map(token_type::of).collect(),
             None => vec![1; tokens.len()],
         };
         if types.len() != tokens.len() {
