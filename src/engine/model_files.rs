@@ -86,6 +86,14 @@ impl Tensors {
     }
 }
 
+/// The model's dimensions, which are known before all else.
+fn config_of(checkpoint: &Checkpoint) -> Result<ModelConfig, EngineError> {
+    Ok(match checkpoint.gguf() {
+        Some(file) => ModelConfig::from_slice(&gguf::config_json(file)?, &file.path().display().to_string())?,
+        None => ModelConfig::from_file(&checkpoint.dir().join("config.json"))?,
+    })
+}
+
 /// The type of a layer's largest matrix, which is that of most parameters: in a safetensors checkpoint of all
 /// matrices, while quantized GGUF files often have a finer type for the embedding.
 fn stored_type(checkpoint: &Checkpoint) -> Result<DType, EngineError> {
@@ -159,10 +167,7 @@ impl ModelFiles {
         }
         // The weights first: their errors tell best what a path that is no model is instead.
         let checkpoint = Checkpoint::open(path)?;
-        let config = match checkpoint.gguf() {
-            Some(file) => ModelConfig::from_slice(&gguf::config_json(file)?, &origin)?,
-            None => ModelConfig::from_file(&checkpoint.dir().join("config.json"))?,
-        };
+        let config = config_of(&checkpoint)?;
         let cached = if options.cache == CachePlace::Off {
             Cached::Nothing
         } else {
@@ -175,12 +180,12 @@ impl ModelFiles {
             check_ids(&origin, &parts)?;
             return Self::new(origin, parts, Tensors::of_cache(file, checkpoint));
         }
-        let parts = Described::beside(&checkpoint)?;
-        check_ids(&origin, &parts)?;
         let missing = match cached {
             Cached::Missing(missing) => Some(missing),
             _ => None,
         };
+        let parts = Described::beside(&checkpoint, config, missing.as_ref().map(Missing::small))?;
+        check_ids(&origin, &parts)?;
         Ok(Self { missing, ..Self::new(origin, parts, Tensors::Checkpoint(checkpoint))? })
     }
 
@@ -243,7 +248,14 @@ impl ModelFiles {
             Some(path) if PackedFile::is_at(path) => {
                 return Err(EngineError::AlreadyPacked { path: path.into() });
             }
-            Some(path) => (Self::open(path)?, SmallFiles::of(&Checkpoint::open(path)?)?),
+            Some(path) => {
+                let checkpoint = Checkpoint::open(path)?;
+                let (config, small) = (config_of(&checkpoint)?, SmallFiles::of(&checkpoint)?);
+                let parts = Described::beside(&checkpoint, config, Some(&small))?;
+                let origin = path.display().to_string();
+                check_ids(&origin, &parts)?;
+                (Self::new(origin, parts, Tensors::Checkpoint(checkpoint))?, small)
+            }
             None => (Self::demo()?, demo::small_files()),
         };
         // Packing takes little memory, whatever the model takes.

@@ -93,19 +93,25 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// Reads the files beside a checkpoint, or what stands for them in the checkpoint itself.
+    /// Reads what is beside a checkpoint, or stands for that in a GGUF file (`small`, where that was made already).
     ///
     /// # Errors
     /// A file that is missing, damaged or not supported.
-    pub fn beside(checkpoint: &Checkpoint) -> Result<Self, EngineError> {
+    pub fn beside(
+        checkpoint: &Checkpoint,
+        config: ModelConfig,
+        small: Option<&SmallFiles>,
+    ) -> Result<Self, EngineError> {
         if let Some(file) = checkpoint.gguf() {
-            return Self::given(&SmallFiles::new(gguf::small_files(file)?), &|name| {
-                format!("{name} for {}", file.path().display())
-            });
+            let origin = |name: &str| format!("{name} for {}", file.path().display());
+            return match small {
+                Some(small) => Self::given(small, &origin),
+                None => Self::given(&SmallFiles::of(checkpoint)?, &origin),
+            };
         }
         let dir = checkpoint.dir();
         Ok(Self {
-            config: ModelConfig::from_file(&dir.join("config.json"))?,
+            config,
             generation: GenerationConfig::from_file(&dir.join("generation_config.json"))?,
             tokenizer: Tokenizer::from_file(&dir.join("tokenizer.json"))?,
             tokenizer_config: TokenizerConfig::from_dir(dir)?,

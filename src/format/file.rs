@@ -19,6 +19,13 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, u64), FormatError> {
     Ok((file, len))
 }
 
+/// Whether a regular file at this path begins with `magic`. What cannot be read does not.
+pub(super) fn begins_with<const N: usize>(path: &Path, magic: &[u8; N]) -> bool {
+    let mut first = [0; N];
+    let read = open_regular(path).is_ok_and(|(mut file, _)| file.read_exact(&mut first).is_ok());
+    read && first == *magic
+}
+
 /// The bytes of a regular file of at most `limit` bytes.
 ///
 /// # Errors

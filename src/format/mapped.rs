@@ -9,7 +9,23 @@ use memmap2::Mmap;
 
 use super::FormatError;
 use super::file::io_error;
-use crate::core::{HostBytes, HostMemory};
+use crate::core::{HostBytes, HostMemory, Shape};
+
+/// Shape and bytes of a tensor that a file says to lie in `range` of `all`.
+///
+/// # Errors
+/// The rest of a sentence about the tensor.
+pub(super) fn tensor_parts(
+    all: &HostBytes,
+    dims: &[usize],
+    range: &Range<usize>,
+) -> Result<(Shape, HostBytes), String> {
+    let shape = Shape::new(dims).ok_or_else(|| {
+        format!("has {} dimensions, more than the {} that are read", dims.len(), Shape::MAX_RANK)
+    })?;
+    let bytes = all.slice(range.clone()).ok_or("lies outside of the file")?;
+    Ok((shape, bytes))
+}
 
 /// A file in memory, whose pages can be given back and asked for.
 struct Mapped(Mmap);

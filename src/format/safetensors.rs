@@ -10,9 +10,9 @@ use safetensors::tensor::Metadata;
 
 use super::file::open_regular;
 use super::gguf::GgufFile;
-use super::mapped::map;
+use super::mapped::{map, tensor_parts};
 use super::{FormatError, header_fault, packed};
-use crate::core::{DType, HostBytes, HostTensor, Shape};
+use crate::core::{DType, HostBytes, HostTensor};
 
 /// Bytes of the length field at the start.
 const LEN_BYTES: u64 = 8;
@@ -140,15 +140,7 @@ impl SafeTensorsFile {
                 entry.dtype
             ))
         })?;
-        let shape = Shape::new(&entry.shape).ok_or_else(|| {
-            fault(format!(
-                "has {} dimensions, more than the {} that are read",
-                entry.shape.len(),
-                Shape::MAX_RANK
-            ))
-        })?;
-        let data = self.bytes.slice(entry.range.clone());
-        let data = data.ok_or_else(|| fault("lies outside of the file".into()))?;
+        let (shape, data) = tensor_parts(&self.bytes, &entry.shape, &entry.range).map_err(fault)?;
         HostTensor::new(name, dtype, shape, data).map(Some).map_err(|e| fault(format!("cannot be used: {e}")))
     }
 }

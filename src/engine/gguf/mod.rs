@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::format::FormatError;
 use crate::format::gguf::GgufFile;
+use tokenizer::Vocabulary;
 
 /// config.json, tokenizer.json and tokenizer_config.json for a file.
 ///
@@ -17,10 +18,11 @@ use crate::format::gguf::GgufFile;
 /// A sentence that names the file and the key that is missing, of another type, or not supported.
 pub(super) fn small_files(file: &GgufFile) -> Result<Vec<(&'static str, Vec<u8>)>, FormatError> {
     let bytes = |value: &Value| value.to_string().into_bytes();
+    let vocabulary = Vocabulary::of(file.metadata())?;
     Ok(vec![
         ("config.json", bytes(&config::config(file)?)),
-        ("tokenizer.json", bytes(&tokenizer::tokenizer(file.metadata())?)),
-        ("tokenizer_config.json", bytes(&tokenizer::tokenizer_config(file.metadata())?)),
+        ("tokenizer.json", bytes(&tokenizer::tokenizer(&vocabulary)?)),
+        ("tokenizer_config.json", bytes(&tokenizer::tokenizer_config(&vocabulary)?)),
     ])
 }
 

@@ -15,7 +15,7 @@ const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L
 const SPACE: &str = "\u{2581}";
 
 /// A file's vocabulary.
-struct Vocabulary<'a> {
+pub(super) struct Vocabulary<'a> {
     metadata: &'a Metadata,
     tokens: Vec<&'a str>,
     /// As many as tokens.
@@ -23,7 +23,11 @@ struct Vocabulary<'a> {
 }
 
 impl<'a> Vocabulary<'a> {
-    fn of(metadata: &'a Metadata) -> Result<Self, FormatError> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// No tokens, something else than texts, or another number of types.
+    pub fn of(metadata: &'a Metadata) -> Result<Self, FormatError> {
         let tokens = metadata.required("tokenizer.ggml.tokens", metadata.list("tokenizer.ggml.tokens")?)?;
         let tokens = texts(metadata, "tokenizer.ggml.tokens", tokens)?;
         let types: Vec<u64> = match metadata.list("tokenizer.ggml.token_type")? {
@@ -97,12 +101,12 @@ fn texts<'a>(metadata: &Metadata, key: &str, list: Array<'a>) -> Result<Vec<&'a 
 }
 
 /// tokenizer.json for a file.
-pub(super) fn tokenizer(metadata: &Metadata) -> Result<Json, FormatError> {
-    let vocabulary = Vocabulary::of(metadata)?;
+pub(super) fn tokenizer(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
+    let metadata = vocabulary.metadata;
     let model = metadata.required("tokenizer.ggml.model", metadata.text("tokenizer.ggml.model")?)?;
     match model {
-        "gpt2" => byte_level(&vocabulary),
-        "llama" => sentence_piece(&vocabulary),
+        "gpt2" => byte_level(vocabulary),
+        "llama" => sentence_piece(vocabulary),
         other => Err(metadata.fault(format!(
             "has a tokenizer of the kind '{}', which is not supported; known are gpt2 and llama",
             shown(other)
@@ -213,8 +217,8 @@ fn merges<'a>(vocabulary: &Vocabulary<'a>) -> Result<Vec<[&'a str; 2]>, FormatEr
 }
 
 /// tokenizer_config.json for a file.
-pub(super) fn tokenizer_config(metadata: &Metadata) -> Result<Json, FormatError> {
-    let vocabulary = Vocabulary::of(metadata)?;
+pub(super) fn tokenizer_config(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
+    let metadata = vocabulary.metadata;
     Ok(json!({
         "bos_token": vocabulary.token("tokenizer.ggml.bos_token_id")?,
         "eos_token": vocabulary.token("tokenizer.ggml.eos_token_id")?,

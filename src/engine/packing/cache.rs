@@ -123,6 +123,11 @@ fn usable(
 }
 
 impl Missing {
+    /// The files that it will hold beside the weights.
+    pub fn small(&self) -> &SmallFiles {
+        &self.small
+    }
+
     /// The format of the matrices that the file will hold, if it will hold any.
     pub fn format(&self) -> Option<DType> {
         self.format

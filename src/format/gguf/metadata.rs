@@ -87,7 +87,7 @@ impl<'a> Value<'a> {
             Kind::Float(4) => Value::Float(f64::from(f32::from_bits(u64::from_le_bytes(number(4)?) as u32))),
             Kind::Float(_) => Value::Float(f64::from_le_bytes(number(8)?)),
             Kind::Bool => Value::Bool(number(1)?[0] != 0),
-            Kind::Text => Value::Text(reader.text()?.0),
+            Kind::Text => Value::Text(reader.text()?),
             Kind::Array => {
                 let kind = Kind::from_code(reader.u32()?)?;
                 if kind == Kind::Array {
@@ -172,7 +172,7 @@ impl Metadata {
     ) -> Result<Self, Fault> {
         let mut places = BTreeMap::new();
         for _ in 0..count {
-            let key = reader.text()?.0.to_owned();
+            let key = reader.text()?.to_owned();
             let kind = Kind::from_code(reader.u32()?)?;
             let at = reader.at();
             Value::read(reader, kind).map_err(|why| format!("{why} (at the key '{}')", shown(&key)))?;

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use super::file::open_regular;
-use super::mapped::map;
+use super::file::{begins_with, open_regular};
+use super::mapped::{map, tensor_parts};
 use super::{FormatError, shown};
 use crate::core::{DType, HostBytes, HostTensor, Order, Shape};
 pub use metadata::{Array, Metadata, Value};
@@ -55,10 +55,7 @@ impl GgufFile {
 
     /// Whether a GGUF file is at this path. What cannot be read is none.
     pub fn is_at(path: &Path) -> bool {
-        use std::io::Read;
-        let mut start = [0; 4];
-        let read = open_regular(path).ok().and_then(|(mut file, _)| file.read_exact(&mut start).ok());
-        read.is_some() && Self::is_one(&start)
+        begins_with(path, MAGIC)
     }
 
     /// Maps a file and checks all that its header says.
@@ -139,15 +136,7 @@ impl GgufFile {
                 type_name(entry.kind)
             ))
         })?;
-        let shape = Shape::new(&entry.dims).ok_or_else(|| {
-            fault(format!(
-                "has {} dimensions, more than the {} that are read",
-                entry.dims.len(),
-                Shape::MAX_RANK
-            ))
-        })?;
-        let data = self.bytes.slice(entry.range.clone());
-        let data = data.ok_or_else(|| fault("lies outside of the file".into()))?;
+        let (shape, data) = tensor_parts(&self.bytes, &entry.dims, &entry.range).map_err(fault)?;
         let order = match (names::is_rotated(&stored), self.head_rows) {
             (false, _) => Order::Rows,
             (true, Some(rows)) => Order::Interleaved(rows),
@@ -200,7 +189,7 @@ fn read_tensors(
     let mut tensors = BTreeMap::new();
     let mut offsets = Vec::new();
     for _ in 0..count {
-        let name = reader.text()?.0.to_owned();
+        let name = reader.text()?.to_owned();
         let fault = |what: String| format!("has a tensor '{}' {what}", shown(&name));
         let rank = reader.u32()? as usize;
         if rank == 0 || rank > Shape::MAX_RANK {

@@ -1,7 +1,5 @@
 //! Reading a GGUF header: every length is compared with what is left before it is used.
 
-use std::ops::Range;
-
 /// Why a header cannot be read; the file's name stands before it in messages.
 pub(super) type Fault = String;
 
@@ -71,12 +69,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A text: its length, then UTF-8. The place of its bytes comes with it.
-    pub(super) fn text(&mut self) -> Result<(&'a str, Range<usize>), Fault> {
+    /// A text: its length, then UTF-8.
+    pub(super) fn text(&mut self) -> Result<&'a str, Fault> {
         let len = self.count("bytes of text", 1)?;
         let start = self.at;
-        let text = str::from_utf8(self.take(len)?)
-            .map_err(|_| format!("has a text at byte {start} that is not UTF-8: {AGAIN}"))?;
-        Ok((text, start..self.at))
+        str::from_utf8(self.take(len)?)
+            .map_err(|_| format!("has a text at byte {start} that is not UTF-8: {AGAIN}"))
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::header::{HEADER, Header, LINE, Place, Table};
 use crate::core::{DType, HostBytes, HostTensor};
-use crate::format::file::open_regular;
+use crate::format::file::{begins_with, open_regular};
 use crate::format::mapped::map;
 use crate::format::{FormatError, TensorSource, checksum, shown};
 
@@ -27,10 +27,7 @@ pub struct PackedFile {
 impl PackedFile {
     /// Whether the file at `path` begins as a packed one does. False for what cannot be read.
     pub fn is_at(path: &Path) -> bool {
-        use std::io::Read as _;
-        let Ok((mut file, _)) = open_regular(path) else { return false };
-        let mut first = [0; super::MAGIC.len()];
-        file.read_exact(&mut first).is_ok() && super::is_packed(&first)
+        begins_with(path, &super::MAGIC)
     }
 
     /// Maps a file and checks its header, its table and the checksum of both.

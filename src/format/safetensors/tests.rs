@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::core::Shape;
 
 /// A file from its header's text and its data.
 fn file_bytes(header: &str, data: &[u8]) -> Vec<u8> {
