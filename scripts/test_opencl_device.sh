@@ -11,6 +11,6 @@ cd "$(dirname "$0")/.."
 
 cargo run --quiet --locked --bin generate -- --list-devices
 cargo test --locked --lib opencl
-cargo test --locked --test parity opencl
-cargo test --locked --test cli opencl
+cargo test --locked --test it parity::opencl
+cargo test --locked --test it cli::opencl
 cargo run --quiet --locked --bin test_backend -- --backend cpu,opencl

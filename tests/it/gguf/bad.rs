@@ -1,0 +1,168 @@
+//! Damaged, hostile and unsupported files: one sentence each, never a panic.
+
+use llm_rs2::core::DType;
+use llm_rs2::engine::ModelFiles;
+use proptest::prelude::*;
+
+use super::writer::{Gguf, Key, add_tokenizer, converted};
+use super::{repository, written};
+
+fn tiny() -> Gguf {
+    let dir = repository("tests/fixtures/tiny-options");
+    let mut file = converted(&dir, DType::F16);
+    add_tokenizer(&mut file, &dir);
+    file
+}
+
+#[track_caller]
+fn refused(file: &Gguf, says: &str) {
+    bytes_refused(&file.bytes(), says);
+}
+
+#[track_caller]
+fn bytes_refused(bytes: &[u8], says: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.gguf");
+    std::fs::write(&path, bytes).unwrap();
+    let Err(e) = ModelFiles::open(&path) else { panic!("opened, instead of: {says}") };
+    let message = e.to_string();
+    assert!(message.contains(says) && message.contains("m.gguf") && !message.contains('\n'), "{message}");
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let with = |name: &str, key: Key| {
+        let mut file = tiny();
+        file.set(name, key);
+        file
+    };
+    let text = |t: &str| Key::Text(t.into());
+    for (name, key, says) in [
+        (
+            "general.architecture",
+            text("qwen3"),
+            "holds a model of the architecture 'qwen3', which is not supported",
+        ),
+        ("llama.expert_count", Key::U32(8), "holds a mixture of 8 experts"),
+        ("llama.rope.scaling.type", text("yarn"), "scales its rotary embedding by 'yarn'"),
+        (
+            "llama.rope.dimension_count",
+            Key::U32(6),
+            "has 'llama.rope.dimension_count' = 6, but a head has 12",
+        ),
+        ("tokenizer.ggml.model", text("t5"), "has a tokenizer of the kind 't5'"),
+        ("tokenizer.ggml.pre", text("qwen2"), "splits words by the rule 'qwen2'"),
+        (
+            "split.count",
+            Key::U32(3),
+            "is a part of a GGUF file; join its 3 parts with 'llama-gguf-split --merge'",
+        ),
+        ("general.alignment", Key::U32(24), "has 'general.alignment' = 24, where a power of two"),
+        (
+            "llama.block_count",
+            text("two"),
+            "has 'llama.block_count' = 'two', where an integer from 0 on is needed",
+        ),
+        ("llama.attention.head_count", Key::U32(0), "'num_attention_heads'"),
+        ("llama.context_length", Key::F32(1.5), "has 'llama.context_length' = 1.5"),
+        (
+            "llama.rope.freq_base",
+            Key::F32(f32::NAN),
+            "has 'llama.rope.freq_base' = NaN, where a number is needed",
+        ),
+        (
+            "tokenizer.ggml.bos_token_id",
+            Key::U32(999),
+            "has 'tokenizer.ggml.bos_token_id' = 999, but 203 tokens",
+        ),
+        (
+            "tokenizer.ggml.tokens",
+            Key::I32s(vec![1]),
+            "has something else than texts in 'tokenizer.ggml.tokens'",
+        ),
+        ("tokenizer.ggml.token_type", Key::I32s(vec![1]), "has 203 tokens, but 1 values"),
+    ] {
+        refused(&with(name, key), says);
+    }
+    let mut file = tiny();
+    file.keys.retain(|(name, _)| name != "llama.embedding_length");
+    refused(&file, "lacks the key 'llama.embedding_length'");
+    let mut file = tiny();
+    let place = file.tensors.iter().position(|t| t.0 == "blk.0.ffn_up.weight").unwrap();
+    file.tensors[place].2 = 10;
+    let (_kept, path) = written(&file);
+    let opened = ModelFiles::open(&path).unwrap();
+    let message = opened.tensors.get("model.layers.0.mlp.up_proj.weight").unwrap_err().to_string();
+    assert!(
+        message.contains("tensor 'blk.0.ffn_up.weight' in '") && message.contains("of type Q2_K"),
+        "{message}"
+    );
+    let mut file = tiny();
+    file.tensors.push((
+        "rope_freqs.weight".into(),
+        vec![6],
+        0,
+        [1f32, 2.0, 3.0, 4.0, 5.0, 6.0].map(f32::to_le_bytes).concat(),
+    ));
+    refused(&file, "'rope_freqs.weight' with other numbers than Llama 3.1");
+}
+
+#[test]
+fn damage_is_named() {
+    let whole = tiny().bytes();
+    bytes_refused(&whole[..whole.len() - 40], "ends ");
+    bytes_refused(&whole[..100], "claims ");
+    let entry = whole.windows(6).position(|w| w == b"blk.1.").unwrap();
+    bytes_refused(&whole[..entry + 30], "in the middle of its header");
+    bytes_refused(&whole[..7], "in the middle of its header");
+    let at = |place: usize, bytes: &[u8]| {
+        let mut out = whole.clone();
+        out[place..place + bytes.len()].copy_from_slice(bytes);
+        out
+    };
+    bytes_refused(&at(4, &1u32.to_le_bytes()), "is of GGUF version 1; known are 2 and 3");
+    bytes_refused(&at(4, &3u32.to_be_bytes()), "for big-endian machines");
+    bytes_refused(&at(8, &u64::MAX.to_le_bytes()), "claims 18446744073709551615 tensors");
+    bytes_refused(&at(16, &(1u64 << 40).to_le_bytes()), "claims 1099511627776 keys");
+    // The length of the first key.
+    bytes_refused(&at(24, &u64::MAX.to_le_bytes()), "bytes of text");
+    let mut twice = tiny();
+    twice.tensors.push(twice.tensors[3].clone());
+    refused(&twice, "twice");
+    let mut twice = tiny();
+    twice.keys.push(("general.architecture".into(), Key::Bool(true)));
+    refused(&twice, "has the key 'general.architecture' twice");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Most changes hit the header, where everything is that could mislead.
+    #[test]
+    fn a_changed_file_never_panics(
+        changes in prop::collection::vec((0usize..12_000, prop::sample::select(&[0u8, 1, 2, 9, 32, 127, 255][..])), 1..6),
+        cut in prop::option::of(0usize..60_000),
+    ) {
+        static FILE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+        let mut bytes = FILE.get_or_init(|| tiny().bytes()).clone();
+        for (place, value) in changes {
+            let place = place % bytes.len();
+            bytes[place] = value;
+        }
+        bytes.truncate(cut.unwrap_or(usize::MAX));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.gguf");
+        std::fs::write(&path, &bytes).unwrap();
+        match ModelFiles::open(&path) {
+            Ok(files) => {
+                for name in files.tensors.names() {
+                    if let Ok(Some(tensor)) = files.tensors.get(name) {
+                        let (rows, _) = tensor.matrix_dims();
+                        (0..rows).for_each(|row| assert!(tensor.row_bytes(row).len() <= bytes.len()));
+                    }
+                }
+            }
+            Err(e) => prop_assert!(!e.to_string().contains('\n')),
+        }
+    }
+}

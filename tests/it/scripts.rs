@@ -1,0 +1,28 @@
+//! The tests of the Python scripts (tests/scripts), which run the programs of this build.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_scripts_pass_their_tests() {
+    let programs = Path::new(env!("CARGO_BIN_EXE_generate")).parent().unwrap();
+    // That the other one is built too is what naming it asks for.
+    assert!(Path::new(env!("CARGO_BIN_EXE_bench_model")).starts_with(programs));
+    let mut command = Command::new("python3");
+    command.args(["-B", "-m", "unittest", "discover", "-s", "tests/scripts"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env("PYTHONPATH", "scripts").env("LLM_RS2_PROGRAMS", programs);
+    let Ok(output) = command.output() else {
+        let _ = writeln!(std::io::stderr(), "skipped: the tests of the scripts: there is no python3");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    // Some need a browser or matplotlib; the last line tells how many were skipped.
+    let _ = writeln!(
+        std::io::stderr(),
+        "tests of the scripts: {}",
+        said.trim_end().lines().last().unwrap_or_default()
+    );
+}

@@ -1,0 +1,41 @@
+//! A token costs no memory: once a session is made and its cache has room, a forward pass allocates nothing.
+
+use std::path::Path;
+
+use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
+use llm_rs2::core::{Backend, DType};
+use llm_rs2::engine::ModelFiles;
+use llm_rs2::models::llama::Llama;
+
+use crate::counting::calls;
+
+/// Allocations of 40 decode steps, after a prompt and two steps.
+fn allocations<B: Backend>(backend: &B, format: DType) -> usize {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
+    let files = ModelFiles::open(&dir).expect("the fixture opens");
+    let model =
+        Llama::load(backend, files.tensors.as_ref(), files.config, format, &mut |_| ()).expect("loads");
+    let mut cache = model.new_cache(backend, DType::F16.into(), 128).expect("a small cache");
+    let mut workspace = model.workspace(backend, 16, 1).expect("a small workspace");
+    let mut logits = vec![0.0; model.config().vocab_size];
+    model.prefill(backend, &[1, 2, 3], &mut cache, &mut workspace, None).expect("prefill");
+    let mut step = |id| model.decode(backend, id, &mut cache, &mut workspace, &mut logits).expect("decode");
+    step(4);
+    step(5);
+    let before = calls();
+    (6..46).for_each(&mut step);
+    calls() - before
+}
+
+pub fn decoding_allocates_nothing() {
+    let control = calls();
+    drop(std::hint::black_box(vec![0u8; 100]));
+    assert!(calls() > control, "the allocator counts");
+    for threads in [1, 3] {
+        let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
+        let backend = CpuBackend::new(options).expect("a CPU that we support");
+        for format in [DType::F32, DType::BF16, DType::Q8_0, DType::Q4_0] {
+            assert_eq!(allocations(&backend, format), 0, "{format}, {threads} threads");
+        }
+    }
+}
