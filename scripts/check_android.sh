@@ -5,14 +5,14 @@
 # usage: scripts/check_android.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck disable=SC2034  # skip.source uses it.
+WHAT="the check for Android"
+source scripts/skip.source
 
 # What newer clippys find is printed, and is no error.
 LINTED=1.96
 
-source scripts/android_std.source || {
-    printf 'skipped: the check for Android: %s\n' "$ANDROID_STD_WHY" >&2
-    exit 0
-}
+source scripts/android_std.source || skip "$ANDROID_STD_WHY"
 
 strict=()
 version="$("$RUSTC" --version | cut -d' ' -f2)"

@@ -4,25 +4,24 @@
 # usage: scripts/check_scripts.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck disable=SC2034  # skip.source uses it.
+WHAT="a check of the scripts"
+source scripts/skip.source
 
 RUFF=0.17.6
 HOME_OF_RUFF=target/ruff
 
-if ! command -v shellcheck >/dev/null && command -v apt-get >/dev/null && test "$(id -u)" = 0; then
-    { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y shellcheck; } >&2 || true
-fi
+command -v shellcheck >/dev/null || (install_or_skip shellcheck)
 if command -v shellcheck >/dev/null; then
     shellcheck --shell=bash android.source scripts/*.source
     shellcheck --external-sources .ci/run scripts/*.sh tests/fixtures/adb/*
     echo "shellcheck: no finding"
-else
-    echo "skipped: shellcheck is not installed"
 fi
 
 if command -v node >/dev/null; then
     node --check scripts/results_page/page.js
 else
-    echo "skipped: there is no node to parse the page's script"
+    (skip "there is no node to parse the page's script")
 fi
 
 # A ruff of another version may find other things.
@@ -36,5 +35,5 @@ fi
 if test -n "$ruff"; then
     "$ruff" check --no-cache .
 else
-    echo "skipped: ruff $RUFF is not installed, and pip cannot install it"
+    (skip "ruff $RUFF is not installed, and pip cannot install it")
 fi

@@ -5,6 +5,11 @@
 # usage: scripts/install_pocl.sh
 set -euo pipefail
 
+cd "$(dirname "$0")/.."
+# shellcheck disable=SC2034  # skip.source uses it.
+WHAT="the OpenCL tests"
+source scripts/skip.source
+
 PACKAGES=()
 # The loader looks for drivers in this directory.
 if ! compgen -G "/etc/OpenCL/vendors/*.icd" >/dev/null || ! ldconfig -p | grep -q 'libOpenCL\.so\.1'; then
@@ -13,12 +18,4 @@ fi
 command -v oclgrind >/dev/null || PACKAGES+=(oclgrind)
 test ${#PACKAGES[@]} -gt 0 || exit 0
 
-skip() {
-    printf 'skipped: %s: %s\n' "${PACKAGES[*]}" "$1" >&2
-    exit 0
-}
-
-command -v apt-get >/dev/null || skip "no apt-get here"
-test "$(id -u)" = 0 || skip "not root"
-apt-get -q update >&2 || skip "apt-get update fails"
-DEBIAN_FRONTEND=noninteractive apt-get -q install -y "${PACKAGES[@]}" >&2 || skip "apt-get cannot install them"
+install_or_skip "${PACKAGES[@]}"

@@ -7,14 +7,11 @@
 # usage: scripts/link_android.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck disable=SC2034  # skip.source uses it.
+WHAT="the link for Android"
+source scripts/skip.source
 
 IMPORTS=scripts/android_imports.txt
-PACKAGES=(clang-19 lld-19)
-
-skip() {
-    printf 'skipped: the link for Android: %s\n' "$1" >&2
-    exit 0
-}
 
 fail() {
     printf 'error: the link for Android: %s\n' "$1" >&2
@@ -22,10 +19,7 @@ fail() {
 }
 
 if ! command -v clang-19 >/dev/null || ! command -v ld.lld-19 >/dev/null; then
-    command -v apt-get >/dev/null || skip "no apt-get here to install ${PACKAGES[*]}"
-    test "$(id -u)" = 0 || skip "not root, so that ${PACKAGES[*]} cannot be installed"
-    { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-        "${PACKAGES[@]}"; } >&2 || skip "apt-get cannot install ${PACKAGES[*]}"
+    install_or_skip clang-19 lld-19
 fi
 source scripts/android_std.source || skip "$ANDROID_STD_WHY"
 

@@ -5,12 +5,14 @@
 # usage: scripts/oclgrind.sh [NAME OF A TEST...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck disable=SC2034  # skip.source uses it.
+WHAT="the OpenCL kernels under oclgrind"
+source scripts/skip.source
 
 # Its `oclgrind-rt` has to be given as the OpenCL library: put in front of the system's loader it crashes.
 LIBRARY=$(dpkg -L oclgrind 2>/dev/null | grep 'liboclgrind-rt\.so$' | head -n 1 || true)
 if ! command -v oclgrind >/dev/null || test -z "$LIBRARY"; then
-    printf 'skipped: oclgrind is not installed (apt-get install oclgrind)\n' >&2
-    exit 0
+    skip "oclgrind is not installed (apt-get install oclgrind)"
 fi
 
 TESTS=("$@")

@@ -178,7 +178,7 @@ build_for_phone() (
         source "$root/android.source" >&2 || fail "no NDK; --static builds without one, for the CPU alone"
     fi
     cd "$root"
-    cargo build --release --target "$target" --bin "$program" >&2 || fail "the build failed"
+    cargo build --profile dist --target "$target" --bin "$program" >&2 || fail "the build failed"
     printf '%s' "$target"
 )
 
@@ -189,7 +189,7 @@ build() {
     fi
     local target
     target="$(build_for_phone)" || exit 1
-    binary="${CARGO_TARGET_DIR:-$root/target}/$target/release/$program"
+    binary="${CARGO_TARGET_DIR:-$root/target}/$target/dist/$program"
 }
 
 # The file to bring for model $1: itself, or of a directory the packed form, made once.

@@ -8,16 +8,14 @@
 # usage: scripts/test_adb.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck disable=SC2034  # skip.source uses it.
+WHAT="the tests of adb"
+source scripts/skip.source
 
 NAMESPACES=(unshare --user --map-root-user --net --pid --mount --fork --kill-child --mount-proc)
 PACKAGES=(adbd android-libbase android-libboringssl android-libcutils android-liblog)
 HOME_OF_ADBD="$PWD/target/adbd"
 ADBD="$HOME_OF_ADBD/usr/lib/android-sdk/platform-tools/adbd"
-
-skip() {
-    printf 'skipped: the tests of adb: %s\n' "$1" >&2
-    exit 0
-}
 
 # Unpacks the daemon into target/; the system, and what it knows of packages, stay as they are.
 get_adbd() {
@@ -44,10 +42,7 @@ get_adbd() {
 }
 
 if test "${1:-}" != --inside; then
-    if ! command -v adb >/dev/null && command -v apt-get >/dev/null && test "$(id -u)" = 0; then
-        { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends adb; } >&2 || true
-    fi
-    command -v adb >/dev/null || skip "adb is not installed"
+    command -v adb >/dev/null || install_or_skip adb
     "${NAMESPACES[@]}" true 2>/dev/null || skip "this system gives no namespaces"
     get_adbd
     cargo build --locked --quiet --bin generate --bin bench_model

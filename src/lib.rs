@@ -37,4 +37,7 @@ pub mod models;
 pub mod oracle;
 pub mod quant;
 pub mod sampling;
+#[cfg(test)]
+#[path = "../tests/skip.rs"]
+mod skip;
 pub mod tokenizer;

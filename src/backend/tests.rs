@@ -1,7 +1,5 @@
 //! What holds between backends: a cache that leaves one can go on in another.
 
-use std::io::Write as _;
-
 use super::cpu::{CpuBackend, CpuOptions, Isa};
 use super::opencl::{DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
 use super::reference::ReferenceBackend;
@@ -22,13 +20,13 @@ fn cpu(isa: Isa, threads: usize) -> CpuBackend {
     CpuBackend::new(CpuOptions { isa: Some(isa), threads: Some(threads) }).unwrap()
 }
 
-/// `None`, which is said, where there is no device.
+/// `None`, and `test` is skipped, where there is no device.
 fn opencl(test: &str) -> Option<OpenClBackend> {
     let cache = DeviceCache::new(vec![std::env::temp_dir().join("llm_rs2-test-kernels")]);
     match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
         Err(OpenClError::Static | OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
-            let _ = writeln!(std::io::stderr(), "skipped: {test} with opencl: there is no OpenCL device");
+            crate::skip::skipped(test, "there is no OpenCL device");
             None
         }
         Err(e) => panic!("{e}"),

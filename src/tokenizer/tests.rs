@@ -1,19 +1,7 @@
 //! The tokenizer against published cases, and streaming against the decoding of the whole.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-
 use super::*;
-
-/// A file under `../shared`, or `None` with a line that says what is skipped.
-fn shared(test: &str, path: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    if root.exists() {
-        return Some(root.join(path));
-    }
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: ../shared is absent");
-    None
-}
+use crate::skip::shared;
 
 fn streamed(tokenizer: &Tokenizer, ids: &[u32], skip_special: bool) -> String {
     let mut stream = StreamDecoder::new(skip_special);

@@ -4,17 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use llm_rs2::capi::{API_VERSION, ErrorText, GenerateOptions, GenerateResult, LoadOptions, Status};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+use crate::skip::{inapplicable, skipped};
 
-fn skip(why: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {why}");
-}
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The shared library, if it was made, for a machine whose programs can be run beside this test: an emulator runs this
 /// one alone.
@@ -23,11 +20,11 @@ fn library() -> Option<PathBuf> {
     let library = programs.join("examples").join("libllm_rs2_c.so");
     let machine = Command::new("uname").arg("-m").output().ok()?;
     if String::from_utf8_lossy(&machine.stdout).trim() != std::env::consts::ARCH {
-        skip("this test is emulated, and the compiler's programs would not be");
+        inapplicable("the C interface", "this test is emulated, and a compiled program would not be");
         return None;
     }
     if !library.exists() {
-        skip("no shared library; cargo build --example llm_rs2_c makes it");
+        skipped("the C interface", "there is no shared library; cargo build --example llm_rs2_c makes it");
         return None;
     }
     Some(library)
@@ -37,7 +34,7 @@ fn is_there(program: &str) -> bool {
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let there = found.is_ok_and(|status| status.success());
     if !there {
-        skip(&format!("there is no {program}"));
+        skipped("the C interface", &format!("there is no {program}"));
     }
     there
 }
@@ -178,7 +175,7 @@ fn the_bridge_in_the_documentation_compiles() {
     if !is_there("cc") {
         return;
     }
-    let Some(jni) = jni() else { return skip("there is no JDK for the bridge to Kotlin") };
+    let Some(jni) = jni() else { return skipped("the bridge to Kotlin", "there is no JDK") };
     let page = fs::read_to_string(Path::new(ROOT).join("docs/EMBEDDING.md")).expect("the page is there");
     let (_, bridge) = page.split_once("```c\n").expect("it begins");
     let (bridge, _) = bridge.split_once("```").expect("it ends");

@@ -1,7 +1,6 @@
 //! Prompt lookup changes the number of passes and nothing else: text, ids and the reason to end are those of
 //! plain decoding, greedy and sampled.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
@@ -202,14 +201,7 @@ fn random_weights_that_repeat_themselves() {
 
 #[test]
 fn stories260k_says_the_same() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/stories260k");
-    if !dir.exists() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: stories260k_says_the_same: ../shared/models/stories260k is absent"
-        );
-        return;
-    }
+    let Some(dir) = crate::skip::shared("stories260k_says_the_same", "models/stories260k") else { return };
     let sum = compare(cpu, || ModelFiles::open(&dir).expect("the model opens"), options(6), usize::MAX);
     assert!(sum.accepted > 50, "{sum:?}");
 }

@@ -18,3 +18,5 @@ mod run_android;
 #[cfg(target_os = "linux")]
 mod scripts;
 mod sessions;
+#[path = "../skip.rs"]
+mod skip;

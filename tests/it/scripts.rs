@@ -1,8 +1,9 @@
 //! The tests of the Python scripts (tests/scripts), which run the programs of this build.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+
+use crate::skip::skipped;
 
 #[test]
 fn the_scripts_pass_their_tests() {
@@ -14,15 +15,13 @@ fn the_scripts_pass_their_tests() {
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command.env("PYTHONPATH", "scripts").env("LLM_RS2_PROGRAMS", programs);
     let Ok(output) = command.output() else {
-        let _ = writeln!(std::io::stderr(), "skipped: the tests of the scripts: there is no python3");
+        skipped("the tests of the scripts", "there is no python3");
         return;
     };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    // Some need a browser or matplotlib; the last line tells how many were skipped.
-    let _ = writeln!(
-        std::io::stderr(),
-        "tests of the scripts: {}",
-        said.trim_end().lines().last().unwrap_or_default()
-    );
+    let last = said.trim_end().lines().last().unwrap_or_default();
+    if last.contains("skipped=") {
+        skipped("some tests of the scripts", &format!("a browser, matplotlib or jinja2 is missing: {last}"));
+    }
 }

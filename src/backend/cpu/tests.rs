@@ -1,7 +1,5 @@
 //! The whole backend: the same bits for any number of threads and any cutting of the rows.
 
-use std::io::Write;
-
 use super::weight::Matrix;
 use super::*;
 use crate::core::{PreparedWeight, Shape};
@@ -136,7 +134,7 @@ fn one_run_serves_many_parts_of_all_formats() {
 #[test]
 fn bf16_products_change_f16_and_bf16_weights_alone_and_by_little() {
     if !Isa::available_by_name().contains(&Isa::Avx512Bf16) {
-        let _ = writeln!(std::io::stderr(), "skipped: avx512bf16, which this machine lacks");
+        crate::skip::inapplicable("the products of avx512bf16", "the processor lacks them");
         return;
     }
     let (rows, cols, xs) = (37, 300, 29);

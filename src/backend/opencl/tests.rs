@@ -5,7 +5,6 @@ mod memory;
 mod operations;
 mod refusals;
 
-use std::io::Write as _;
 use std::sync::OnceLock;
 
 use super::compare::{Operation, first, numbers, stored, tensor, values};
@@ -47,7 +46,7 @@ fn all(test: &str) -> Vec<&'static OpenClBackend> {
         Err(e) => panic!("{e}"),
     });
     if made.is_empty() {
-        let _ = writeln!(std::io::stderr(), "skipped: {test}: there is no OpenCL device");
+        crate::skip::skipped(test, "there is no OpenCL device");
     }
     made.iter().collect()
 }

@@ -196,12 +196,7 @@ fn links_are_followed_and_broken_ones_named() {
 
 #[test]
 fn reads_the_shared_checkpoints() {
-    use std::io::Write;
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    if !shared.is_dir() {
-        let _ = writeln!(std::io::stderr(), "skipped: reads_the_shared_checkpoints: ../shared is absent");
-        return;
-    }
+    let Some(shared) = crate::skip::shared("reads_the_shared_checkpoints", "") else { return };
     // 1 embedding, 1 final norm and 9 tensors a layer; the output matrix is the embedding.
     let tiny = Checkpoint::open(&shared.join("goldens/tiny-llama32")).unwrap();
     assert_eq!(tiny.names().len(), 2 + 9 * 3);

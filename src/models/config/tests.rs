@@ -311,12 +311,7 @@ fn files_that_are_no_json_objects() {
 
 #[test]
 fn reads_the_shared_configs() {
-    use std::io::Write;
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    if !shared.is_dir() {
-        let _ = writeln!(std::io::stderr(), "skipped: reads_the_shared_configs: ../shared is absent");
-        return;
-    }
+    let Some(shared) = crate::skip::shared("reads_the_shared_configs", "") else { return };
     let tiny = ModelConfig::from_file(&shared.join("goldens/tiny-llama32/config.json")).unwrap();
     assert_eq!((tiny.hidden_size, tiny.intermediate_size, tiny.vocab_size), (128, 352, 512));
     assert_eq!((tiny.layers, tiny.heads, tiny.kv_heads, tiny.head_dim), (3, 4, 2, 64));

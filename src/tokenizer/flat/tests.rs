@@ -1,8 +1,5 @@
 //! The flat form against the crate's own model.
 
-use std::io::Write as _;
-use std::path::Path;
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -132,14 +129,9 @@ fn mixed_text() -> impl Strategy<Value = String> {
 
 #[test]
 fn llama3_is_equal_in_every_token_and_on_many_texts() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/tokenizers/llama3");
-    let Ok(json) = std::fs::read(dir.join("tokenizer.json")) else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: llama3_is_equal_in_every_token_and_on_many_texts: ../shared is absent"
-        );
-        return;
-    };
+    let test = "llama3_is_equal_in_every_token_and_on_many_texts";
+    let Some(dir) = crate::skip::shared(test, "tokenizers/llama3") else { return };
+    let json = std::fs::read(dir.join("tokenizer.json")).unwrap();
     let (whole, flat) = both(&json);
     assert_same_ids(&whole, &flat);
     let inputs = std::fs::read_to_string(dir.join("cases.inp")).unwrap();

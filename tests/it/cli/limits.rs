@@ -1,7 +1,6 @@
 //! Cores, memory and heat: what the program does at the machine's limits.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Output;
 
@@ -88,7 +87,10 @@ fn a_context_that_memory_has_no_room_for_is_refused_before_anything_is_loaded() 
 #[test]
 fn the_estimate_is_near_what_was_resident() {
     if is_emulated() {
-        let _ = writeln!(std::io::stderr(), "skipped: what an emulator takes is resident too");
+        crate::skip::inapplicable(
+            "the_estimate_is_near_what_was_resident",
+            "the emulator's memory counts too",
+        );
         return;
     }
     for more in [

@@ -1,6 +1,5 @@
 //! `-b opencl` and `-b auto`. Where no OpenCL device is here, what needs one is skipped, and says so.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use llm_rs2::backend::opencl::Device;
@@ -13,7 +12,7 @@ const CACHE: &str = env!("CARGO_TARGET_TMPDIR");
 fn no_device(test: &str) -> bool {
     let none = Device::list().is_err();
     if none {
-        let _ = writeln!(std::io::stderr(), "skipped: {test}: there is no OpenCL device");
+        crate::skip::skipped(test, "there is no OpenCL device");
     }
     none
 }
@@ -118,7 +117,10 @@ fn a_loader_without_drivers_gets_one_sentence() {
         raw().args(["-b", "opencl", "-p", "x", "-q"]).env("OCL_ICD_VENDORS", none.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
-        let _ = writeln!(std::io::stderr(), "skipped: the OpenCL library here does not look for drivers");
+        crate::skip::inapplicable(
+            "a_loader_without_drivers",
+            "the OpenCL library here does not look for drivers",
+        );
         return;
     }
     assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");

@@ -1,7 +1,5 @@
 //! `test_backend`: what is right passes, what is wrong is found, and the exit code tells.
 
-use std::io::Write;
-
 use assert_cmd::Command;
 use llm_rs2::backend::opencl::Device;
 use serde_json::Value;
@@ -146,7 +144,7 @@ fn a_backend_that_is_not_there_has_an_exit_code_of_its_own() {
 #[test]
 fn a_device_passes_until_a_kernel_of_it_is_broken() {
     if let Err(e) = Device::list() {
-        let _ = writeln!(std::io::stderr(), "skipped: test_backend on a device: {e}");
+        crate::skip::skipped("test_backend on a device", &e.to_string());
         return;
     }
     let filter =

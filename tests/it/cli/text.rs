@@ -1,7 +1,6 @@
 //! What comes out on standard output, and what beside it.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use predicates::prelude::*;
 use serde_json::Value;
@@ -39,14 +38,8 @@ fn greedy_text_is_that_of_hugging_face_on_both_backends() {
 
 #[test]
 fn the_published_text_of_stories260k_word_for_word() {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/stories260k");
-    if !model.exists() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: the_published_text_of_stories260k_word_for_word: ../shared/models/stories260k is absent"
-        );
-        return;
-    }
+    let test = "the_published_text_of_stories260k_word_for_word";
+    let Some(model) = crate::skip::shared(test, "models/stories260k") else { return };
     generate()
         .arg("-m")
         .arg(&model)

@@ -1,7 +1,5 @@
 //! Eviction on an OpenCL device, against the reference.
 
-use std::io::Write as _;
-
 use llm_rs2::backend::opencl::{DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
 use llm_rs2::backend::reference::ReferenceBackend;
 
@@ -10,13 +8,13 @@ use super::{apart, by, exact_options, greedy, logits, session, text};
 /// A device adds up in another order.
 const TOLERANCE: f32 = 1e-3;
 
-/// The default device; `None`, said on standard error, where there is none.
+/// The default device; `None`, and the test is skipped, where there is none.
 fn gpu() -> Option<OpenClBackend> {
     let cache = DeviceCache::new(vec![concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()]);
     match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
         Err(OpenClError::Static | OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {
-            let _ = writeln!(std::io::stderr(), "skipped: eviction: there is no OpenCL device");
+            crate::skip::skipped("eviction", "there is no OpenCL device");
             None
         }
         Err(e) => panic!("{e}"),

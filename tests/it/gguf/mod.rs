@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use writer::Gguf;
 
+use crate::skip::shared;
+
 /// A path under the repository.
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -21,15 +23,4 @@ fn written(file: &Gguf) -> (TempDir, PathBuf) {
     let path = dir.path().join("m.gguf");
     std::fs::write(&path, file.bytes()).unwrap();
     (dir, path)
-}
-
-/// A path under `../shared`, or `None` with a line that says what is skipped.
-fn shared(test: &str, path: &str) -> Option<PathBuf> {
-    use std::io::Write;
-    let root = repository("../shared");
-    if root.exists() {
-        return Some(root.join(path));
-    }
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: ../shared is absent");
-    None
 }

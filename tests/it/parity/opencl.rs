@@ -1,7 +1,5 @@
 //! The OpenCL backend: the same checks as for the others, on whatever device is here.
 
-use std::io::Write as _;
-
 use llm_rs2::backend::cpu::CpuBackend;
 use llm_rs2::backend::opencl::{Counters, DeviceCache, OpenClBackend, OpenClError, OpenClOptions, Preset};
 use llm_rs2::backend::reference::ReferenceBackend;
@@ -14,11 +12,11 @@ use super::full_precision::{check, check_greedy};
 use super::goldens::{self, F32, Golden, Setup};
 use super::tolerance;
 
-/// The default device; `None`, said on standard error, where there is none.
+/// The default device; `None`, and `test` is skipped, where there is none.
 fn gpu(test: &str) -> Option<OpenClBackend> {
     let found = with(None);
     if found.is_none() {
-        let _ = writeln!(std::io::stderr(), "skipped: {test}: there is no OpenCL device");
+        crate::skip::skipped(test, "there is no OpenCL device");
     }
     found
 }

@@ -237,7 +237,6 @@ pub(crate) fn tile<D: StoredPairs>(s: Avx512Bf16, w: &[u8], x: &PairedRows<'_>, 
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
 
     use super::super::Kernels;
     use super::*;
@@ -273,8 +272,7 @@ mod tests {
     #[test]
     fn products_are_those_of_the_rounded_values_whatever_the_group() {
         let Some(k) = Kernels::of(Isa::Avx512Bf16) else {
-            let _ =
-                writeln!(std::io::stderr(), "skipped: the kernels of avx512bf16: this machine lacks them");
+            crate::skip::inapplicable("the kernels of avx512bf16", "the processor lacks them");
             return;
         };
         for (dtype, cols) in [DType::F16, DType::BF16].into_iter().flat_map(|d| COLS.map(|c| (d, c))) {

@@ -1,6 +1,5 @@
 //! Every instruction set of this machine against the scalar truth, to the bit.
 
-use std::io::Write;
 use std::sync::Once;
 
 use super::attention::{Attend, KEYS, SPAN, scratch_len, state_len};
@@ -20,7 +19,7 @@ fn tables() -> Vec<(Isa, &'static Kernels)> {
     let all = Isa::available();
     SKIPPED.call_once(|| {
         for isa in Isa::ALL.iter().filter(|isa| isa.is_exact() && !all.contains(isa)) {
-            let _ = writeln!(std::io::stderr(), "skipped: the kernels of {isa}: this machine lacks them");
+            crate::skip::inapplicable(&format!("the kernels of {isa}"), "the processor lacks them");
         }
     });
     all.into_iter().map(|isa| (isa, Kernels::of(isa).unwrap())).collect()

@@ -100,7 +100,7 @@ fn attention_and_the_cache_in_every_type() {
 #[test]
 fn small_shapes() {
     if Device::list().is_err() {
-        let _ = writeln!(std::io::stderr(), "skipped: small_shapes: there is no OpenCL device");
+        crate::skip::skipped("small_shapes", "there is no OpenCL device");
         return;
     }
     for preset in [Preset::Plain, Preset::Fast, Preset::IntegerDot, Preset::Half, Preset::Images] {
