@@ -8,11 +8,13 @@ mod eviction;
 mod ggml_blocks;
 mod gguf;
 mod hybrid;
+mod llama_cpp;
 mod loading_fuzz;
 mod lookup;
 mod packed_bytes;
 mod packed_fuzz;
 mod parity;
+mod real_models;
 #[cfg(target_os = "linux")]
 mod run_android;
 #[cfg(target_os = "linux")]

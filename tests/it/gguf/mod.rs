@@ -2,6 +2,7 @@
 
 mod bad;
 mod model;
+mod others;
 mod tokenizer;
 mod writer;
 

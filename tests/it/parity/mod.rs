@@ -3,7 +3,7 @@
 
 mod bits;
 mod full_precision;
-mod goldens;
+pub mod goldens;
 mod opencl;
 mod quantized;
 mod tolerance;

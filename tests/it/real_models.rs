@@ -1,0 +1,99 @@
+//! Models that people run, as others have made their files, against llama.cpp on the same file
+//! (`tests/fixtures/models`, made by `scripts/llama_cpp_reference.cpp`). `scripts/test_models.sh` downloads them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use llm_rs2::core::DType;
+use llm_rs2::engine::ModelFiles;
+
+use super::llama_cpp::{difference, reference, session};
+use super::parity::goldens::greedy;
+use crate::skip::skipped;
+
+const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+const GEMMA3: &str = "gemma-3-270m.Q4_K_M.gguf";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
+}
+
+/// The file of a real model; `None`, and `test` is skipped, where it was not downloaded.
+fn model(test: &str, file: &str) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let folder = variable("LLM_RS2_TEST_MODELS").or_else(|| Some(cache()?.join("llm_rs2/test-models")));
+    let found = folder.map(|folder| folder.join(file)).filter(|path| path.exists());
+    if found.is_none() {
+        skipped(test, &format!("{file} is absent; scripts/test_models.sh downloads it"));
+    }
+    found
+}
+
+#[test]
+fn smollm2_has_the_tokens_of_llama_cpp() {
+    let Some(path) = model("smollm2_has_the_tokens_of_llama_cpp", SMOLLM2) else { return };
+    let files = ModelFiles::open(&path).expect("the model opens");
+    for case in reference(&fixture("smollm2.json")) {
+        let text = std::fs::read_to_string(fixture("prompts").join(&case.file)).expect("the text is there");
+        assert_eq!(files.encode_text(&text).expect("it is encoded"), case.ids, "{}", case.file);
+    }
+}
+
+/// The file's weights as float32, by both programs: nothing is rounded on the way.
+#[test]
+fn smollm2_in_float32_is_llama_cpps() {
+    let Some(path) = model("smollm2_in_float32_is_llama_cpps", SMOLLM2) else { return };
+    let mut session = session(&path, DType::F32, DType::F32);
+    for case in reference(&fixture("smollm2-f32.json")) {
+        let (nll, apart) = difference(&mut session, &case);
+        assert!(nll < 1e-4 && apart < 1e-3, "{}: {nll}, {apart}", case.file);
+        let said = greedy(&mut session, &case.ids, case.greedy.len());
+        assert_eq!(said, case.greedy, "{}", case.file);
+    }
+}
+
+/// In the blocks of the file, where both programs round activations too, each in its own way.
+#[test]
+fn smollm2_as_stored_is_near_llama_cpp() {
+    let Some(path) = model("smollm2_as_stored_is_near_llama_cpp", SMOLLM2) else { return };
+    let mut session = session(&path, DType::Q4_1, DType::F16);
+    for case in reference(&fixture("smollm2.json")) {
+        let (nll, apart) = difference(&mut session, &case);
+        // The embedding is stored in Q8_0 and computed in Q4_1 like the rest, which costs that much.
+        assert!(nll < 0.06 && apart < 0.25, "{}: {nll}, {apart}", case.file);
+    }
+}
+
+#[test]
+fn smollm2_answers() {
+    let Some(path) = model("smollm2_answers", SMOLLM2) else { return };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+    command.arg("-m").arg(&path).args([
+        "--pack-cache",
+        "off",
+        "--chat",
+        "--temperature",
+        "0",
+        "-n",
+        "60",
+        "-q",
+    ]);
+    let output = command.args(["-p", "What is the capital of France?"]).output().expect("it starts");
+    let (answer, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    assert!(answer.contains("Paris"), "{answer}");
+    assert!(!answer.contains("<|im_end|>"), "its end is not printed: {answer}");
+    assert!(answer.split_whitespace().count() < 50, "it ends by itself: {answer}");
+}
+
+/// A family that is not computed yet is named, and nothing is printed.
+#[test]
+fn gemma3_is_refused_by_name() {
+    let Some(path) = model("gemma3_is_refused_by_name", GEMMA3) else { return };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+    let output = command.arg("-m").arg(&path).args(["-p", "Hello", "-q"]).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");
+    assert!(said.contains("gemma3") && said.contains("llama"), "{said}");
+}
