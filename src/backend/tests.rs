@@ -22,7 +22,7 @@ fn cpu(isa: Isa, threads: usize) -> CpuBackend {
 
 /// `None`, and `test` is skipped, where there is no device.
 fn opencl(test: &str) -> Option<OpenClBackend> {
-    let cache = DeviceCache::new(vec![std::env::temp_dir().join("llm_rs2-test-kernels")]);
+    let cache = DeviceCache::new(Some(std::env::temp_dir().join("llm_rs2-test-kernels")));
     match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
         Err(OpenClError::Static | OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {

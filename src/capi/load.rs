@@ -127,7 +127,7 @@ pub(super) fn load(wanted: &Wanted) -> Result<Model, Failure> {
         Chosen::OpenCl => {
             let options = OpenClOptions {
                 device: wanted.device.clone(),
-                cache: DeviceCache::new(wanted.cache.kernel_directories(wanted.path.as_deref())),
+                cache: DeviceCache::new(wanted.cache.device_directory()),
                 ..OpenClOptions::default()
             };
             let gpu =

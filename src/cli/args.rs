@@ -228,7 +228,7 @@ pub struct Args {
 #[command(next_help_heading = "Packed weights")]
 pub struct PackArgs {
     /// Directory in which converted weights are kept for the next start, or 'off' [default: .llm_rs2 in the
-    /// model's directory, or else in the person's cache directory; only for models that take long to load]
+    /// model's directory, or else in the user's cache directory; only for models that take long to load]
     #[arg(long, value_name = "PATH|off", value_parser = cache_place)]
     pub pack_cache: Option<CachePlace>,
 

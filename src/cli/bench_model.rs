@@ -76,8 +76,7 @@ fn run(args: &Args) -> Result<()> {
             Ok((backend, threads))
         }),
         BackendName::Opencl => {
-            let model = args.model.model_path.as_deref();
-            let make = || devices::open(devices::options(args.device.as_deref(), None, model));
+            let make = || devices::open(devices::options(args.device.as_deref(), None));
             job.run(&mut table, &|_| Ok((make()?, 1)))
         }
         BackendName::Auto | BackendName::Hybrid => {

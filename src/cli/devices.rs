@@ -2,7 +2,6 @@
 
 use std::env;
 use std::io::stdout;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,12 +34,12 @@ pub fn list() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The settings of the OpenCL backend. What is compiled is kept beside packed weights.
-pub fn options(device: Option<&str>, place: Option<&CachePlace>, model: Option<&Path>) -> OpenClOptions {
-    let places = place.unwrap_or(&CachePlace::Automatic).kernel_directories(model);
+/// The settings of the OpenCL backend. What is compiled is kept in the user's cache directory, unless `place` is none.
+pub fn options(device: Option<&str>, place: Option<&CachePlace>) -> OpenClOptions {
+    let directory = place.unwrap_or(&CachePlace::Automatic).device_directory();
     OpenClOptions {
         device: device.map(str::to_owned),
-        cache: DeviceCache::new(places),
+        cache: DeviceCache::new(directory),
         perturb: env::var(PERTURB).ok(),
         lose_after: env::var(LOSE_AFTER).ok().and_then(|n| n.parse().ok()),
         ..OpenClOptions::default()

@@ -67,10 +67,7 @@ fn run(args: &Args) -> Result<()> {
         BackendName::Cpu => {
             job.run(CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa })?)
         }
-        BackendName::Opencl => {
-            let model = args.model_path.as_deref();
-            job.run(devices::open(devices::options(args.device.as_deref(), None, model))?)
-        }
+        BackendName::Opencl => job.run(devices::open(devices::options(args.device.as_deref(), None))?),
         BackendName::Auto | BackendName::Hybrid => {
             bail!("choose a backend to measure: cpu, opencl or reference")
         }

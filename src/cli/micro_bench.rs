@@ -48,7 +48,7 @@ fn run(args: &Args) -> Result<()> {
             measure_all(args, &cases, &backend, threads)
         }
         BackendName::Opencl => {
-            let gpu = devices::open(devices::options(args.device.as_deref(), None, None))?;
+            let gpu = devices::open(devices::options(args.device.as_deref(), None))?;
             measure_all(args, &cases, &gpu, most_threads())
         }
         BackendName::Auto | BackendName::Hybrid => {

@@ -1,15 +1,15 @@
-//! Packed weights, as a person sees them: progress, notes, and `--pack-to`.
+//! Packed weights, as the user sees them: progress, notes, and `--pack-to`.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::args::Args;
 use super::notice::say;
 use super::progress::Progress;
-use crate::engine::{CachePlace, LoadOptions, ModelFiles, PackObserver};
+use crate::engine::{CachePlace, EngineError, LoadOptions, ModelFiles, PackObserver};
 use crate::host::{available_bytes, human_bytes};
 
 /// What is done when a model is used for the first time.
@@ -37,6 +37,12 @@ impl PackObserver for Shown {
             self.progress.finish();
             say(&format!("note: {text}"));
         }
+    }
+
+    fn not_kept(&mut self, why: &str) {
+        self.note(&format!(
+            "the packed weights are not kept for the next start: {why}; --pack-cache names another directory, or 'off'"
+        ));
     }
 }
 
@@ -67,7 +73,12 @@ pub fn pack(args: &Args, target: &Path) -> Result<ExitCode> {
         (args.model_path.as_deref(), args.weight_dtype, args.pack.pack_overwrite);
     let packed = ModelFiles::pack(source, wanted, target, overwrite, &mut shown);
     shown.progress.finish();
-    let (format, bytes) = packed?;
+    let (format, bytes) = match packed {
+        Err(e @ EngineError::FileExists { .. }) => {
+            bail!("{e}; choose another name, or give --pack-overwrite")
+        }
+        other => other?,
+    };
     if !args.quiet {
         say(&format!(
             "{}: {format} weights, {} in {:.1} s; run it with --model-path {}",

@@ -108,7 +108,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     let cpu = || CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
     let options = || {
         let place = args.pack.pack_cache.as_ref();
-        let options = devices::options(args.device.as_deref(), place, args.model_path.as_deref());
+        let options = devices::options(args.device.as_deref(), place);
         OpenClOptions { profile: args.profile, ..options }
     };
     match args.backend {

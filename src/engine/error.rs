@@ -56,7 +56,7 @@ pub enum EngineError {
         hint: &'static str,
     },
     /// A file is where one is to be written.
-    #[error("'{}' is there already; choose another name, or give --pack-overwrite", path.display())]
+    #[error("'{}' is there already", path.display())]
     FileExists {
         /// The file.
         path: PathBuf,

@@ -19,7 +19,6 @@ mod session;
 mod small_files;
 mod speculative;
 mod stop;
-mod unfinished;
 mod weight_format;
 
 pub use conversation::{ChatFormat, Conversation, Prompt};

@@ -1,18 +1,16 @@
 //! Sessions in files: what a later run takes up. `docs/SESSION_FORMAT.md` describes the file.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::model_files::ModelFiles;
 use super::session::Session;
-use super::unfinished::Unfinished;
 use super::{EngineError, packing};
 use crate::chat::Message;
 use crate::core::{Backend, CoreError, DType, KvRecords};
 use crate::format::session::{self, Found, SessionReader};
-use crate::format::{Checksum, FormatError, shown};
+use crate::format::{Checksum, FormatError, OutputFile, shown};
 use crate::kv::EvictionStats;
 use crate::quant::rows::RowReader;
 
@@ -158,26 +156,13 @@ pub fn saved_messages(path: &Path) -> Option<Vec<Message>> {
 /// Makes sure that a session can be saved at `path`, as far as that can be known beforehand.
 ///
 /// # Errors
-/// A directory in its place, a place that cannot be written.
+/// As [`OutputFile::create`].
 pub fn check_place(path: &Path) -> Result<(), EngineError> {
-    Ok(create(path).map(drop)?)
+    Ok(OutputFile::create(path).map(drop)?)
 }
 
 fn hex(sum: u64) -> String {
     format!("{sum:016x}")
-}
-
-fn create(path: &Path) -> Result<Unfinished, FormatError> {
-    // A device is not to be replaced by a file.
-    if let Ok(there) = fs::metadata(path)
-        && !there.is_file()
-    {
-        let kind = if there.is_dir() { "a directory" } else { "a device or a pipe" };
-        return Err(FormatError::NotAFile { path: path.into(), kind });
-    }
-    // A link stays, and what it leads to is replaced.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    Unfinished::create(&target).map_err(|e| cannot_write(path, e))
 }
 
 fn cannot_write(path: &Path, source: std::io::Error) -> FormatError {
@@ -227,9 +212,9 @@ impl<B: Backend> Session<B> {
         };
         let description =
             serde_json::to_vec(&description).map_err(|e| cannot_write(path, std::io::Error::other(e)))?;
-        let unfinished = create(path)?;
+        let output = OutputFile::create(path)?;
         let cache_bytes = self.cache.exported_bytes(held, records).unwrap_or(u64::MAX);
-        let len = session::write(path, unfinished.file(), &description, &text.ids, cache_bytes, |put| {
+        let len = session::write(path, output.file(), &description, &text.ids, cache_bytes, |put| {
             if held == 0 {
                 return Ok(());
             }
@@ -239,7 +224,7 @@ impl<B: Backend> Session<B> {
             })?;
             self.cache.export_records(|bytes| -> Result<(), EngineError> { Ok(put(bytes)?) })
         })?;
-        unfinished.finish_durably().map_err(|e| cannot_write(path, e))?;
+        output.finish()?;
         Ok(len)
     }
 

@@ -33,6 +33,22 @@ pub enum FormatError {
         /// What it is.
         kind: &'static str,
     },
+    /// A pipe, a socket, a device or a directory where a file is to be written.
+    #[error("'{path}' is {kind}, not a regular file, and is not replaced")]
+    NotReplaced {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A link to nothing where a file is to be written.
+    #[error("'{path}' is a link to '{to}', which is missing; remove the link, or name the file itself")]
+    LinkToNothing {
+        /// The path.
+        path: PathBuf,
+        /// Where the link leads.
+        to: PathBuf,
+    },
     /// A text file that is larger than any honest one.
     #[error("'{path}' has {len} bytes, more than the {limit} that such a file may have")]
     TooLarge {

@@ -53,7 +53,7 @@ pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> 
     FormatError::NotFound { path: path.into(), note }
 }
 
-fn kind_name(kind: FileType) -> &'static str {
+pub(super) fn kind_name(kind: FileType) -> &'static str {
     if kind.is_dir() {
         return "a directory";
     }

@@ -10,6 +10,7 @@ mod file;
 pub mod gguf;
 mod header_fault;
 mod mapped;
+mod output_file;
 pub mod packed;
 mod safetensors;
 pub mod session;
@@ -19,6 +20,7 @@ pub use checksum::{Checksum, checksum};
 pub use error::FormatError;
 pub(crate) use error::shown;
 pub(crate) use file::read_bounded;
+pub use output_file::OutputFile;
 
 use crate::core::HostTensor;
 

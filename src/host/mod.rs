@@ -1,5 +1,5 @@
-//! What the system tells of this machine: cores, memory, temperatures. Linux and Android tell it in files, which tests
-//! replace by trees of their own.
+//! What the system reports of this machine: cores, memory, temperatures, the user's directories. Linux and Android
+//! report most of it in files, which tests replace by trees of their own.
 //!
 //! Knows no model and no backend; nothing here changes the machine, but for the cores that a thread may run on and the
 //! memory that it asks to keep.
@@ -7,12 +7,14 @@
 pub mod affinity;
 mod cgroup;
 mod cores;
+mod directories;
 mod identity;
 mod lock;
 mod memory;
 mod thermal;
 
 pub use cores::{Cluster, Machine, clusters, most_threads};
+pub use directories::{cache_directory, open_private, private_directory};
 pub use identity::{Identity, core_name};
 pub use lock::{LockError, lock};
 pub use memory::{Memory, available_bytes, human_bytes, page_bytes, peak_resident_bytes};

@@ -24,7 +24,7 @@ const BOUND_ROUNDED: f64 = 2e-3;
 
 fn options() -> OpenClOptions {
     // Compiling takes seconds on some devices; tests of the cache use places of their own.
-    let cache = DeviceCache::new(vec![std::env::temp_dir().join("llm_rs2-test-kernels")]);
+    let cache = DeviceCache::new(Some(std::env::temp_dir().join("llm_rs2-test-kernels")));
     OpenClOptions { cache, ..OpenClOptions::default() }
 }
 

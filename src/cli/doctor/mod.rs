@@ -94,7 +94,7 @@ fn opencl(args: &Args) -> (OpenCl, Option<OpenClBackend>) {
     let (mut found, meant) = OpenCl::list(args.device.as_deref());
     let mut chosen = None;
     for (number, device) in found.devices.iter_mut().enumerate() {
-        let options = devices::options(Some(&number.to_string()), args.pack.pack_cache.as_ref(), None);
+        let options = devices::options(Some(&number.to_string()), args.pack.pack_cache.as_ref());
         match OpenClBackend::new(options) {
             Ok(gpu) => {
                 device.self_test = facts::Verdict::of(gpu.warning());

@@ -71,7 +71,7 @@ fn opencl(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
         ("fp16", Preset::Half, device.has_half()),
     ];
     let one = |(name, preset): (&str, _)| {
-        let options = devices::options(args.device.as_deref(), None, None);
+        let options = devices::options(args.device.as_deref(), None);
         let backend = OpenClBackend::new(OpenClOptions { preset: Some(preset), ..options })?;
         let device = backend.device().name.clone();
         let rounding = if backend.rounds_inputs() { InputRounding::Int8 } else { InputRounding::None };

@@ -4,21 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::identity::{Identity, SECTION};
-use super::place::write_file;
 use super::{CachePlace, PackObserver};
 use crate::core::{DType, HostBytes, HostTensor, Order};
 use crate::engine::EngineError;
 use crate::engine::small_files::SmallFiles;
-use crate::format::Checkpoint;
 use crate::format::gguf::GgufFile;
 use crate::format::packed::{BATCH, PackedFile, Packer};
+use crate::format::{Checkpoint, FormatError, OutputFile};
 use crate::models::ModelConfig;
 use crate::tokenizer::Tokenizer;
 
-/// Converting fewer stored bytes than this takes no time that a person would notice.
+/// Converting fewer stored bytes than this takes no noticeable time.
 const WORTH_CONVERTING: u64 = 32 << 20;
 
-/// Parsing a smaller tokenizer takes no time that a person would notice.
+/// Parsing a smaller tokenizer takes no noticeable time.
 const WORTH_FLATTENING: usize = 1 << 20;
 
 /// Bytes that a tokenizer takes while its quicker form is made, for each byte of its file: 7.5 for that of Llama 3.
@@ -157,38 +156,35 @@ impl Missing {
         }
         let mut sections = self.small.into_sections(flat);
         sections.push((SECTION.to_owned(), self.identity.bytes));
-        let directory = self.directories.iter().find_map(|dir| match writable(dir) {
-            Ok(()) => Some(Ok(dir)),
-            Err(e) if Some(dir) == self.directories.last() => Some(Err((dir, e))),
-            Err(_) => None,
+        let mut failure = None;
+        let place = self.directories.iter().map(|dir| dir.join(&self.identity.file_name)).find_map(|path| {
+            open(&path).map_err(|why| failure = Some(why)).ok().map(|output| (path, output))
         });
-        let no_cache = |why: String| format!("the packed weights are not kept for the next start: {why}");
-        let path = match directory {
-            Some(Ok(dir)) => dir.join(&self.identity.file_name),
-            Some(Err((dir, e))) => {
-                observer.note(&no_cache(format!(
-                    "'{}' cannot be written ({e}); --pack-cache names another place, or 'off'",
-                    dir.display()
-                )));
-                return Ok(None);
+        let Some((path, output)) = place else {
+            if let Some(why) = failure {
+                observer.not_kept(&why.to_string());
             }
-            None => return Ok(None),
+            return Ok(None);
         };
         let packer = Packer::new(self.format, sections, self.tensors)?;
-        match write_file(packer, &path, observer).and_then(|()| PackedFile::open(&path)) {
+        match super::write(packer, output, observer).and_then(|()| PackedFile::open(&path)) {
             Ok(file) => Ok(Some(file)),
             Err(e) => {
-                observer.note(&no_cache(e.to_string()));
+                observer.not_kept(&e.to_string());
                 Ok(None)
             }
         }
     }
 }
 
-/// Makes the directory if need be, and tries whether a file can be made in it.
-fn writable(dir: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(dir)?;
-    let probe = dir.join(format!(".{}.probe", std::process::id()));
-    fs::write(&probe, b"")?;
-    fs::remove_file(&probe)
+/// Begins the file at `path`, in a directory that is made if need be.
+fn open(path: &Path) -> Result<OutputFile, FormatError> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(|source| FormatError::Io {
+            action: "make",
+            path: dir.into(),
+            source,
+        })?;
+    }
+    OutputFile::create(path)
 }

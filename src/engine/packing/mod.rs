@@ -11,29 +11,33 @@ use super::EngineError;
 use super::small_files::SmallFiles;
 use crate::core::{DType, HostTensor};
 use crate::format::packed::Packer;
-use crate::format::{FormatError, TensorSource};
+use crate::format::{FormatError, OutputFile, TensorSource};
 use crate::models::ModelConfig;
 use crate::models::llama::{find_tensor, tensor_specs};
 use crate::tokenizer::Tokenizer;
 
 pub(super) use cache::{Cached, Missing, look_up};
 pub use place::CachePlace;
-pub(super) use place::write_file;
 
 /// Follows the making of a packed file.
 pub trait PackObserver {
     /// `done` of `total` bytes are written.
     fn packing(&mut self, done: u64, total: u64);
 
-    /// Something that a person should know although it is no error.
+    /// Something that the user should know although it is no error.
     fn note(&mut self, text: &str);
+
+    /// Nothing is kept for the next start, and why.
+    fn not_kept(&mut self, why: &str);
 }
 
-/// Nobody watches.
+/// Without an observer.
 impl PackObserver for () {
     fn packing(&mut self, _: u64, _: u64) {}
 
     fn note(&mut self, _: &str) {}
+
+    fn not_kept(&mut self, _: &str) {}
 }
 
 /// A packed file that is in use.
@@ -73,20 +77,25 @@ pub(super) fn plan(
 /// Writes a file to ship, and gives its length in bytes.
 ///
 /// # Errors
-/// A file that is there already, unless `overwrite` says that it may go; what the system answers.
+/// A file that is there already, unless `overwrite` says that it may go; as [`OutputFile::create`].
 pub(super) fn write_to(
     packer: Packer,
     path: &Path,
     overwrite: bool,
     observer: &mut dyn PackObserver,
 ) -> Result<u64, EngineError> {
-    if path.is_dir() {
-        return Err(FormatError::NotAFile { path: path.into(), kind: "a directory" }.into());
-    }
+    let output = OutputFile::create(path)?;
     if !overwrite && path.symlink_metadata().is_ok() {
         return Err(EngineError::FileExists { path: path.into() });
     }
     let len = packer.file_len();
-    write_file(packer, path, observer)?;
+    write(packer, output, observer)?;
     Ok(len)
+}
+
+/// Writes a packed file to its place.
+fn write(packer: Packer, output: OutputFile, observer: &mut dyn PackObserver) -> Result<(), FormatError> {
+    let total = packer.file_len();
+    packer.write(output.path(), output.file(), &mut |done| observer.packing(done, total))?;
+    output.finish().map(drop)
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use llm_rs2::backend::opencl::Device;
 
+use super::models::Copy;
 use super::program::{generate, raw, refuses};
 
-/// Compiled programs are kept here, so that the tests compile them once.
+/// The cache directory, so that the tests compile the programs once.
 const CACHE: &str = env!("CARGO_TARGET_TMPDIR");
 
 fn no_device(test: &str) -> bool {
@@ -21,11 +22,16 @@ fn no_device(test: &str) -> bool {
 #[track_caller]
 fn run(args: &[&str], variables: &[(&str, &str)]) -> (String, String) {
     let mut command = raw();
-    command.args(args).envs(variables.iter().copied());
+    command.args(args).env("XDG_CACHE_HOME", CACHE).envs(variables.iter().copied());
     let output = command.output().expect("the program starts");
     let [out, err] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).expect("UTF-8"));
     assert!(output.status.success(), "{args:?}: {err}");
     (out, err)
+}
+
+/// Entries that are kept for a device in a cache directory.
+fn entries(cache: &Path) -> usize {
+    cache.join("llm_rs2/opencl").read_dir().map_or(0, Iterator::count)
 }
 
 const STORY: [&str; 6] = ["-p", "Once upon a time", "-n", "40", "--temperature", "0"];
@@ -37,12 +43,12 @@ fn a_device_tells_the_same_story_as_the_reference() {
     }
     let of = |more: &[&str]| run(&[&STORY, more].concat(), &[]);
     let (expected, _) = of(&["-b", "reference"]);
-    let (text, said) = of(&["-b", "opencl", "--pack-cache", CACHE]);
+    let (text, said) = of(&["-b", "opencl"]);
     assert_eq!(text, expected);
     assert!(said.contains("opencl: "), "{said}");
-    assert!(Path::new(CACHE).join("opencl").read_dir().is_ok_and(|mut d| d.next().is_some()));
+    assert!(entries(Path::new(CACHE)) > 0);
     for more in [&["--prefill-chunk", "2"][..], &["--lookup", "4"], &["--profile"]] {
-        let (text, said) = of(&[&["-b", "opencl", "--pack-cache", CACHE], more].concat());
+        let (text, said) = of(&[&["-b", "opencl"], more].concat());
         assert_eq!(text, expected, "{more:?}");
         let profiled = said.contains("kernel ") && said.contains("a token: ") && said.contains("linear_");
         assert_eq!(profiled, more[0] == "--profile", "{said}");
@@ -56,7 +62,7 @@ fn a_text_goes_over_to_the_device_and_stays_the_same() {
         return;
     }
     let (expected, _) = run(&STORY, &[]);
-    let hybrid = [&STORY[..], &["-b", "hybrid", "--pack-cache", CACHE]].concat();
+    let hybrid = [&STORY[..], &["-b", "hybrid"]].concat();
     let (text, said) = run(&[&hybrid[..], &["--switch-threshold", "20", "-t", "1"]].concat(), &[]);
     assert_eq!(text, expected);
     for part in ["hybrid: texts of 20 tokens or more are on ", " | opencl: ", "moved 20 tokens in 1 move |"] {
@@ -84,7 +90,7 @@ fn devices_are_listed_and_chosen() {
 
 #[test]
 fn auto_chooses_one_and_says_why() {
-    let auto = [&STORY[..], &["-b", "auto", "--pack-cache", CACHE]].concat();
+    let auto = [&STORY[..], &["-b", "auto"]].concat();
     let (_, said) = run(&auto, &[("OPENCL_DYLIB_PATH", "/nowhere/libOpenCL.so")]);
     assert!(said.contains("auto: cpu, since there is no OpenCL library here"), "{said}");
     if no_device("auto_chooses_one_and_says_why") {
@@ -134,7 +140,8 @@ fn a_device_that_computes_wrongly_is_refused() {
         return;
     }
     let output = generate()
-        .args(["-b", "opencl", "-p", "x", "--pack-cache", CACHE])
+        .args(["-b", "opencl", "-p", "x"])
+        .env("XDG_CACHE_HOME", CACHE)
         .env("LLM_RS2_OPENCL_PERTURB", "rope")
         .output()
         .unwrap();
@@ -148,12 +155,12 @@ fn what_was_told_before_a_device_is_lost_stays() {
     if no_device("what_was_told_before_a_device_is_lost_stays") {
         return;
     }
-    let args = [&STORY[..], &["-b", "opencl", "--pack-cache", CACHE]].concat();
+    let args = [&STORY[..], &["-b", "opencl"]].concat();
     let (whole, _) = run(&args, &[]);
     // The self-test is known by now; the model's prompt and some tokens take some hundred kernels.
     let lost = |more: &[&str]| {
         let mut command = raw();
-        command.args(&args).args(more).env("LLM_RS2_OPENCL_LOSE_AFTER", "600");
+        command.args(&args).args(more).env("XDG_CACHE_HOME", CACHE).env("LLM_RS2_OPENCL_LOSE_AFTER", "600");
         let output = command.output().expect("the program starts");
         let [out, err] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).expect("UTF-8"));
         assert_eq!(output.status.code(), Some(1), "{err}");
@@ -206,8 +213,55 @@ fn a_policy_that_the_device_cannot_follow_is_a_sentence() {
     if no_device("a_policy_that_the_device_cannot_follow_is_a_sentence") {
         return;
     }
-    let h2o = ["-b", "opencl", "--pack-cache", CACHE, "--eviction-policy", "h2o", "-p", "Once"];
+    let h2o = ["-b", "opencl", "--eviction-policy", "h2o", "-p", "Once"];
     let parts =
         ["--eviction-policy h2o cannot be had here", "the opencl backend cannot tell", "sliding", "-b cpu"];
     refuses(&h2o, 1, &parts);
+}
+
+/// Compiled programs are code, and the verdict spares them their test: neither may come with a model, nor lie where
+/// another user can have put it.
+#[cfg(unix)]
+#[test]
+fn what_comes_with_a_model_is_not_run() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    if no_device("what_comes_with_a_model_is_not_run") {
+        return;
+    }
+    let (model, first) = (Copy::new(), tempfile::tempdir().expect("a temporary directory"));
+    let start = |cache: &Path, more: &[&str]| {
+        let args = model.args(&[&["-b", "opencl", "-p", "t5", "-n", "2"], more].concat());
+        let args: Vec<&str> = args.iter().map(|a| &**a).collect();
+        run(&args, &[("XDG_CACHE_HOME", cache.to_str().expect("a plain path"))]);
+    };
+    start(first.path(), &[]);
+    let kept = first.path().join("llm_rs2/opencl");
+    let all = entries(first.path());
+    assert!(all > 1);
+    assert_eq!(fs::metadata(&kept).expect("it is there").permissions().mode() & 0o777, 0o700);
+    // The same files, where a downloaded model would have them.
+    let other = tempfile::tempdir().expect("a temporary directory");
+    for place in [model.file(".llm_rs2/opencl"), other.path().join("opencl")] {
+        fs::create_dir_all(&place).expect("writable");
+        for entry in fs::read_dir(&kept).expect("readable") {
+            let entry = entry.expect("readable");
+            fs::copy(entry.path(), place.join(entry.file_name())).expect("writable");
+        }
+    }
+    for more in [&[][..], &["--pack-cache", other.path().to_str().expect("a plain path")]] {
+        let fresh = tempfile::tempdir().expect("a temporary directory");
+        start(fresh.path(), more);
+        assert_eq!(entries(fresh.path()), all, "{more:?}: all is compiled and tested here");
+    }
+    // A directory that others can write in is not used, whoever owns its files.
+    let stamp = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).expect("a time");
+    let before = stamp(&kept);
+    fs::set_permissions(&kept, Permissions::from_mode(0o777)).expect("ours");
+    start(first.path(), &[]);
+    assert_eq!((entries(first.path()), stamp(&kept)), (all, before));
+    let nothing = tempfile::tempdir().expect("a temporary directory");
+    start(nothing.path(), &["--pack-cache", "off"]);
+    assert_eq!(entries(nothing.path()), 0);
 }

@@ -323,6 +323,71 @@ fn places_that_make_no_sense_are_refused() {
     let dir = model.path().to_str().unwrap();
     refuses(&["--pack-to", dir], 1, &[dir, "is a directory"]);
     refuses(&["--pack-to", "/proc/none/x.packed"], 1, &["cannot write '/proc/none/x.packed'"]);
+    refuses(&["--pack-to", "/dev/null"], 1, &["'/dev/null' is a device", "is not replaced"]);
+}
+
+/// Pipes, devices, directories and links to nothing are no place for a file, whatever writes it.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    symlink("pipe", at("link")).unwrap();
+    symlink("nowhere", at("dead")).unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    for (name, kind) in [
+        ("pipe", "is a named pipe"),
+        ("link", "is a named pipe"),
+        ("dead", "is a link to 'nowhere', which is missing"),
+        ("folder", "is a directory"),
+    ] {
+        let path = at(name);
+        let path = path.to_str().unwrap();
+        refuses(&["--pack-to", path, "--pack-overwrite", "-q"], 1, &[path, kind]);
+        refuses(&["--session", path, "-p", "x", "-n", "1"], 1, &[path, kind]);
+    }
+    assert!(fs::symlink_metadata(at("pipe")).unwrap().file_type().is_fifo());
+    assert!(fs::symlink_metadata(at("dead")).unwrap().is_symlink() && !at("nowhere").exists());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4, "nothing is left");
+    // What a link leads to is replaced, with its permissions.
+    fs::write(at("file"), "old").unwrap();
+    fs::set_permissions(at("file"), fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("file", at("to-file")).unwrap();
+    let path = at("to-file");
+    refuses(&["--pack-to", path.to_str().unwrap()], 1, &["is there already", "--pack-overwrite"]);
+    generate().args(["--pack-overwrite", "-q", "--pack-to"]).arg(&path).assert().success();
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    let found = fs::metadata(at("file")).unwrap();
+    assert!(found.len() > 1000 && found.permissions().mode() & 0o777 == 0o640);
+}
+
+/// A link under the name that a file being made could have had: what it leads to must stay as it is.
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_cache_is_not_written_through() {
+    let (model, cache) = (Copy::new(), tempfile::tempdir().unwrap());
+    let victim = model.file("victim");
+    fs::write(&victim, "precious").unwrap();
+    // The program keeps the number of the shell that becomes it.
+    let script = r#"ln -s "$VICTIM" "$CACHE/.$$.probe"; exec "$@""#;
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, "sh"])
+        .env("VICTIM", &victim)
+        .env("CACHE", cache.path())
+        .arg(raw().get_program())
+        .args(["-n", "4", "--json", "-p", "t5", "--weight-dtype", "q4_0", "-m"])
+        .arg(model.path())
+        .arg("--pack-cache")
+        .arg(cache.path())
+        .output()
+        .unwrap();
+    report(&output);
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    let (plain, links) = files(cache.path());
+    assert_eq!((plain.len(), links), (1, 1), "the link stays");
 }
 
 /// A model large enough for its packed weights to be kept without being asked for.

@@ -10,7 +10,7 @@ const TOLERANCE: f32 = 1e-3;
 
 /// The default device; `None`, and the test is skipped, where there is none.
 fn gpu() -> Option<OpenClBackend> {
-    let cache = DeviceCache::new(vec![concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()]);
+    let cache = DeviceCache::new(Some(concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()));
     match OpenClBackend::new(OpenClOptions { cache, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
         Err(OpenClError::Static | OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => {

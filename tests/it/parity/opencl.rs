@@ -23,7 +23,7 @@ fn gpu(test: &str) -> Option<OpenClBackend> {
 
 /// The default device with these kernels; `None` where there is none.
 fn with(preset: Option<Preset>) -> Option<OpenClBackend> {
-    let cache = DeviceCache::new(vec![concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()]);
+    let cache = DeviceCache::new(Some(concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into()));
     match OpenClBackend::new(OpenClOptions { cache, preset, ..OpenClOptions::default() }) {
         Ok(gpu) => Some(gpu),
         Err(OpenClError::Static | OpenClError::NoLibrary { .. } | OpenClError::NoDevice { .. }) => None,

@@ -85,7 +85,7 @@ fn a_large_weight_is_split_by_rows_and_too_large_ones_are_refused() {
 fn programs_come_out_of_the_cache_and_damaged_ones_are_built_anew() {
     let Some(_) = gpu("programs_come_out_of_the_cache_and_damaged_ones_are_built_anew") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let cache = DeviceCache::new(vec![dir.path().to_owned()]);
+    let cache = DeviceCache::new(Some(dir.path().to_owned()));
     let start = || {
         // Without the self-test, which compiles some kernels several times.
         let options =

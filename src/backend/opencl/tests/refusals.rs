@@ -24,7 +24,7 @@ fn a_wrong_kernel_is_found_on_first_use_and_replaced_or_the_device_is_refused() 
     let test = "a_wrong_kernel_is_found_on_first_use_and_replaced_or_the_device_is_refused";
     let Some(_) = gpu(test) else { return };
     let dir = tempfile::tempdir().unwrap();
-    let cache = DeviceCache::new(vec![dir.path().to_owned()]);
+    let cache = DeviceCache::new(Some(dir.path().to_owned()));
     let start = |kernel: &str| {
         let perturb = Some(kernel.to_owned());
         OpenClBackend::new(OpenClOptions { cache: cache.clone(), perturb, ..OpenClOptions::default() })
