@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     }
 
     llm_rs2_load_options load;
-    llm_rs2_load_options_init(&load);
+    llm_rs2_load_options_init(&load, sizeof load);
     load.model_path = argc > 2 ? argv[2] : NULL;
     llm_rs2_model model;
     if (llm_rs2_load(&load, &model, &error) != LLM_RS2_OK) {
@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     }
 
     llm_rs2_generate_options options;
-    llm_rs2_generate_options_init(&options);
+    llm_rs2_generate_options_init(&options, sizeof options);
     options.prompt = argv[1];
     options.max_tokens = 60;
     llm_rs2_result result;

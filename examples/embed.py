@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 LIBRARY = Path(__file__).parent.parent / "target/release/examples/libllm_rs2_c.so"
+API_VERSION = 2
 Callback = c.CFUNCTYPE(c.c_int32, c.POINTER(c.c_char), c.c_size_t, c.c_void_p)
 
 
@@ -45,6 +46,7 @@ class GenerateOptions(c.Structure):
         ("stop", c.POINTER(c.c_char_p)),
         ("stop_count", c.c_size_t),
         ("seed", c.c_uint64),
+        ("request", c.c_uint64),
         ("chat", c.c_uint32),
         ("max_tokens", c.c_uint32),
         ("ignore_eos", c.c_uint32),
@@ -56,6 +58,7 @@ class GenerateOptions(c.Structure):
         ("repetition_penalty", c.c_float),
         ("frequency_penalty", c.c_float),
         ("presence_penalty", c.c_float),
+        ("reserved", c.c_uint32),
     ]
 
 
@@ -75,6 +78,8 @@ class Model:
 
     def __init__(self, library: c.CDLL, path: str | None = None) -> None:
         self.library = library
+        if library.llm_rs2_api_version() != API_VERSION:
+            raise RuntimeError(f"the library's interface has another version than {API_VERSION}")
         # Numbers of 64 bits would be cut to an int otherwise.
         library.llm_rs2_tokenize.argtypes = [
             c.c_uint64,
@@ -94,8 +99,10 @@ class Model:
             c.POINTER(Error),
         ]
         library.llm_rs2_free.argtypes = [c.c_uint64, c.POINTER(Error)]
+        for init in (library.llm_rs2_load_options_init, library.llm_rs2_generate_options_init):
+            init.argtypes, init.restype = [c.c_void_p, c.c_size_t], None
         options = LoadOptions()
-        library.llm_rs2_load_options_init(c.byref(options))
+        library.llm_rs2_load_options_init(c.byref(options), c.sizeof(options))
         options.model_path = path.encode() if path else None
         self.number = c.c_uint64()
         self.check(lambda error: library.llm_rs2_load(c.byref(options), c.byref(self.number), error))
@@ -119,7 +126,7 @@ class Model:
     def generate(self, prompt: str, max_tokens: int, receive, temperature: float = math.nan) -> Result:
         """Generates; `receive` gets each piece of text and says whether to go on. What it raises ends the text."""
         options, result = GenerateOptions(), Result()
-        self.library.llm_rs2_generate_options_init(c.byref(options))
+        self.library.llm_rs2_generate_options_init(c.byref(options), c.sizeof(options))
         options.prompt, options.max_tokens, options.temperature = prompt.encode(), max_tokens, temperature
         raised = []
 

@@ -2,7 +2,7 @@
  *
  * Every function that can fail answers a status (LLM_RS2_OK or a code below) and, where `error` is not NULL, writes the
  * code and a sentence there. All text is UTF-8. Everything may be called from any thread; one model generates one text
- * at a time. docs/EMBEDDING.md tells how to build the library and has examples.
+ * at a time. docs/EMBEDDING.md shows how to build the library and has examples.
  */
 #ifndef LLM_RS2_H
 #define LLM_RS2_H
@@ -14,8 +14,11 @@
 extern "C" {
 #endif
 
-/* Changed when a function or a struct changes its meaning; compare with llm_rs2_api_version(). */
-#define LLM_RS2_API_VERSION 1
+/* The version of this interface: compare with llm_rs2_api_version() before anything else is called. A library of the same
+ * version has every function and field of this header with the same meaning. The number is raised when one is taken away
+ * or changed; functions, codes and fields at the end of the options may be added without that. llm_rs2_error and
+ * llm_rs2_result do not grow within a version. */
+#define LLM_RS2_API_VERSION 2
 
 /* Status. */
 #define LLM_RS2_OK 0
@@ -40,6 +43,9 @@ extern "C" {
 /* A loaded model. 0 is never one, and numbers are not used again, so that a freed one is recognized. */
 typedef uint64_t llm_rs2_model;
 
+/* A text to be generated, so that it can be cancelled from before it begins. Numbers are not used again. */
+typedef uint64_t llm_rs2_request;
+
 /* What went wrong. */
 typedef struct llm_rs2_error {
     int32_t code;
@@ -48,7 +54,7 @@ typedef struct llm_rs2_error {
 
 /* How a model is loaded. llm_rs2_load_options_init() first; NULL and 0 stand for the default. */
 typedef struct llm_rs2_load_options {
-    size_t struct_size;
+    size_t struct_size;       /* as llm_rs2_load_options_init() sets it */
     const char *model_path;   /* checkpoint directory, safetensors, GGUF or packed file; NULL: the demo model */
     const char *backend;      /* "cpu", "opencl" or "reference"; NULL: "cpu" */
     const char *device;       /* OpenCL device, by number or a part of its name; NULL: the first GPU */
@@ -63,12 +69,13 @@ typedef struct llm_rs2_load_options {
 
 /* What is generated. llm_rs2_generate_options_init() first. */
 typedef struct llm_rs2_generate_options {
-    size_t struct_size;
+    size_t struct_size;       /* as llm_rs2_generate_options_init() sets it */
     const char *prompt;       /* never NULL */
     const char *system;       /* with chat: a message before the prompt; NULL: none */
     const char *const *stop;  /* texts that end the answer and are not part of it */
     size_t stop_count;
     uint64_t seed;            /* 42 */
+    llm_rs2_request request;  /* of llm_rs2_request_new(), for one text; 0: one that the library numbers itself */
     uint32_t chat;            /* not 0: the prompt is a message, to be put into the model's chat template */
     uint32_t max_tokens;      /* 0: until the model ends the text, or the context is full */
     uint32_t ignore_eos;      /* not 0: go on behind the end-of-text token */
@@ -80,6 +87,7 @@ typedef struct llm_rs2_generate_options {
     float repetition_penalty; /* NAN: the model's, else 1 */
     float frequency_penalty;  /* 0 */
     float presence_penalty;   /* 0 */
+    uint32_t reserved;        /* 0 */
 } llm_rs2_generate_options;
 
 /* What became of it. */
@@ -93,8 +101,8 @@ typedef struct llm_rs2_result {
 } llm_rs2_result;
 
 /* Receives more of the text: whole characters, `length` bytes and a NUL behind them. They are gone when it returns.
- * Answers whether to go on: 0 ends the text. It is called on the thread that called llm_rs2_generate(), and must come
- * back: no longjmp, no exception. */
+ * Answers whether to go on: 0 ends the text. It is called on the thread that called llm_rs2_generate(), and must
+ * return: no longjmp, no exception. */
 typedef int32_t (*llm_rs2_callback)(const char *text, size_t length, void *user_data);
 
 /* LLM_RS2_API_VERSION of the library. */
@@ -103,9 +111,11 @@ uint32_t llm_rs2_api_version(void);
 /* The library's release, like "0.1.0". */
 const char *llm_rs2_version(void);
 
-/* Fills in the defaults. */
-void llm_rs2_load_options_init(llm_rs2_load_options *options);
-void llm_rs2_generate_options_init(llm_rs2_generate_options *options);
+/* Fills in the defaults: `struct_size` bytes, which is the size of the caller's struct, and no more. A library of another
+ * release may know fewer or more fields: those that the caller does not have are defaults, and those that the library does
+ * not have must stay 0. */
+void llm_rs2_load_options_init(llm_rs2_load_options *options, size_t struct_size);
+void llm_rs2_generate_options_init(llm_rs2_generate_options *options, size_t struct_size);
 
 /* Loads a model; `options` may be NULL for the demo model. */
 int32_t llm_rs2_load(const llm_rs2_load_options *options, llm_rs2_model *model, llm_rs2_error *error);
@@ -115,15 +125,21 @@ int32_t llm_rs2_load(const llm_rs2_load_options *options, llm_rs2_model *model, 
 int32_t llm_rs2_tokenize(llm_rs2_model model, const char *text, int32_t begin, uint32_t *ids, size_t capacity,
                          size_t *count, llm_rs2_error *error);
 
-/* Generates; `result` may be NULL, and so may `callback`, who hears nothing then. */
+/* A number for the next text, to be put into its options. llm_rs2_cancel() with it ends that text and no other, whether
+ * it is generated already or not. A call that answers LLM_RS2_BUSY has not used it up. */
+int32_t llm_rs2_request_new(llm_rs2_model model, llm_rs2_request *request, llm_rs2_error *error);
+
+/* Generates; `result` and `callback` may be NULL. */
 int32_t llm_rs2_generate(llm_rs2_model model, const llm_rs2_generate_options *options, llm_rs2_callback callback,
                          void *user_data, llm_rs2_result *result, llm_rs2_error *error);
 
-/* Ends the text that the model is generating on another thread, before its next token; LLM_RS2_OK also where it
- * generates none. The other thread's llm_rs2_generate() answers LLM_RS2_OK, with LLM_RS2_CANCELLED as its reason. */
-int32_t llm_rs2_cancel(llm_rs2_model model, llm_rs2_error *error);
+/* Ends the text of a request before its next token, or before its first; 0 stands for all requests of the model that
+ * were made and have not ended. LLM_RS2_OK also for one that has ended. The llm_rs2_generate() of the request, which may
+ * be running on another thread or be called later, answers LLM_RS2_OK with LLM_RS2_CANCELLED as its reason. */
+int32_t llm_rs2_cancel(llm_rs2_model model, llm_rs2_request request, llm_rs2_error *error);
 
-/* Forgets the model. One that is generating on another thread is cancelled, and its memory goes when that has ended. */
+/* Forgets the model. Calls on other threads that use it already end as cancelled ones do, also those that have not begun
+ * to generate; its memory goes when they have ended. */
 int32_t llm_rs2_free(llm_rs2_model model, llm_rs2_error *error);
 
 #ifdef __cplusplus

@@ -15,12 +15,12 @@ pub use options::{GenerateOptions, GenerateResult, LoadOptions};
 pub use status::{ErrorText, Status};
 
 use model::Model;
-use options::read_options;
+use options::{read_options, write_defaults};
 use status::{Failure, answer};
 use text::optional;
 
 /// See `LLM_RS2_API_VERSION`.
-pub const API_VERSION: u32 = 1;
+pub const API_VERSION: u32 = 2;
 
 /// See `llm_rs2_callback`.
 pub type Callback = extern "C" fn(*const c_char, usize, *mut c_void) -> i32;
@@ -40,25 +40,21 @@ pub extern "C" fn llm_rs2_version() -> *const c_char {
 /// The header's `llm_rs2_load_options_init`.
 ///
 /// # Safety
-/// `options` is NULL or can be written.
+/// `options` is NULL, or `struct_size` bytes can be written there.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn llm_rs2_load_options_init(options: *mut LoadOptions) {
-    if !options.is_null() {
-        // SAFETY: the caller vouches for it.
-        unsafe { options.write(LoadOptions::default()) };
-    }
+pub unsafe extern "C" fn llm_rs2_load_options_init(options: *mut LoadOptions, struct_size: usize) {
+    // SAFETY: the caller vouches for it.
+    unsafe { write_defaults(options, struct_size) };
 }
 
 /// The header's `llm_rs2_generate_options_init`.
 ///
 /// # Safety
-/// `options` is NULL or can be written.
+/// As [`llm_rs2_load_options_init`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn llm_rs2_generate_options_init(options: *mut GenerateOptions) {
-    if !options.is_null() {
-        // SAFETY: the caller vouches for it.
-        unsafe { options.write(GenerateOptions::default()) };
-    }
+pub unsafe extern "C" fn llm_rs2_generate_options_init(options: *mut GenerateOptions, struct_size: usize) {
+    // SAFETY: the caller vouches for it.
+    unsafe { write_defaults(options, struct_size) };
 }
 
 /// The header's `llm_rs2_load`.
@@ -127,6 +123,25 @@ pub unsafe extern "C" fn llm_rs2_tokenize(
     unsafe { answer(error, tokenize) }
 }
 
+/// The header's `llm_rs2_request_new`.
+///
+/// # Safety
+/// Each pointer is NULL or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn llm_rs2_request_new(model: u64, request: *mut u64, error: *mut ErrorText) -> i32 {
+    let make = || {
+        if request.is_null() {
+            return Err(Failure::argument("request is NULL"));
+        }
+        let number = Model::find(model)?.new_request()?;
+        // SAFETY: it is not NULL, and the caller vouches for the rest.
+        unsafe { request.write(number) };
+        Ok(())
+    };
+    // SAFETY: the caller vouches for `error`.
+    unsafe { answer(error, make) }
+}
+
 /// The header's `llm_rs2_generate`.
 ///
 /// # Safety
@@ -163,9 +178,9 @@ pub unsafe extern "C" fn llm_rs2_generate(
 /// # Safety
 /// `error` is NULL or can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn llm_rs2_cancel(model: u64, error: *mut ErrorText) -> i32 {
+pub unsafe extern "C" fn llm_rs2_cancel(model: u64, request: u64, error: *mut ErrorText) -> i32 {
     // SAFETY: the caller vouches for `error`.
-    unsafe { answer(error, || Model::find(model).map(|model| model.cancel())) }
+    unsafe { answer(error, || Model::find(model)?.cancel(request)) }
 }
 
 /// The header's `llm_rs2_free`.

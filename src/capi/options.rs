@@ -8,11 +8,15 @@ use super::text::optional;
 use crate::engine::{Finish, Outcome, SamplingWishes};
 use crate::sampling::SamplingParams;
 
-/// A struct whose first field is its size, so that a library can tell whether its caller knows the same one.
+/// A struct whose first field is its size as the caller knows it. Fields may be added at its end, with 0 for their
+/// default: a caller of an older header then has fewer of them, and one of a newer header has more.
 ///
 /// # Safety
 /// The struct is `repr(C)`, begins with a `usize`, and any bytes that C can put into it make a value of it.
-pub(super) unsafe trait Versioned: Copy {
+pub(super) unsafe trait Versioned: Copy + Default {
+    /// The size that it had in the first header of this interface's version.
+    const FIRST: usize;
+
     /// The function that makes one.
     const INIT: &'static str;
 }
@@ -65,6 +69,7 @@ impl Default for LoadOptions {
 
 // SAFETY: `repr(C)`, a `usize` first, and pointers and integers alone.
 unsafe impl Versioned for LoadOptions {
+    const FIRST: usize = size_of::<Self>();
     const INIT: &'static str = "llm_rs2_load_options_init";
 }
 
@@ -84,6 +89,8 @@ pub struct GenerateOptions {
     pub stop_count: usize,
     /// Of the random numbers.
     pub seed: u64,
+    /// What a cancellation names; 0: a number that the caller does not know.
+    pub request: u64,
     /// Not 0: by the chat template.
     pub chat: u32,
     /// 0: no limit.
@@ -106,6 +113,8 @@ pub struct GenerateOptions {
     pub frequency_penalty: f32,
     /// 0: off.
     pub presence_penalty: f32,
+    /// 0.
+    pub reserved: u32,
 }
 
 impl Default for GenerateOptions {
@@ -117,6 +126,7 @@ impl Default for GenerateOptions {
             stop: ptr::null(),
             stop_count: 0,
             seed: 42,
+            request: 0,
             chat: 0,
             max_tokens: 0,
             ignore_eos: 0,
@@ -128,18 +138,21 @@ impl Default for GenerateOptions {
             repetition_penalty: f32::NAN,
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
+            reserved: 0,
         }
     }
 }
 
 // SAFETY: as for `LoadOptions`, with floats, of which any bits are one.
 unsafe impl Versioned for GenerateOptions {
+    const FIRST: usize = size_of::<Self>();
     const INIT: &'static str = "llm_rs2_generate_options_init";
 }
 
 /// What is to be generated, in values of our own.
 #[derive(Debug)]
 pub(super) struct WantedText {
+    pub request: u64,
     pub prompt: String,
     pub chat: bool,
     pub system: Option<String>,
@@ -177,6 +190,7 @@ impl GenerateOptions {
         }
         let given = |x: f32| (!x.is_nan()).then_some(x);
         Ok(WantedText {
+            request: self.request,
             prompt,
             chat: self.chat != 0,
             system: system.map(str::to_owned),
@@ -241,7 +255,29 @@ impl GenerateResult {
     }
 }
 
-/// The options at `pointer`, if they are of the size that this library knows.
+/// Writes the defaults: as much of the struct as there is room for in `size` bytes, with zeros behind what is known here.
+///
+/// # Safety
+/// `pointer` is NULL, or `size` bytes can be written there.
+pub(super) unsafe fn write_defaults<T: Versioned>(pointer: *mut T, size: usize) {
+    if pointer.is_null() {
+        return;
+    }
+    let defaults = T::default();
+    let known = size.min(size_of::<T>());
+    let to = pointer.cast::<u8>();
+    // SAFETY: the caller vouches for `size` bytes, and no more are written; `known` of them are copied out of `defaults`,
+    // as bytes that may be padding.
+    unsafe {
+        to.copy_from_nonoverlapping((&raw const defaults).cast(), known);
+        to.add(known).write_bytes(0, size - known);
+        if known >= size_of::<usize>() {
+            pointer.cast::<usize>().write_unaligned(size);
+        }
+    }
+}
+
+/// The options at `pointer`, as far as both sides know them: the others are defaults.
 ///
 /// # Safety
 /// `pointer` is not NULL and points to a size, and to as many bytes.
@@ -251,13 +287,71 @@ pub(super) unsafe fn read_options<T: Versioned>(pointer: *const T) -> Result<T, 
     }
     // SAFETY: the caller vouches for a size, and the address is a multiple of what the struct needs.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size != size_of::<T>() {
+    let own = size_of::<T>();
+    if size < T::FIRST || size > MOST_OPTIONS {
         return Err(Failure::argument(format!(
-            "struct_size is {size}, and this library's struct has {} bytes; make options with {}() of the same release",
-            size_of::<T>(),
+            "struct_size is {size}, and this library's struct has {own} bytes; make options with {}()",
             T::INIT
         )));
     }
-    // SAFETY: there are as many bytes, and any of them make a value of `T`.
-    Ok(unsafe { pointer.read() })
+    let mut options = T::default();
+    let known = size.min(own);
+    // SAFETY: there are `size` bytes at `pointer`; `known` of them make the first fields of a value of `T`, any bytes do.
+    let more = unsafe {
+        (&raw mut options).cast::<u8>().copy_from_nonoverlapping(pointer.cast(), known);
+        std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known)
+    };
+    if more.iter().any(|&byte| byte != 0) {
+        return Err(Failure::argument(format!(
+            "options beyond the {own} bytes that this library knows are set; use a newer library, or leave them 0"
+        )));
+    }
+    Ok(options)
+}
+
+/// A larger struct than this is none.
+const MOST_OPTIONS: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Room for options of another header, and some more.
+    #[repr(C, align(8))]
+    struct Room([u8; 512]);
+
+    #[test]
+    fn no_more_is_written_than_the_caller_has_room_for() {
+        let own = size_of::<GenerateOptions>();
+        for size in [0, 7, 8, 9, own - 1, own, own + 1, own + 40] {
+            let mut room = Room([0xaa; 512]);
+            // SAFETY: there are 512 bytes.
+            unsafe { write_defaults(room.0.as_mut_ptr().cast::<GenerateOptions>(), size) };
+            assert!(room.0[size..].iter().all(|&b| b == 0xaa), "{size}");
+            if size >= 8 {
+                assert_eq!(usize::from_ne_bytes(*room.0.first_chunk().unwrap()), size);
+            }
+            assert!(room.0.iter().take(size).skip(own).all(|&b| b == 0), "{size}");
+        }
+        // SAFETY: NULL is allowed.
+        unsafe { write_defaults(ptr::null_mut::<LoadOptions>(), 100) };
+    }
+
+    #[test]
+    fn options_of_a_newer_header_are_read_unless_they_ask_for_more() {
+        let own = size_of::<LoadOptions>();
+        let mut room = Room([0xaa; 512]);
+        let at = room.0.as_mut_ptr();
+        // SAFETY: there are 512 bytes.
+        unsafe { write_defaults(at.cast::<LoadOptions>(), own + 16) };
+        // SAFETY: as many bytes were written.
+        let read = |at: *mut u8| unsafe { read_options(at.cast::<LoadOptions>()) };
+        assert_eq!(read(at).unwrap().threads, 0);
+        room.0[own + 15] = 1;
+        let refused = format!("{:?}", read(room.0.as_mut_ptr()).unwrap_err());
+        assert!(refused.contains("use a newer library"), "{refused}");
+        room.0[..8].copy_from_slice(&(own - 1).to_ne_bytes());
+        let refused = format!("{:?}", read(room.0.as_mut_ptr()).unwrap_err());
+        assert!(refused.contains("llm_rs2_load_options_init()"), "{refused}");
+    }
 }

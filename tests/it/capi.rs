@@ -68,7 +68,7 @@ fn generated(args: &[&str]) -> String {
 const PROMPT: &str = "Once upon a time";
 
 #[test]
-fn a_c_program_tells_the_same_story_and_gets_codes_for_what_is_wrong() {
+fn a_c_program_gets_the_same_story_and_gets_codes_for_what_is_wrong() {
     let Some(library) = library().filter(|_| is_there("cc")) else { return };
     let dir = tempfile::tempdir().expect("a temporary directory");
     let program = compile(&Path::new(ROOT).join("tests/fixtures/capi.c"), &library, dir.path());
@@ -119,6 +119,23 @@ fn a_c_program_tells_the_same_story_and_gets_codes_for_what_is_wrong() {
         "finish 5 3 0".into(),
         "cancel 0 0 ".into(),
         "finish 4 1".into(),
+        "no-request-pointer 1 1 request is NULL".into(),
+        "request 0 0 ".into(),
+        "cancel-early 0 0 ".into(),
+        "cancelled 0 0 ".into(),
+        "finish 4 0 0".into(),
+        "spent 1 1 request ".into(),
+        "cancel-late 0 0 ".into(),
+        "cancel-never 1 1 no request has had the number".into(),
+        "another 0 0 ".into(),
+        "finish 2 3".into(),
+        "written 1 24".into(),
+        format!(
+            "older 1 1 struct_size is 24, and this library's struct has {}",
+            size_of::<GenerateOptions>()
+        ),
+        "newer 0 0 ".into(),
+        "newer-set 1 1 options beyond the".into(),
         "stop 0 0 ".into(),
         "finish 1 1".into(),
         "no-temperature 1 1 ".into(),
@@ -135,7 +152,7 @@ fn a_c_program_tells_the_same_story_and_gets_codes_for_what_is_wrong() {
 }
 
 #[test]
-fn the_examples_tell_the_same_story() {
+fn the_examples_print_the_same_story() {
     let Some(library) = library() else { return };
     let expected = generated(&["-p", PROMPT, "-n", "60"]);
     if is_there("cc") {
@@ -189,7 +206,7 @@ fn the_bridge_in_the_documentation_compiles() {
     output(cc.arg(&source));
     // What it offers is what the class asks for.
     let natives: BTreeSet<_> = page.lines().filter_map(|l| l.split_once("external fun ")).collect();
-    assert_eq!(natives.len(), 4);
+    assert_eq!(natives.len(), 5);
     for (_, signature) in natives {
         let name = signature.split('(').next().unwrap_or_default();
         assert!(bridge.contains(&format!(" Java_dev_example_Llm_{name}(")), "{name}");
@@ -233,7 +250,7 @@ fn the_header_declares_the_functions_of_the_library() {
         header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, rest)| rest)).collect();
     let declared = functions(&outside_comments, "llm_rs2_");
     assert_eq!(declared, ours);
-    assert_eq!(ours.len(), 9, "{ours:?}");
+    assert_eq!(ours.len(), 10, "{ours:?}");
     if let Some(library) = library() {
         // SAFETY: the library is ours and does nothing when it is loaded.
         let library = unsafe { libloading::Library::new(library) }.expect("it can be loaded");
