@@ -96,9 +96,11 @@ impl Footprint {
     ) -> Result<Self, EngineError> {
         let config = &files.config;
         let mut all = Self::without_weights(config, options, holding, text);
-        if !files.tokenizer.is_mapped() {
-            all.program += PARSED_TOKEN * files.tokenizer.vocab_size() as u64;
-        }
+        all.program += match files.tokenizer.table_bytes() {
+            Some(bytes) => bytes as u64,
+            None => PARSED_TOKEN * files.tokenizer.vocab_size() as u64,
+        };
+        all.program += files.header_bytes as u64;
         all.packing = files.packing_bytes();
         for spec in tensor_specs(config) {
             let tensor = find_tensor(files.tensors.as_ref(), &spec.name, spec.shape)?;

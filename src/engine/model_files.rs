@@ -7,6 +7,7 @@ use super::packing::{self, CachePlace, Cached, Missing, PackObserver, PackedWeig
 use super::small_files::{Described, SmallFiles};
 use super::{EngineError, Holding, PromptForm, WeightDType, gguf};
 use crate::core::{DType, HostBytes, HostTensor};
+use crate::format::gguf::GgufFile;
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, TensorSource};
 use crate::host::{available_bytes, lock};
@@ -36,6 +37,8 @@ pub struct ModelFiles {
     pub bos: Option<u32>,
     /// Tokens that end a text.
     pub eos: Vec<u32>,
+    /// Bytes of a GGUF file's header, which are kept in memory.
+    pub(super) header_bytes: usize,
     /// The packed file that is to be made.
     missing: Option<Missing>,
 }
@@ -277,6 +280,10 @@ impl ModelFiles {
                 (Some(PackedWeights { path: file.path().into(), format }), format)
             }
         };
+        let header_bytes = match &tensors {
+            Tensors::Checkpoint(checkpoint) => checkpoint.gguf().map_or(0, GgufFile::header_bytes),
+            Tensors::Packed(_) => 0,
+        };
         let tensors = tensors.boxed();
         Ok(Self {
             origin,
@@ -289,6 +296,7 @@ impl ModelFiles {
             packed,
             bos,
             eos,
+            header_bytes,
             missing: None,
         })
     }

@@ -1,7 +1,9 @@
 //! A checkpoint: one safetensors file or an index and its shards, as Hugging Face lays it out, or a GGUF file.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
@@ -9,7 +11,8 @@ use serde_json::Value;
 use super::file::io_error;
 use super::gguf::GgufFile;
 use super::safetensors::{SafeTensorsFile, pickle_way_on};
-use super::{FormatError, TensorSource, read_bounded, shown};
+use super::sample::sample_file;
+use super::{Checksum, FormatError, TensorSource, read_bounded, shown};
 use crate::core::{HostBytes, HostTensor};
 
 const SINGLE: &str = "model.safetensors";
@@ -63,6 +66,32 @@ impl WeightFile {
             WeightFile::SafeTensors(file) => file.get(name),
             WeightFile::Gguf(file) => file.get(name),
         }
+    }
+
+    /// Where the tensors lie in the file, in ascending order.
+    fn ranges(&self) -> Vec<Range<usize>> {
+        let mut ranges: Vec<_> = match self {
+            WeightFile::SafeTensors(file) => file.ranges().cloned().collect(),
+            WeightFile::Gguf(file) => file.ranges().cloned().collect(),
+        };
+        ranges.sort_unstable_by_key(|range| (range.start, range.end));
+        ranges
+    }
+
+    /// See [`Checkpoint::samples`].
+    fn sample(&self) -> io::Result<u64> {
+        let mut file = File::open(self.path())?;
+        let mut sum = Checksum::default();
+        let ranges = self.ranges();
+        // What is in front of the tensors says their names, and in a GGUF file much else.
+        let header = ranges.iter().map(|range| range.start).filter(|&start| start > 0).min();
+        let mut start = Vec::new();
+        (&mut file).take(header.unwrap_or(0) as u64).read_to_end(&mut start)?;
+        sum.update(&start);
+        for range in &ranges {
+            sample_file(&mut file, range, &mut sum)?;
+        }
+        Ok(sum.finish())
     }
 }
 
@@ -194,6 +223,15 @@ impl Checkpoint {
     /// The mapped files.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(WeightFile::path)
+    }
+
+    /// Path and sample of each file: a number that is another one for other weights, with all likelihood. The headers and
+    /// some pages of each tensor are read, and nothing else.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn samples(&self) -> io::Result<Vec<(&Path, u64)>> {
+        self.files.iter().map(|file| Ok((file.path(), file.sample()?))).collect()
     }
 
     /// The GGUF file, which describes the model itself, if it is one.

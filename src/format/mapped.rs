@@ -32,13 +32,32 @@ struct Mapped(Mmap);
 
 /// Maps a regular file that is open for reading.
 pub(super) fn map(path: &Path, file: &File) -> Result<HostBytes, FormatError> {
-    // SAFETY: the map is read-only and private to this process, and lives as long as what borrows from it
-    // (`HostBytes` owns it). What remains is that another process writes to or truncates the file meanwhile, which
-    // no check here can exclude: changed bytes then become changed weights, all of which are plain numbers for
-    // which every bit pattern is valid, and a truncated file ends the process with SIGBUS. Headers are read once,
-    // into values of our own, and their ranges stay within the map's fixed length.
+    // SAFETY: the map is read-only, and lives as long as what borrows from it (`HostBytes` owns it). This process never
+    // writes into a file that is mapped: `OutputFile` makes another one and renames it. What remains is that another
+    // process writes to or truncates the file meanwhile, which no check here can exclude. So mapped bytes are used as
+    // plain numbers alone, for which every bit pattern is valid, and no bound is taken from them twice: what is to be
+    // more than numbers (texts, JSON, tables with offsets and ids) is copied first (`copied`), and checked and used in
+    // the copy. Changed bytes then become changed weights; a truncated file ends the process with SIGBUS.
     let map = unsafe { Mmap::map(file) }.map_err(|e| io_error("map", path, e))?;
     Ok(HostBytes::new(Arc::new(Mapped(map))))
+}
+
+/// The most bytes in front of the tensors that are read into memory; the largest tokenizers have some ten million.
+const MOST_COPIED: usize = 1 << 30;
+
+/// A copy of a file's first bytes, to be checked and used as more than numbers: what is mapped can be changed by another
+/// process at any time, also between a check and its use.
+///
+/// # Errors
+/// More bytes than such a file may have, or than there is memory for.
+pub(super) fn copied(path: &Path, bytes: &[u8]) -> Result<HostBytes, FormatError> {
+    let mut copy = Vec::new();
+    if bytes.len() > MOST_COPIED || copy.try_reserve_exact(bytes.len()).is_err() {
+        let reason = format!("has {} bytes in front of its tensors, which are too many", bytes.len());
+        return Err(FormatError::Damaged { path: path.into(), reason });
+    }
+    copy.extend_from_slice(bytes);
+    Ok(copy.into())
 }
 
 impl HostMemory for Mapped {

@@ -13,6 +13,7 @@ mod mapped;
 mod output_file;
 pub mod packed;
 mod safetensors;
+mod sample;
 pub mod session;
 
 pub use checkpoint::Checkpoint;

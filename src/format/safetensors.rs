@@ -10,7 +10,7 @@ use safetensors::tensor::Metadata;
 
 use super::file::open_regular;
 use super::gguf::GgufFile;
-use super::mapped::{map, tensor_parts};
+use super::mapped::{copied, map, tensor_parts};
 use super::{FormatError, header_fault, packed};
 use crate::core::{DType, HostBytes, HostTensor};
 
@@ -74,7 +74,8 @@ impl SafeTensorsFile {
             }));
         }
         let data_start = data_start as usize;
-        let header = &all[LEN_BYTES as usize..data_start];
+        let header = copied(path, &all[LEN_BYTES as usize..data_start])?;
+        let header = header.as_ref();
         let data_len = all.len() - data_start;
 
         // The crate checks that the ranges are as long as type and shape say, start at 0 and leave no gap.
@@ -118,6 +119,11 @@ impl SafeTensorsFile {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// Where the tensors lie in the file.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.tensors.values().map(|entry| &entry.range)
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {

@@ -124,7 +124,7 @@ impl Tokenizer {
         }
     }
 
-    /// Puts a tokenizer together from the two parts of a [`FlatForm`]; `bpe` stays where it lies. `origin`
+    /// Puts a tokenizer together from the two parts of a [`FlatForm`]; `bpe` is shared. `origin`
     /// names their source in messages.
     ///
     /// # Errors
@@ -189,9 +189,12 @@ impl Tokenizer {
         self.inner.vocab_size()
     }
 
-    /// Whether its tokens are looked up in a file where it is mapped, so that they take no memory beside that.
-    pub fn is_mapped(&self) -> bool {
-        matches!(self.inner, Inner::Flat(_))
+    /// Bytes of the tables in which its tokens are looked up, if it is in its flat form.
+    pub fn table_bytes(&self) -> Option<usize> {
+        match &self.inner {
+            Inner::Flat(flat) => Some(flat.get_model().table_bytes()),
+            Inner::Whole(_) => None,
+        }
     }
 
     /// The largest id, which the model's embedding must have a row for; `None` for an empty vocabulary. Walks

@@ -192,7 +192,8 @@ fn check(bytes: Vec<u8>) -> Result<bool, TestCaseError> {
     prop_assert!(spans.windows(2).all(|w| w[0].1 <= w[1].0), "tensors overlap: {spans:?}");
     for i in 0..4 {
         if let Some(section) = file.section(&format!("s{i}")) {
-            prop_assert!(inside(section.as_ref()));
+            // In a copy of the file's head.
+            prop_assert!(section.as_ref().len() <= len);
         }
     }
     let _ = file.verify();

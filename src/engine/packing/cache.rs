@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::identity::{Identity, SECTION};
+use super::seal::Seal;
 use super::{CachePlace, PackObserver};
 use crate::core::{DType, HostBytes, HostTensor, Order};
 use crate::engine::EngineError;
@@ -114,9 +115,16 @@ fn usable(
         observer.note(&again(&format!("'{}' was made from files that have changed", path.display())));
         return None;
     }
-    if verify && let Err(e) = file.verify() {
+    // A file that was written into has another time; one that was copied may have, and proves to be whole.
+    let sealed = Seal::of(&file).is_some_and(|seal| seal.is_on(path));
+    if (verify || !sealed)
+        && let Err(e) = file.verify()
+    {
         observer.note(&again(&e.to_string()));
         return None;
+    }
+    if !sealed && let Some(seal) = Seal::of(&file) {
+        seal.renew(path);
     }
     Some(file)
 }
@@ -155,7 +163,8 @@ impl Missing {
             return Ok(None);
         }
         let mut sections = self.small.into_sections(flat);
-        sections.push((SECTION.to_owned(), self.identity.bytes));
+        let seal = Seal::now();
+        sections.extend([(SECTION.to_owned(), self.identity.bytes), seal.section()]);
         let mut failure = None;
         let place = self.directories.iter().map(|dir| dir.join(&self.identity.file_name)).find_map(|path| {
             open(&path).map_err(|why| failure = Some(why)).ok().map(|output| (path, output))
@@ -167,7 +176,7 @@ impl Missing {
             return Ok(None);
         };
         let packer = Packer::new(self.format, sections, self.tensors)?;
-        match super::write(packer, output, observer).and_then(|()| PackedFile::open(&path)) {
+        match super::write(packer, output, Some(seal), observer).and_then(|()| PackedFile::open(&path)) {
             Ok(file) => Ok(Some(file)),
             Err(e) => {
                 observer.not_kept(&e.to_string());

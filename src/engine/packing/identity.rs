@@ -23,14 +23,15 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Looks at the files' sizes and times of change, and at the contents of the small ones that are beside them. `None`
-    /// if the system does not tell, which means that nothing can be cached.
+    /// Looks at the files' sizes and times of change, at samples of their contents (a file can be replaced and keep its
+    /// time), and at the contents of the small ones that are beside them. `None` if the system does not report that, which
+    /// means that nothing can be cached.
     pub fn of(checkpoint: &Checkpoint, small: Option<&SmallFiles>, format: Option<DType>) -> Option<Self> {
         let mut paths = Vec::new();
         let mut weights = Vec::new();
-        for file in checkpoint.files() {
+        for (file, sample) in checkpoint.samples().ok()? {
             let path = fs::canonicalize(file).ok()?;
-            weights.push(state(&path)?);
+            weights.push(state(&path, sample)?);
             paths.push(path);
         }
         let contents: Vec<Value> = small
@@ -51,14 +52,14 @@ impl Identity {
     }
 }
 
-/// Path, size and time of change in nanoseconds.
-fn state(path: &Path) -> Option<Value> {
+/// Path, size, time of change in nanoseconds, and the sample.
+fn state(path: &Path, sample: u64) -> Option<Value> {
     let data = fs::metadata(path).ok()?;
     let changed = data.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(json!([path.to_str()?, data.len(), changed.as_nanos().to_string()]))
+    Some(json!([path.to_str()?, data.len(), changed.as_nanos().to_string(), format!("{sample:016x}")]))
 }
 
-/// The directory's own name for people, and a checksum of the paths against mistakes.
+/// The directory's own name, to be read, and a checksum of the paths against mistakes.
 fn file_name(dir: &Path, paths: &[PathBuf], format: &str) -> String {
     let canonical = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
     let name: String = canonical.file_name().unwrap_or_default().to_string_lossy().chars().take(60).collect();

@@ -4,6 +4,7 @@
 mod cache;
 mod identity;
 mod place;
+mod seal;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use crate::tokenizer::Tokenizer;
 
 pub(super) use cache::{Cached, Missing, look_up};
 pub use place::CachePlace;
+use seal::Seal;
 
 /// Follows the making of a packed file.
 pub trait PackObserver {
@@ -89,13 +91,21 @@ pub(super) fn write_to(
         return Err(EngineError::FileExists { path: path.into() });
     }
     let len = packer.file_len();
-    write(packer, output, observer)?;
+    write(packer, output, None, observer)?;
     Ok(len)
 }
 
-/// Writes a packed file to its place.
-fn write(packer: Packer, output: OutputFile, observer: &mut dyn PackObserver) -> Result<(), FormatError> {
+/// Writes a packed file to its place, with the seal if it is to be kept.
+fn write(
+    packer: Packer,
+    output: OutputFile,
+    seal: Option<Seal>,
+    observer: &mut dyn PackObserver,
+) -> Result<(), FormatError> {
     let total = packer.file_len();
     packer.write(output.path(), output.file(), &mut |done| observer.packing(done, total))?;
+    if let Some(seal) = seal {
+        seal.put_on(output.file());
+    }
     output.finish().map(drop)
 }

@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// A value, borrowed from the file.
+/// A value, borrowed from a copy of the header.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// Any unsigned integer.
@@ -107,6 +107,24 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// Steps over a value, looking at numbers alone.
+    pub(super) fn skip(reader: &mut Reader<'_>) -> Result<(), Fault> {
+        match Kind::from_code(reader.u32()?)? {
+            Kind::Text => reader.skip_text(),
+            Kind::Array => {
+                let kind = Kind::from_code(reader.u32()?)?;
+                let count = reader.count("elements of a list", kind.least())?;
+                match kind {
+                    Kind::Text => (0..count).try_for_each(|_| reader.skip_text()),
+                    // `read` refuses it.
+                    Kind::Array => Err("has a list of lists".into()),
+                    _ => reader.take(count * kind.least()).map(drop),
+                }
+            }
+            kind => reader.take(kind.least()).map(drop),
+        }
+    }
+
     /// What it is, for messages.
     fn describe(&self) -> String {
         match self {
@@ -157,6 +175,7 @@ impl<'a> Array<'a> {
 #[derive(Clone, Debug)]
 pub struct Metadata {
     path: PathBuf,
+    /// The header: a copy, which nothing outside of this process can change.
     bytes: HostBytes,
     /// Key -> type and place of its value.
     places: BTreeMap<String, (Kind, usize)>,

@@ -1,7 +1,7 @@
 //! GGUF files: keys and values, then tensors, as llama.cpp and the hub's quantized models have them.
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>
 //!
-//! Nothing is copied: tensors lie in the memory map, also those of queries and keys, whose rows llama.cpp stores in
+//! The header is copied, since texts are handed out of it. Tensors lie in the memory map, also those of queries and keys, whose rows llama.cpp stores in
 //! another order than Hugging Face ([`Order::Interleaved`]).
 
 mod metadata;
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::file::{begins_with, open_regular};
-use super::mapped::{map, tensor_parts};
+use super::mapped::{copied, map, tensor_parts};
 use super::{FormatError, shown};
 use crate::core::{DType, HostBytes, HostTensor, Order, Shape};
 pub use metadata::{Array, Metadata, Value};
@@ -73,10 +73,12 @@ impl GgufFile {
     /// As [`Self::open`].
     pub fn from_bytes(path: &Path, bytes: HostBytes) -> Result<Self, FormatError> {
         let damaged = |reason| FormatError::Damaged { path: path.into(), reason };
-        let mut reader = Reader::new(bytes.as_ref(), 0);
+        let all = bytes.as_ref();
+        let header = copied(path, &all[..header_end(all)])?;
+        let mut reader = Reader::of_file(header.as_ref(), all.len());
         let tensor_count = start(&mut reader).map_err(damaged)?;
         let key_count = reader.count("keys", 13).map_err(damaged)?;
-        let metadata = Metadata::read(path, &bytes, &mut reader, key_count).map_err(damaged)?;
+        let metadata = Metadata::read(path, &header, &mut reader, key_count).map_err(damaged)?;
         let alignment = metadata.integer("general.alignment")?.unwrap_or(ALIGNMENT);
         if !alignment.is_power_of_two() || alignment > 1 << 20 {
             return Err(damaged(format!(
@@ -114,6 +116,11 @@ impl GgufFile {
     /// Names of all tensors: Hugging Face's where there is one, else the file's own.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         self.tensors.keys().map(|name| names::ours(name).unwrap_or_else(|| name.clone()))
+    }
+
+    /// Where the tensors lie in the file; empty for those whose size is not known here.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.tensors.values().map(|entry| &entry.range)
     }
 
     /// Bytes of all tensors.
@@ -162,6 +169,33 @@ impl GgufFile {
             _ => HostTensor::in_order(name, dtype, shape, order, data).map(Some).map_err(unusable),
         }
     }
+}
+
+/// Where the header of a file ends, or what is wrong with it. Only numbers are looked at, and each of them once: whatever
+/// they are, the place lies within the file.
+fn header_end(all: &[u8]) -> usize {
+    let mut reader = Reader::new(all, 0);
+    // Reading the copy finds the fault again, and says it.
+    let _ = skip_header(&mut reader);
+    reader.at()
+}
+
+fn skip_header(reader: &mut Reader<'_>) -> Result<(), Fault> {
+    let tensors = start(reader)?;
+    for _ in 0..reader.count("keys", 13)? {
+        reader.skip_text()?;
+        Value::skip(reader)?;
+    }
+    for _ in 0..tensors {
+        reader.skip_text()?;
+        let rank = reader.u32()? as usize;
+        if rank > Shape::MAX_RANK {
+            return Err("has too many dimensions".into());
+        }
+        // Dimensions, type and offset.
+        reader.take(8 * rank + 12)?;
+    }
+    Ok(())
 }
 
 /// Magic, version and the number of tensors.

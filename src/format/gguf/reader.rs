@@ -6,15 +6,22 @@ pub(super) type Fault = String;
 /// The way on for a file that is not whole.
 pub(super) const AGAIN: &str = "download it again";
 
-/// A place in the file's bytes.
+/// A place in a file's first bytes.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Bytes of the whole file.
+    len: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at }
+        Self { bytes, at, len: bytes.len() }
+    }
+
+    /// At the start of a file of `len` bytes, of which `bytes` are the first.
+    pub(super) fn of_file(bytes: &'a [u8], len: usize) -> Self {
+        Self { bytes, at: 0, len }
     }
 
     pub(super) fn at(&self) -> usize {
@@ -26,9 +33,9 @@ impl<'a> Reader<'a> {
         &self.bytes[start..self.at]
     }
 
-    /// Bytes that are left.
+    /// Bytes of the file that are left.
     pub(super) fn left(&self) -> usize {
-        self.bytes.len().saturating_sub(self.at)
+        self.len.saturating_sub(self.at)
     }
 
     /// The next `count` bytes.
@@ -37,7 +44,7 @@ impl<'a> Reader<'a> {
         let taken = taken.ok_or_else(|| {
             format!(
                 "ends after {} bytes, in the middle of its header, which needs {count} more from byte {}: {AGAIN}",
-                self.bytes.len(),
+                self.len,
                 self.at
             )
         })?;
@@ -67,6 +74,12 @@ impl<'a> Reader<'a> {
                 self.left()
             )
         })
+    }
+
+    /// Steps over a text without looking at it.
+    pub(super) fn skip_text(&mut self) -> Result<(), Fault> {
+        let len = self.count("bytes of text", 1)?;
+        self.take(len).map(drop)
     }
 
     /// A text: its length, then UTF-8.

@@ -9,7 +9,10 @@ use crate::format::{checksum, shown};
 pub const MAGIC: [u8; 8] = *b"\x93llmrs2\n";
 
 /// Version of the file format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The oldest version that is read: its table has no samples.
+const OLDEST: u32 = 1;
 
 /// Which arrangement tiles have: 1 is that of `quant::tiles`.
 pub const LAYOUT: u32 = 1;
@@ -81,10 +84,10 @@ impl Header {
         if order != BYTE_ORDER {
             return Err("is damaged: its mark of the byte order is wrong".into());
         }
-        if version != VERSION || layout != LAYOUT {
+        if !(OLDEST..=VERSION).contains(&version) || layout != LAYOUT {
             return Err(format!(
-                "has version {version} and layout {layout}, but this program reads version {VERSION} and layout \
-                 {LAYOUT}: pack the model again"
+                "has version {version} and layout {layout}, but this program reads versions {OLDEST} to {VERSION} and \
+                 layout {LAYOUT}: pack the model again"
             ));
         }
         let (longs, _) = bytes.as_chunks::<8>();
@@ -134,6 +137,9 @@ pub(super) struct Entry {
     pub length: u64,
     /// Sixteen hexadecimal digits.
     pub checksum: String,
+    /// The same, of what is looked at when the file is opened; files of version 1 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
 }
 
 /// A tensor's entry, understood and checked.
@@ -145,6 +151,7 @@ pub(super) struct Place {
     pub offset: usize,
     pub length: usize,
     pub checksum: u64,
+    pub sample: Option<u64>,
 }
 
 impl Entry {
@@ -172,9 +179,13 @@ impl Entry {
         if !self.offset.is_multiple_of(LINE) {
             return Err(format!("begins at byte {}, which is no multiple of {LINE}", self.offset));
         }
-        let digits = (self.checksum.len() == 16).then(|| u64::from_str_radix(&self.checksum, 16).ok());
-        let checksum = digits.flatten().ok_or("has a checksum that is no number")?;
-        Ok(Place { dtype, shape, order, offset, length, checksum })
+        let number = |digits: &String| {
+            let number = (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok());
+            number.flatten().ok_or("has a checksum that is no number")
+        };
+        let checksum = number(&self.checksum)?;
+        let sample = self.sample.as_ref().map(number).transpose()?;
+        Ok(Place { dtype, shape, order, offset, length, checksum, sample })
     }
 }
 

@@ -9,16 +9,18 @@ use rayon::prelude::*;
 use super::header::{HEADER, Header, LINE, Place, Table};
 use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::file::{begins_with, open_regular};
-use crate::format::mapped::map;
+use crate::format::mapped::{copied, map};
+use crate::format::sample::sample;
 use crate::format::{FormatError, TensorSource, checksum, shown};
 
-/// A packed file, mapped. Opening it reads what is before the data; the weights are not read, so that damage
-/// there shows only in [`Self::verify`].
+/// A packed file, mapped. Opening it reads what is before the data; of the weights it looks at samples, so that other
+/// damage there shows only in [`Self::verify`].
 #[derive(Debug)]
 pub struct PackedFile {
     path: PathBuf,
     bytes: HostBytes,
-    data: usize,
+    /// What is in front of the data: a copy, since its sections are text and tables.
+    head: HostBytes,
     matrices: Option<DType>,
     sections: HashMap<String, Range<usize>>,
     tensors: BTreeMap<String, Place>,
@@ -30,7 +32,7 @@ impl PackedFile {
         begins_with(path, &super::MAGIC)
     }
 
-    /// Maps a file and checks its header, its table and the checksum of both.
+    /// Maps a file and checks its header, its table, the checksum of both, and a sample of each tensor.
     ///
     /// # Errors
     /// If the file cannot be read, is none of this format or of another version, is not as long as it was
@@ -51,14 +53,16 @@ impl PackedFile {
     pub fn from_bytes(path: &Path, bytes: HostBytes) -> Result<Self, FormatError> {
         let damaged = |reason| FormatError::Damaged { path: path.into(), reason };
         let all = bytes.as_ref();
-        let header = Header::read(all, all.len() as u64).map_err(damaged)?;
-        // All three are at most the file's length.
+        let first = all[..HEADER.min(all.len())].to_vec();
+        let header = Header::read(&first, all.len() as u64).map_err(damaged)?;
+        // Both are at most the file's length.
         let (data, table_end) = (header.data as usize, HEADER + header.table as usize);
-        let head = &all[HEADER..data];
-        if checksum(head) != header.head_sum {
+        let copy = copied(path, &all[..data])?;
+        let head = copy.as_ref();
+        if checksum(&head[HEADER..]) != header.head_sum {
             return Err(damaged("is damaged: what is before its data does not have its checksum".into()));
         }
-        let table: Table = serde_json::from_slice(&all[HEADER..table_end])
+        let table: Table = serde_json::from_slice(&head[HEADER..table_end])
             .map_err(|e| damaged(format!("has a table that is not valid ({})", shown(&e.to_string()))))?;
         let matrices = match table.matrices.as_deref() {
             None => None,
@@ -105,7 +109,24 @@ impl PackedFile {
                 return Err(fault("is there twice".into()));
             }
         }
-        Ok(Self { path: path.into(), bytes, data, matrices, sections, tensors })
+        let file = Self { path: path.into(), bytes, head: copy, matrices, sections, tensors };
+        file.each_tensor(|place, bytes| place.sample.is_none_or(|expected| sample(bytes) == expected))?;
+        Ok(file)
+    }
+
+    /// Compares the bytes of all tensors with what `right` expects of them.
+    fn each_tensor(&self, right: impl Fn(&Place, &[u8]) -> bool + Sync) -> Result<(), FormatError> {
+        self.tensors.par_iter().try_for_each(|(name, place)| {
+            let bytes = self.bytes.slice(place.offset..place.offset + place.length);
+            match bytes {
+                Some(bytes) if right(place, bytes.as_ref()) => Ok(()),
+                _ => Err(FormatError::Tensor {
+                    path: self.path.clone(),
+                    name: name.clone(),
+                    reason: "is damaged: it does not have its checksum; copy the file again".into(),
+                }),
+            }
+        })
     }
 
     /// The path as it was given.
@@ -118,16 +139,18 @@ impl PackedFile {
         self.matrices
     }
 
-    /// A section's bytes, in the file's memory; `None` if there is none of that name.
+    /// A section's bytes; `None` if there is none of that name.
     pub fn section(&self, name: &str) -> Option<HostBytes> {
-        self.bytes.slice(self.sections.get(name)?.clone())
+        self.head.slice(self.sections.get(name)?.clone())
     }
 
     /// Starts to bring the weights into memory, beside whatever the caller does next: reading them page by page
     /// as they are needed would take longer.
     pub fn prefetch(&self) {
         // Within the file: checked when it was opened.
-        let Some(data) = self.bytes.slice(self.data..self.bytes.as_ref().len()) else { return };
+        let Some(data) = self.bytes.slice(self.head.as_ref().len()..self.bytes.as_ref().len()) else {
+            return;
+        };
         // Nothing depends on it: without a thread, pages come as they are needed.
         let _ = std::thread::Builder::new().name("prefetch".into()).spawn(move || data.prefetch());
     }
@@ -137,17 +160,7 @@ impl PackedFile {
     /// # Errors
     /// [`FormatError::Tensor`], naming the first tensor that is not as it was written.
     pub fn verify(&self) -> Result<(), FormatError> {
-        self.tensors.par_iter().try_for_each(|(name, place)| {
-            let bytes = self.bytes.slice(place.offset..place.offset + place.length);
-            match bytes {
-                Some(bytes) if checksum(bytes.as_ref()) == place.checksum => Ok(()),
-                _ => Err(FormatError::Tensor {
-                    path: self.path.clone(),
-                    name: name.clone(),
-                    reason: "is damaged: it does not have its checksum; copy the file again".into(),
-                }),
-            }
-        })
+        self.each_tensor(|place, bytes| checksum(bytes) == place.checksum)
     }
 }
 

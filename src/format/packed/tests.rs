@@ -98,12 +98,58 @@ fn large_tensors_begin_on_pages_and_batches_leave_no_trace() {
     let packer = Packer::new(Some(DType::Q8_0), vec![], list).unwrap();
     packer.write(Path::new("p"), &mut out, &mut |at| seen.push(at)).unwrap();
     assert!(seen.len() > 2 && seen.is_sorted(), "{seen:?}");
-    let file = open(out.into_inner()).unwrap();
+    let bytes = out.into_inner();
+    let file = open(bytes.clone()).unwrap();
     let large = file.get("large").unwrap().unwrap();
     assert!(large.bytes() == tiled(&source, DType::Q8_0).bytes());
     let small = file.get("small").unwrap().unwrap();
     assert_eq!(large.bytes().as_ptr() as u64 - small.bytes().as_ptr() as u64, PAGE);
     file.verify().unwrap();
+    // Opening looks at the first, the middle and the last bytes of a large tensor; the rest is for `verify`.
+    let (start, len) = (bytes.len() - large.bytes().len(), large.bytes().len());
+    for (at, seen) in [(0, true), (5000, false), (len / 2, true), (len - 1, true)] {
+        let mut changed = bytes.clone();
+        changed[start + at] ^= 1;
+        let e = match open(changed) {
+            Ok(file) => file.verify().unwrap_err().to_string(),
+            Err(e) => format!("at once: {e}"),
+        };
+        assert!(e.contains("'large'") && e.contains("does not have its checksum"), "{e}");
+        assert_eq!(e.starts_with("at once"), seen, "byte {at}");
+    }
+}
+
+#[test]
+fn files_of_version_1_have_no_samples_and_are_read() {
+    let mut bytes = with_table(|json| {
+        for tensor in json["tensors"].as_array_mut().unwrap() {
+            tensor.as_object_mut().unwrap().remove("sample").unwrap();
+        }
+    });
+    bytes[8] = 1;
+    repair(&mut bytes);
+    let file = open(bytes.clone()).unwrap();
+    assert_eq!(file.names().len(), 6);
+    file.verify().unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 16;
+    assert!(open(bytes).unwrap().verify().is_err());
+}
+
+/// Another process may write into a file that is mapped: texts and tables must stay what was checked.
+#[test]
+fn sections_stay_as_they_were_when_the_file_changes() {
+    use std::io::Write as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p");
+    std::fs::write(&path, written()).unwrap();
+    let file = PackedFile::open(&path).unwrap();
+    let mut other = std::fs::File::options().write(true).open(&path).unwrap();
+    other.write_all(&[0xff; PAGE as usize]).unwrap();
+    for (name, bytes) in sections() {
+        assert_eq!(file.section(&name).unwrap().as_ref(), bytes, "{name}");
+    }
 }
 
 #[test]
@@ -123,7 +169,7 @@ fn every_cut_is_refused() {
 }
 
 #[test]
-fn every_flipped_bit_before_the_data_is_refused_and_verify_finds_those_in_it() {
+fn every_flipped_bit_of_a_small_file_is_refused() {
     let bytes = written();
     let data = u64::from_le_bytes(bytes[32..40].try_into().unwrap()) as usize;
     for at in (0..HEADER + 600).chain((HEADER + 600..data).step_by(61)) {
@@ -136,12 +182,12 @@ fn every_flipped_bit_before_the_data_is_refused_and_verify_finds_those_in_it() {
     let mut changed = bytes;
     let last = changed.len() - 1; // of t5
     changed[last] ^= 16;
-    let e = open(changed).unwrap().verify().unwrap_err().to_string();
+    let e = open(changed).unwrap_err();
     assert!(e.contains("'t5'") && e.contains("does not have its checksum"), "{e}");
 }
 
 #[test]
-fn tables_that_lie_are_refused_with_the_reason() {
+fn tables_that_contradict_are_refused_with_the_reason() {
     let tensor =
         |i: usize, key: &'static str, value: Value| move |json: &mut Value| json["tensors"][i][key] = value;
     let section =
@@ -164,6 +210,8 @@ fn tables_that_lie_are_refused_with_the_reason() {
         (with_table(tensor(0, "dtype", "q9\u{1b}".into())), "the unknown type 'q9\\u{1b}'"),
         (with_table(tensor(0, "dtype", "Q4_0".into())), "the unknown type"),
         (with_table(tensor(0, "checksum", "12".into())), "no number"),
+        (with_table(tensor(0, "sample", "12".into())), "no number"),
+        (with_table(tensor(0, "sample", "0".repeat(16).into())), "does not have its checksum"),
         (with_table(tensor(1, "name", "t0".into())), "is there twice"),
         (with_table(tensor(1, "extra", 1.into())), "not valid"),
         (with_table(tensor(1, "\u{7f}\u{1b}ffset", 1.into())), "unknown field `\\u{7f}\\u{1b}ffset`"),
@@ -184,7 +232,7 @@ fn tables_that_lie_are_refused_with_the_reason() {
 }
 
 #[test]
-fn headers_that_lie_are_refused() {
+fn headers_that_contradict_are_refused() {
     let long = |at: usize, value: u64| {
         let mut bytes = written();
         bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
@@ -199,9 +247,9 @@ fn headers_that_lie_are_refused() {
         assert!(long(32, value).contains("impossible lengths"), "data at {value}");
     }
     assert!(long(40, 0).contains("it is not whole"));
-    let e = long(8, 2 | u64::from(0x0a0b_0c0d_u32) << 32);
-    assert!(e.contains("has version 2 and layout 1") && e.contains("pack the model again"), "{e}");
-    assert!(long(16, 9).contains("has version 1 and layout 9"));
+    let e = long(8, 3 | u64::from(0x0a0b_0c0d_u32) << 32);
+    assert!(e.contains("has version 3 and layout 1") && e.contains("pack the model again"), "{e}");
+    assert!(long(16, 9).contains("has version 2 and layout 9"));
     assert!(long(8, 1 | u64::from(0x0d0c_0b0a_u32) << 32).contains("byte order"));
     assert!(open(b"GGUF and more".repeat(9)).unwrap_err().contains("is no file of packed weights"));
 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::header::{Entry, HEADER, Header, LINE, PAGE, Section, Table};
 use crate::core::{CoreError, DType, HostTensor, Order, TILE_ROWS};
 use crate::format::file::io_error;
+use crate::format::sample::Sample;
 use crate::format::{Checksum, FormatError, checksum};
 use crate::quant::row_bytes;
 use crate::quant::rows::RowReader;
@@ -84,6 +85,7 @@ impl Packer {
                 offset,
                 length,
                 checksum: hex(0),
+                sample: Some(hex(0)),
             });
         }
         (self.table.sections, self.table.tensors) = (sections, entries);
@@ -128,6 +130,7 @@ impl Packer {
         let mut buffer = Vec::new();
         for (i, (tensor, dtype)) in self.tensors.iter().enumerate() {
             let mut sum = Checksum::default();
+            let mut sample = Sample::new(self.table.tensors[i].length as usize);
             pad(&mut out, &mut at, self.table.tensors[i].offset).map_err(failed)?;
             let mut convert = Conversion::new(tensor, *dtype);
             while convert.fill(&mut buffer).map_err(|e| FormatError::Tensor {
@@ -136,11 +139,13 @@ impl Packer {
                 reason: format!("cannot be packed: {e}"),
             })? {
                 sum.update(&buffer);
+                sample.update(&buffer);
                 out.write_all(&buffer).map_err(failed)?;
                 at += buffer.len() as u64;
                 progress(at);
             }
             self.table.tensors[i].checksum = hex(sum.finish());
+            self.table.tensors[i].sample = Some(hex(sample.finish()));
         }
         let head = self.head();
         self.header.head_sum = checksum(&head);

@@ -1,5 +1,5 @@
-//! A byte-pair model that is read where it lies, in a packed file: loading it costs nothing, where parsing its
-//! JSON and filling hash maps takes half a second for 128,000 tokens.
+//! A byte-pair model whose tables are used as a packed file holds them: loading it takes a copy of their bytes, where
+//! parsing its JSON and filling hash maps takes half a second for 128,000 tokens.
 //!
 //! The rest of a tokenizer (added tokens, pre-tokenizer, decoder, ...) is little and stays JSON; the `tokenizers`
 //! crate runs it all, with [`FlatBpe`] in the place of its own model.

@@ -24,6 +24,11 @@ impl FlatBpe {
     pub fn new(bytes: HostBytes) -> std::result::Result<Self, String> {
         Ok(Self { tables: Tables::new(bytes)? })
     }
+
+    /// Bytes of the tables.
+    pub fn table_bytes(&self) -> usize {
+        self.tables.len()
+    }
 }
 
 impl Model for FlatBpe {

@@ -58,6 +58,11 @@ impl Tables {
         Ok(Self { bytes, tokens, sorted, first, merges, text, whole_words: flags == WHOLE_WORDS })
     }
 
+    /// How many bytes they take.
+    pub fn len(&self) -> usize {
+        self.bytes.as_ref().len()
+    }
+
     /// How many tokens there are: ids are below.
     pub fn tokens(&self) -> usize {
         self.tokens

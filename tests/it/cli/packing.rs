@@ -176,6 +176,49 @@ fn files_that_are_not_whole_or_not_ours_are_made_again() {
     assert!(!run(&verify).1.contains("note:"));
 }
 
+#[test]
+fn other_weights_of_the_same_size_and_time_are_other_weights() {
+    let kept = Kept::new("q4_0");
+    let path = kept.model.file("model.safetensors");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    // Of every tensor: the signs of some values.
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[header..].iter_mut().skip(1).step_by(14).for_each(|b| *b ^= 0x80);
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    let model = kept.model.path().to_str().unwrap();
+    let (plain, _) = run(&["-m", model, "--pack-cache", "off", "--weight-dtype", "q4_0"]);
+    assert_ne!(plain["ids"], kept.first["ids"], "the text is another one");
+    let (report, stderr) = kept.run("q4_0");
+    assert!(stderr.contains("was made from files that have changed"), "{stderr}");
+    assert_eq!(report["ids"], plain["ids"]);
+}
+
+#[test]
+fn a_cached_file_that_was_written_into_is_made_again() {
+    let kept = Kept::new("q4_0");
+    let whole = fs::read(kept.file()).unwrap();
+    let data = u64::from_le_bytes(whole[32..40].try_into().unwrap()) as usize;
+    for at in [data, (data + whole.len()) / 2, whole.len() - 1] {
+        let time = fs::metadata(kept.file()).unwrap().modified().unwrap();
+        let mut damaged = fs::read(kept.file()).unwrap();
+        damaged[at] ^= 1;
+        fs::write(cached_name(&kept), damaged).unwrap();
+        if at == data {
+            // As a disk that loses bits does it.
+            fs::File::options().write(true).open(kept.file()).unwrap().set_modified(time).unwrap();
+        }
+        kept.is_made_again("does not have its checksum");
+    }
+    // A whole one with another time is checked once, and then is as good as new.
+    let now = SystemTime::now();
+    fs::File::options().write(true).open(kept.file()).unwrap().set_modified(now).unwrap();
+    let (_, stderr) = kept.run("q4_0");
+    assert!(!stderr.contains("note:"), "{stderr}");
+    assert_ne!(fs::metadata(kept.file()).unwrap().modified().unwrap(), now);
+}
+
 /// The cached file's path, whether it is there or not.
 fn cached_name(kept: &Kept) -> PathBuf {
     kept.first["memory"]["weights_mapped_from"].as_str().unwrap().into()
@@ -290,6 +333,7 @@ fn a_shipped_file_says_what_its_directory_says_and_needs_nothing_else() {
     let last = damaged.len() - 1;
     damaged[last] ^= 1;
     fs::write(file, damaged).unwrap();
+    refuses(&["-m", file, "-p", "t5"], 1, &[file, "does not have its checksum"]);
     refuses(&["-m", file, "-p", "t5", "--pack-verify"], 1, &[file, "does not have its checksum"]);
     assert!(Path::new(file).exists());
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
 use llm_rs2::core::DType;
 use llm_rs2::engine::{ModelFiles, Session, SessionOptions};
+use llm_rs2::format::gguf::GgufFile;
 
 use super::writer::{Key, add_tokenizer, converted};
 use super::{repository, written};
@@ -52,6 +53,36 @@ fn configuration_and_logits_are_those_of_the_checkpoint() {
             assert!(logits(&path, format) == logits(&dir, format), "{} as {format}", dir.display());
         }
     }
+}
+
+/// Another process may write into a file that is mapped: texts must stay what was checked.
+#[test]
+fn keys_stay_as_they_were_when_the_file_changes() {
+    use std::io::Write as _;
+
+    let dir = repository("tests/fixtures/tiny-options");
+    let mut file = converted(&dir, DType::F16);
+    add_tokenizer(&mut file, &dir);
+    let (_kept, path) = written(&file);
+    let open = GgufFile::open(&path).unwrap();
+    let read = || {
+        let keys = open.metadata();
+        let architecture = keys.text("general.architecture").unwrap().map(str::to_owned);
+        let tokens: Vec<String> = keys
+            .list("tokenizer.ggml.tokens")
+            .unwrap()
+            .unwrap()
+            .iter()
+            .map(|token| format!("{token:?}"))
+            .collect();
+        (architecture, tokens)
+    };
+    let before = read();
+    assert_eq!(before.0.as_deref(), Some("llama"));
+    assert!(before.1.len() > 100);
+    let mut other = std::fs::File::options().write(true).open(&path).unwrap();
+    other.write_all(&vec![0xff; open.header_bytes()]).unwrap();
+    assert_eq!(read(), before);
 }
 
 #[test]
