@@ -1,4 +1,4 @@
-//! `--session`, and `/save` and `/load` of a conversation: what a person is told about session files.
+//! `--session`, and `/save` and `/load` of a conversation: what is reported of session files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,23 +6,26 @@ use anyhow::{Context, Result, anyhow};
 
 use super::notice::say;
 use crate::core::Backend;
-use crate::engine::{Origin, Restored, Session, Text, check_place};
+use crate::engine::{Origin, Restored, Session, Text, take_place};
+use crate::format::session::SessionLock;
 
 /// The file of `--session`.
 pub struct SessionFile {
     path: PathBuf,
     /// It belongs to something else: it is left as it is.
     foreign: bool,
+    /// Keeps other processes off the file.
+    _lock: SessionLock,
 }
 
 impl SessionFile {
-    /// Makes sure that `path` can be written, before time is spent on a text.
+    /// Makes sure that `path` can be written, and that no other process uses it, before time is spent on a text.
     ///
     /// # Errors
-    /// A place that cannot be written.
+    /// A place that cannot be written, or is in use.
     pub fn new(path: &Path) -> Result<Self> {
-        check_place(path).map_err(|e| anyhow!("--session: {e}; choose another file"))?;
-        Ok(Self { path: path.to_owned(), foreign: false })
+        let lock = take_place(path).map_err(|e| anyhow!("--session: {e}; choose another file"))?;
+        Ok(Self { path: path.to_owned(), foreign: false, _lock: lock })
     }
 
     /// The file.
@@ -30,13 +33,13 @@ impl SessionFile {
         &self.path
     }
 
-    /// Takes up what is in the file, and tells why not.
+    /// Takes up what is in the file, or reports why not.
     ///
     /// # Errors
     /// What the system answers.
     pub fn restore<B: Backend>(&mut self, session: &mut Session<B>, origin: &Origin) -> Result<Option<Text>> {
         let restored = session.restore(&self.path, origin)?;
-        tell(&restored);
+        report(&restored);
         self.foreign = restored.foreign;
         Ok(restored.text)
     }
@@ -55,7 +58,7 @@ impl SessionFile {
 }
 
 /// Says why a file, or its cache, is not used.
-fn tell(restored: &Restored) {
+fn report(restored: &Restored) {
     if let Some(why) = &restored.refused {
         let then = if restored.foreign {
             "it is left as it is, and this session is not saved; name another file to keep it"

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{EngineError, packing};
 use crate::chat::Message;
 use crate::core::{Backend, CoreError, DType, KvRecords};
-use crate::format::session::{self, Found, SessionReader};
+use crate::format::session::{self, Found, SessionLock, SessionReader};
 use crate::format::{Checksum, FormatError, OutputFile, shown};
 use crate::kv::EvictionStats;
 use crate::quant::rows::RowReader;
@@ -153,12 +153,13 @@ pub fn saved_messages(path: &Path) -> Option<Vec<Message>> {
     serde_json::from_slice(&description).ok().map(Description::into_messages)
 }
 
-/// Makes sure that a session can be saved at `path`, as far as that can be known beforehand.
+/// Makes sure that a session can be saved at `path`, as far as that can be known beforehand, and that no other process
+/// does so as long as the lock is held.
 ///
 /// # Errors
-/// As [`OutputFile::create`].
-pub fn check_place(path: &Path) -> Result<(), EngineError> {
-    Ok(OutputFile::create(path).map(drop)?)
+/// As [`SessionLock::take`].
+pub fn take_place(path: &Path) -> Result<SessionLock, EngineError> {
+    Ok(SessionLock::take(path)?)
 }
 
 fn hex(sum: u64) -> String {
@@ -174,7 +175,8 @@ impl<B: Backend> Session<B> {
     /// written. A file that is there is replaced when the new one is whole and on the disk.
     ///
     /// # Errors
-    /// A file that is there and is no session file; what the system answers. The file is as it was then.
+    /// A file that is there and is no session file, or that another process uses; what the system answers. The file is as
+    /// it was then.
     pub fn save(&mut self, path: &Path, origin: &Origin, text: &Text) -> Result<u64, EngineError> {
         if let Found::Foreign = SessionReader::open(path)? {
             let way_on = "name another file for the session".to_owned();
@@ -182,6 +184,7 @@ impl<B: Backend> Session<B> {
                 FormatError::OtherFormat { path: path.into(), what: "no session file", way_on }.into()
             );
         }
+        let lock = SessionLock::take(path)?;
         self.bring_home()?;
         let sound = self.seen.len() == self.cache.position() && text.ids.starts_with(&self.seen);
         let (held, position) = if sound { self.tokens() } else { (0, 0) };
@@ -224,7 +227,7 @@ impl<B: Backend> Session<B> {
             })?;
             self.cache.export_records(|bytes| -> Result<(), EngineError> { Ok(put(bytes)?) })
         })?;
-        output.finish()?;
+        lock.moved_to(output.finish()?);
         Ok(len)
     }
 

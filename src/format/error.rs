@@ -49,6 +49,12 @@ pub enum FormatError {
         /// Where the link leads.
         to: PathBuf,
     },
+    /// A file that another process works with.
+    #[error("'{path}' is in use by another process")]
+    InUse {
+        /// The path.
+        path: PathBuf,
+    },
     /// A text file that is larger than any honest one.
     #[error("'{path}' has {len} bytes, more than the {limit} that such a file may have")]
     TooLarge {

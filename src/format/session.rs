@@ -1,12 +1,15 @@
 //! Session files: what a conversation or a text had come to, so that a later run goes on from there.
 //! `docs/SESSION_FORMAT.md` has the layout. Here are its bytes; what they mean is for whoever reads them.
 
+mod lock;
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+
+pub use lock::SessionLock;
 
 use super::file::{io_error, open_regular};
 use super::{Checksum, FormatError, checksum};

@@ -1,10 +1,12 @@
 //! `--session`: what a second run takes up, and what becomes of the file when something goes wrong.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use llm_rs2::format::session::SessionLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -349,4 +351,44 @@ fn a_conversation_goes_on_in_another_run() {
         .expect("the program starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && stderr.contains("another system message"), "{stderr}");
+}
+
+#[test]
+fn a_file_that_another_process_uses_is_refused() {
+    let place = Place::new();
+    let file = place.file();
+    let path = file.to_str().expect("a plain path");
+    let lock = SessionLock::take(&file).expect("nobody else has it");
+    refuses(
+        &["--session", path, "-p", "x", "-n", "1"],
+        1,
+        &["--session", path, "is in use by another process"],
+    );
+    drop(lock);
+    assert!(!file.exists());
+    let prompt = words(0..9);
+    run(Some(&file), &prompt, &["-n", "2"]);
+    // The program holds it while it runs, also behind a text: a chat that waits for its next line.
+    let chat = Copy::with_template();
+    let chat_file = chat.file("chat.session");
+    let mut child = raw()
+        .args(["--chat", "-q", "-n", "3", "-m"])
+        .arg(chat.path())
+        .arg("--session")
+        .arg(&chat_file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = child.stdin.take().expect("a pipe");
+    let mut said = child.stdout.take().expect("a pipe");
+    writeln!(lines, "t5\n/save {}", chat_file.display()).expect("it reads");
+    // The first answer has begun, so that the file is taken.
+    said.read_exact(&mut [0]).expect("it answers");
+    let other = chat_file.to_str().expect("a plain path");
+    refuses(&["--session", other, "-p", "x", "-n", "1"], 1, &[other, "is in use by another process"]);
+    drop(lines);
+    assert!(child.wait().expect("it ends").success());
+    assert!(SessionLock::take(&chat_file).is_ok());
 }
