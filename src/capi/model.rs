@@ -177,7 +177,8 @@ impl Model {
         } else {
             self.form.encode_text(engine.tokenizer(), &wanted.prompt)
         };
-        let sampling = wanted.wishes.settle(&self.generation, wanted.rest);
+        let settled = wanted.wishes.settle(&self.generation, wanted.rest);
+        let sampling = settled.map_err(|e| Failure::argument(e.to_string()))?;
         sampling.validate().map_err(|e| Failure::argument(e.to_string()))?;
         let request = Request {
             prompt: prompt.map_err(failed)?,

@@ -10,7 +10,7 @@ use super::eviction::EvictionArgs;
 use super::kv_budget::Wish;
 use super::values::Seed;
 use crate::core::KvTypes;
-use crate::engine::{ModelFiles, SamplingWishes, SessionOptions, default_context};
+use crate::engine::{EngineError, ModelFiles, SamplingWishes, SessionOptions, default_context};
 use crate::host::available_bytes;
 use crate::kv::{CacheShape, Eviction};
 use crate::models::GenerationConfig;
@@ -40,7 +40,7 @@ impl Settings {
         let weight_dtype = files.format(args.weight_dtype, available_bytes())?;
         let trained = config.max_position_embeddings;
         let max_seq_len = args.max_seq_len.unwrap_or(default_context(config));
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = files.warnings.iter().map(ToString::to_string).collect();
         if max_seq_len > trained {
             warnings.push(format!(
                 "--max-seq-len {max_seq_len} goes beyond the {trained} tokens that the model was trained for; \
@@ -114,6 +114,18 @@ fn eviction(args: &Args, flags: &EvictionArgs, max_seq_len: usize) -> Result<Opt
     Ok(eviction)
 }
 
+/// Names the flag that overrides a recommended setting.
+fn flagged(error: EngineError) -> anyhow::Error {
+    match error {
+        EngineError::Recommended { key, why } => {
+            // Without sampling there is a temperature of 0.
+            let flag = if key == "do_sample" { "temperature".to_owned() } else { key.replace('_', "-") };
+            anyhow::anyhow!("{why}; give --{flag}")
+        }
+        other => other.into(),
+    }
+}
+
 fn sampling(args: &Args, model: &GenerationConfig) -> Result<SamplingParams> {
     let wishes = SamplingWishes {
         temperature: args.temperature,
@@ -132,7 +144,7 @@ fn sampling(args: &Args, model: &GenerationConfig) -> Result<SamplingParams> {
         },
         ..SamplingParams::default()
     };
-    let params = wishes.settle(model, rest);
+    let params = wishes.settle(model, rest).map_err(flagged)?;
     params.validate().context("sampling")?;
     Ok(params)
 }

@@ -15,6 +15,8 @@ pub struct ChatFormat {
     template: ChatTemplate,
     bos: String,
     eos: String,
+    /// The token before a conversation, where the template writes none.
+    begin: Option<u32>,
 }
 
 impl ChatFormat {
@@ -28,6 +30,7 @@ impl ChatFormat {
             template: ChatTemplate::from_optional(template.or(config.chat_template.as_deref()))?,
             bos: text(&config.bos_token),
             eos: text(&config.eos_token),
+            begin: config.begins_chats,
         })
     }
 
@@ -36,7 +39,17 @@ impl ChatFormat {
     /// # Errors
     /// A template that refuses these messages; what the tokenizer cannot encode.
     pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
-        Ok(tokenizer.encode(&self.render(messages)?, false)?)
+        self.ids(tokenizer, &self.render(messages)?)
+    }
+
+    /// The ids of what the template writes for a whole conversation, or for the beginning of one.
+    fn ids(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, EngineError> {
+        let mut ids = tokenizer.encode(text, false)?;
+        let written = !self.bos.is_empty() && text.trim_start().starts_with(&self.bos);
+        if let Some(begin) = self.begin.filter(|begin| !written && ids.first() != Some(begin)) {
+            ids.insert(0, begin);
+        }
+        Ok(ids)
     }
 
     /// How many tokens come before a conversation's first words: the system message, and whatever the template puts
@@ -50,7 +63,7 @@ impl ChatFormat {
         messages.push(Message::new("user", WORDS));
         let text = self.render(&messages)?;
         let before = text.split(WORDS).next().unwrap_or_default();
-        Ok(tokenizer.encode(before, false)?.len())
+        Ok(self.ids(tokenizer, before)?.len())
     }
 
     fn render(&self, messages: &[Message]) -> Result<String, EngineError> {
@@ -166,7 +179,7 @@ impl Conversation {
     /// As [`ChatFormat::encode`].
     pub fn prompt(&self, tokenizer: &Tokenizer) -> Result<Prompt, EngineError> {
         let text = self.format.render(&self.messages)?;
-        let mut ids = tokenizer.encode(&text, false)?;
+        let mut ids = self.format.ids(tokenizer, &text)?;
         if !ids.starts_with(&self.ids)
             && let Some(rest) = text.strip_prefix(&self.text)
         {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::chat::ChatError;
 use crate::core::{CoreError, DType};
-use crate::format::FormatError;
+use crate::format::{FormatError, shown};
 use crate::host::LockError;
 use crate::kv::EvictionError;
 use crate::models::ConfigError;
@@ -39,6 +39,14 @@ pub enum EngineError {
     /// The backend.
     #[error(transparent)]
     Core(#[from] CoreError),
+    /// A recommended setting that has no meaning and that nothing overrides.
+    #[error("{why}; choose a value for this text")]
+    Recommended {
+        /// Its key in generation_config.json.
+        key: &'static str,
+        /// The value, and what it should be.
+        why: String,
+    },
     /// A policy that a backend cannot follow.
     #[error("--eviction-policy {policy} cannot be had here: {why}; choose sliding, or -b cpu")]
     Policy {
@@ -92,16 +100,17 @@ pub enum EngineError {
     /// Weights that no memory is there for.
     #[error("{0}")]
     TooLarge(String),
-    /// The tokenizer gives ids that the model has no embedding for.
+    /// A prompt with a token that the model has no embedding for.
     #[error(
-        "the tokenizer of {origin} has ids up to {max_id}, but the model's vocabulary ends at {vocab}; \
-         they belong to different models"
+        "the prompt has the token {}, number {id}, but the model knows {vocab} tokens only; leave it out, or use the \
+         tokenizer that belongs to the model",
+        .token.as_deref().map_or("without a text".to_owned(), |text| format!("'{}'", shown(text)))
     )]
-    ForeignTokenizer {
-        /// Where both were found.
-        origin: String,
-        /// The tokenizer's largest id.
-        max_id: u32,
+    UnknownToken {
+        /// Its text, where the tokenizer has one.
+        token: Option<String>,
+        /// Its id.
+        id: u32,
         /// Rows of the embedding matrix.
         vocab: usize,
     },

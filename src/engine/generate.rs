@@ -165,6 +165,7 @@ impl<B: Backend> Session<B> {
     ) -> Result<Outcome, EngineError> {
         self.check_prompt(&request.prompt)?;
         let mut run = Run::new(request, self.lookup)?;
+        run.stop_tokens = self.stop_tokens(&request.stop);
         run.taken_in = self.keep_common(&request.prompt);
         let reused = run.taken_in;
         if request.room > 0 {
@@ -192,6 +193,13 @@ impl<B: Backend> Session<B> {
         self.cache.rewind(run.taken_in);
         self.seen.extend_from_slice(&run.history[..run.taken_in]);
         Ok(Outcome { reused_tokens: reused, ..run.end(self, finish, observer, request.prompt.len())? })
+    }
+
+    /// The stop texts that are exactly one special token: such a token has no text to be found in.
+    fn stop_tokens(&self, stop: &[String]) -> Vec<(u32, String)> {
+        let token =
+            |text: &String| self.tokenizer.token_to_id(text).filter(|&id| self.tokenizer.is_special(id));
+        stop.iter().filter_map(|text| Some((token(text)?, text.clone()))).collect()
     }
 
     /// Prefill in chunks; the last one leaves its logits.
@@ -266,6 +274,9 @@ impl<B: Backend> Session<B> {
                 run.timings.first_token = start.elapsed();
                 run.first = Some(Instant::now());
             }
+            if let Some((_, stop)) = run.stop_tokens.iter().find(|(token, _)| *token == id) {
+                return Ok(Finish::Stop(stop.clone()));
+            }
             if self.eos.contains(&id) && !request.ignore_eos {
                 return Ok(Finish::EndOfText);
             }
@@ -329,6 +340,8 @@ struct Run {
     rng: SeededRng,
     decoder: StreamDecoder,
     stop: StopMatcher,
+    /// Stop texts that are one special token, by its id.
+    stop_tokens: Vec<(u32, String)>,
     /// Prompt and generated ids.
     history: Vec<u32>,
     text: String,
@@ -355,6 +368,7 @@ impl Run {
             rng: SeededRng::at(request.sampling.seed, request.draws),
             decoder: StreamDecoder::new(true),
             stop: StopMatcher::new(&request.stop),
+            stop_tokens: Vec::new(),
             history: request.prompt.clone(),
             text: String::new(),
             timings: Timings::default(),
@@ -381,7 +395,7 @@ impl Run {
         prompt_tokens: usize,
     ) -> Result<Outcome, EngineError> {
         self.timings.decode = self.first.map_or(Duration::ZERO, |t| t.elapsed());
-        if !matches!(finish, Finish::Stop(_) | Finish::OutputClosed) {
+        if self.stop.matched().is_none() && finish != Finish::OutputClosed {
             let mut rest = self.decoder.finish(&session.tokenizer)?;
             rest = self.stop.push(&rest);
             if let Some(stop) = self.stop.matched() {

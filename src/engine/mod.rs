@@ -17,8 +17,10 @@ mod prompt_form;
 mod saved;
 mod session;
 mod small_files;
+mod special_tokens;
 mod speculative;
 mod stop;
+mod warning;
 mod weight_format;
 
 pub use conversation::{ChatFormat, Conversation, Prompt};
@@ -36,4 +38,5 @@ pub use saved::{Identity, Origin, Restored, Text, saved_messages, take_place};
 pub use session::{Session, SessionOptions};
 pub use speculative::LookupStats;
 pub use stop::StopMatcher;
+pub use warning::ModelWarning;
 pub use weight_format::{WeightDType, fits_device, weight_bytes};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::packing::{self, CachePlace, Cached, Missing, PackObserver, PackedWeights};
 use super::small_files::{Described, SmallFiles};
-use super::{EngineError, Holding, PromptForm, WeightDType, gguf};
+use super::special_tokens::SpecialTokens;
+use super::{EngineError, Holding, ModelWarning, PromptForm, WeightDType, gguf};
 use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::gguf::GgufFile;
 use crate::format::packed::PackedFile;
@@ -39,6 +40,8 @@ pub struct ModelFiles {
     pub eos: Vec<u32>,
     /// Bytes of a GGUF file's header, which are kept in memory.
     pub(super) header_bytes: usize,
+    /// What a user should know about them.
+    pub warnings: Vec<ModelWarning>,
     /// The packed file that is to be made.
     missing: Option<Missing>,
 }
@@ -108,17 +111,6 @@ fn stored_type(checkpoint: &Checkpoint) -> Result<DType, EngineError> {
     Ok(DType::F32)
 }
 
-/// Refuses a tokenizer with ids that the model has no rows for.
-fn check_ids(origin: &str, parts: &Described) -> Result<(), EngineError> {
-    let vocab = parts.config.vocab_size;
-    match parts.tokenizer.max_id() {
-        Some(max_id) if max_id as usize >= vocab => {
-            Err(EngineError::ForeignTokenizer { origin: origin.to_owned(), max_id, vocab })
-        }
-        _ => Ok(()),
-    }
-}
-
 /// How a model is opened.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -143,7 +135,7 @@ impl ModelFiles {
     /// Opens a Hugging Face directory, the safetensors file in one, a GGUF file, or a packed file.
     ///
     /// # Errors
-    /// A file that is missing, damaged or not supported, or a tokenizer that does not belong to the model.
+    /// A file that is missing, damaged or not supported.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         Self::load(path, &LoadOptions::default(), &mut ())
     }
@@ -165,7 +157,6 @@ impl ModelFiles {
                 file.verify()?;
             }
             let parts = Described::read(&file)?;
-            check_ids(&origin, &parts)?;
             return Self::new(origin, parts, Tensors::Packed(file));
         }
         // The weights first: their errors tell best what a path that is no model is instead.
@@ -180,15 +171,13 @@ impl ModelFiles {
         };
         if let Cached::Found(file) = cached {
             let parts = Described::read(&file)?;
-            check_ids(&origin, &parts)?;
             return Self::new(origin, parts, Tensors::of_cache(file, checkpoint));
         }
         let missing = match cached {
             Cached::Missing(missing) => Some(missing),
             _ => None,
         };
-        let parts = Described::beside(&checkpoint, config, missing.as_ref().map(Missing::small))?;
-        check_ids(&origin, &parts)?;
+        let parts = Described::beside(&checkpoint, missing.as_ref().map(Missing::small))?;
         Ok(Self { missing, ..Self::new(origin, parts, Tensors::Checkpoint(checkpoint))? })
     }
 
@@ -228,7 +217,6 @@ impl ModelFiles {
         let name = |file: &str| format!("the demo model's {file}");
         let weights = HostBytes::new(Arc::new(demo::WEIGHTS));
         let parts = Described::given(&demo::small_files(), &name)?;
-        check_ids("demo model", &parts)?;
         let checkpoint = Checkpoint::from_bytes(&name("model.safetensors"), weights)?;
         Self::new("demo model".to_owned(), parts, Tensors::Checkpoint(checkpoint))
     }
@@ -253,10 +241,9 @@ impl ModelFiles {
             }
             Some(path) => {
                 let checkpoint = Checkpoint::open(path)?;
-                let (config, small) = (config_of(&checkpoint)?, SmallFiles::of(&checkpoint)?);
-                let parts = Described::beside(&checkpoint, config, Some(&small))?;
+                let small = SmallFiles::of(&checkpoint)?;
+                let parts = Described::beside(&checkpoint, Some(&small))?;
                 let origin = path.display().to_string();
-                check_ids(&origin, &parts)?;
                 (Self::new(origin, parts, Tensors::Checkpoint(checkpoint))?, small)
             }
             None => (Self::demo()?, demo::small_files()),
@@ -268,10 +255,11 @@ impl ModelFiles {
     }
 
     fn new(origin: String, parts: Described, tensors: Tensors) -> Result<Self, EngineError> {
-        let Described { config, generation, tokenizer, tokenizer_config } = parts;
-        let named = tokenizer_config.bos_token.as_deref().and_then(|t| tokenizer.token_to_id(t));
-        let bos = config.bos_token_id.or(generation.bos_token_id).or(named);
-        let eos = generation.stop_tokens(&config).to_vec();
+        let Described { config, generation, tokenizer, tokenizer_config, special } = parts;
+        let SpecialTokens { bos, eos, mut warnings } = special;
+        if let Tensors::Checkpoint(checkpoint) = &tensors {
+            warnings.extend(checkpoint.gguf().map(gguf::warnings).transpose()?.unwrap_or_default());
+        }
         let (packed, stored) = match &tensors {
             Tensors::Checkpoint(checkpoint) => (None, stored_type(checkpoint)?),
             Tensors::Packed(file) => {
@@ -297,6 +285,7 @@ impl ModelFiles {
             bos,
             eos,
             header_bytes,
+            warnings,
             missing: None,
         })
     }

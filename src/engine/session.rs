@@ -182,7 +182,10 @@ impl<B: Backend> Session<B> {
             _ if self.evictor.is_none() && tokens > max => {
                 return Err(EngineError::PromptTooLong { tokens, max });
             }
-            _ => self.forget(),
+            _ => {
+                self.check_tokens(ids)?;
+                self.forget();
+            }
         }
         self.make_room_for_scores()?;
         let scored = from.min(tokens);
@@ -313,7 +316,17 @@ impl<B: Backend> Session<B> {
         Ok(())
     }
 
+    /// Every token of a text has to have an embedding: a tokenizer may know more tokens than its model.
+    fn check_tokens(&self, ids: &[u32]) -> Result<(), EngineError> {
+        let vocab = self.model.config().vocab_size;
+        match ids.iter().find(|id| **id as usize >= vocab) {
+            Some(&id) => Err(EngineError::UnknownToken { token: self.tokenizer.id_to_token(id), id, vocab }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn check_prompt(&self, prompt: &[u32]) -> Result<(), EngineError> {
+        self.check_tokens(prompt)?;
         let (tokens, max) = (prompt.len(), self.cache.max_len());
         match tokens {
             0 => Err(EngineError::EmptyPrompt),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::EngineError;
 use super::gguf;
-use crate::core::HostBytes;
+use super::special_tokens::SpecialTokens;
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, read_bounded};
 use crate::models::{GenerationConfig, ModelConfig};
@@ -14,11 +14,12 @@ use crate::tokenizer::{FlatForm, Tokenizer, TokenizerConfig};
 const MAX_FILE: u64 = 256 << 20;
 
 /// The files that a model may have beside its weights, under the names that its directory has for them.
-pub(super) const NAMES: [&str; 5] = [
+pub(super) const NAMES: [&str; 6] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "chat_template.jinja",
 ];
 
@@ -90,6 +91,7 @@ pub(super) struct Described {
     pub generation: GenerationConfig,
     pub tokenizer: Tokenizer,
     pub tokenizer_config: TokenizerConfig,
+    pub special: SpecialTokens,
 }
 
 impl Described {
@@ -97,25 +99,25 @@ impl Described {
     ///
     /// # Errors
     /// A file that is missing, damaged or not supported.
-    pub fn beside(
-        checkpoint: &Checkpoint,
-        config: ModelConfig,
-        small: Option<&SmallFiles>,
-    ) -> Result<Self, EngineError> {
-        if let Some(file) = checkpoint.gguf() {
-            let origin = |name: &str| format!("{name} for {}", file.path().display());
-            return match small {
-                Some(small) => Self::given(small, &origin),
-                None => Self::given(&SmallFiles::of(checkpoint)?, &origin),
-            };
+    pub fn beside(checkpoint: &Checkpoint, small: Option<&SmallFiles>) -> Result<Self, EngineError> {
+        let made;
+        let small = match small {
+            Some(small) => small,
+            None => {
+                made = SmallFiles::of(checkpoint)?;
+                &made
+            }
+        };
+        match checkpoint.gguf() {
+            Some(file) => Self::given(small, &|name| format!("{name} for {}", file.path().display())),
+            None => {
+                let dir = checkpoint.dir();
+                if small.get("tokenizer.json").is_none() {
+                    return Err(missing_tokenizer(dir));
+                }
+                Self::given(small, &|name| dir.join(name).display().to_string())
+            }
         }
-        let dir = checkpoint.dir();
-        Ok(Self {
-            config,
-            generation: GenerationConfig::from_file(&dir.join("generation_config.json"))?,
-            tokenizer: Tokenizer::from_file(&dir.join("tokenizer.json"))?,
-            tokenizer_config: TokenizerConfig::from_dir(dir)?,
-        })
     }
 
     /// Reads files that are in memory; `origin` gives their names in messages.
@@ -123,15 +125,9 @@ impl Described {
     /// # Errors
     /// As [`Self::beside`].
     pub fn given(files: &SmallFiles, origin: &dyn Fn(&str) -> String) -> Result<Self, EngineError> {
-        let read = |name: &str| (files.get(name).unwrap_or(b"{}"), origin(name));
-        let (config, generation) = (read("config.json"), read("generation_config.json"));
-        let (tokenizer, tokenizer_config) = (read("tokenizer.json"), read("tokenizer_config.json"));
-        Ok(Self {
-            config: ModelConfig::from_slice(config.0, &config.1)?,
-            generation: GenerationConfig::from_slice(generation.0, &generation.1)?,
-            tokenizer: Tokenizer::from_bytes(tokenizer.0, &tokenizer.1)?,
-            tokenizer_config: TokenizerConfig::from_bytes(tokenizer_config.0, &tokenizer_config.1)?,
-        })
+        let name = "tokenizer.json";
+        let tokenizer = Tokenizer::from_bytes(files.get(name).unwrap_or(b"{}"), &origin(name))?;
+        Self::with_tokenizer(tokenizer, &|name| files.get(name).map(<[u8]>::to_vec), origin)
     }
 
     /// Reads the sections, each by the rules of the file that it was.
@@ -146,21 +142,43 @@ impl Described {
                 hint: "pack the model again",
             })
         };
-        let config = ModelConfig::from_slice(need("config.json")?.as_ref(), &origin("config.json"))?;
-        let generation = match file.section("generation_config.json") {
-            Some(bytes) => GenerationConfig::from_slice(bytes.as_ref(), &origin("generation_config.json"))?,
-            None => GenerationConfig::default(),
-        };
+        need("config.json")?;
         let tokenizer = match (file.section(FLAT_REST), file.section(FLAT_BPE)) {
             (Some(rest), Some(bpe)) => Tokenizer::from_flat(rest.as_ref(), bpe, &origin("tokenizer"))?,
             _ => Tokenizer::from_bytes(need("tokenizer.json")?.as_ref(), &origin("tokenizer.json"))?,
         };
-        let template = file.section("chat_template.jinja");
-        let tokenizer_config = TokenizerConfig::from_parts(
-            file.section("tokenizer_config.json").as_ref().map(HostBytes::as_ref),
-            template.as_ref().map(HostBytes::as_ref),
-            &file.path().display().to_string(),
-        )?;
-        Ok(Self { config, generation, tokenizer, tokenizer_config })
+        Self::with_tokenizer(tokenizer, &|name| file.section(name).map(|b| b.as_ref().to_vec()), &origin)
     }
+
+    /// Reads the files beside the tokenizer's own: `file` gives the bytes of one.
+    fn with_tokenizer(
+        mut tokenizer: Tokenizer,
+        file: &dyn Fn(&str) -> Option<Vec<u8>>,
+        origin: &dyn Fn(&str) -> String,
+    ) -> Result<Self, EngineError> {
+        let read = |name: &str| (file(name).unwrap_or_else(|| b"{}".to_vec()), origin(name));
+        let (config, generation) = (read("config.json"), read("generation_config.json"));
+        let parts = ["tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"].map(file);
+        let [json, map, jinja] = parts.each_ref().map(Option::as_deref);
+        let mut tokenizer_config = TokenizerConfig::from_parts(json, map, jinja, origin)?;
+        tokenizer.declare(&tokenizer_config.declared)?;
+        let config = ModelConfig::from_slice(&config.0, &config.1)?;
+        let generation = GenerationConfig::from_slice(&generation.0, &generation.1)?;
+        let special = SpecialTokens::settle(&config, &generation, &tokenizer, &mut tokenizer_config);
+        Ok(Self { config, generation, tokenizer, tokenizer_config, special })
+    }
+}
+
+/// The error for a directory without a tokenizer that is read.
+fn missing_tokenizer(dir: &Path) -> EngineError {
+    let hint = if dir.join("tokenizer.model").exists() {
+        "tokenizer.model beside it is SentencePiece's own form, which is not read: make a tokenizer.json of it in \
+         Python with transformers.AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
+    } else if dir.join("vocab.json").exists() || dir.join("merges.txt").exists() {
+        "vocab.json and merges.txt are not read: make a tokenizer.json of them in Python with \
+         transformers.AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
+    } else {
+        "download it from where the weights are from"
+    };
+    EngineError::MissingFile { path: dir.join("tokenizer.json"), hint }
 }

@@ -12,7 +12,7 @@ use super::file::io_error;
 use super::gguf::GgufFile;
 use super::safetensors::{SafeTensorsFile, pickle_way_on};
 use super::sample::sample_file;
-use super::{Checksum, FormatError, TensorSource, read_bounded, shown};
+use super::{Checksum, FormatError, TensorSource, parse_json, read_bounded, shown};
 use crate::core::{HostBytes, HostTensor};
 
 const SINGLE: &str = "model.safetensors";
@@ -273,7 +273,7 @@ impl TensorSource for Checkpoint {
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>, FormatError> {
     let fault = |reason| FormatError::Index { path: path.into(), reason };
     let bytes = read_bounded(path, MAX_INDEX)?;
-    let index: Value = serde_json::from_slice(&bytes)
+    let index: Value = parse_json(&bytes)
         .map_err(|e| fault(format!("is not JSON ({e}): it is damaged, download it again")))?;
     let Some(entries) = index.get("weight_map").and_then(Value::as_object) else {
         return Err(fault("has no \"weight_map\" from tensor names to files: download it again".into()));

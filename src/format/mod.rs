@@ -15,6 +15,7 @@ pub mod packed;
 mod safetensors;
 mod sample;
 pub mod session;
+mod text;
 
 pub use checkpoint::Checkpoint;
 pub use checksum::{Checksum, checksum};
@@ -22,6 +23,7 @@ pub use error::FormatError;
 pub(crate) use error::shown;
 pub(crate) use file::read_bounded;
 pub use output_file::OutputFile;
+pub(crate) use text::{parse_json, unmarked};
 
 use crate::core::HostTensor;
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::registry::{Architecture, UnknownArchitecture};
-use crate::format::{FormatError, read_bounded, shown};
-pub(super) use fields::Fields;
+use crate::format::{FormatError, parse_json, read_bounded, shown};
+pub(super) use fields::{Fields, whole};
 pub use rope::{RopeConfig, RopeScaling};
 
 /// The most bytes of a configuration file. Real ones have a few thousand.
@@ -219,8 +219,8 @@ pub(super) fn with_fields<T>(
     origin: &str,
     read: impl FnOnce(&Fields<'_>) -> Result<T, ConfigError>,
 ) -> Result<T, ConfigError> {
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|source| ConfigError::NotJson { origin: origin.into(), source })?;
+    let value: Value =
+        parse_json(bytes).map_err(|source| ConfigError::NotJson { origin: origin.into(), source })?;
     match &value {
         Value::Object(map) => read(&Fields::new(origin, map)),
         _ => Err(ConfigError::NotAnObject { origin: origin.into() }),

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use super::config::{ConfigError, Fields, ModelConfig, read_optional, with_fields};
+use super::config::{ConfigError, Fields, read_optional, whole, with_fields};
 
 /// Recommended settings; `None` where the file says nothing. Names and ranges are those of transformers.
+///
+/// A value that has no meaning is no error here: whoever needs it finds it with [`Self::fault`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GenerationConfig {
     /// Sample, or always take the likeliest token.
@@ -25,14 +27,15 @@ pub struct GenerationConfig {
     pub bos_token_id: Option<u32>,
     /// Tokens that end a text; may be empty.
     pub eos_token_ids: Vec<u32>,
+    /// Keys whose values have no meaning, with a sentence about each.
+    faults: Vec<(&'static str, String)>,
 }
 
 impl GenerationConfig {
     /// Reads generation_config.json. A file that is not there gives a config in which nothing is set.
     ///
     /// # Errors
-    /// [`ConfigError`] if there is a file but it cannot be read, is not JSON, or has a value of the wrong type
-    /// or out of range.
+    /// [`ConfigError`] if there is a file but it cannot be read or is not a JSON object.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         match read_optional(path)? {
             Some(bytes) => Self::from_slice(&bytes, &path.display().to_string()),
@@ -45,28 +48,64 @@ impl GenerationConfig {
     /// # Errors
     /// As [`Self::from_file`].
     pub fn from_slice(bytes: &[u8], origin: &str) -> Result<Self, ConfigError> {
-        with_fields(bytes, origin, Self::read)
+        with_fields(bytes, origin, |fields| Ok(Self::read(fields)))
     }
 
-    /// The tokens that end a text: these, or the model's where this names none.
-    pub fn stop_tokens<'a>(&'a self, model: &'a ModelConfig) -> &'a [u32] {
-        if self.eos_token_ids.is_empty() { &model.eos_token_ids } else { &self.eos_token_ids }
+    /// What is wrong with the value of a key, if it has one without a meaning.
+    pub fn fault(&self, key: &str) -> Option<&str> {
+        self.faults.iter().find(|(name, _)| *name == key).map(|(_, why)| why.as_str())
     }
 
-    fn read(fields: &Fields<'_>) -> Result<Self, ConfigError> {
-        let number = |key, least, most| fields.number(key, least, most).map(|x| x.map(|x| x as f32));
-        Ok(Self {
-            do_sample: fields.boolean("do_sample")?,
-            temperature: number("temperature", 0.0, 100.0)?,
-            top_k: fields.integer("top_k", 0, u32::MAX as usize)?,
-            top_p: number("top_p", 0.0, 1.0)?,
-            min_p: number("min_p", 0.0, 1.0)?,
-            repetition_penalty: number("repetition_penalty", 1e-6, 1e6)?,
-            max_new_tokens: fields.integer("max_new_tokens", 0, u32::MAX as usize)?,
-            bos_token_id: fields.token_id("bos_token_id")?,
-            eos_token_ids: fields.token_ids("eos_token_id")?,
+    fn read(fields: &Fields<'_>) -> Self {
+        let mut read = Reader { fields, faults: Vec::new() };
+        // The largest numbers that leave one candidate, as the limits 0 and 1 do.
+        let (least_top_p, most_min_p) = (f32::MIN_POSITIVE, 1.0 - f32::EPSILON / 2.0);
+        Self {
+            do_sample: read.value("do_sample", |f, key| f.boolean(key)),
+            temperature: read.number("temperature", 0.0, 100.0),
+            top_k: read.value("top_k", top_k),
+            top_p: read.number("top_p", 0.0, 1.0).map(|p| p.max(least_top_p)),
+            min_p: read.number("min_p", 0.0, 1.0).map(|p| p.min(most_min_p)),
+            repetition_penalty: read.number("repetition_penalty", 1e-6, 1e6),
+            max_new_tokens: read.value("max_new_tokens", |f, key| f.integer(key, 0, u32::MAX as usize)),
+            bos_token_id: read.value("bos_token_id", |f, key| f.token_id(key)),
+            eos_token_ids: read
+                .value("eos_token_id", |f, key| f.token_ids(key).map(Some))
+                .unwrap_or_default(),
+            faults: read.faults,
+        }
+    }
+}
+
+/// Reads values, and keeps the sentences about those that have no meaning.
+struct Reader<'a, 'b> {
+    fields: &'a Fields<'b>,
+    faults: Vec<(&'static str, String)>,
+}
+
+impl Reader<'_, '_> {
+    fn value<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Fields<'_>, &str) -> Result<Option<T>, ConfigError>,
+    ) -> Option<T> {
+        read(self.fields, key).unwrap_or_else(|error| {
+            self.faults.push((key, error.to_string()));
+            None
         })
     }
+
+    fn number(&mut self, key: &'static str, least: f64, most: f64) -> Option<f32> {
+        self.value(key, |fields, key| Ok(fields.number(key, least, most)?.map(|x| x as f32)))
+    }
+}
+
+/// How many of the likeliest tokens to keep; many programs write -1 for all.
+fn top_k(fields: &Fields<'_>, key: &str) -> Result<Option<usize>, ConfigError> {
+    if fields.value(key).and_then(whole) == Some(-1) {
+        return Ok(Some(0));
+    }
+    fields.integer(key, 0, u32::MAX as usize)
 }
 
 #[cfg(test)]
@@ -107,7 +146,21 @@ mod tests {
     }
 
     #[test]
-    fn values_out_of_range_are_named() {
+    fn values_with_a_harmless_meaning_are_read() {
+        let top_k = |value: &str| read(&format!(r#"{{"top_k": {value}}}"#)).unwrap().top_k;
+        assert_eq!(
+            ["-1", "0", "50.0", "null", "50"].map(top_k),
+            [0, 0, 50, usize::MAX, 50].map(|k| { (k != usize::MAX).then_some(k) })
+        );
+        let limits =
+            read(r#"{"top_p": 0, "min_p": 1.0, "bos_token_id": -1, "eos_token_id": [2, -1]}"#).unwrap();
+        assert!(limits.top_p.is_some_and(|p| p > 0.0) && limits.min_p.is_some_and(|p| p < 1.0));
+        assert_eq!((limits.bos_token_id, limits.eos_token_ids), (None, vec![2]));
+        assert_eq!(read(r#"{"length_penalty": NaN, "top_p": NaN}"#), read("{}"));
+    }
+
+    #[test]
+    fn values_without_a_meaning_are_named_to_those_who_need_them() {
         for (text, says) in [
             (
                 r#"{"temperature": -1}"#,
@@ -125,10 +178,13 @@ mod tests {
                 "'repetition_penalty' in 'g.json' is 0, expected a number from 1e-6 to 1000000.0",
             ),
             (r#"{"do_sample": 1}"#, "'do_sample' in 'g.json' is 1, expected true or false"),
-            ("[]", "'g.json' is not a JSON object"),
         ] {
-            assert_eq!(read(text).unwrap_err(), says);
+            let config = read(text).unwrap();
+            let key = text.split('"').nth(1).unwrap();
+            assert_eq!(config.fault(key), Some(says));
+            assert_eq!(config.fault("other"), None);
         }
+        assert_eq!(read("[]").unwrap_err(), "'g.json' is not a JSON object");
     }
 
     #[test]
@@ -148,14 +204,5 @@ mod tests {
             std::os::unix::fs::symlink("gone", &path).unwrap();
             assert!(GenerationConfig::from_file(&path).is_err());
         }
-    }
-
-    #[test]
-    fn stop_tokens_fall_back_on_the_model() {
-        let model = r#"{"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "vocab_size": 8,
-            "num_hidden_layers": 1, "num_attention_heads": 2, "eos_token_id": 2}"#;
-        let model = ModelConfig::from_slice(model.as_bytes(), "c.json").unwrap();
-        assert_eq!(read("{}").unwrap().stop_tokens(&model), [2]);
-        assert_eq!(read(r#"{"eos_token_id": [5, 6]}"#).unwrap().stop_tokens(&model), [5, 6]);
     }
 }

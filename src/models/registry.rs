@@ -32,14 +32,15 @@ pub enum UnknownArchitecture {
 }
 
 impl Architecture {
-    /// The family that config.json names by its `model_type`, its `architectures`, or both.
+    /// The family that config.json names by its `model_type`, its `architectures`, or both, in any letter case: the
+    /// first conversions of Llama say `LLaMAForCausalLM`.
     ///
     /// # Errors
     /// [`UnknownArchitecture`], which says what is supported.
     pub fn find(model_type: Option<&str>, classes: &[String]) -> Result<Self, UnknownArchitecture> {
         let by_type = match model_type {
             Some(t) => {
-                let row = KNOWN.iter().find(|k| k.0 == t);
+                let row = KNOWN.iter().find(|k| k.0.eq_ignore_ascii_case(t));
                 Some(row.ok_or_else(|| UnknownArchitecture::ModelType(t.to_owned()))?.2)
             }
             None => None,
@@ -47,7 +48,7 @@ impl Architecture {
         let by_class = match classes {
             [] => None,
             _ => {
-                let row = KNOWN.iter().find(|k| classes.iter().any(|c| c == k.1));
+                let row = KNOWN.iter().find(|k| classes.iter().any(|c| c.eq_ignore_ascii_case(k.1)));
                 Some(row.ok_or_else(|| UnknownArchitecture::Class(classes.join(", ")))?.2)
             }
         };
@@ -92,6 +93,8 @@ mod tests {
         assert_eq!(find(Some("llama"), &["LlamaForCausalLM"]), Ok(Architecture::Llama));
         assert_eq!(find(Some("llama"), &[]), Ok(Architecture::Llama));
         assert_eq!(find(None, &["LlamaForCausalLM"]), Ok(Architecture::Llama));
+        assert_eq!(find(Some("llama"), &["LLaMAForCausalLM"]), Ok(Architecture::Llama));
+        assert_eq!(find(Some("LLaMA"), &[]), Ok(Architecture::Llama));
     }
 
     #[test]

@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
+use super::declared::{Declared, DeclaredToken};
 use super::error::{Result, TokenizerError, read};
+use crate::format::{parse_json, unmarked};
 
 /// The parts of a model's `tokenizer_config.json` that generation needs. All of them are optional, as is the
 /// file.
@@ -17,18 +20,20 @@ pub struct TokenizerConfig {
     pub bos_token: Option<String>,
     /// Text of the token that ends one.
     pub eos_token: Option<String>,
+    /// The files say that no token begins a sequence.
+    pub without_bos: bool,
     /// Whether a prompt has to begin with [`Self::bos_token`], where the file says so.
     pub add_bos_token: Option<bool>,
+    /// The token before a chat whose template writes none, by id. Not in the files: whoever knows the model sets it.
+    pub begins_chats: Option<u32>,
+    /// Tokens that the files name, and that `tokenizer.json` may lack.
+    pub declared: Vec<DeclaredToken>,
 }
 
 #[derive(Deserialize)]
 struct RawConfig {
     #[serde(default)]
     chat_template: Option<RawTemplate>,
-    #[serde(default)]
-    bos_token: Option<RawToken>,
-    #[serde(default)]
-    eos_token: Option<RawToken>,
     #[serde(default)]
     add_bos_token: Option<bool>,
 }
@@ -46,46 +51,46 @@ struct NamedTemplate {
     template: String,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawToken {
-    Text(String),
-    Added { content: String },
-}
-
-impl RawToken {
-    fn text(self) -> String {
-        match self {
-            Self::Text(text) | Self::Added { content: text } => text,
-        }
-    }
-}
-
 impl TokenizerConfig {
-    /// Reads `tokenizer_config.json` and `chat_template.jinja` of a model's directory; each may be absent. A
-    /// template in the `.jinja` file wins over the one in the JSON, as in Hugging Face's `transformers`.
+    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `chat_template.jinja` of a model's directory; each
+    /// may be absent. A template in the `.jinja` file wins over the one in the JSON, as in Hugging Face's `transformers`.
     ///
     /// # Errors
     /// A file that exists but cannot be read, is not UTF-8, or is not of that form.
     pub fn from_dir(dir: &Path) -> Result<Self> {
         let json = read_optional(&dir.join("tokenizer_config.json"))?;
+        let map = read_optional(&dir.join("special_tokens_map.json"))?;
         let jinja = read_optional(&dir.join("chat_template.jinja"))?;
-        Self::from_parts(json.as_deref(), jinja.as_deref(), &dir.display().to_string())
+        Self::from_parts(json.as_deref(), map.as_deref(), jinja.as_deref(), &|name| {
+            dir.join(name).display().to_string()
+        })
     }
 
-    /// As [`Self::from_dir`], from the bytes of the two files; `origin` names where they lie.
+    /// As [`Self::from_dir`], from the bytes of the files; `origin` gives the name of a file in messages.
     ///
     /// # Errors
     /// As [`Self::from_dir`].
-    pub fn from_parts(json: Option<&[u8]>, jinja: Option<&[u8]>, origin: &str) -> Result<Self> {
-        let name = |file: &str| Path::new(origin).join(file);
+    pub fn from_parts(
+        json: Option<&[u8]>,
+        map: Option<&[u8]>,
+        jinja: Option<&[u8]>,
+        origin: &dyn Fn(&str) -> String,
+    ) -> Result<Self> {
         let mut config = match json {
-            Some(bytes) => Self::from_bytes(bytes, &name("tokenizer_config.json").display().to_string())?,
+            Some(bytes) => Self::from_bytes(bytes, &origin("tokenizer_config.json"))?,
             None => Self::default(),
         };
+        let object = |bytes: Option<&[u8]>, file: &str| -> Result<Map<String, Value>> {
+            let bad = |reason| TokenizerError::BadConfig { origin: origin(file), reason };
+            bytes.map_or(Ok(Map::new()), |bytes| parse_json(bytes).map_err(|e| bad(e.to_string())))
+        };
+        let (says, map) = (object(json, "tokenizer_config.json")?, object(map, "special_tokens_map.json")?);
+        let Declared { bos, eos, without_bos, tokens } = Declared::read(&says, &map);
+        (config.bos_token, config.eos_token) = (bos, eos);
+        (config.without_bos, config.declared) = (without_bos, tokens);
         if let Some(bytes) = jinja {
-            let template = str::from_utf8(bytes).map_err(|e| TokenizerError::Read {
-                path: name("chat_template.jinja"),
+            let template = str::from_utf8(unmarked(bytes)).map_err(|e| TokenizerError::Read {
+                path: origin("chat_template.jinja").into(),
                 source: std::io::Error::new(std::io::ErrorKind::InvalidData, e),
             })?;
             config.chat_template = Some(template.to_owned());
@@ -98,8 +103,8 @@ impl TokenizerConfig {
     ///
     /// # Errors
     /// [`TokenizerError::BadConfig`] if it is not JSON or a field has another type.
-    pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
-        let raw: RawConfig = serde_json::from_slice(bytes)
+    fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
+        let raw: RawConfig = parse_json(bytes)
             .map_err(|e| TokenizerError::BadConfig { origin: origin.to_owned(), reason: e.to_string() })?;
         let chat_template = match raw.chat_template {
             Some(RawTemplate::One(template)) => Some(template),
@@ -110,12 +115,7 @@ impl TokenizerConfig {
             },
             None => None,
         };
-        Ok(Self {
-            chat_template,
-            bos_token: raw.bos_token.map(RawToken::text),
-            eos_token: raw.eos_token.map(RawToken::text),
-            add_bos_token: raw.add_bos_token,
-        })
+        Ok(Self { chat_template, add_bos_token: raw.add_bos_token, ..Self::default() })
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> TokenizerConfig {
-        TokenizerConfig::from_bytes(json.as_bytes(), "test").unwrap()
+        TokenizerConfig::from_parts(Some(json.as_bytes()), None, None, &str::to_owned).unwrap()
     }
 
     #[test]
@@ -142,16 +142,11 @@ mod tests {
             r#"{"bos_token": "<s>", "eos_token": {"__type": "AddedToken", "content": "</s>", "lstrip": false},
                 "add_bos_token": true, "model_max_length": 1e30, "chat_template": "hi"}"#,
         );
-        assert_eq!(
-            config,
-            TokenizerConfig {
-                chat_template: Some("hi".into()),
-                bos_token: Some("<s>".into()),
-                eos_token: Some("</s>".into()),
-                add_bos_token: Some(true),
-            }
-        );
-        assert_eq!(parse(r#"{"bos_token": null, "chat_template": null}"#), TokenizerConfig::default());
+        assert_eq!((config.chat_template.as_deref(), config.add_bos_token), (Some("hi"), Some(true)));
+        assert_eq!((config.bos_token.as_deref(), config.eos_token.as_deref()), (Some("<s>"), Some("</s>")));
+        assert_eq!(config.declared.len(), 2);
+        let none = parse(r#"{"bos_token": null, "chat_template": null}"#);
+        assert_eq!(none, TokenizerConfig { without_bos: true, ..TokenizerConfig::default() });
     }
 
     #[test]
@@ -165,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_may_lack_both_files_and_the_jinja_file_wins() {
+    fn a_directory_may_lack_all_files_and_the_jinja_file_wins() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(TokenizerConfig::from_dir(dir.path()).unwrap(), TokenizerConfig::default());
         let json = br#"{"chat_template": "old", "bos_token": "<s>"}"#;
@@ -174,14 +169,17 @@ mod tests {
         std::fs::write(dir.path().join("chat_template.jinja"), "new").unwrap();
         let config = TokenizerConfig::from_dir(dir.path()).unwrap();
         assert_eq!(config.chat_template.as_deref(), Some("new"));
-        assert_eq!(config.bos_token.as_deref(), Some("<s>"));
+        assert_eq!((config.bos_token.as_deref(), config.eos_token), (Some("<s>"), None));
+        std::fs::write(dir.path().join("special_tokens_map.json"), "\u{feff}{\"eos_token\": \"</s>\"}")
+            .unwrap();
+        assert_eq!(TokenizerConfig::from_dir(dir.path()).unwrap().eos_token.as_deref(), Some("</s>"));
     }
 
     #[test]
     fn a_bad_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokenizer_config.json");
-        for bad in ["", "[1]x", "{\"bos_token\": 7}", "{\"chat_template\": [{}]}", "\"text\""] {
+        for bad in ["", "[1]x", "{\"add_bos_token\": 7}", "{\"chat_template\": [{}]}", "\"text\""] {
             std::fs::write(&path, bad).unwrap();
             let message = TokenizerConfig::from_dir(dir.path()).unwrap_err().to_string();
             assert!(message.contains(&path.display().to_string()), "{bad}: {message}");

@@ -4,6 +4,7 @@
 
 mod byte_level;
 mod config;
+mod declared;
 mod decoder_plan;
 mod error;
 mod flat;
@@ -14,10 +15,12 @@ mod tests;
 
 use std::path::Path;
 
-use tokenizers::{AddedVocabulary, Decoder as _, DecoderWrapper, Encoding};
+use tokenizers::{AddedToken, AddedVocabulary, Decoder as _, DecoderWrapper, Encoding};
 
 use crate::core::HostBytes;
+use crate::format::unmarked;
 pub use config::TokenizerConfig;
+pub use declared::DeclaredToken;
 use decoder_plan::DecoderPlan;
 pub use error::{Result, TokenizerError};
 pub use flat::FlatForm;
@@ -106,6 +109,7 @@ impl Tokenizer {
     /// [`TokenizerError::BadTokenizer`].
     pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
         let bad = |reason: String| TokenizerError::BadTokenizer { origin: origin.to_owned(), reason };
+        let bytes = unmarked(bytes);
         merge_check::check(bytes).map_err(bad)?;
         let mut inner: tokenizers::Tokenizer =
             serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
@@ -113,6 +117,29 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         let plan = decoder_plan::check(inner.get_post_processor(), inner.get_decoder()).map_err(bad)?;
         Ok(Self { inner: Inner::Whole(Box::new(inner)), plan, origin: origin.to_owned() })
+    }
+
+    /// Adds those tokens that the model's other files declare and its tokenizer.json lacks, as `transformers` does: a
+    /// text is cut at them before anything else. Their ids are those of the vocabulary, or the next ones.
+    ///
+    /// # Errors
+    /// [`TokenizerError::BadTokenizer`] if the tokenizer cannot take them.
+    pub fn declare(&mut self, tokens: &[DeclaredToken]) -> Result<()> {
+        for token in tokens {
+            let known = self.inner.token_to_id(&token.content);
+            if known.is_some_and(|id| self.is_added(id)) || token.named_only && known.is_none() {
+                continue;
+            }
+            let added = AddedToken::from(token.content.clone(), token.special)
+                .single_word(token.single_word)
+                .lstrip(token.lstrip)
+                .rstrip(token.rstrip)
+                .normalized(token.normalized);
+            either!(&mut self.inner, t => t.add_tokens([added])).map_err(|e| {
+                TokenizerError::BadTokenizer { origin: self.origin.clone(), reason: e.to_string() }
+            })?;
+        }
+        Ok(())
     }
 
     /// The form that [`Self::from_flat`] loads quickly, for a tokenizer read from the bytes `json`. `None` if
@@ -211,6 +238,11 @@ impl Tokenizer {
     /// A token as the vocabulary spells it (`Ġhello`, `<0x0A>`), which is not its text.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// Whether a text is cut at the token `id` before anything else.
+    pub fn is_added(&self, id: u32) -> bool {
+        self.inner.added().get_added_tokens_decoder().contains_key(&id)
     }
 
     /// Whether `id` is marked special: such tokens steer and are not text.

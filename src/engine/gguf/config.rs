@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::eos;
+use super::special::SpecialIds;
 use crate::format::gguf::GgufFile;
 use crate::format::{FormatError, shown};
 use crate::models::{Rope, RopeConfig, RopeScaling};
@@ -48,6 +48,7 @@ pub(super) fn config(file: &GgufFile) -> Result<Value, FormatError> {
     let rows = embedding.map(|t| t.matrix_dims().0 as u64);
     let eps = metadata.number(&key("attention.layer_norm_rms_epsilon"))?;
     let theta = metadata.number(&key("rope.freq_base"))?.unwrap_or(10_000.0);
+    let special = SpecialIds::of(metadata)?;
     let has = |name: &str| file.get(name).map(|t| t.is_some());
     Ok(json!({
         "architectures": ["LlamaForCausalLM"],
@@ -67,8 +68,8 @@ pub(super) fn config(file: &GgufFile) -> Result<Value, FormatError> {
         "attention_bias": has("model.layers.0.self_attn.q_proj.bias")?,
         "mlp_bias": has("model.layers.0.mlp.gate_proj.bias")?,
         "tie_word_embeddings": !has("lm_head.weight")?,
-        "bos_token_id": metadata.integer("tokenizer.ggml.bos_token_id")?,
-        "eos_token_id": eos::ids(metadata)?,
+        "bos_token_id": special.bos,
+        "eos_token_id": special.ends(),
     }))
 }
 

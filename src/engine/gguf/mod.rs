@@ -2,14 +2,16 @@
 //! both are read alike, and the same values give the same bits.
 
 mod config;
-mod eos;
+mod special;
 mod token_type;
 mod tokenizer;
 
 use serde_json::Value;
 
+use super::warning::ModelWarning;
 use crate::format::FormatError;
 use crate::format::gguf::GgufFile;
+use special::SpecialIds;
 use tokenizer::Vocabulary;
 
 /// config.json, tokenizer.json and tokenizer_config.json for a file.
@@ -24,6 +26,14 @@ pub(super) fn small_files(file: &GgufFile) -> Result<Vec<(&'static str, Vec<u8>)
         ("tokenizer.json", bytes(&tokenizer::tokenizer(&vocabulary)?)),
         ("tokenizer_config.json", bytes(&tokenizer::tokenizer_config(&vocabulary)?)),
     ])
+}
+
+/// What a user should know about a file although it can be used.
+///
+/// # Errors
+/// As [`small_files`].
+pub(super) fn warnings(file: &GgufFile) -> Result<Vec<ModelWarning>, FormatError> {
+    Ok(SpecialIds::of(file.metadata())?.warnings)
 }
 
 /// The model's dimensions alone, which are known at once.

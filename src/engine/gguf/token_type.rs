@@ -3,7 +3,7 @@
 use crate::format::gguf::Value;
 
 /// Part of text.
-const NORMAL: u64 = 1;
+pub(super) const NORMAL: u64 = 1;
 /// Stands for what has no token.
 pub(super) const UNKNOWN: u64 = 2;
 /// Not for text: begins or ends one, or a turn.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::token_type::{self, CONTROL, UNKNOWN, UNUSED, USER_DEFINED};
+use super::special::SpecialIds;
+use super::token_type::{self, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
+use crate::engine::special_tokens::ends_a_text;
 use crate::format::gguf::{Array, Metadata, Value};
 use crate::format::{FormatError, shown};
 
@@ -20,6 +22,7 @@ pub(super) struct Vocabulary<'a> {
     tokens: Vec<&'a str>,
     /// As many as tokens.
     types: Vec<u64>,
+    special: SpecialIds,
 }
 
 impl<'a> Vocabulary<'a> {
@@ -41,15 +44,37 @@ impl<'a> Vocabulary<'a> {
                 types.len()
             )));
         }
-        Ok(Self { metadata, tokens, types })
+        let mut this = Self { metadata, tokens, types, special: SpecialIds::of(metadata)? };
+        this.correct_types()?;
+        Ok(this)
     }
 
-    fn token(&self, key: &str) -> Result<Option<&'a str>, FormatError> {
-        let Some(id) = self.metadata.integer(key)? else { return Ok(None) };
-        let token = usize::try_from(id).ok().and_then(|id| self.tokens.get(id));
-        token.map(|t| Some(*t)).ok_or_else(|| {
-            self.metadata.fault(format!("has '{key}' = {id}, but {} tokens", self.tokens.len()))
-        })
+    /// Tokens that end a text are for control, whatever type the file gives them.
+    fn correct_types(&mut self) -> Result<(), FormatError> {
+        let sentence_piece = self.metadata.text("tokenizer.ggml.model")? == Some("llama");
+        let has = |other: &str| self.tokens.contains(&other);
+        for (token, kind) in self.tokens.iter().zip(&mut self.types) {
+            // SentencePiece makes no piece of such a text.
+            if ends_a_text(token, sentence_piece || *kind != NORMAL, has) {
+                *kind = CONTROL;
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of a token, whose id is one of the file's.
+    fn token(&self, id: Option<u64>) -> Option<&'a str> {
+        id.and_then(|id| self.tokens.get(usize::try_from(id).ok()?).copied())
+    }
+
+    /// Whether a text begins with the token for that; `default`: where the file does not say.
+    fn adds_bos(&self) -> Result<bool, FormatError> {
+        let metadata = self.metadata;
+        let default = match metadata.text("tokenizer.ggml.model")? {
+            Some("llama") => true,
+            _ => is_llama3(metadata)?,
+        };
+        Ok(metadata.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(default))
     }
 
     /// Tokens for `vocab` of a model, with their ids.
@@ -73,13 +98,12 @@ impl<'a> Vocabulary<'a> {
             .collect()
     }
 
-    /// Puts the token before a text's first in front, if the file says so.
-    fn post_processor(&self, default: bool) -> Result<Json, FormatError> {
-        let add = self.metadata.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(default);
-        let Some(bos) = self.token("tokenizer.ggml.bos_token_id")?.filter(|_| add) else {
+    /// Puts the token before a text's first in front, if the file or the kind of its vocabulary says so.
+    fn post_processor(&self) -> Result<Json, FormatError> {
+        let Some(bos) = self.token(self.special.bos).filter(|_| self.adds_bos().unwrap_or(false)) else {
             return Ok(Json::Null);
         };
-        let id = self.metadata.integer("tokenizer.ggml.bos_token_id")?;
+        let id = self.special.bos;
         let (special, text) = (
             json!({"SpecialToken": {"id": bos, "type_id": 0}}),
             |name: &str, kind: u32| json!({"Sequence": {"id": name, "type_id": kind}}),
@@ -114,6 +138,11 @@ pub(super) fn tokenizer(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError
     }
 }
 
+/// Whether words are split as Llama 3 splits them.
+fn is_llama3(metadata: &Metadata) -> Result<bool, FormatError> {
+    Ok(metadata.text("tokenizer.ggml.pre")?.is_some_and(|pre| pre.starts_with("llama")))
+}
+
 /// Byte-level BPE: Llama 3.
 fn byte_level(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
     let metadata = vocabulary.metadata;
@@ -137,14 +166,14 @@ fn byte_level(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
             )));
         }
     };
-    let llama3 = metadata.text("tokenizer.ggml.pre")?.is_some_and(|pre| pre.starts_with("llama"));
+    let llama3 = is_llama3(metadata)?;
     let merges = metadata.required("tokenizer.ggml.merges", metadata.list("tokenizer.ggml.merges")?)?;
     Ok(json!({
         "version": "1.0",
         "added_tokens": vocabulary.added(),
         "normalizer": null,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": split},
-        "post_processor": vocabulary.post_processor(llama3)?,
+        "post_processor": vocabulary.post_processor()?,
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {
             "type": "BPE",
@@ -158,9 +187,10 @@ fn byte_level(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
 /// SentencePiece's BPE with bytes for unknown characters: Llama 2 and the models of its time.
 fn sentence_piece(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
     let metadata = vocabulary.metadata;
-    let unknown = match vocabulary.token("tokenizer.ggml.unknown_token_id")? {
-        Some(token) => Some(token),
-        None => vocabulary.types.iter().position(|&kind| kind == UNKNOWN).map(|id| vocabulary.tokens[id]),
+    let typed = vocabulary.types.iter().position(|&kind| kind == UNKNOWN);
+    let unknown = match (metadata.get("tokenizer.ggml.unknown_token_id"), typed) {
+        (None, Some(id)) => vocabulary.tokens.get(id).copied(),
+        _ => vocabulary.token(vocabulary.special.unknown),
     };
     let prefix = metadata.boolean("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
     let spaces = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
@@ -179,7 +209,7 @@ fn sentence_piece(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
         "added_tokens": vocabulary.added(),
         "normalizer": {"type": "Sequence", "normalizers": normalizers},
         "pre_tokenizer": null,
-        "post_processor": vocabulary.post_processor(true)?,
+        "post_processor": vocabulary.post_processor()?,
         "decoder": {"type": "Sequence", "decoders": decoders},
         "model": {
             "type": "BPE",
@@ -220,9 +250,9 @@ fn merges<'a>(vocabulary: &Vocabulary<'a>) -> Result<Vec<[&'a str; 2]>, FormatEr
 pub(super) fn tokenizer_config(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
     let metadata = vocabulary.metadata;
     Ok(json!({
-        "bos_token": vocabulary.token("tokenizer.ggml.bos_token_id")?,
-        "eos_token": vocabulary.token("tokenizer.ggml.eos_token_id")?,
+        "bos_token": vocabulary.token(vocabulary.special.bos),
+        "eos_token": vocabulary.token(vocabulary.special.eos),
         "chat_template": metadata.text("tokenizer.chat_template")?,
-        "add_bos_token": metadata.boolean("tokenizer.ggml.add_bos_token")?,
+        "add_bos_token": vocabulary.adds_bos()?,
     }))
 }

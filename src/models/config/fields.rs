@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
         most: usize,
     ) -> Result<Option<usize>, ConfigError> {
         let Some(v) = self.value(key) else { return Ok(None) };
-        let n = v.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (least..=most).contains(n));
+        let n = whole(v).and_then(|n| usize::try_from(n).ok()).filter(|n| (least..=most).contains(n));
         n.map(Some).ok_or_else(|| self.wrong(key, v, format!("an integer from {least} to {most}")))
     }
 
@@ -81,20 +81,16 @@ impl<'a> Fields<'a> {
         x.map(Some).ok_or_else(|| self.wrong(key, v, format!("a number from {least:?} to {most:?}")))
     }
 
-    /// One token id.
+    /// One token id; none if the key is absent or the number negative. Of a list the first.
     pub(in crate::models) fn token_id(&self, key: &str) -> Result<Option<u32>, ConfigError> {
         let Some(v) = self.value(key) else { return Ok(None) };
-        as_id(v).map(Some).ok_or_else(|| self.wrong(key, v, "a token id".into()))
+        as_ids(v).map(|ids| ids.first().copied()).ok_or_else(|| self.wrong(key, v, "a token id".into()))
     }
 
-    /// One token id or a list of them; none if the key is absent.
+    /// One token id or a list of them; none if the key is absent. A negative number stands for none.
     pub(in crate::models) fn token_ids(&self, key: &str) -> Result<Vec<u32>, ConfigError> {
         let Some(v) = self.value(key) else { return Ok(Vec::new()) };
-        let ids = match v {
-            Value::Array(list) => list.iter().map(as_id).collect(),
-            one => as_id(one).map(|id| vec![id]),
-        };
-        ids.ok_or_else(|| self.wrong(key, v, "a token id or a list of them".into()))
+        as_ids(v).ok_or_else(|| self.wrong(key, v, "a token id or a list of them".into()))
     }
 
     /// The error of a key that must be there.
@@ -119,8 +115,17 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn as_id(value: &Value) -> Option<u32> {
-    value.as_u64().and_then(|n| u32::try_from(n).ok())
+/// An integer, also where it is written as `50.0`.
+pub(in crate::models) fn whole(value: &Value) -> Option<i64> {
+    let exact = |x: &f64| x.fract() == 0.0 && x.abs() < 9e15;
+    value.as_i64().or_else(|| value.as_f64().filter(exact).map(|x| x as i64))
+}
+
+/// Token ids. Those that are too large for any vocabulary become the largest number, which is so too.
+fn as_ids(value: &Value) -> Option<Vec<u32>> {
+    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let ids: Option<Vec<i64>> = list.iter().map(whole).collect();
+    Some(ids?.into_iter().filter(|&id| id >= 0).map(|id| u32::try_from(id).unwrap_or(u32::MAX)).collect())
 }
 
 /// A value for a message, without writing out all of a large one.

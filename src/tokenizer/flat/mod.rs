@@ -21,6 +21,7 @@ use tokenizers::{
 use model::FlatBpe;
 
 use crate::core::HostBytes;
+use crate::format::unmarked;
 
 /// A tokenizer of the crate around the flat model.
 pub(super) type FlatTokenizer =
@@ -80,7 +81,9 @@ fn part<T: serde::de::DeserializeOwned>(value: Value) -> Result<Option<T>, Strin
 ///   suffix and byte fallback: the whole algorithm is then "the lowest merge first, from the left";
 /// - vocabulary and added tokens read back are the same, each token and each id.
 pub(super) fn flatten(json: &[u8], whole: &tokenizers::Tokenizer) -> Option<FlatForm> {
-    let rest: Rest = serde_json::from_slice(json).ok()?;
+    let mut rest: Rest = serde_json::from_slice(unmarked(json)).ok()?;
+    // Those of the file, and those that were declared beside it.
+    rest.added_tokens = serde_json::to_value(whole.get_added_vocabulary()).ok()?;
     let rest = serde_json::to_vec(&rest).ok()?;
     let bpe = tables::build(whole.get_model())?;
     let flat = load(&rest, bpe.clone().into()).ok()?;

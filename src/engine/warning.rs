@@ -1,0 +1,64 @@
+//! What a user should know about a model's files although they can be used.
+
+/// Each is one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelWarning {
+    /// The id of a special token that the vocabulary does not have.
+    #[error("the {key} {id} is not one of the {tokens} tokens of the model, and does not count")]
+    TokenOutOfRange {
+        /// Where it stands.
+        key: &'static str,
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        tokens: usize,
+    },
+    /// The same in a GGUF file, whose kind of vocabulary may have a token for it all the same.
+    #[error(
+        "'{key}' is {id}, which is not one of the {tokens} tokens of the model; {}",
+        .instead.map_or("the model gets none".to_owned(), |id| format!("its place takes token {id}, as in other such files"))
+    )]
+    DefaultToken {
+        /// Where it stands.
+        key: &'static str,
+        /// The value.
+        id: String,
+        /// Size of the vocabulary.
+        tokens: usize,
+        /// The id in its place.
+        instead: Option<u64>,
+    },
+    /// A value without a meaning: the sentence about it.
+    #[error("{0}; it does not count")]
+    ValueNotUsed(String),
+    /// Tensors that are in the files and that nothing reads.
+    #[error(
+        "{origin} holds {} that the model does not use: '{first}'{}; {why}",
+        if *.count == 1 { "a tensor".to_owned() } else { format!("{} tensors", .count) },
+        if .others.is_empty() { String::new() } else { format!(" and others like '{}'", .others.join("', '")) }
+    )]
+    UnusedTensors {
+        /// The file or directory.
+        origin: String,
+        /// How many.
+        count: usize,
+        /// The first.
+        first: String,
+        /// The first of each other kind, up to a few.
+        others: Vec<String>,
+        /// What that means.
+        why: &'static str,
+    },
+    /// Settings that are in a file and change nothing here.
+    #[error("{origin} has '{key}' = {value}, which is not used: {why}")]
+    UnusedSetting {
+        /// The file.
+        origin: String,
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What that means.
+        why: &'static str,
+    },
+}
