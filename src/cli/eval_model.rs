@@ -51,6 +51,7 @@ fn run(args: &Args) -> Result<()> {
             ModelFiles::demo()?
         }
     };
+    files.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
     let sequence = tokens::read(args, &files)?;
     let trained = files.config.max_position_embeddings;
     let eviction = args.eviction.settle(WINDOW.min(trained))?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::args::Args;
+use crate::format::unmarked;
 
 /// A longer text than this is a mistake (some other file).
 const LIMIT: u64 = 64 << 20;
@@ -43,17 +44,21 @@ pub fn template(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// All of a text, but for one final newline.
+/// All of a text, but for one final newline and a byte order mark.
 pub(super) fn from_reader(reader: impl Read, name: &str) -> Result<String> {
     let mut bytes = Vec::new();
     reader.take(LIMIT + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
     if bytes.len() as u64 > LIMIT {
         bail!("{name} is larger than {} MB, the most that is taken in", LIMIT >> 20);
     }
-    let mut text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        anyhow::anyhow!("{name} is not UTF-8 text (byte {at}); convert it to UTF-8")
+    let text = str::from_utf8(unmarked(&bytes)).map_err(|e| match bytes.first_chunk() {
+        Some([0xff, 0xfe] | [0xfe, 0xff]) => anyhow::anyhow!("{name} is UTF-16 text; convert it to UTF-8"),
+        _ => {
+            let at = e.valid_up_to() + bytes.len() - unmarked(&bytes).len();
+            anyhow::anyhow!("{name} is not UTF-8 text (byte {at}); convert it to UTF-8")
+        }
     })?;
+    let mut text = text.to_owned();
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -73,5 +78,10 @@ mod tests {
         assert_eq!(from_reader(&b"a\r\n"[..], "x").unwrap(), "a");
         let e = from_reader(&b"ab\xff"[..], "x.txt").unwrap_err();
         assert_eq!(e.to_string(), "x.txt is not UTF-8 text (byte 2); convert it to UTF-8");
+        assert_eq!(from_reader("\u{feff}a\u{feff}\n".as_bytes(), "x").unwrap(), "a\u{feff}");
+        let e = from_reader(&b"\xef\xbb\xbfa\xff"[..], "x.txt").unwrap_err();
+        assert_eq!(e.to_string(), "x.txt is not UTF-8 text (byte 4); convert it to UTF-8");
+        let e = from_reader(&b"\xff\xfea\0"[..], "x.txt").unwrap_err();
+        assert_eq!(e.to_string(), "x.txt is UTF-16 text; convert it to UTF-8");
     }
 }

@@ -114,6 +114,20 @@ pub enum EngineError {
         /// Rows of the embedding matrix.
         vocab: usize,
     },
+    /// A tensor that changes the result and that nothing here reads.
+    #[error(
+        "'{path}' holds the tensor '{name}'{}, which a plain Llama does not have: without it the answers would be wrong, \
+         so the model is not run",
+        if *.count == 1 { String::new() } else { format!(" and {} more", .count - 1) }
+    )]
+    UnreadTensor {
+        /// The file.
+        path: String,
+        /// The tensor's name there.
+        name: String,
+        /// How many such tensors there are.
+        count: usize,
+    },
     /// No tokens to start from.
     #[error("the prompt is empty; give some text with --prompt, --prompt-file or standard input")]
     EmptyPrompt,

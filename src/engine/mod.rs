@@ -20,6 +20,7 @@ mod small_files;
 mod special_tokens;
 mod speculative;
 mod stop;
+mod unused;
 mod warning;
 mod weight_format;
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::packing::{self, CachePlace, Cached, Missing, PackObserver, PackedWeights};
 use super::small_files::{Described, SmallFiles};
 use super::special_tokens::SpecialTokens;
-use super::{EngineError, Holding, ModelWarning, PromptForm, WeightDType, gguf};
+use super::{EngineError, Holding, ModelWarning, PromptForm, WeightDType, gguf, unused};
 use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::gguf::GgufFile;
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, TensorSource};
 use crate::host::{available_bytes, lock};
-use crate::models::llama::{find_tensor, tensor_specs};
+use crate::models::llama::{find_tensor, tensor_specs, without_absent_biases};
 use crate::models::{GenerationConfig, ModelConfig};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
@@ -94,10 +94,21 @@ impl Tensors {
 
 /// The model's dimensions, which are known before all else.
 fn config_of(checkpoint: &Checkpoint) -> Result<ModelConfig, EngineError> {
-    Ok(match checkpoint.gguf() {
+    let config = match checkpoint.gguf() {
         Some(file) => ModelConfig::from_slice(&gguf::config_json(file)?, &file.path().display().to_string())?,
         None => ModelConfig::from_file(&checkpoint.dir().join("config.json"))?,
-    })
+    };
+    // Each layer of a GGUF file is by itself.
+    Ok(without_absent_biases(config, checkpoint, checkpoint.gguf().is_none()))
+}
+
+/// What a user should know about a checkpoint's weights and keys.
+fn warnings_about(checkpoint: &Checkpoint, config: &ModelConfig) -> Result<Vec<ModelWarning>, EngineError> {
+    let mut warnings: Vec<ModelWarning> = unused::tensors(checkpoint, config)?.into_iter().collect();
+    if let Some(file) = checkpoint.gguf() {
+        warnings.extend(gguf::warnings(file)?);
+    }
+    Ok(warnings)
 }
 
 /// The type of a layer's largest matrix, which is that of most parameters: in a safetensors checkpoint of all
@@ -135,7 +146,7 @@ impl ModelFiles {
     /// Opens a Hugging Face directory, the safetensors file in one, a GGUF file, or a packed file.
     ///
     /// # Errors
-    /// A file that is missing, damaged or not supported.
+    /// A file that is missing, damaged or not supported, or holds what is needed and not read.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         Self::load(path, &LoadOptions::default(), &mut ())
     }
@@ -157,11 +168,13 @@ impl ModelFiles {
                 file.verify()?;
             }
             let parts = Described::read(&file)?;
-            return Self::new(origin, parts, Tensors::Packed(file));
+            let config = without_absent_biases(parts.config.clone(), &file, false);
+            return Self::new(origin, Described { config, ..parts }, Tensors::Packed(file));
         }
         // The weights first: their errors tell best what a path that is no model is instead.
         let checkpoint = Checkpoint::open(path)?;
         let config = config_of(&checkpoint)?;
+        let warnings = warnings_about(&checkpoint, &config)?;
         let cached = if options.cache == CachePlace::Off {
             Cached::Nothing
         } else {
@@ -170,15 +183,19 @@ impl ModelFiles {
             packing::look_up(&options.cache, &checkpoint, &config, format, options.verify, observer)
         };
         if let Cached::Found(file) = cached {
-            let parts = Described::read(&file)?;
-            return Self::new(origin, parts, Tensors::of_cache(file, checkpoint));
+            let parts = Described { config, ..Described::read(&file)? };
+            let mut files = Self::new(origin, parts, Tensors::of_cache(file, checkpoint))?;
+            files.warnings.extend(warnings);
+            return Ok(files);
         }
         let missing = match cached {
             Cached::Missing(missing) => Some(missing),
             _ => None,
         };
         let parts = Described::beside(&checkpoint, missing.as_ref().map(Missing::small))?;
-        Ok(Self { missing, ..Self::new(origin, parts, Tensors::Checkpoint(checkpoint))? })
+        let mut files = Self::new(origin, Described { config, ..parts }, Tensors::Checkpoint(checkpoint))?;
+        files.warnings.extend(warnings);
+        Ok(Self { missing, ..files })
     }
 
     /// Makes the packed file that the cache lacks, and uses it from then on. False, after a note, where that does not
@@ -242,9 +259,17 @@ impl ModelFiles {
             Some(path) => {
                 let checkpoint = Checkpoint::open(path)?;
                 let small = SmallFiles::of(&checkpoint)?;
-                let parts = Described::beside(&checkpoint, Some(&small))?;
+                let config = config_of(&checkpoint)?;
+                let warnings = warnings_about(&checkpoint, &config)?;
+                let parts = Described { config, ..Described::beside(&checkpoint, Some(&small))? };
                 let origin = path.display().to_string();
-                (Self::new(origin, parts, Tensors::Checkpoint(checkpoint))?, small)
+                let files = Self::new(origin, parts, Tensors::Checkpoint(checkpoint))?;
+                files
+                    .warnings
+                    .iter()
+                    .chain(&warnings)
+                    .for_each(|warning| observer.note(&warning.to_string()));
+                (files, small)
             }
             None => (Self::demo()?, demo::small_files()),
         };
@@ -256,10 +281,7 @@ impl ModelFiles {
 
     fn new(origin: String, parts: Described, tensors: Tensors) -> Result<Self, EngineError> {
         let Described { config, generation, tokenizer, tokenizer_config, special } = parts;
-        let SpecialTokens { bos, eos, mut warnings } = special;
-        if let Tensors::Checkpoint(checkpoint) = &tensors {
-            warnings.extend(checkpoint.gguf().map(gguf::warnings).transpose()?.unwrap_or_default());
-        }
+        let SpecialTokens { bos, eos, warnings } = special;
         let (packed, stored) = match &tensors {
             Tensors::Checkpoint(checkpoint) => (None, stored_type(checkpoint)?),
             Tensors::Packed(file) => {

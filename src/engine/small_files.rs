@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::EngineError;
 use super::gguf;
 use super::special_tokens::SpecialTokens;
+use super::warning::ModelWarning;
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, read_bounded};
-use crate::models::{GenerationConfig, ModelConfig};
+use crate::models::{GenerationConfig, ModelConfig, unused_settings};
 use crate::tokenizer::{FlatForm, Tokenizer, TokenizerConfig};
 
 /// The most bytes of any of these files; the largest tokenizers have some ten million.
@@ -164,7 +165,18 @@ impl Described {
         tokenizer.declare(&tokenizer_config.declared)?;
         let config = ModelConfig::from_slice(&config.0, &config.1)?;
         let generation = GenerationConfig::from_slice(&generation.0, &generation.1)?;
-        let special = SpecialTokens::settle(&config, &generation, &tokenizer, &mut tokenizer_config);
+        let mut special = SpecialTokens::settle(&config, &generation, &tokenizer, &mut tokenizer_config);
+        if let Some(bytes) = file("config.json") {
+            let origin = origin("config.json");
+            special.warnings.extend(unused_settings(&bytes).into_iter().map(|(key, value)| {
+                ModelWarning::UnusedSetting {
+                    origin: origin.clone(),
+                    key,
+                    value,
+                    why: "a plain Llama has no use for it",
+                }
+            }));
+        }
         Ok(Self { config, generation, tokenizer, tokenizer_config, special })
     }
 }

@@ -103,6 +103,11 @@ impl SpecialTokens {
             let why = generation.fault(key).map(str::to_owned);
             this.warnings.extend(why.map(ModelWarning::ValueNotUsed));
         }
+        if let Some(last) =
+            tokenizer.max_id().filter(|&id| id as usize >= config.vocab_size && !tokenizer.is_added(id))
+        {
+            this.warnings.push(ModelWarning::ForeignTokenizer { last, tokens: config.vocab_size });
+        }
         this.bos = id(&named.bos_token).or(bos.first().copied());
         if named.bos_token.is_none() && !named.without_bos {
             named.bos_token = this.bos.and_then(|id| tokenizer.id_to_token(id));

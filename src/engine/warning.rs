@@ -13,6 +13,17 @@ pub enum ModelWarning {
         /// Size of the vocabulary.
         tokens: usize,
     },
+    /// A tokenizer with more tokens than the model, which are not added ones.
+    #[error(
+        "the tokenizer has tokens up to number {last}, but the model knows {tokens} only; they may belong to different \
+         models"
+    )]
+    ForeignTokenizer {
+        /// Its last token.
+        last: u32,
+        /// Size of the vocabulary.
+        tokens: usize,
+    },
     /// The same in a GGUF file, whose kind of vocabulary may have a token for it all the same.
     #[error(
         "'{key}' is {id}, which is not one of the {tokens} tokens of the model; {}",

@@ -2,7 +2,9 @@
 
 mod fields;
 mod rope;
+mod unused;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -11,6 +13,7 @@ use super::registry::{Architecture, UnknownArchitecture};
 use crate::format::{FormatError, parse_json, read_bounded, shown};
 pub(super) use fields::{Fields, whole};
 pub use rope::{RopeConfig, RopeScaling};
+pub use unused::unused_settings;
 
 /// The most bytes of a configuration file. Real ones have a few thousand.
 const MAX_CONFIG: u64 = 4 << 20;
@@ -105,10 +108,13 @@ pub struct ModelConfig {
     pub max_position_embeddings: usize,
     /// Added to the mean square before its root; 1e-6 if absent.
     pub rms_norm_eps: f32,
-    /// The projections q, k, v and o have biases.
+    /// The projections q, k, v and o may have biases.
     pub attention_bias: bool,
-    /// The projections gate, up and down have biases.
+    /// The projections gate, up and down may have biases.
     pub mlp_bias: bool,
+    /// Biases that there are none of although there may be, by the tensors' names. The file does not say: see
+    /// [`llama::without_absent_biases`](crate::models::llama::without_absent_biases).
+    pub absent_biases: BTreeSet<String>,
     /// The output matrix is the embedding matrix.
     pub tie_word_embeddings: bool,
     /// The token before a text's first.
@@ -204,6 +210,7 @@ impl ModelConfig {
             rms_norm_eps: fields.number("rms_norm_eps", 1e-30, 1.0)?.unwrap_or(1e-6) as f32,
             attention_bias: fields.boolean("attention_bias")?.unwrap_or(false),
             mlp_bias: fields.boolean("mlp_bias")?.unwrap_or(false),
+            absent_biases: BTreeSet::new(),
             tie_word_embeddings: fields.boolean("tie_word_embeddings")?.unwrap_or(false),
             bos_token_id: fields.token_id("bos_token_id")?,
             eos_token_ids: fields.token_ids("eos_token_id")?,
@@ -251,7 +258,7 @@ fn read_architecture(fields: &Fields<'_>, origin: &str) -> Result<Architecture, 
 
 /// Weights in a quantizer's own packing have other names, shapes and meanings.
 fn refuse_quantized(fields: &Fields<'_>) -> Result<(), ConfigError> {
-    for key in ["quantization_config", "compression_config"] {
+    for key in ["quantization_config", "compression_config", "quantization"] {
         if let Some(v) = fields.value(key) {
             let method = v.get("quant_method").and_then(Value::as_str).unwrap_or("unnamed method");
             return Err(fields.invalid(format!(

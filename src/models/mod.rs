@@ -11,7 +11,7 @@ mod random;
 mod registry;
 mod rope;
 
-pub use config::{ConfigError, ModelConfig, RopeConfig, RopeScaling};
+pub use config::{ConfigError, ModelConfig, RopeConfig, RopeScaling, unused_settings};
 pub use error::ModelError;
 pub use generation_config::GenerationConfig;
 pub use noise::{noise, repeated_rows};

@@ -1,6 +1,6 @@
 //! Models of a known shape with random weights: for measuring, where the work counts and the numbers do not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -65,6 +65,7 @@ impl NamedShape {
             rms_norm_eps: 1e-5,
             attention_bias: false,
             mlp_bias: false,
+            absent_biases: BTreeSet::new(),
             tie_word_embeddings: true,
             bos_token_id: Some(128_000),
             eos_token_ids: vec![128_001, 128_008, 128_009],

@@ -2,9 +2,11 @@
 //! both are read alike, and the same values give the same bits.
 
 mod config;
+mod rope;
 mod special;
 mod token_type;
 mod tokenizer;
+mod unused;
 
 use serde_json::Value;
 
@@ -33,7 +35,9 @@ pub(super) fn small_files(file: &GgufFile) -> Result<Vec<(&'static str, Vec<u8>)
 /// # Errors
 /// As [`small_files`].
 pub(super) fn warnings(file: &GgufFile) -> Result<Vec<ModelWarning>, FormatError> {
-    Ok(SpecialIds::of(file.metadata())?.warnings)
+    let mut warnings = SpecialIds::of(file.metadata())?.warnings;
+    warnings.extend(unused::warnings(file.metadata())?);
+    Ok(warnings)
 }
 
 /// The model's dimensions alone, which are known at once.

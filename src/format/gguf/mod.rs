@@ -114,13 +114,18 @@ impl GgufFile {
     }
 
     /// Names of all tensors: Hugging Face's where there is one, else the file's own.
-    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+    pub fn names(&self) -> impl Iterator<Item = String> {
         self.tensors.keys().map(|name| names::ours(name).unwrap_or_else(|| name.clone()))
     }
 
     /// Where the tensors lie in the file; empty for those whose size is not known here.
     pub(super) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
         self.tensors.values().map(|entry| &entry.range)
+    }
+
+    /// The file's own name of the tensor that [`Self::get`] gives for `name`.
+    pub fn stored_name(&self, name: &str) -> String {
+        names::theirs(name).unwrap_or_else(|| name.to_owned())
     }
 
     /// Bytes of all tensors.
@@ -133,7 +138,7 @@ impl GgufFile {
     /// # Errors
     /// An element type or a number of dimensions that has no form here; rows of heads that are none.
     pub fn get(&self, name: &str) -> Result<Option<HostTensor>, FormatError> {
-        let stored = names::theirs(name).unwrap_or_else(|| name.to_owned());
+        let stored = self.stored_name(name);
         let Some(entry) = self.tensors.get(&stored) else { return Ok(None) };
         let fault = |reason| FormatError::Tensor { path: self.path().into(), name: stored.clone(), reason };
         let dtype = readable(entry.kind).ok_or_else(|| {

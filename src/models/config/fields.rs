@@ -129,7 +129,7 @@ fn as_ids(value: &Value) -> Option<Vec<u32>> {
 }
 
 /// A value for a message, without writing out all of a large one.
-fn shown_value(value: &Value) -> String {
+pub(super) fn shown_value(value: &Value) -> String {
     match value {
         Value::String(s) => format!("\"{}\"", shown(s)),
         Value::Object(_) => "an object".into(),

@@ -38,6 +38,7 @@ fn absent_keys_take_the_defaults_of_transformers() {
         rms_norm_eps: 1e-6,
         attention_bias: false,
         mlp_bias: false,
+        absent_biases: BTreeSet::new(),
         tie_word_embeddings: false,
         bos_token_id: None,
         eos_token_ids: vec![],

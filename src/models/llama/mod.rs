@@ -14,6 +14,6 @@ mod workspace;
 
 pub use model::Llama;
 pub use numerics::NonFinite;
-pub use tensors::{TensorSpec, find_tensor, tensor_specs};
+pub use tensors::{TensorSpec, find_tensor, tensor_specs, without_absent_biases};
 pub use weights::{LoadProgress, parameter_count};
 pub use workspace::Workspace;

@@ -1,6 +1,6 @@
 //! The weights of a Llama, checked against its configuration and prepared by a backend.
 
-use super::tensors::find_tensor;
+use super::tensors::{TensorSpec, find_tensor, has_bias, tensor_specs};
 use crate::core::{Backend, DType, HostTensor, Order, PreparedWeight, Shape};
 use crate::format::TensorSource;
 use crate::models::ModelConfig;
@@ -45,15 +45,8 @@ pub struct LoadProgress {
 
 /// Number of parameters that follows from a configuration.
 pub fn parameter_count(config: &ModelConfig) -> u64 {
-    let [hidden, ffn, vocab] =
-        [config.hidden_size, config.intermediate_size, config.vocab_size].map(|n| n as u64);
-    let q = (config.heads * config.head_dim) as u64;
-    let kv = (config.kv_heads * config.head_dim) as u64;
-    let bias = u64::from(config.attention_bias) * (q + 2 * kv + hidden)
-        + u64::from(config.mlp_bias) * (2 * ffn + hidden);
-    let layer = 2 * hidden + hidden * (q + 2 * kv) + q * hidden + 3 * hidden * ffn + bias;
-    let outer = vocab * hidden * if config.tie_word_embeddings { 1 } else { 2 } + hidden;
-    outer + config.layers as u64 * layer
+    let elements = |spec: TensorSpec| spec.shape.elements().map_or(u64::MAX, |n| n as u64);
+    tensor_specs(config).into_iter().map(elements).fold(0, u64::saturating_add)
 }
 
 impl<W: PreparedWeight> Weights<W> {
@@ -109,18 +102,34 @@ impl<B: Backend> Loader<'_, B> {
         let ffn = config.intermediate_size;
         let q = config.heads * config.head_dim;
         let kv = config.kv_heads * config.head_dim;
-        let (attention_bias, mlp_bias) = (config.attention_bias, config.mlp_bias);
+        let (attention, mlp) = (config.attention_bias, config.mlp_bias);
         let name = |part: &str| format!("model.layers.{index}.{part}");
+        let mut linear = |part: &str, rows, cols, bias: bool| {
+            let bias_name = format!("{}.bias", name(part));
+            let bias = (bias && has_bias(config, &bias_name)).then_some(bias_name);
+            self.linear(&format!("{}.weight", name(part)), rows, cols, bias.as_deref())
+        };
+        let [q, k, v, o] = [
+            linear("self_attn.q_proj", q, hidden, attention)?,
+            linear("self_attn.k_proj", kv, hidden, attention)?,
+            linear("self_attn.v_proj", kv, hidden, attention)?,
+            linear("self_attn.o_proj", hidden, q, attention)?,
+        ];
+        let [gate, up, down] = [
+            linear("mlp.gate_proj", ffn, hidden, mlp)?,
+            linear("mlp.up_proj", ffn, hidden, mlp)?,
+            linear("mlp.down_proj", hidden, ffn, mlp)?,
+        ];
         Ok(Layer {
             attention_norm: self.vector(&name("input_layernorm.weight"), hidden)?,
-            q: self.linear(&name("self_attn.q_proj"), q, hidden, attention_bias)?,
-            k: self.linear(&name("self_attn.k_proj"), kv, hidden, attention_bias)?,
-            v: self.linear(&name("self_attn.v_proj"), kv, hidden, attention_bias)?,
-            o: self.linear(&name("self_attn.o_proj"), hidden, q, attention_bias)?,
+            q,
+            k,
+            v,
+            o,
             ffn_norm: self.vector(&name("post_attention_layernorm.weight"), hidden)?,
-            gate: self.linear(&name("mlp.gate_proj"), ffn, hidden, mlp_bias)?,
-            up: self.linear(&name("mlp.up_proj"), ffn, hidden, mlp_bias)?,
-            down: self.linear(&name("mlp.down_proj"), hidden, ffn, mlp_bias)?,
+            gate,
+            up,
+            down,
         })
     }
 
@@ -129,10 +138,10 @@ impl<B: Backend> Loader<'_, B> {
         name: &str,
         rows: usize,
         cols: usize,
-        bias: bool,
+        bias: Option<&str>,
     ) -> Result<Linear<B::Weight>, ModelError> {
-        let weight = self.matrix(&format!("{name}.weight"), rows, cols)?;
-        let bias = if bias { Some(self.vector(&format!("{name}.bias"), rows)?) } else { None };
+        let weight = self.matrix(name, rows, cols)?;
+        let bias = bias.map(|bias| self.vector(bias, rows)).transpose()?;
         Ok(Linear { weight, bias })
     }
 
