@@ -21,7 +21,15 @@ FORMATS = {
     "q4_1": GGMLQuantizationType.Q4_1,
     "q8_0": GGMLQuantizationType.Q8_0,
 }
+# Where the factors of a block are, from its start or its end.
+FACTORS = {"q2_k": (-4, -2), "q3_k": (-2,), "q6_k": (-2,), "q5_0": (0,), "iq4_nl": (0,), "iq4_xs": (0,)}
 READ = {
+    "q5_0": GGMLQuantizationType.Q5_0,
+    "q5_1": GGMLQuantizationType.Q5_1,
+    "iq4_nl": GGMLQuantizationType.IQ4_NL,
+    "q2_k": GGMLQuantizationType.Q2_K,
+    "q3_k": GGMLQuantizationType.Q3_K,
+    "iq4_xs": GGMLQuantizationType.IQ4_XS,
     "q4_k": GGMLQuantizationType.Q4_K,
     "q5_k": GGMLQuantizationType.Q5_K,
     "q6_k": GGMLQuantizationType.Q6_K,
@@ -37,13 +45,14 @@ def make_values() -> np.ndarray:
     return np.array(rows, dtype=np.float32)
 
 
-def random_blocks(kind: GGMLQuantizationType) -> np.ndarray:
+def random_blocks(name: str, kind: GGMLQuantizationType) -> np.ndarray:
     """Two blocks of random bytes, with factors that are finite and not tiny."""
     _, size = GGML_QUANT_SIZES[kind]
     rng = np.random.default_rng(int(kind))
     blocks = rng.integers(0, 256, (2, size), dtype=np.uint8)
-    # The factors come first, or last in q6_k: exponents as of numbers from 2**-6 to 2**-3.
-    for at in (size - 2,) if kind == GGMLQuantizationType.Q6_K else (0, 2):
+    # Exponents as of numbers from 2**-6 to 2**-3.
+    for at in FACTORS.get(name, (0, 2)):
+        at %= size
         blocks[:, at + 1] = (blocks[:, at + 1] & 0x83) | rng.integers(9, 12, 2, dtype=np.uint8) << 2
     return blocks
 
@@ -63,7 +72,7 @@ def main() -> None:
             "values": [[float(v) for v in row] for row in back],
         }
     for name, kind in READ.items():
-        blocks = random_blocks(kind)
+        blocks = random_blocks(name, kind)
         back = quants.dequantize(blocks, kind)
         result[name] = {
             "bytes": [bytes(row).hex() for row in blocks],

@@ -12,8 +12,8 @@ pub const K_BLOCK_LEN: usize = 256;
 /// How the elements of a tensor are stored.
 ///
 /// The quantized formats are blocks of [`BLOCK_LEN`] elements laid out byte for byte as in ggml
-/// (`ggml-common.h`: `block_q4_0`, `block_q4_1`, `block_q8_0`). The K formats are blocks of [`K_BLOCK_LEN`] as ggml
-/// has them (`block_q4_K` and so on); nothing is computed in them, they are converted as they are read.
+/// (`ggml-common.h`: `block_q4_0`, `block_q4_1`, `block_q8_0`). The others, some of them in blocks of [`K_BLOCK_LEN`],
+/// are as ggml has them too; nothing is computed in them, they are converted as they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE 754 binary32.
@@ -28,6 +28,18 @@ pub enum DType {
     Q4_1,
     /// 8 bits an element, one f16 scale a block: 34 bytes for 32 elements.
     Q8_0,
+    /// 5 bits an element, one f16 scale a block: 22 bytes for 32 elements.
+    Q5_0,
+    /// 5 bits an element, f16 scale and minimum a block: 24 bytes for 32 elements.
+    Q5_1,
+    /// 4 bits an element that choose one of sixteen values, one f16 scale a block: 18 bytes for 32 elements.
+    Iq4Nl,
+    /// 2 bits an element, 4-bit scales and minima a group of 16: 84 bytes for 256 elements.
+    Q2K,
+    /// 3 bits an element, 6-bit scales a group of 16: 110 bytes for 256 elements.
+    Q3K,
+    /// As [`Self::Iq4Nl`], 6-bit scales a group of 32: 136 bytes for 256 elements.
+    Iq4Xs,
     /// 4 bits an element, 6-bit scales and minima a group of 32: 144 bytes for 256 elements.
     Q4K,
     /// 5 bits an element, 6-bit scales and minima a group of 32: 176 bytes for 256 elements.
@@ -42,13 +54,19 @@ pub enum DType {
 
 impl DType {
     /// Every type, in the order in which help texts list them.
-    pub const ALL: [DType; 11] = [
+    pub const ALL: [DType; 17] = [
         DType::F32,
         DType::F16,
         DType::BF16,
         DType::Q8_0,
         DType::Q4_0,
         DType::Q4_1,
+        DType::Q5_0,
+        DType::Q5_1,
+        DType::Iq4Nl,
+        DType::Q2K,
+        DType::Q3K,
+        DType::Iq4Xs,
         DType::Q4K,
         DType::Q5K,
         DType::Q6K,
@@ -59,8 +77,8 @@ impl DType {
     /// Elements that are stored together: 32 or 256 for the block formats, 1 for the others.
     pub const fn block_len(self) -> usize {
         match self {
-            DType::Q4_0 | DType::Q4_1 | DType::Q8_0 => BLOCK_LEN,
-            DType::Q4K | DType::Q5K | DType::Q6K => K_BLOCK_LEN,
+            DType::Q4_0 | DType::Q4_1 | DType::Q8_0 | DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => BLOCK_LEN,
+            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => K_BLOCK_LEN,
             DType::F32 | DType::F16 | DType::BF16 | DType::U8 | DType::I32 => 1,
         }
     }
@@ -74,6 +92,12 @@ impl DType {
             DType::Q4_0 => 18,
             DType::Q4_1 => 20,
             DType::Q8_0 => 34,
+            DType::Q5_0 => 22,
+            DType::Q5_1 => 24,
+            DType::Iq4Nl => 18,
+            DType::Q2K => 84,
+            DType::Q3K => 110,
+            DType::Iq4Xs => 136,
             DType::Q4K => 144,
             DType::Q5K => 176,
             DType::Q6K => 210,
@@ -131,6 +155,12 @@ impl DType {
             DType::Q4_0 => "q4_0",
             DType::Q4_1 => "q4_1",
             DType::Q8_0 => "q8_0",
+            DType::Q5_0 => "q5_0",
+            DType::Q5_1 => "q5_1",
+            DType::Iq4Nl => "iq4_nl",
+            DType::Q2K => "q2_k",
+            DType::Q3K => "q3_k",
+            DType::Iq4Xs => "iq4_xs",
             DType::Q4K => "q4_k",
             DType::Q5K => "q5_k",
             DType::Q6K => "q6_k",
@@ -148,7 +178,7 @@ impl fmt::Display for DType {
 
 /// A name that is no [`DType`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown element type '{0}'; known are f32, f16, bf16, q8_0, q4_0, q4_1, q4_k, q5_k, q6_k, u8, i32")]
+#[error("unknown element type '{0}'; known are {known}", known = DType::ALL.map(DType::name).join(", "))]
 pub struct UnknownDType(pub String);
 
 impl FromStr for DType {
@@ -191,6 +221,6 @@ mod tests {
         for d in DType::ALL {
             assert_eq!(d.name().to_uppercase().parse::<DType>(), Ok(d));
         }
-        assert!("q5_1".parse::<DType>().is_err());
+        assert!("q5_2".parse::<DType>().is_err());
     }
 }

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::file::io_error;
 use super::gguf::GgufFile;
-use super::safetensors::{SafeTensorsFile, pickle_way_on};
+use super::safetensors::SafeTensorsFile;
 use super::sample::sample_file;
+use super::what_is_it::{Shards, absent, adapter_file, is_shard, no_weights};
 use super::{Checksum, FormatError, TensorSource, parse_json, read_bounded, shown};
 use crate::core::{HostBytes, HostTensor};
 
@@ -100,7 +101,8 @@ impl Checkpoint {
     ///
     /// In a directory `model.safetensors` is taken if it is there, and else the shards that
     /// `model.safetensors.index.json` names: the order in which transformers looks. All tensors of these
-    /// shards count, including those that the index does not list. Without any of them a single GGUF file is taken.
+    /// shards count, including those that the index does not list. Without an index the shards are taken whose names say
+    /// that they are all there, and without any of them a single GGUF file.
     ///
     /// # Errors
     /// If the path cannot be read, is in another format, or if anything in it contradicts itself: truncated
@@ -108,7 +110,13 @@ impl Checkpoint {
     /// outside of the directory, lack a tensor of the index, or hold one that another shard holds too.
     /// Element types and ranks that have no form here are no error until such a tensor is asked for.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
-        let is_dir = fs::metadata(path).map_err(|e| io_error("open", path, e))?.is_dir();
+        let is_dir = fs::metadata(path).map_err(|e| match io_error("open", path, e) {
+            FormatError::NotFound { path, note } if note.is_empty() => {
+                FormatError::NotFound { note: absent(&path), path }
+            }
+            other => other,
+        })?;
+        let is_dir = is_dir.is_dir();
         if is_dir {
             return Self::open_dir(path);
         }
@@ -126,7 +134,18 @@ impl Checkpoint {
         if GgufFile::is_at(path) {
             return Self::from_files(dir, vec![WeightFile::Gguf(GgufFile::open(path)?)]);
         }
-        Self::from_files(dir, vec![WeightFile::SafeTensors(SafeTensorsFile::open(path)?)])
+        if is_shard(path) {
+            return Err(FormatError::OtherFormat {
+                path: path.into(),
+                what: "one part of a model in several",
+                way_on: format!("give the directory that holds all of them, '{}'", dir.display()),
+            });
+        }
+        let file = SafeTensorsFile::open(path)?;
+        if let Some(adapter) = adapter_file(path, &file.names().collect::<Vec<_>>()) {
+            return Err(adapter);
+        }
+        Self::from_files(dir, vec![WeightFile::SafeTensors(file)])
     }
 
     /// Reads a safetensors file that is already in memory; `name` stands for its path in messages.
@@ -149,6 +168,12 @@ impl Checkpoint {
             return Self::open_shards(dir, &index);
         }
         let names = listed(dir)?;
+        // Parts whose index is missing: their names say whether they are all there.
+        if let [Some(parts)] = Shards::of(&names).map(|shards| shards.whole()).collect::<Vec<_>>().as_slice()
+        {
+            let open = |name: &&str| Ok(WeightFile::SafeTensors(SafeTensorsFile::open(&dir.join(name))?));
+            return Self::from_files(dir, parts.iter().map(open).collect::<Result<_, FormatError>>()?);
+        }
         match names.iter().filter(|n| n.ends_with(".gguf")).collect::<Vec<_>>().as_slice() {
             [only] => Self::from_files(dir, vec![WeightFile::Gguf(GgufFile::open(&dir.join(only))?)]),
             _ => Err(no_weights(dir, &names)),
@@ -306,26 +331,6 @@ fn listed(dir: &Path) -> Result<Vec<String>, FormatError> {
         entries.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned())).collect();
     names.sort();
     Ok(names)
-}
-
-/// What to say of a directory without weights that can be read, in which these names are.
-fn no_weights(dir: &Path, names: &[String]) -> FormatError {
-    const MOST: usize = 12;
-    let has = |ends: &[&str]| names.iter().find(|n| ends.iter().any(|e| n.ends_with(e)));
-    let found = if names.is_empty() {
-        "it is empty".into()
-    } else if let Some(other) = has(&[".safetensors"]) {
-        format!("it holds '{}': give that file itself", shown(other))
-    } else if let Some(gguf) = has(&[".gguf"]) {
-        format!("it holds '{}' and other GGUF files: give one of them", shown(gguf))
-    } else if let Some(pickle) = has(&[".bin", ".bin.index.json", ".pt", ".pth"]) {
-        format!("it holds '{}': {}", shown(pickle), pickle_way_on(&format!("'{}'", dir.display())))
-    } else {
-        let listed: Vec<String> = names.iter().take(MOST).map(|n| shown(n)).collect();
-        let more = if names.len() > MOST { ", ..." } else { "" };
-        format!("it holds {}{more}: give the directory of a model", listed.join(", "))
-    };
-    FormatError::NoWeights { dir: dir.into(), found }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod safetensors;
 mod sample;
 pub mod session;
 mod text;
+mod what_is_it;
 
 pub use checkpoint::Checkpoint;
 pub use checksum::{Checksum, checksum};

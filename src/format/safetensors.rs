@@ -9,9 +9,9 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::file::open_regular;
-use super::gguf::GgufFile;
 use super::mapped::{copied, map, tensor_parts};
-use super::{FormatError, header_fault, packed};
+use super::what_is_it::other_format;
+use super::{FormatError, header_fault};
 use crate::core::{DType, HostBytes, HostTensor};
 
 /// Bytes of the length field at the start.
@@ -51,27 +51,29 @@ impl SafeTensorsFile {
     pub(super) fn from_bytes(path: &Path, bytes: HostBytes) -> Result<Self, FormatError> {
         let all = bytes.as_ref();
         let len = all.len() as u64;
+        if let Some(other) = other_format(path, all) {
+            return Err(other);
+        }
         let Some((first, _)) = all.split_first_chunk::<8>() else {
             return Err(damaged(path, format!("has {len} bytes, too few for a safetensors file: {AGAIN}")));
         };
         let header_len = u64::from_le_bytes(*first);
         if header_len > MAX_HEADER {
-            return Err(other_format(path, all).unwrap_or_else(|| {
-                damaged(
-                    path,
-                    format!(
-                        "claims a header of {header_len} bytes, more than the {MAX_HEADER} that are allowed: \
-                         it is damaged or no safetensors file"
-                    ),
-                )
-            }));
+            return Err(damaged(
+                path,
+                format!(
+                    "claims a header of {header_len} bytes, more than the {MAX_HEADER} that are allowed: \
+                     it is damaged or no safetensors file"
+                ),
+            ));
         }
         // Cannot overflow: header_len is at most MAX_HEADER.
         let data_start = LEN_BYTES + header_len;
         if data_start > len {
-            return Err(other_format(path, all).unwrap_or_else(|| {
-                damaged(path, format!("ends after {len} bytes but its header ends at {data_start}: {AGAIN}"))
-            }));
+            return Err(damaged(
+                path,
+                format!("ends after {len} bytes but its header ends at {data_start}: {AGAIN}"),
+            ));
         }
         let data_start = data_start as usize;
         let header = copied(path, &all[LEN_BYTES as usize..data_start])?;
@@ -168,32 +170,6 @@ fn readable(dtype: Dtype) -> Option<DType> {
         Dtype::I32 => Some(DType::I32),
         _ => None,
     }
-}
-
-/// What a file is that cannot be safetensors, by its first bytes.
-fn other_format(path: &Path, bytes: &[u8]) -> Option<FormatError> {
-    let (what, way_on) = if GgufFile::is_one(bytes) {
-        ("a GGUF file", "give it to --model-path by itself".to_owned())
-    } else if packed::is_packed(bytes) {
-        ("a file of packed weights", "give it to --model-path by itself".to_owned())
-    } else if bytes.starts_with(b"version https://git-lfs") {
-        ("a Git LFS pointer and not the weights", "run 'git lfs pull' in its directory".to_owned())
-    } else if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 2]) {
-        ("a pickle checkpoint", pickle_way_on("its directory"))
-    } else if bytes.starts_with(b"<!") || bytes.starts_with(b"<html") {
-        ("a web page", "download the file itself".to_owned())
-    } else {
-        return None;
-    };
-    Some(FormatError::OtherFormat { path: path.into(), what, way_on })
-}
-
-/// How to get from a pickle checkpoint to a safetensors one.
-pub(super) fn pickle_way_on(dir: &str) -> String {
-    format!(
-        "pickle can run code as it is read and is not read here: convert it in Python with \
-         transformers.AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR), DIR being {dir}"
-    )
 }
 
 #[cfg(test)]

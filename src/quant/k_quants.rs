@@ -1,5 +1,5 @@
-//! Q4_K, Q5_K and Q6_K: blocks of 256 elements with scales a group, which GGUF files of the hub mostly have (ggml
-//! `block_q4_K`, `block_q5_K`, `block_q6_K`). They are read here, and computed in another format.
+//! Q2_K to Q6_K: blocks of 256 elements with scales a group, which GGUF files of the hub mostly have (ggml
+//! `block_q2_K` to `block_q6_K`). They are read here, and computed in another format.
 
 use half::f16;
 
@@ -77,5 +77,39 @@ pub fn dequantize_q6_k(bytes: &[u8; 210], out: &mut [f32; K_BLOCK_LEN]) {
         let h = high[half * 32 + column] >> (2 * row) & 3;
         let scale = d * f32::from(scales[i / 16] as i8);
         *x = scale * f32::from((l | h << 4) as i8 - 32);
+    }
+}
+
+/// The two bits of element `i`: halves of 128 elements, four rows of 32 in each, a row the next two bits of 32 bytes.
+fn two_bits(qs: &[u8], i: usize) -> u8 {
+    qs[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3
+}
+
+/// Reads a block of 84 bytes: 16 scales with minima in their upper halves, 64 bytes of quants, two factors.
+pub fn dequantize_q2_k(bytes: &[u8; 84], out: &mut [f32; K_BLOCK_LEN]) {
+    let (scales, rest) = bytes.split_at(16);
+    let (qs, rest) = rest.split_at(64);
+    let half = |at: usize| f16::from_le_bytes([rest[at], rest[at + 1]]).to_f32();
+    let (d, dmin) = (half(0), half(2));
+    for (i, x) in out.iter_mut().enumerate() {
+        let both = scales[i / 16];
+        *x = d * f32::from(both & 15) * f32::from(two_bits(qs, i)) - dmin * f32::from(both >> 4);
+    }
+}
+
+/// Reads a block of 110 bytes: 32 bytes with a third bit of each element, 64 of quants, 12 of scales, one factor.
+/// `x[i] = d * (scale - 32) * q[i]`, a scale for 16 elements; an element without its third bit is lower by 4.
+pub fn dequantize_q3_k(bytes: &[u8; 110], out: &mut [f32; K_BLOCK_LEN]) {
+    let (high, rest) = bytes.split_at(32);
+    let (qs, rest) = rest.split_at(64);
+    let (scales, d) = rest.split_at(SCALES);
+    let d = f16::from_le_bytes([d[0], d[1]]).to_f32();
+    for (i, x) in out.iter_mut().enumerate() {
+        let group = i / 16;
+        let low = scales[group % 8] >> (group / 8 * 4) & 15;
+        let top = scales[8 + group % 4] >> (group / 4 * 2) & 3;
+        let scale = d * f32::from((low | top << 4) as i8 - 32);
+        let lower = if high[i % 32] >> (i / 32) & 1 == 1 { 0 } else { 4 };
+        *x = scale * f32::from(two_bits(qs, i) as i8 - lower);
     }
 }

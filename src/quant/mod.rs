@@ -4,7 +4,7 @@
 //! so that every value is the same to the bit everywhere. The kernels of a backend are tested against it.
 //!
 //! - [`q4_0`], [`q4_1`], [`q8_0`]: one block format each, byte for byte as in ggml (`ggml-common.h`).
-//! - [`k_quants`]: formats of GGUF files that are read and not written.
+//! - [`k_quants`], [`q5`], [`iq4`]: formats of GGUF files that are read and not written.
 //! - [`float`]: f16 and bf16 rows.
 //! - [`activation`]: the int8 form of a linear layer's input.
 //! - [`heads`]: keys and values of a cache.
@@ -15,9 +15,11 @@
 pub mod activation;
 pub mod float;
 pub mod heads;
+pub mod iq4;
 pub mod k_quants;
 pub mod q4_0;
 pub mod q4_1;
+pub mod q5;
 pub mod q8_0;
 mod round;
 pub mod rows;
@@ -47,9 +49,17 @@ pub fn quantize_row(dtype: DType, src: &[f32], dst: &mut [u8]) -> Result<()> {
         DType::Q4_0 => encode_blocks(dtype, src, dst, |x| q4_0::Block::quantize(x).to_bytes()),
         DType::Q4_1 => encode_blocks(dtype, src, dst, |x| q4_1::Block::quantize(x).to_bytes()),
         DType::Q8_0 => encode_blocks(dtype, src, dst, |x| q8_0::Block::quantize(x).to_bytes()),
-        DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => {
-            Err(CoreError::Unsupported { op: "quantize_row", dtype })
-        }
+        DType::Q5_0
+        | DType::Q5_1
+        | DType::Iq4Nl
+        | DType::Q2K
+        | DType::Q3K
+        | DType::Iq4Xs
+        | DType::Q4K
+        | DType::Q5K
+        | DType::Q6K
+        | DType::U8
+        | DType::I32 => Err(CoreError::Unsupported { op: "quantize_row", dtype }),
     }
 }
 
@@ -64,6 +74,12 @@ pub fn dequantize_row(dtype: DType, src: &[u8], dst: &mut [f32]) -> Result<()> {
         DType::Q4_0 => decode_blocks(dtype, src, dst, |b, x| q4_0::Block::from_bytes(b).dequantize(x)),
         DType::Q4_1 => decode_blocks(dtype, src, dst, |b, x| q4_1::Block::from_bytes(b).dequantize(x)),
         DType::Q8_0 => decode_blocks(dtype, src, dst, |b, x| q8_0::Block::from_bytes(b).dequantize(x)),
+        DType::Q5_0 => decode_blocks(dtype, src, dst, q5::dequantize_q5_0),
+        DType::Q5_1 => decode_blocks(dtype, src, dst, q5::dequantize_q5_1),
+        DType::Iq4Nl => decode_blocks(dtype, src, dst, iq4::dequantize_iq4_nl),
+        DType::Q2K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q2_k),
+        DType::Q3K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q3_k),
+        DType::Iq4Xs => decode_k_blocks(dtype, src, dst, iq4::dequantize_iq4_xs),
         DType::Q4K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q4_k),
         DType::Q5K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q5_k),
         DType::Q6K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q6_k),

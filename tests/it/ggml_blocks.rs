@@ -13,6 +13,12 @@ struct Fixture {
     q4_0: Format,
     q4_1: Format,
     q8_0: Format,
+    q5_0: Format,
+    q5_1: Format,
+    iq4_nl: Format,
+    q2_k: Format,
+    q3_k: Format,
+    iq4_xs: Format,
     q4_k: Format,
     q5_k: Format,
     q6_k: Format,
@@ -62,11 +68,19 @@ fn q8_0_blocks_are_ggmls() {
 }
 
 #[test]
-fn blocks_of_256_are_read_as_ggml_reads_them() {
+fn formats_that_are_only_read_have_ggmls_values() {
     let fixture = fixture();
-    for (dtype, format) in
-        [(DType::Q4K, fixture.q4_k), (DType::Q5K, fixture.q5_k), (DType::Q6K, fixture.q6_k)]
-    {
+    for (dtype, format) in [
+        (DType::Q5_0, fixture.q5_0),
+        (DType::Q5_1, fixture.q5_1),
+        (DType::Iq4Nl, fixture.iq4_nl),
+        (DType::Q2K, fixture.q2_k),
+        (DType::Q3K, fixture.q3_k),
+        (DType::Iq4Xs, fixture.iq4_xs),
+        (DType::Q4K, fixture.q4_k),
+        (DType::Q5K, fixture.q5_k),
+        (DType::Q6K, fixture.q6_k),
+    ] {
         assert_eq!(format.bytes.len(), 2);
         for (hex, expected) in format.bytes.iter().zip(&format.values) {
             let bytes: Vec<u8> = hex
@@ -74,10 +88,13 @@ fn blocks_of_256_are_read_as_ggml_reads_them() {
                 .chunks(2)
                 .map(|b| u8::from_str_radix(str::from_utf8(b).unwrap(), 16).unwrap())
                 .collect();
-            let mut values = [0.0; K_BLOCK_LEN];
+            let mut values = vec![0.0; dtype.block_len()];
             dequantize_row(dtype, &bytes, &mut values).expect("one block");
             assert_eq!(values.as_slice(), expected, "{dtype}");
+            assert!(dequantize_row(dtype, &bytes[1..], &mut values).is_err());
         }
-        assert!(dequantize_row(dtype, &[0; 210], &mut [0.0; 200]).is_err());
+        if dtype.block_len() == K_BLOCK_LEN {
+            assert!(dequantize_row(dtype, &vec![0; dtype.block_bytes()], &mut [0.0; 200]).is_err());
+        }
     }
 }

@@ -112,7 +112,17 @@ impl Layout {
             DType::Q8_0 => (blocks.checked_mul(8)?, 4, 1),
             DType::Q4_0 => (blocks.checked_mul(4)?, 4, 1),
             DType::Q4_1 => (blocks.checked_mul(4)?, 4, 2),
-            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => return None,
+            DType::Q5_0
+            | DType::Q5_1
+            | DType::Iq4Nl
+            | DType::Q2K
+            | DType::Q3K
+            | DType::Iq4Xs
+            | DType::Q4K
+            | DType::Q5K
+            | DType::Q6K
+            | DType::U8
+            | DType::I32 => return None,
         };
         let wide = if rows == 1 && dtype == DType::F32 { 1 } else { TILE };
         let layout = Self { dtype, wide, units, unit_bytes, blocks, heads };

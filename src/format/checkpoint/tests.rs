@@ -143,9 +143,27 @@ fn directories_without_weights_say_what_they_hold() {
         format!("{none}it holds README.md, config.json: give the directory of a model")
     );
     assert_eq!(
-        error(&dir_with(&[("consolidated.safetensors", b""), ("a.bin", b"")])),
-        format!("{none}it holds 'consolidated.safetensors': give that file itself")
+        error(&dir_with(&[("other.safetensors", b"")])),
+        format!("{none}it holds 'other.safetensors': give that file itself")
     );
+    for (files, says) in [
+        (&["consolidated.00.pth", "params.json"][..], "the layout of the model's makers"),
+        (
+            &["model-00002-of-00003.safetensors"],
+            "1 of the 3 parts of a model: download the others, such as \
+                                                 'model-00001-of-00003.safetensors'",
+        ),
+        (&["adapter_model.safetensors"], "a LoRA adapter and no model: merge it into its base model"),
+        (
+            &["model.onnx", "config.json"],
+            "'model.onnx': download the model's safetensors files or a GGUF file",
+        ),
+        (&["model.safetensors.part"], "the download has not ended"),
+    ] {
+        let files: Vec<(&str, &[u8])> = files.iter().map(|name| (*name, &b""[..])).collect();
+        let said = error(&dir_with(&files));
+        assert!(said.contains(says), "{said}");
+    }
     assert_eq!(
         error(&dir_with(&[("m-Q4_0.gguf", b""), ("m-Q8_0.gguf", b"")])),
         format!("{none}it holds 'm-Q4_0.gguf' and other GGUF files: give one of them")
@@ -162,6 +180,48 @@ fn directories_without_weights_say_what_they_hold() {
     let many: Vec<(&str, &[u8])> = many.iter().map(|n| (n.as_str(), &b""[..])).collect();
     let e = error(&dir_with(&many));
     assert!(e.ends_with("it holds f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, ...: give the directory of a model"), "{e}");
+}
+
+#[test]
+fn parts_without_an_index_are_a_checkpoint_if_all_are_there() {
+    let (one, two) = (shard(&[("a", &[1])]), shard(&[("b", &[2])]));
+    let (first, second) = ("m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors");
+    let dir = dir_with(&[(first, &one), (second, &two)]);
+    assert_eq!(Checkpoint::open(dir.path()).unwrap().names(), ["a", "b"]);
+    let part = Checkpoint::open(&dir.path().join(first)).unwrap_err().to_string();
+    assert!(part.contains("is one part of a model in several; give the directory"), "{part}");
+    fs::remove_file(dir.path().join(first)).unwrap();
+    assert!(error(&dir).contains(&format!("such as '{first}'")), "{}", error(&dir));
+}
+
+#[test]
+fn a_directory_of_the_hubs_cache_names_the_snapshot_in_it() {
+    let hub = tempfile::tempdir().unwrap();
+    let model = hub.path().join("models--org--m");
+    fs::create_dir_all(model.join("refs")).unwrap();
+    for snapshot in ["aaa", "bbb"] {
+        fs::create_dir_all(model.join("snapshots").join(snapshot)).unwrap();
+    }
+    fs::write(model.join("refs/main"), "bbb\n").unwrap();
+    let wanted = model.join("snapshots/bbb").display().to_string();
+    for path in [hub.path(), &model, &model.join("snapshots")] {
+        let said = Checkpoint::open(path).unwrap_err().to_string();
+        assert!(said.contains(&format!("'{wanted}'")), "{said}");
+    }
+}
+
+#[test]
+fn adapters_are_named_with_their_base() {
+    let base = br#"{"base_model_name_or_path": "org/base"}"#;
+    let file = "some.safetensors";
+    let dir = dir_with(&[("adapter_config.json", base), (file, &shard(&[("x.lora_A.weight", &[1])]))]);
+    for path in [dir.path().to_owned(), dir.path().join(file)] {
+        let said = Checkpoint::open(&path).unwrap_err().to_string();
+        assert!(
+            said.contains("LoRA adapter and no model") && said.contains("its base model org/base"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -143,8 +143,8 @@ impl GgufFile {
         let fault = |reason| FormatError::Tensor { path: self.path().into(), name: stored.clone(), reason };
         let dtype = readable(entry.kind).ok_or_else(|| {
             fault(format!(
-                "has elements of type {}, which is not read; known are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K and \
-                 Q6_K: use a file in one of these",
+                "has elements of type {}, which is not read; known are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to \
+                 Q6_K, IQ4_NL and IQ4_XS: use a file in one of these",
                 type_name(entry.kind)
             ))
         })?;
@@ -213,9 +213,10 @@ fn start(reader: &mut Reader<'_>) -> Result<usize, Fault> {
         version if version.swap_bytes() <= 3 => {
             Err("is a GGUF file for big-endian machines, which is not read: use the usual one".into())
         }
-        version => {
-            Err(format!("is of GGUF version {version}; known are 2 and 3: use a newer or an older file"))
-        }
+        1 => Err("is of GGUF version 1; known are 2 and 3: download a newer file of the model".into()),
+        version => Err(format!(
+            "is of GGUF version {version}; known are 2 and 3: use a newer release of this program, or another file"
+        )),
     }
 }
 
@@ -309,10 +310,16 @@ fn readable(kind: u32) -> Option<DType> {
         1 => DType::F16,
         2 => DType::Q4_0,
         3 => DType::Q4_1,
+        6 => DType::Q5_0,
+        7 => DType::Q5_1,
         8 => DType::Q8_0,
+        10 => DType::Q2K,
+        11 => DType::Q3K,
         12 => DType::Q4K,
         13 => DType::Q5K,
         14 => DType::Q6K,
+        20 => DType::Iq4Nl,
+        23 => DType::Iq4Xs,
         30 => DType::BF16,
         _ => return None,
     })
@@ -321,23 +328,25 @@ fn readable(kind: u32) -> Option<DType> {
 /// What ggml calls a type that is not read.
 fn type_name(kind: u32) -> String {
     let name = match kind {
-        6 => "Q5_0",
-        7 => "Q5_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
         16 => "IQ2_XXS",
         17 => "IQ2_XS",
         18 => "IQ3_XXS",
         19 => "IQ1_S",
-        20 => "IQ4_NL",
         21 => "IQ3_S",
         22 => "IQ2_S",
-        23 => "IQ4_XS",
+        9 => "Q8_1",
+        15 => "Q8_K",
+        24 => "I8",
+        25 => "I16",
+        26 => "I32",
+        27 => "I64",
         28 => "F64",
         29 => "IQ1_M",
         34 => "TQ1_0",
         35 => "TQ2_0",
         39 => "MXFP4",
+        40 => "NVFP4",
+        41 => "Q1_0",
         _ => return format!("number {kind} of ggml"),
     };
     name.to_owned()
