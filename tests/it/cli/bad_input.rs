@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::models::Copy;
 use super::program::{generate, refuses, tiny};
+use predicates::str::contains;
 
 const NORM: &str = "model.norm.weight";
 
@@ -124,9 +125,16 @@ fn a_model_that_is_not_supported() {
 #[test]
 fn a_tokenizer_that_does_not_belong() {
     let copy = Copy::new().json("config.json", |c| c["vocab_size"] = json!(500));
-    refuses(&copy.args(&[]), 1, &["ids up to 511", "ends at 500", "different models"]);
+    refuses(&copy.args(&[]), 1, &["model.embed_tokens.weight", "[512, 128]", "[500, 128]"]);
+    // More tokens than the model has: an error where the prompt has one of them.
     let copy = Copy::new().json("tokenizer.json", |t| t["model"]["vocab"]["extra"] = json!(700));
-    refuses(&copy.args(&[]), 1, &["ids up to 700", "ends at 512"]);
+    let path = copy.path().to_str().unwrap();
+    refuses(&["-m", path, "-p", "t5 extra"], 1, &["the token 'extra', number 700", "512 tokens only"]);
+    generate()
+        .args(copy.args(&["-n", "1"]))
+        .assert()
+        .success()
+        .stderr(contains("warning: the tokenizer has tokens up to number 700, but the model knows 512 only"));
     let copy = Copy::new();
     fs::write(copy.file("tokenizer.json"), "[]").unwrap();
     refuses(&copy.args(&[]), 1, &["tokenizer.json"]);
@@ -154,6 +162,38 @@ fn prompts_that_cannot_be_used() {
 fn chat_without_a_template() {
     let model = tiny().to_str().unwrap();
     refuses(&["-m", model, "-p", "t1", "--chat"], 1, &["no chat template", "--chat"]);
+}
+
+#[test]
+fn paths_that_are_something_else() {
+    refuses(
+        &["-m", "some-org/some-model", "-p", "t1"],
+        1,
+        &["does not exist", "hf download some-org/some-model"],
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let old = dir.path().join("model-q4_0.bin");
+    fs::write(&old, b"tjgg\x03\0\0\0\0\x7d\0\0 and so on").unwrap();
+    refuses(
+        &["-m", old.to_str().unwrap(), "-p", "t1"],
+        1,
+        &["a GGJT file, from before GGUF", "download a newer"],
+    );
+    let copy = Copy::new();
+    fs::remove_file(copy.file("tokenizer.json")).unwrap();
+    fs::write(copy.file("tokenizer.model"), b"\n\x0e").unwrap();
+    refuses(&copy.args(&[]), 1, &["tokenizer.json is missing", "tokenizer.model", "save_pretrained"]);
+}
+
+#[test]
+fn recommended_settings_without_a_meaning() {
+    let copy = Copy::new().json("generation_config.json", |g| {
+        g["do_sample"] = json!(true);
+        g["top_p"] = json!(7);
+    });
+    refuses(&copy.args(&[]), 1, &["'top_p' in", "is 7, expected a number from 0.0 to 1.0; give --top-p"]);
+    generate().args(copy.args(&["-n", "1", "--top-p", "0.5"])).assert().success();
+    generate().args(copy.args(&["-n", "1", "--temperature", "0"])).assert().success();
 }
 
 #[test]

@@ -15,4 +15,5 @@ mod packing;
 mod program;
 mod pty;
 mod session;
+mod special_tokens;
 mod text;

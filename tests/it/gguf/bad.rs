@@ -71,10 +71,13 @@ fn what_is_not_supported_is_named() {
             "has 'llama.rope.freq_base' = NaN, where a number is needed",
         ),
         (
-            "tokenizer.ggml.bos_token_id",
-            Key::U32(999),
-            "has 'tokenizer.ggml.bos_token_id' = 999, but 203 tokens",
+            "llama.rope.scaling.attn_factor",
+            Key::F32(2.0),
+            "has 'llama.rope.scaling.attn_factor' = 2, but only 1",
         ),
+        ("llama.attention.causal", Key::Bool(false), "reads a text in both directions"),
+        ("llama.attention.scale", Key::F32(0.5), "has 'llama.attention.scale' = 0.5, but only"),
+        ("tokenizer.ggml.bos_token_id", text("one"), "has 'tokenizer.ggml.bos_token_id' = 'one'"),
         (
             "tokenizer.ggml.tokens",
             Key::I32s(vec![1]),
@@ -89,12 +92,12 @@ fn what_is_not_supported_is_named() {
     refused(&file, "lacks the key 'llama.embedding_length'");
     let mut file = tiny();
     let place = file.tensors.iter().position(|t| t.0 == "blk.0.ffn_up.weight").unwrap();
-    file.tensors[place].2 = 10;
+    file.tensors[place].2 = 16;
     let (_kept, path) = written(&file);
     let opened = ModelFiles::open(&path).unwrap();
     let message = opened.tensors.get("model.layers.0.mlp.up_proj.weight").unwrap_err().to_string();
     assert!(
-        message.contains("tensor 'blk.0.ffn_up.weight' in '") && message.contains("of type Q2_K"),
+        message.contains("tensor 'blk.0.ffn_up.weight' in '") && message.contains("of type IQ2_XXS"),
         "{message}"
     );
     let mut file = tiny();
@@ -105,6 +108,15 @@ fn what_is_not_supported_is_named() {
         [1f32, 2.0, 3.0, 4.0, 5.0, 6.0].map(f32::to_le_bytes).concat(),
     ));
     refused(&file, "'rope_freqs.weight' with other numbers than Llama 3.1");
+    let mut file = tiny();
+    for layer in 0..2 {
+        let ones = vec![1f32; 12].into_iter().flat_map(f32::to_le_bytes).collect();
+        file.tensors.push((format!("blk.{layer}.attn_q_norm.weight"), vec![12], 0, ones));
+    }
+    refused(
+        &file,
+        "holds the tensor 'blk.0.attn_q_norm.weight' and 1 more, which a plain Llama does not have",
+    );
 }
 
 #[test]
@@ -120,7 +132,10 @@ fn damage_is_named() {
         out[place..place + bytes.len()].copy_from_slice(bytes);
         out
     };
-    bytes_refused(&at(4, &1u32.to_le_bytes()), "is of GGUF version 1; known are 2 and 3");
+    bytes_refused(
+        &at(4, &1u32.to_le_bytes()),
+        "is of GGUF version 1; known are 2 and 3: download a newer file",
+    );
     bytes_refused(&at(4, &3u32.to_be_bytes()), "for big-endian machines");
     bytes_refused(&at(8, &u64::MAX.to_le_bytes()), "claims 18446744073709551615 tensors");
     bytes_refused(&at(16, &(1u64 << 40).to_le_bytes()), "claims 1099511627776 keys");

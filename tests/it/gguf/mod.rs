@@ -3,6 +3,7 @@
 mod bad;
 mod model;
 mod others;
+mod settings;
 mod tokenizer;
 mod writer;
 
