@@ -48,8 +48,8 @@ pub struct Args {
     #[command(flatten)]
     pub eviction: EvictionArgs,
 
-    /// Evict too whenever the system has fewer than N MiB of memory left, and make the cache smaller. What the text is
-    /// then depends on the state of the machine, and may be another one the next time
+    /// Also evict, and shrink the cache, whenever the system has fewer than N MiB of memory left. The text then depends
+    /// on the state of the machine and can differ from run to run
     #[arg(
         long,
         value_name = "N",
@@ -59,8 +59,8 @@ pub struct Args {
     )]
     pub memory_threshold_mb: Option<usize>,
 
-    /// Memory for keys and values in MiB: the window, and unless --kv-type is given their type, follow from it, and are
-    /// told. Without --eviction-policy it is streaming; with none the text ends when the memory is full
+    /// Memory for keys and values in MiB. The window, and unless --kv-type is given the type, are derived from it and
+    /// reported. Without --eviction-policy the policy is streaming; with none the text ends when the memory is full
     #[arg(
         long,
         value_name = "N",
@@ -73,7 +73,7 @@ pub struct Args {
     #[command(flatten)]
     pub pack: PackArgs,
 
-    /// What computes
+    /// Backend that runs the model
     #[arg(short, long, value_name = "NAME", default_value = "cpu", help_heading = "Machine")]
     pub backend: BackendName,
 
@@ -82,8 +82,8 @@ pub struct Args {
     #[arg(long, value_name = "N|NAME", help_heading = "Machine")]
     pub device: Option<String>,
 
-    /// Examine this machine instead of generating: what it is, whether it computes rightly, how fast it is about, and what
-    /// to choose. A page, or with --json an object for a report; takes some seconds
+    /// Examine this machine instead of generating text: hardware, self-tests, approximate speed, recommended settings.
+    /// Prints a page, or with --json an object for a report; takes a few seconds
     #[arg(long, help_heading = "Machine")]
     pub doctor: bool,
 
@@ -92,7 +92,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Machine")]
     pub switch_threshold: Option<usize>,
 
-    /// List the OpenCL devices of this machine, and end
+    /// List the OpenCL devices of this machine and exit
     #[arg(long, help_heading = "Machine")]
     pub list_devices: bool,
 
@@ -100,9 +100,9 @@ pub struct Args {
     #[arg(short, long, value_name = "N", value_parser = wanted_threads, help_heading = "Machine")]
     pub threads: Option<usize>,
 
-    /// Instruction set of the cpu backend: scalar (slow), avx2, avxvnni, avx512, amx, neon,
-    /// dotprod, i8mm. Changes speed, never the text; except avx512bf16, which rounds the activations before f16 and
-    /// bf16 weights to bf16 for nearly twice the speed in prefill [default: the best exact one of this CPU]
+    /// Instruction set of the cpu backend: scalar (slow), avx2, avxvnni, avx512, amx, neon, dotprod, i8mm. Changes
+    /// speed, never the text; except avx512bf16, which rounds the activations for f16 and bf16 weights to bf16 and is
+    /// nearly twice as fast in prefill [default: the best exact one of this CPU]
     #[arg(long, value_name = "NAME", value_parser = isa, help_heading = "Machine")]
     pub isa: Option<Isa>,
 
@@ -110,8 +110,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "256", value_parser = at_least_one, help_heading = "Machine")]
     pub prefill_chunk: usize,
 
-    /// Draft up to N tokens from what followed earlier occurrences of the last ones, and verify them in one
-    /// pass; faster where the text repeats the prompt or itself, and the same text in any case
+    /// Speculative decoding by prompt lookup: draft up to N tokens that followed earlier occurrences of the last ones,
+    /// and verify them in one pass. Faster where the text repeats the prompt or itself; the text never changes
     #[arg(long, value_name = "N", default_value = "0", value_parser = lookup, help_heading = "Machine")]
     pub lookup: usize,
 
@@ -144,9 +144,9 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", requires = "chat", help_heading = "Text")]
     pub system: Option<String>,
 
-    /// Keep the text with its keys and values in FILE when it ends. A later run computes only what comes behind the
-    /// beginning that its prompt shares with that text; an empty prompt (--prompt "") goes on with it, and a conversation
-    /// with --chat with that conversation
+    /// Keep the text with its keys and values in FILE when it ends. A later run computes only what follows the prefix
+    /// that its prompt shares with that text; an empty prompt (--prompt "") continues the text, and --chat without a
+    /// prompt continues the conversation
     #[arg(long, value_name = "FILE", help_heading = "Text")]
     pub session: Option<PathBuf>,
 
@@ -158,23 +158,24 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", value_parser = not_empty, help_heading = "Text")]
     pub stop: Vec<String>,
 
-    /// Go on after the model's end-of-text token
+    /// Continue after the model's end-of-text token
     #[arg(long, help_heading = "Text")]
     pub ignore_eos: bool,
 
-    /// How freely to choose: 0 always takes the likeliest token [default: the model's, else 0.8]
+    /// Sampling temperature; 0 always takes the most likely token (greedy) [default: the model's, else 0.8]
     #[arg(long, value_name = "T", value_parser = number::<f32>, help_heading = "Sampling")]
     pub temperature: Option<f32>,
 
-    /// Choose among the K likeliest tokens, 0 for all [default: the model's, else 40]
+    /// Sample from the K most likely tokens, 0 for all [default: the model's, else 40]
     #[arg(long, value_name = "K", value_parser = whole, help_heading = "Sampling")]
     pub top_k: Option<usize>,
 
-    /// Choose among the likeliest tokens that together have probability P [default: the model's, else 0.95]
+    /// Sample from the smallest set of most likely tokens whose probabilities add up to P [default: the model's, else
+    /// 0.95]
     #[arg(long, value_name = "P", value_parser = number::<f32>, help_heading = "Sampling")]
     pub top_p: Option<f32>,
 
-    /// Leave out tokens less likely than P times the likeliest [default: the model's, else 0]
+    /// Drop tokens less likely than P times the most likely one [default: the model's, else 0]
     #[arg(long, value_name = "P", value_parser = number::<f32>, help_heading = "Sampling")]
     pub min_p: Option<f32>,
 
@@ -202,11 +203,11 @@ pub struct Args {
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub echo: bool,
 
-    /// Tell how long each kernel of the opencl backend took, and what a token costs in launches and transfers
+    /// Print the time of each kernel of the opencl backend, and launches, transfers and waits per token
     #[arg(long, help_heading = "Output")]
     pub profile: bool,
 
-    /// Look for values that are not finite after each step of each layer, and report the first ones; slower
+    /// Check for values that are not finite after each step of each layer, and report the first ones; slower
     #[arg(long, help_heading = "Output")]
     pub check_numerics: bool,
 
@@ -214,7 +215,7 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Use no colours, nor where NO_COLOR is set or there is no terminal
+    /// No colors; also off if NO_COLOR is set or there is no terminal
     #[arg(long, help_heading = "Output")]
     pub no_color: bool,
 
@@ -232,8 +233,8 @@ pub struct PackArgs {
     #[arg(long, value_name = "PATH|off", value_parser = cache_place)]
     pub pack_cache: Option<CachePlace>,
 
-    /// Write the model with its weights in --weight-dtype, tokenizer and settings into one file, and end: the
-    /// file is all that --model-path needs, on any machine
+    /// Write the model with its weights in --weight-dtype, tokenizer and settings into one file and exit: the file is
+    /// all that --model-path needs, on any machine
     #[arg(long, value_name = "FILE")]
     pub pack_to: Option<PathBuf>,
 
@@ -272,9 +273,9 @@ Examples:
 pub enum BackendName {
     /// AVX2, AVX-512 or NEON on several threads
     Cpu,
-    /// A GPU, or whatever else speaks OpenCL 1.2
+    /// A GPU, or any other device with OpenCL 1.2
     Opencl,
-    /// The GPU if it computes rightly and is faster here, else the cpu
+    /// The GPU if it computes correctly and is faster here, else the cpu
     Auto,
     /// Both, each for what it does faster
     Hybrid,

@@ -11,9 +11,9 @@ use crate::kv::{Eviction, POLICIES, Registered};
 #[command(next_help_heading = "Long texts in fixed memory")]
 pub struct EvictionArgs {
     /// What happens when the cache is full: none ends the text; the others drop tokens, so that a text of any length
-    /// needs the memory of --eviction-window tokens. sliding drops the oldest behind the protected ones; streaming
+    /// needs the memory of --eviction-window tokens. sliding drops the oldest after the protected prefix; streaming
     /// too, and counts positions inside the cache, so that a text can be longer than what the model was trained for;
-    /// h2o keeps the tokens that have received most attention, beside the newest (slower; cpu and reference backends)
+    /// h2o keeps the newest tokens and those with the most accumulated attention (slower; cpu and reference backends)
     /// [default: none]
     #[arg(long, value_name = "NAME", value_parser = policy)]
     pub eviction_policy: Option<Policy>,
@@ -22,8 +22,8 @@ pub struct EvictionArgs {
     #[arg(long, value_name = "N", requires = "eviction_policy", value_parser = at_least_one)]
     pub eviction_window: Option<usize>,
 
-    /// The first N tokens always stay; 0 protects none at all, not even the one that begins a text, which costs most
-    /// models their sense [default: 4; with --chat all before the first message, the system message among them]
+    /// The first N tokens always stay; 0 protects none at all, not even the one that begins a text, which makes most
+    /// models incoherent [default: 4; with --chat all before the first message, the system message among them]
     #[arg(long, value_name = "N", requires = "eviction_policy", value_parser = whole)]
     pub protected_prefix: Option<usize>,
 

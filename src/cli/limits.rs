@@ -19,16 +19,16 @@ const THERMAL: &str = "LLM_RS2_THERMAL";
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Limits of the machine")]
 pub struct LimitArgs {
-    /// Start also where memory will not do by the estimate; the system may then end the program
+    /// Start even if the estimate says that memory does not suffice; the system may then kill the program
     #[arg(long)]
     pub no_memory_check: bool,
 
-    /// Keep weights that are mapped from a file in memory, so that no other program can push them out
+    /// Lock weights that are mapped from a file in memory, so that the system cannot drop their pages
     #[arg(long, visible_alias = "mlock")]
     pub lock_weights: bool,
 
-    /// Rest between tokens while the processor is hotter than C degrees Celsius: half of the time at 5 degrees more, at
-    /// most nine tenths
+    /// Pause between tokens while the processor is hotter than C degrees Celsius: half of the time at 5 degrees more,
+    /// at most nine tenths
     #[arg(long, value_name = "C", value_parser = number::<f64>)]
     pub throttle_to: Option<f64>,
 }

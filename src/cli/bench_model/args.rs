@@ -14,7 +14,7 @@ use crate::core::{DType, KvTypes};
 use crate::engine::WeightDType;
 use crate::models::NamedShape;
 
-/// Measure how fast a model takes in a prompt (pp) and makes tokens (tg).
+/// Measure how fast a model processes a prompt (pp) and generates tokens (tg).
 ///
 /// Options with a list take several values, separated by commas; every combination is measured.
 #[derive(Debug, Parser)]
@@ -31,11 +31,11 @@ pub struct Args {
     #[arg(long, value_name = "LIST", default_value = "f16", value_delimiter = ',', value_parser = kv_dtype)]
     kv_type: Vec<DType>,
 
-    /// Types of stored keys, in the place of those of --kv-type
+    /// Types of stored keys, in place of those of --kv-type
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = kv_dtype)]
     kv_type_k: Vec<DType>,
 
-    /// Types of stored values, in the place of those of --kv-type
+    /// Types of stored values, in place of those of --kv-type
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = kv_dtype)]
     kv_type_v: Vec<DType>,
 
@@ -43,24 +43,24 @@ pub struct Args {
     #[arg(short = 'p', long, value_name = "LIST", default_value = "512", value_delimiter = ',', value_parser = whole)]
     pub n_prompt: Vec<usize>,
 
-    /// Numbers of tokens to make one by one; 0 for none
+    /// Numbers of tokens to generate one by one; 0 for none
     #[arg(short = 'n', long, value_name = "LIST", default_value = "128", value_delimiter = ',', value_parser = whole)]
     pub n_gen: Vec<usize>,
 
-    /// A prompt and the making of tokens behind it as one measurement, like 512,128; may be given several
+    /// A prompt and the generation after it as one measurement, like 512,128; may be given several
     /// times (also as -pg)
     #[arg(long, value_name = "PP,TG", value_parser = pair)]
     pub pg: Vec<(usize, usize)>,
 
-    /// Numbers of tokens that are in the cache beforehand
+    /// Numbers of tokens already in the cache
     #[arg(short = 'd', long, value_name = "LIST", default_value = "0", value_delimiter = ',', value_parser = whole)]
     pub n_depth: Vec<usize>,
 
-    /// Runs of each measurement, beside one that does not count
+    /// Runs of each measurement, after one warm-up run
     #[arg(short, long, value_name = "N", default_value = "5", value_parser = at_least_one)]
     pub repetitions: usize,
 
-    /// What computes
+    /// Backend that runs the model
     #[arg(short, long, value_name = "NAME", default_value = "cpu")]
     pub backend: BackendName,
 

@@ -15,9 +15,9 @@ use crate::eval::MOST_TOP;
 
 /// Measure how likely a model finds a text (perplexity), and how alike two models or formats are at each of its tokens.
 ///
-/// Every token is scored once, behind the tokens before it in its window; a window begins with the model's
-/// begin-of-text token. With --eviction-policy there are no windows: the text goes through the model in one, as long as
-/// it is. The standard error takes tokens as independent.
+/// Every token is scored once, given the tokens before it in its window; a window begins with the model's begin-of-text
+/// token. With --eviction-policy there are no windows: the text goes through the model in one piece, whatever its
+/// length. The standard error takes tokens as independent.
 #[derive(Debug, Parser)]
 #[command(name = "eval_model", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
@@ -41,23 +41,23 @@ pub struct Args {
     #[arg(long, value_name = "FILE|IDS", conflicts_with = "file", help_heading = "Text")]
     pub teacher_force: Option<String>,
 
-    /// Tokens that are looked at together [default: 512, or what the model was trained for if that is less; with
+    /// Tokens in a window [default: 512, or what the model was trained for if that is less; with
     /// --teacher-force as many as there are ids]
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Text")]
     pub window: Option<usize>,
 
-    /// Tokens from the beginning of one window to that of the next [default: half a window]
+    /// Tokens from the start of one window to the start of the next [default: half a window]
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Text")]
     pub stride: Option<usize>,
 
     #[command(flatten)]
     pub eviction: EvictionArgs,
 
-    /// Tell the likelihood of every N tokens too, in their order: how it goes with the length of a text
+    /// Also report the likelihood of each run of N tokens, in order: how it changes with the length of a text
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Output")]
     pub segment: Option<usize>,
 
-    /// Add the K likeliest tokens of each step, with their logits, to the JSON object (implies --json)
+    /// Add the top K tokens of each step, with their logits, to the JSON object (implies --json)
     #[arg(long, value_name = "K", value_parser = top_k, help_heading = "Output")]
     pub dump_logits_topk: Option<usize>,
 
@@ -73,7 +73,7 @@ pub struct Args {
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
 
-    /// What computes
+    /// Backend that runs the model
     #[arg(short, long, value_name = "NAME", default_value = "cpu", help_heading = "Machine")]
     pub backend: BackendName,
 

@@ -24,7 +24,7 @@ pub struct Args {
     pub shape: NamedShape,
 
     /// Only cases whose name holds one of these texts; a name is like 'linear_qkv q4_0 x1' (one row) or
-    /// 'attention f16 d2048 x64' (64 rows behind 2048 tokens)
+    /// 'attention f16 d2048 x64' (64 rows after 2048 tokens)
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     pub filter: Vec<String>,
 
@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "S", default_value = "0.3", value_parser = seconds)]
     pub time: Duration,
 
-    /// What computes
+    /// Backend that runs the operators
     #[arg(short, long, value_name = "NAME", default_value = "cpu")]
     pub backend: BackendName,
 

@@ -14,7 +14,7 @@ use crate::oracle::{Case, Operator, ShapeList, cases};
 #[derive(Debug, Parser)]
 #[command(name = "test_backend", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
-    /// What is tested, separated by commas [default: all that are there]
+    /// Backends to test, separated by commas [default: all that are there]
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     pub backend: Vec<BackendChoice>,
 
@@ -36,7 +36,7 @@ pub struct Args {
     pub shapes: Shapes,
 
     /// Only cases whose name holds one of these texts; a name is like 'linear q4_0 2048->512 x7 random' (seven rows)
-    /// or 'attention f16 32/8x64 d511 x1 random' (32 query heads on 8 heads of 64, behind 511 tokens)
+    /// or 'attention f16 32/8x64 d511 x1 random' (32 query heads on 8 heads of 64, after 511 tokens)
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     pub filter: Vec<String>,
 
@@ -64,7 +64,7 @@ Examples:
 pub enum BackendChoice {
     /// AVX2, AVX-512 or NEON on several threads
     Cpu,
-    /// A GPU, or anything else that speaks OpenCL
+    /// A GPU, or any other device with OpenCL
     #[value(name = "opencl")]
     OpenCl,
 }
