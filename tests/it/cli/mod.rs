@@ -6,6 +6,7 @@ mod chat;
 mod doctor;
 mod eval;
 mod eviction;
+mod flags;
 mod interrupts;
 mod limits;
 mod models;
