@@ -1,8 +1,8 @@
 // The largest of a row of values, the lowest index of equals; NaN is looked for as well.
 //
-// First every group of GROUP takes a share of the row and leaves [value, its index, index of the first NaN] in `found`,
-// then one group does the same with what they left. NONE stands for no index: no value above -inf, no NaN. The answer is
-// [index, index of the first NaN].
+// First every group of GROUP reduces a share of the row to [value, its index, index of the first NaN] in `found`, then one
+// group reduces these. NONE stands for no index: no value above -inf, no NaN. The result is [index, index of the first
+// NaN].
 
 #define NONE 0xffffffffu
 
@@ -61,7 +61,7 @@ argmax_first(__global const float *restrict x, const uint from, const uint n, __
     }
 }
 
-// What group `lane` left, if there are so many.
+// The result of group `lane`, if there are so many.
 void load_share(__local float *best, __local uint *index, __local uint *nan, __global const uint *found,
                 const uint groups, const uint lane)
 {
@@ -87,9 +87,9 @@ argmax_last(__global const uint *restrict found, const uint groups, __global uin
     }
 }
 
-// The largest few: what argmax_first left gives a bar that at least `count` values of the row reach, since the largest
-// ones of `count` groups do. All that reach it are collected, in any order. The answer is [how many, index of the first
-// NaN, the bar, then index and value of each]; there may be more than MOST, which are only counted.
+// Top-k: the results of argmax_first give a threshold that at least `count` values of the row reach, since the maxima of
+// `count` groups do. All values that reach it are collected, in any order. The result is [how many, index of the first
+// NaN, the threshold, then index and value of each]; those beyond MOST are only counted.
 #define MOST 256
 
 // `count` is at most `groups`, which is at most GROUP.

@@ -1,5 +1,5 @@
-// Causal grouped-query attention: row r of q sees slots 0 .. at + r, and head h reads the cache's head h / group, as it
-// lies there (kv_types.cl).
+// Causal grouped-query attention: row r of q sees slots 0 .. at + r, and head h reads the cache's head h / group, in
+// the cache's own layout (kv_types.cl).
 
 typedef OF_KEYS(STORED_) key_stored;
 typedef OF_VALUES(STORED_) value_stored;
@@ -114,7 +114,7 @@ __kernel void attention_plain(__global const float *restrict q, __global const k
 #define MOST_DIM 256
 #define LANES 64
 
-// For a token, or a few: a work-group takes SPAN slots of one head and one row, and what they found is merged
+// For a token, or a few: a work-group takes SPAN slots of one head and one row, and the results are merged
 // afterwards. Work-items are slots while scores are taken, elements of the head while values are added up.
 #define SPAN 128
 
@@ -124,8 +124,8 @@ __kernel void attention_plain(__global const float *restrict q, __global const k
 #define SPLIT_SCALE scale
 #endif
 
-// The largest of all lanes' values, or their sum; the same for all lanes. What was in local memory before can be read
-// by all lanes afterwards.
+// The maximum of all lanes' values, or their sum; the same for all lanes. Local memory written before can be read by all
+// lanes afterwards.
 float over_lanes(__local float *found, const uint lane, const float value, const uint largest)
 {
     barrier(CLK_LOCAL_MEM_FENCE);

@@ -3,7 +3,7 @@
 // BEGIN_<format> declares where a work-item's four rows of a tile begin, BLOCK_<format>(COLUMN) reads block `b` of them:
 // COLUMN(c, wt) is called with each column c of 0..31 and the weights of the four rows as a float4.
 
-// FOUR_<kind>(unit) reads a unit of the four rows, at tw: a pointer, or the number of a texel.
+// FOUR_<kind>(unit) reads a unit of the four rows, at tw: a pointer, or the index of a texel.
 #ifdef IMAGES
 #define BEGIN_UNITS(TYPE) const int tw = (int)((tile * units) * (TILE / 4) + lane);
 #define TEXEL(unit) (tw + (int)((unit) * (TILE / 4)))

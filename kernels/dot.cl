@@ -32,7 +32,7 @@
 #define WORDS 8
 #define PARTIAL int4
 #define ADD_WORD(q, j) dot += dots(q, xb[j]);
-// SCALED_<format> sees to the quants of 4 bits' being around 8: in one step a block.
+// SCALED_<format> corrects for the offset of 8 of 4-bit quants: once per block.
 #define OFFSET_q8_0
 #define OFFSET_q4_0
 #define OFFSET_q4_1

@@ -26,7 +26,7 @@ float divide(const float a, const float b)
     return fma(fma(-b, result, a), inverse, result);
 }
 
-// What is no number counts as 0, what is not finite as the largest.
+// NaN counts as 0, infinities as the largest finite value.
 float finite(const float x)
 {
     return isnan(x) ? 0.0f : clamp(x, -FLT_MAX, FLT_MAX);

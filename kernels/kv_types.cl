@@ -1,14 +1,13 @@
-// How keys and values lie in a layer's cache; put in front of the files that touch them. KEYS and VALUES are the names of
-// their types: f32, f16, q8_0, q4_0.
+// The layout of keys and values in a layer's cache; put in front of the files that use them. KEYS and VALUES are the names
+// of their types: f32, f16, q8_0, q4_0.
 //
-// A head's elements are in units: elements of f32 and f16, bytes of the block formats. Of q8_0 a byte is an element; of
-// q4_0 byte i of a block holds its element i in the low nibble, and the one that is half of the block behind it in the
-// high one. Of keys the slots lie side by side, [kv_heads][units][slots], so that neighbours in a work-group take the
-// scores of neighbouring slots; values lie as [kv_heads][slots][units]. Behind the units of each head are its scales
-// (f16) where it has blocks, [blocks][slots] of keys and [slots][blocks] of values. A block has 32 elements of a head; the
-// last one may have fewer.
+// A head's elements are stored in units: elements of f32 and f16, bytes of the block formats. In q8_0 a byte is an element;
+// in q4_0 byte i of a block holds its element i in the low nibble, and the element half a block later in the high one.
+// Keys are [kv_heads][units][slots], so that neighbours in a work-group compute the scores of neighbouring slots; values
+// are [kv_heads][slots][units]. After the units of each head come its scales (f16) if it has blocks, [blocks][slots] of
+// keys and [slots][blocks] of values. A block has 32 elements of a head; the last one may have fewer.
 //
-// Outside of the device a slot's keys, or values, are [kv_heads] blocks one behind the other: scale, then bytes.
+// Outside of the device a slot's keys, or values, are [kv_heads] contiguous blocks: scale, then bytes.
 
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -50,7 +49,7 @@
 #define KEY_SPAN(head_dim, slots) ((ulong)(slots) * (KEY_UNITS(head_dim) + KEY_SCALED * 2 * BLOCKS(head_dim)))
 #define VALUE_SPAN(head_dim, slots) ((ulong)(slots) * (VALUE_UNITS(head_dim) + VALUE_SCALED * 2 * BLOCKS(head_dim)))
 
-// Within a head: the place of a unit, and of a block's scale behind all units.
+// Within a head: the place of a unit, and of a block's scale after all units.
 #define KEY_PLACE(head_dim, slots, unit, slot) ((ulong)(unit) * (slots) + (slot))
 #define VALUE_PLACE(head_dim, slots, unit, slot) ((ulong)(slot) * VALUE_UNITS(head_dim) + (unit))
 #define KEY_SCALE_PLACE(head_dim, slots, block, slot) ((ulong)(block) * (slots) + (slot))

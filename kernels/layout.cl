@@ -1,13 +1,13 @@
-// How weights lie on the device; put in front of the files that read them.
+// The layout of weights on the device; put in front of the files that read them.
 //
-// A matrix is in tiles of `wide` rows, the last one filled up with zeros. Within a tile, unit `u` of all its rows lie
-// side by side, then unit `u + 1` of all rows: neighbours in a work-group read neighbouring memory. A unit is
+// A matrix is in tiles of `wide` rows, the last one filled up with zeros. Within a tile, unit `u` of all its rows is
+// contiguous, then unit `u + 1` of all rows: neighbours in a work-group read neighbouring memory. A unit is
 //   f32, f16, bf16: one element;
 //   q8_0: 4 quants of a block, in the order of their columns;
 //   q4_0, q4_1: 4 bytes of a block; the byte for column c holds column c + 16 in its high nibble (as in ggml).
-// Scales ("heads", f16) lie apart, a unit a block; q4_1 has two units a block, scale and minimum.
+// Scales ("heads", f16) are in a buffer of their own, a unit per block; q4_1 has two units a block, scale and minimum.
 //
-// A matrix of one row, and every vector, has wide = 1: plain f32 values one behind the other.
+// A matrix of one row, and every vector, has wide = 1: plain f32 values in order.
 
 ulong place(const uint row, const uint unit, const uint units, const uint wide)
 {

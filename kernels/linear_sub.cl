@@ -1,5 +1,5 @@
 // Linear layers for a token, or a few, with sub-groups: as linear_row.cl, but the activations of a block are read once
-// by a sub-group, whose items then tell each other.
+// by a sub-group, whose items then broadcast them to each other.
 //
 // A work-group takes TILES tiles: 64 work-items side by side, so that a sub-group of 8 to 64 items is within a slice and
 // all of its items are at the same block. Every eighth item holds the same four columns. Sub-groups of another size

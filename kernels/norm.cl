@@ -62,7 +62,7 @@ rms_norm(__global const float *restrict x, __global const float *restrict gain, 
     }
 }
 
-// acc += x and the norm of that, in one pass: a work-item comes back to no elements but its own.
+// acc += x and the norm of that, in one pass: a work-item reads again only elements that it wrote itself.
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
 add_rms_norm(__global const float *restrict x, __global float *restrict acc, __global const float *restrict gain,
              __global float *restrict out, const uint cols, const float eps)

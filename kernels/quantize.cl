@@ -25,7 +25,7 @@ float2 factors(__global const float *restrict x, const uint len)
     if (most < LEAST) {
         return (float2)(0.0f, 0.0f);
     }
-    // Division may be off by some units in the last place: one step of Newton's mends it.
+    // Division may be off by some units in the last place: one Newton step corrects it.
     const float inverse = 127.0f / most;
     const float mended = fma(fma(-inverse, most, 127.0f), inverse / 127.0f, inverse);
     return (float2)(mended, most / 127.0f);
@@ -33,7 +33,7 @@ float2 factors(__global const float *restrict x, const uint len)
 
 float rounded(const float v, const float2 f)
 {
-    // Zero for values that are not finite, whose scale tells.
+    // Zero for values that are not finite, whose scale is NaN.
     return f.x == 0.0f ? 0.0f : rint(v * f.x);
 }
 

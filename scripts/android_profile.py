@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Run a benchmark on a phone over adb, or on this machine, and sample meanwhile how the device does.
+"""Run a benchmark on a phone over adb, or on this machine, and sample the device meanwhile.
 
 Once a second: temperatures, clocks of the clusters of cores, the program's memory, battery and load of the GPU, as far as
-they can be read. Before each run it waits until the device is cool. What it writes is described in results/SCHEMA.md;
-scripts/visualize_profile.py draws it and scripts/results_page.py makes a page of all results.
+they can be read. Before each run it waits until the device is cool. results/SCHEMA.md describes the file that it writes;
+scripts/visualize_profile.py plots it and scripts/results_page.py makes a page of all results.
 
 usage: android_profile.py [OPTION...] PROGRAM [ARGUMENT...]     PROGRAM: bench_model or generate
 
@@ -34,11 +34,11 @@ QUIET = {"bench_model": ["-o", "json", "-q"], "generate": ["--json", "-q"]}
 
 
 class ProfileError(Exception):
-    """A sentence for the person."""
+    """An error message for the user."""
 
 
 class Device:
-    """This machine, or a phone behind adb."""
+    """This machine, or a phone over adb."""
 
     def __init__(self, options: argparse.Namespace, folder: pathlib.Path) -> None:
         self.local = options.local
@@ -123,24 +123,24 @@ class Watch:
 
 
 def cool_down(watch: Watch, options: argparse.Namespace) -> tuple[float, bool | None]:
-    """Waits until the device is cool; how long, and whether it is (None if nobody can tell)."""
+    """Waits until the device is cool; how long, and whether it is (None if no temperature can be read)."""
     watch.next()
     if options.cool_to is None:
         return 0, None
-    begun = told = time.monotonic()
+    begun = reported = time.monotonic()
     while True:
         hottest = watch.samples.hottest(options.zones)
         waited = time.monotonic() - begun
         if hottest is None:
-            print("android_profile.py: no temperature can be read here, so that nothing is waited for", file=sys.stderr)
+            print("android_profile.py: no temperature can be read here, so there is no waiting", file=sys.stderr)
             return 0, None
         if hottest <= options.cool_to:
             return round(waited, 1), True
         if waited > options.cool_at_most:
             print(f"android_profile.py: still {hottest:.1f} C after {waited:.0f} s; going on", file=sys.stderr)
             return round(waited, 1), False
-        if time.monotonic() - told >= 10 or told == begun:
-            told = time.monotonic()
+        if time.monotonic() - reported >= 10 or reported == begun:
+            reported = time.monotonic()
             print(f"android_profile.py: {hottest:.1f} C, waiting for {options.cool_to:g}", file=sys.stderr)
         watch.next()
 
@@ -178,7 +178,7 @@ def speed(prompt: int, generated: int, depth: int, start: float, end: float, rat
 
 
 def one_run(device: Device, watch: Watch, options: argparse.Namespace, start: float) -> dict:
-    """Cools, runs, and tells."""
+    """Cools, runs, and reports."""
     waited, cool = cool_down(watch, options)
     first = len(watch.samples.times)
     printed = device.run(options.program, options.arguments + QUIET[options.program])
@@ -193,7 +193,7 @@ def one_run(device: Device, watch: Watch, options: argparse.Namespace, start: fl
             speeds = bench_speeds(report, start)
         else:
             speeds = generate_speeds(report, ended - start)
-            # The text is nobody's business.
+            # The text is private.
             report = {key: report[key] for key in ("prompt_tokens", "finish", "timings", "memory", "settings", "version")}
     except (ValueError, KeyError, TypeError) as error:
         raise ProfileError(f"{options.program} printed no report that can be read ({error!r})") from error
@@ -251,7 +251,7 @@ def document(samples: Samples, runs: list[dict], options: argparse.Namespace, st
 
 
 def without_folders(argument: str) -> str:
-    """An argument without the folders of a path in it, which may name a person."""
+    """An argument without the folders of a path in it, which may contain a user's name."""
     return pathlib.PurePath(argument).name if os.path.isabs(argument) or os.path.exists(argument) else argument
 
 

@@ -2,14 +2,14 @@
 """Measure what eviction and the types of the key/value cache cost, by running the programs.
 
 perplexity  eval_model over texts of 16 times the length that a model was trained for, for each policy: per length
-decode      generate behind prompts of several lengths: decode speed, bytes of the cache, peak memory, per policy and type;
+decode      generate after prompts of several lengths: decode speed, bytes of the cache, peak memory, per policy and type;
             in turns, as often as --rounds says
 formats     eval_model and bench_model for each type of keys and values: perplexity, bytes a token, decode speed
 
-Each writes one JSON object (results/SCHEMA.md); scripts/plot_kv.py draws them. Only the Python standard library is used.
+Each writes one JSON object (results/SCHEMA.md); scripts/plot_kv.py plots them. Only the Python standard library is used.
 
 usage: kv_evidence.py perplexity -m demo -m DIR [--texts 4] -o OUT.json
-       kv_evidence.py decode -m MODEL [--name NAME] [--rounds 3] -o OUT.json     (goes on with OUT.json if that is there)
+       kv_evidence.py decode -m MODEL [--name NAME] [--rounds 3] -o OUT.json     (continues OUT.json if it exists)
        kv_evidence.py formats -m demo -m DIR [--shape llama3.2-1b] -o OUT.json
 """
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, program: str, arguments: list[str]) -> str:
 
 
 def model_flags(model: str) -> list[str]:
-    """How a program is told of the model."""
+    """The arguments that name the model."""
     return [] if model == "demo" else ["-m", model]
 
 
@@ -63,7 +63,7 @@ def trained(model: str) -> int:
 
 
 def stories_of_demo(folder: pathlib.Path, texts: int, tokens: int) -> list[str]:
-    """Texts of stories that the demo model was not trained on, one behind the other."""
+    """Texts of stories that the demo model was not trained on, concatenated."""
     out, held = folder / "train.txt", folder / "heldout.txt"
     command = [sys.executable, str(ROOT / "scripts/make_demo_corpus.py"), "--stories", "1", "--out", str(out), "--heldout", str(held)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -72,7 +72,7 @@ def stories_of_demo(folder: pathlib.Path, texts: int, tokens: int) -> list[str]:
 
 
 def stories_made_up(options: argparse.Namespace, model: str, texts: int, tokens: int) -> list[str]:
-    """Texts of stories that a model tells itself, at temperature 1 and from its whole distribution."""
+    """Texts of stories that a model generates itself, at temperature 1 and from its whole distribution."""
     stories: list[str] = []
     while len(out := concatenated(stories, texts, 5 * tokens)) < texts:
         flags = ["--temperature", "1", "--top-k", "0", "--top-p", "1", "--seed", str(len(stories)), "-q", "--echo"]
@@ -81,7 +81,7 @@ def stories_made_up(options: argparse.Namespace, model: str, texts: int, tokens:
 
 
 def concatenated(stories: list[str], texts: int, characters: int) -> list[str]:
-    """Stories one behind the other: texts of so many characters at least, none of them twice."""
+    """Concatenated stories: texts of at least so many characters, none of them twice."""
     out, rest = [], iter(stories)
     for _ in range(texts):
         text = ""
@@ -133,7 +133,7 @@ def perplexity(options: argparse.Namespace) -> dict:
             files = [folder / f"{len(results)}-{i}.txt" for i in range(len(texts))]
             for text, path in zip(texts, files):
                 first_tokens(options, model, text, tokens, path)
-            # One window over all is full attention without an end: `none` stops behind the first length.
+            # One window over all is full attention without an end: `none` stops after the first length.
             cases = [("none", ["--window", str(tokens + 1), "--stride", str(tokens)]), *policies(window)]
             for name, flags in cases:
                 segments: list[list[float]] = [[] for _ in range(LENGTHS)]
@@ -201,7 +201,7 @@ def write(options: argparse.Namespace, result: dict) -> None:
 
 
 def decode(options: argparse.Namespace) -> dict:
-    """Decode speed and memory behind prompts of several lengths, in turns."""
+    """Decode speed and memory after prompts of several lengths, in turns."""
     result = taken_up(options, "kv_decode")
     rows = result["results"]
     cases = list(itertools.product(options.model, options.kv_type, options.policy, options.length))

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds and links `generate` for arm64 Android as docs/ANDROID.md tells it, by android.source, with an NDK that has
+# Builds and links `generate` for arm64 Android as docs/ANDROID.md describes, with android.source, with an NDK that has
 # Debian's clang and lld in place of its own, and in place of Android's libraries such as have only the names in
-# scripts/android_imports.txt. So the program takes nothing of Android that is not in that list, and what is in the list
-# was there at the API level beside it. It runs nowhere: the functions are empty.
+# scripts/android_imports.txt. So the program imports nothing from Android that is not in that list; next to each name
+# is the API level that introduced it. The result cannot run: the functions are empty.
 #
 # usage: scripts/link_android.sh
 set -euo pipefail

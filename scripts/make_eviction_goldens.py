@@ -2,10 +2,10 @@
 """Make Hugging Face's logits for a text whose old tokens are evicted, by a 4-D mask and position ids.
 
 `tests/fixtures/tiny-llama32/eviction.json` has the ids of a text, the numbers of an eviction (`window`, `protected`,
-`target`), and for each policy the logits behind some of its tokens.
+`target`), and for each policy the logits after some of its tokens.
 
 `sliding` is one pass with a mask. `streaming` too, by a trick: the sinks stand in the sequence once for each eviction,
-where they stand from then on. A copy sees its own sinks alone, at the same distances as ever, so its keys are the
+their positions from then on. A copy sees its own sinks alone, at unchanged distances, so its keys are the
 same but for their rotation; and each token sees the copy of its time.
 
 needs: torch, transformers (PyPI).   usage: make_eviction_goldens.py [OUT.json]
@@ -36,7 +36,7 @@ def visible() -> list[tuple[int, list[int]]]:
 
 
 def logits(model: LlamaForCausalLM, ids: list[int], moving: bool) -> list[list[float]]:
-    """The logits behind `STEPS`; with `moving` sinks each eviction has a copy of them."""
+    """The logits after `STEPS`; with `moving` sinks each eviction has a copy of them."""
     seen = visible()
     copies = seen[-1][0] if moving else 0
     # Behind the text, the copies: eviction e's sink i is at TOKENS + (e - 1) * PROTECTED + i.

@@ -3,9 +3,9 @@
 
 The checkpoint in tests/fixtures/tiny-options has random weights, biases in attention and feed-forward, its own
 output matrix, as many key/value heads as heads, a head width derived from the hidden size, linear RoPE scaling in
-the newer `rope_parameters` spelling, several end-of-text ids, f16 shards with an index, and dimensions that are no
-multiples of a block. `reference.json` has, for each case, the input ids, all logits of the last position, the ten
-likeliest ids of every position, the mean negative log-likelihood, and the greedy continuation.
+the newer `rope_parameters` spelling, several end-of-text ids, f16 shards with an index, and dimensions that are not
+multiples of a block. `reference.json` has, for each case, the input ids, all logits of the last position, the top
+ten ids of every position, the mean negative log-likelihood, and the greedy continuation.
 
 needs: torch, transformers, tokenizers (PyPI).   usage: make_goldens.py [OUT_DIR]
 """

@@ -40,7 +40,7 @@ def draw_perplexity(rows: list[dict]) -> plt.Figure:
                 axes.plot(lengths, values, color="black", alpha=0.35, linestyle=":", label="full attention, beyond its training")
                 axes.plot(lengths[:1], values[:1], color="black", marker="*", markersize=11, linestyle="", label="none (stops here)")
             else:
-                # Others lie upon it where sinks make no difference.
+                # Others coincide with it where sinks make no difference.
                 under = {"linewidth": 6, "zorder": 0} if row["policy"] == "sliding, 0 sinks" else {}
                 axes.plot(lengths, values, label=row["policy"], alpha=0.7, **style(row["policy"], index), **under)
         window = next(row["window"] for row in mine if row["window"])

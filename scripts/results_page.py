@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Make one page of all files of results: a table of runs, programs beside each other, profiles over time.
+"""Make one page of all files of results: a table of runs, programs next to each other, profiles over time.
 
-The page is one file that loads nothing, for any browser, wide or narrow. What it holds is described in results/SCHEMA.md;
-files of a kind that has no picture of its own are shown as tables.
+The page is one file that loads nothing, for any browser, wide or narrow. results/SCHEMA.md describes the files;
+kinds without a plot of their own are shown as tables.
 
 usage: results_page.py [FILE...] [-o OUT.html]     (default: results/data, to results/results.html)
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a program for an Android phone, brings it and its model there over adb, runs it, and ends with its exit code.
+# Builds a program for an Android phone, pushes it and its model over adb, runs it, and exits with its exit code.
 set -euo pipefail
 
 DEVICE_DIR="${LLM_RS2_DEVICE_DIR:-/data/local/tmp/llm_rs2}"
@@ -9,22 +9,22 @@ usage() {
 usage: scripts/run_android.sh [OPTION...] PROGRAM [ARGUMENT...]
 
 Runs PROGRAM (generate, bench_model, micro_bench, test_backend, eval_model) on an Android phone, with its arguments.
-A file or directory behind -m, --model-path, -f, --file or --prompt-file is one of this machine; it is brought to the
-phone if it is not there yet. Of a checkpoint's directory a packed file is made here first (in the --weight-dtype that
-the program is given), and that is brought: the phone needs no more.
+A file or directory after -m, --model-path, -f, --file or --prompt-file is one of this machine; it is pushed to the phone
+if it is not there yet. A checkpoint's directory is first converted here into a packed file (in the --weight-dtype of the
+program), and only that file is pushed.
 
-  -s, --serial SERIAL  the phone, if adb knows several (adb devices)
-      --static         build a static program for arm64 Linux, which needs no NDK and has the CPU alone
+  -s, --serial SERIAL  the phone, if several are connected (adb devices)
+      --static         build a static program for arm64 Linux, which needs no NDK and uses the CPU only
                        (scripts/arm64.source)
       --binary FILE    a program that is built already
       --packer FILE    a generate for this machine that is built already, for packing
-      --pull PATH      bring this file or directory, seen from the folder on the phone, here afterwards; repeatable
+      --pull PATH      pull this file or directory (relative to the folder on the phone) afterwards; repeatable
       --pull-to DIR    where to (default results/data)
-      --verbose        say what is done
+      --verbose        print each step
   -h, --help
 
-What is on the phone lies in /data/local/tmp/llm_rs2 (LLM_RS2_DEVICE_DIR names another folder). Nothing is pushed that
-is there already with the same size and checksum, and a push that was interrupted goes on where it ended.
+Files on the phone are in /data/local/tmp/llm_rs2 (LLM_RS2_DEVICE_DIR names another folder). Files that are there already
+with the same size and checksum are not pushed, and an interrupted push resumes where it ended.
 
 Examples:
   source android.source
@@ -60,7 +60,7 @@ while test $# -gt 0; do
             shift 2 ;;
         --static) static=true; shift ;;
         --verbose) verbose=true; shift ;;
-        -*) fail "unknown option $1; --help tells which there are" 2 ;;
+        -*) fail "unknown option $1; --help lists all options" 2 ;;
         *) break ;;
     esac
 done

@@ -4,7 +4,7 @@
 #
 # usage: sample_device.sh PID_FILE SECONDS [ROOT]     (ROOT: in front of /sys and /proc, for tests)
 #
-# A line is a key and values; a line with a dot ends a sample. Ends when nobody reads.
+# A line is a key and values; a line with a dot ends a sample. Ends when the reader closes the pipe.
 
 pid_file="$1" seconds="$2" root="${3:-}"
 cpus="$root/sys/devices/system/cpu"
@@ -61,7 +61,7 @@ frequencies() {
         line "freq ${policy##*policy}" "$policy/scaling_cur_freq"
         found="$found$value"
     done
-    # Virtual machines have no governor, but x86 tells a clock.
+    # Virtual machines have no governor, but x86 reports a clock.
     test -n "$found" || sed -n 's/^cpu MHz[^0-9]*\([0-9]*\).*/mhz \1/p' "$root/proc/cpuinfo" 2>/dev/null
 }
 

@@ -91,7 +91,7 @@ ok() { passed=$((passed + 1)) && printf 'ok: %s\n' "$1"; }
 run --binary "$there" generate "${story[@]}"
 if test "$code" != 0 || test "$text" != "$expected"; then wrong "another text than here: $expected"; fi
 case "$said" in *"pushing generate"*) ;; *) wrong "nothing was pushed" ;; esac
-ok "the program is pushed, and tells the same text as here"
+ok "the program is pushed, and prints the same text as here"
 
 run --binary "$there" generate "${story[@]}"
 if test "$code$said" != 0 || test "$text" != "$expected"; then wrong "the second run pushes again"; fi

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the tests for 64-bit Arm Linux, static as scripts/arm64.source makes them, and runs them under qemu, as
 # processors without dot products (Cortex-A53, A72), with them (A76), and with matrix products (max). On each: the
-# kernels against the scalar truth, the hashes of logits that x86-64 has too, and one text, which has to be the one that
-# this machine tells; all tests of the library on some; and on the last the tests beside the library, with the programs
+# kernels against the scalar reference, the hashes of logits that x86-64 has too, and one text, which has to equal the text
+# of this machine; all tests of the library on some; and on the last the tests from outside the library, with the programs
 # as processes. Left out there are those that take minutes, those of OpenCL, whose driver a static program cannot load, and
 # those of the scripts.
 #
@@ -66,7 +66,7 @@ for cpu in "${cpus[@]}"; do
     text="$(on "$cpu" run --bin generate -- "${story[@]}")"
     printf '%s\n' "$text"
     if test "$text" != "$here"; then
-        printf 'error: this machine tells another story than %s:\n%s\n' "$cpu" "$here" >&2
+        printf 'error: the text of this machine differs from that of %s:\n%s\n' "$cpu" "$here" >&2
         exit 1
     fi
     case "$cpu" in

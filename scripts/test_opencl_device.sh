@@ -4,7 +4,7 @@
 #
 # usage: scripts/test_opencl_device.sh
 #
-# The device is the one that --backend opencl takes. The driver is chosen as ever: OPENCL_DYLIB_PATH names a library,
+# The device is the one that --backend opencl takes. The driver is chosen as usual: OPENCL_DYLIB_PATH names a library,
 # OCL_ICD_VENDORS a directory with drivers for the usual loader.
 set -euo pipefail
 cd "$(dirname "$0")/.."

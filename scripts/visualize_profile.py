@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw a profile of scripts/android_profile.py over time, or two beside each other on the same scales.
+"""Draw a profile of scripts/android_profile.py over time, or two next to each other on the same scales.
 
 From above: decode and prefill speed, temperatures, clocks, memory, and battery and GPU load where they were read. Runs of
 the program are shaded.

@@ -179,7 +179,7 @@ function drawProfiles() {
   const first = known(state.a) ?? fitting[0];
   const second = known(state.b);
   const options = fitting.map((p) => [p.file, `${p.title}, ${p.date}`]);
-  $("choice").replaceChildren(select("a", "Profile", options, first?.file), select("b", "Beside it", [["", "nothing"], ...options], second?.file ?? ""));
+  $("choice").replaceChildren(select("a", "Profile", options, first?.file), select("b", "Compare with", [["", "nothing"], ...options], second?.file ?? ""));
   const shown = [first, second].filter(Boolean);
   const titles = [...new Set(shown.flatMap((p) => p.panels.map((panel) => panel.title)))];
   $("pair").replaceChildren(...shown.map((profile) => make("div", { class: "group" }, make("h3", {}, profile.title),

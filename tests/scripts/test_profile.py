@@ -1,4 +1,4 @@
-"""Profiles: reading samples, real runs on this machine, and a phone behind a stand-in for adb."""
+"""Profiles: reading samples, real runs on this machine, and a phone through a stand-in for adb."""
 
 import json
 import os
