@@ -22,7 +22,7 @@ pub(super) const STYLES: Styles = Styles::styled()
 
 /// Continue a text, or answer a message, with a Llama model on this machine.
 ///
-/// Without --model-path a small demo model inside the program tells children's stories.
+/// Without --model-path a small demo model inside the program writes children's stories.
 #[derive(Debug, Parser)]
 #[command(name = "generate", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {

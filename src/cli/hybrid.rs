@@ -38,12 +38,12 @@ fn explain(found: &Calibration, device: &str) -> String {
         n => format!("prompts of {n} tokens or more go to {device}"),
     };
     let decode = match found.switch.decode {
-        usize::MAX => "the cpu goes on from there",
-        _ => "it goes on from there",
+        usize::MAX => "the cpu continues from there",
+        _ => "it continues from there",
     };
     let on_both = |[cpu, there]: [Duration; 2]| format!("{} there, {} on the cpu", ms(there), ms(cpu));
     let decode = if found.switch.prompt == usize::MAX && found.switch.decode != usize::MAX {
-        format!("{device} goes on from there")
+        format!("{device} continues from there")
     } else {
         decode.to_owned()
     };
@@ -74,11 +74,11 @@ mod tests {
         assert_eq!(
             of(16, usize::MAX),
             "prompts of 16 tokens or more go to Mali-G78 (64 tokens: 100.0 ms there, 300.0 ms on the cpu), the cpu \
-             goes on from there (a token: 9.0 ms there, 5.0 ms on the cpu)"
+             continues from there (a token: 9.0 ms there, 5.0 ms on the cpu)"
         );
         assert!(of(1, 0).starts_with("prompts go to Mali-G78 (64"), "{}", of(1, 0));
-        assert!(of(1, 0).contains("), it goes on from there ("), "{}", of(1, 0));
+        assert!(of(1, 0).contains("), it continues from there ("), "{}", of(1, 0));
         let late = of(usize::MAX, 0);
-        assert!(late.starts_with("prompts stay on the cpu") && late.contains("Mali-G78 goes on"), "{late}");
+        assert!(late.starts_with("prompts stay on the cpu") && late.contains("Mali-G78 continues"), "{late}");
     }
 }

@@ -50,7 +50,7 @@ impl LimitArgs {
             Fit::Fits => {}
             Fit::Slow(why) => say(&format!("warning: {why}")),
             Fit::No(why) if self.no_memory_check => say(&format!("warning: {why}")),
-            Fit::No(why) => bail!("{why}; --no-memory-check starts all the same"),
+            Fit::No(why) => bail!("{why}; --no-memory-check starts anyway"),
         }
         Ok(need)
     }

@@ -52,7 +52,7 @@ impl Report<'_> {
         rate(self.outcome.decode_steps, self.outcome.timings.decode)
     }
 
-    /// One line for a person.
+    /// One line for the terminal.
     pub fn line(&self) -> String {
         let rate = |r: Option<f64>| r.map_or_else(|| "-".to_owned(), |r| format!("{r:.1} tok/s"));
         let o = self.outcome;
@@ -63,7 +63,7 @@ impl Report<'_> {
                 "prefill {} tokens{}, {}",
                 o.prompt_tokens - o.reused_tokens,
                 if o.reused_tokens > 0 {
-                    format!(" behind {} known", o.reused_tokens)
+                    format!(" after {} reused", o.reused_tokens)
                 } else {
                     String::new()
                 },

@@ -75,8 +75,8 @@ fn run(args: &Args) -> Result<ExitCode> {
         None => {
             if !args.quiet {
                 say(
-                    "note: using the small built-in demo model, which tells children's stories; for a real one \
-                     download Llama 3.2 and give its directory with --model-path",
+                    "note: using the small built-in demo model, which writes children's stories; give a real one, a \
+                     checkpoint's directory or a GGUF file, with --model-path",
                 );
             }
             ModelFiles::demo()?

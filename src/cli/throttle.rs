@@ -56,7 +56,7 @@ impl Throttle {
     pub fn new(limit: f64, root: &Path) -> Result<Self> {
         ensure!(
             (20.0..=110.0).contains(&limit),
-            "--throttle-to {limit} is no temperature for a processor; give degrees Celsius from 20 to 110"
+            "--throttle-to {limit} is not a temperature for a processor; give degrees Celsius from 20 to 110"
         );
         let thermal = Thermal::find(root);
         ensure!(

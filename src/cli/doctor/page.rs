@@ -44,7 +44,7 @@ pub fn page(facts: &Facts) -> String {
     opencl(&mut page, &facts.opencl);
     page.section("thermal zones");
     for zone in &facts.thermal_zones {
-        let degrees = zone.celsius.map_or_else(|| "not told".to_owned(), |c| format!("{c:.1} degrees"));
+        let degrees = zone.celsius.map_or_else(|| "not reported".to_owned(), |c| format!("{c:.1} degrees"));
         page.line(&zone.name, &degrees);
     }
     if facts.thermal_zones.is_empty() {
@@ -64,8 +64,8 @@ pub fn page(facts: &Facts) -> String {
     page.line("threads", &a.threads.to_string());
     page.line("weights", a.weight_format);
     let context = match a.max_context {
-        Some(n) => format!("up to {n} tokens fit in memory beside the weights"),
-        None => "no useful one fits in memory beside the weights".to_owned(),
+        Some(n) => format!("up to {n} tokens fit in memory next to the weights"),
+        None => "no useful one fits in memory next to the weights".to_owned(),
     };
     page.line("context", &context);
     page.line("flags", &a.flags);
@@ -74,9 +74,9 @@ pub fn page(facts: &Facts) -> String {
 
 fn memory(page: &mut Page, facts: &Facts) {
     let m = &facts.memory;
-    let told = |bytes: Option<u64>| bytes.map_or_else(|| "an unknown amount".to_owned(), human_bytes);
+    let amount = |bytes: Option<u64>| bytes.map_or_else(|| "an unknown amount".to_owned(), human_bytes);
     page.section("memory");
-    page.line("available", &format!("{} of {}", told(m.available_bytes), told(m.total_bytes)));
+    page.line("available", &format!("{} of {}", amount(m.available_bytes), amount(m.total_bytes)));
     if let (Some(limit), Some(left)) = (m.limit_bytes, m.limit_left_bytes) {
         page.line(
             "limit",
@@ -99,12 +99,12 @@ fn cores(page: &mut Page, facts: &Facts) {
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         page.line(
             &format!("CPU {}", c.cpus),
-            &if parts.is_empty() { "not told".to_owned() } else { parts.join(", ") },
+            &if parts.is_empty() { "not reported".to_owned() } else { parts.join(", ") },
         );
     }
     let c = &facts.cores;
     page.line("usable", &format!("CPU {}, up to {} threads", c.allowed, c.most_threads));
-    page.line("fast", &format!("CPU {}, {} threads unless told otherwise", c.fast, c.default_threads));
+    page.line("fast", &format!("CPU {}, {} threads by default", c.fast, c.default_threads));
     let i = &facts.instructions;
     page.line("features", &i.features.join(" "));
     page.line("kernels", &format!("{}; chosen: {}", i.sets.join(", "), i.chosen.unwrap_or("none")));
@@ -141,7 +141,7 @@ fn opencl(page: &mut Page, found: &OpenCl) {
             Verdict { passed: true, detail: None } => "passed".to_owned(),
             Verdict { passed: true, detail: Some(detail) } => format!("passed, but {detail}"),
             Verdict { passed: false, detail } => {
-                format!("FAILED: {}", detail.as_deref().unwrap_or("no reason told"))
+                format!("FAILED: {}", detail.as_deref().unwrap_or("no reason given"))
             }
         };
         page.line("self-test", &verdict);
