@@ -10,7 +10,7 @@ mod error;
 mod kv_cache;
 mod kv_layout;
 mod kv_prefix;
-mod kv_received;
+mod kv_attention;
 mod largest;
 mod order;
 mod shape;

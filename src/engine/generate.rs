@@ -266,7 +266,7 @@ impl<B: Backend> Session<B> {
                 return Ok(Finish::Cancelled);
             }
             let id = match run.need {
-                Need::Largest => Chain::likeliest(run.largest, self.logits.len())?,
+                Need::Largest => Chain::argmax(run.largest, self.logits.len())?,
                 Need::Top(_) => run.chain.sample_top(&run.top, self.logits.len(), &mut run.rng)?,
                 Need::All => run.chain.sample(&mut self.logits, &run.history, &mut run.rng)?,
             };

@@ -108,7 +108,7 @@ impl Evictor {
         let Eviction { window, protected, target, .. } = self.in_force;
         let mut turn_prefix_to = None;
         if self.is_full(held, early) {
-            let plan = self.policy.plan(Occupancy { held, protected, target, received: cache.received() });
+            let plan = self.policy.plan(Occupancy { held, protected, target, attention: cache.accumulated_attention() });
             let kept = self.check(&plan)?;
             cache.retain(backend, plan.ranges(), window - kept)?;
             self.stats.evictions += 1;

@@ -15,10 +15,10 @@ impl EvictionPolicy for H2o {
         let protected = now.protected.min(now.held);
         let room = now.target.saturating_sub(protected).max(1).min(now.held - protected);
         let newest = now.held - room.div_ceil(2);
-        let received = |slot: usize| now.received.get(slot).copied().unwrap_or(0.0);
+        let attention = |slot: usize| now.attention.get(slot).copied().unwrap_or(0.0);
         let mut between: Vec<usize> = (protected..newest).collect();
         // Of equals, which only a text without any attention has, the newer ones.
-        between.sort_by(|&a, &b| received(b).total_cmp(&received(a)).then(b.cmp(&a)));
+        between.sort_by(|&a, &b| attention(b).total_cmp(&attention(a)).then(b.cmp(&a)));
         between.truncate(room / 2);
         between.sort_unstable();
         let heavy =

@@ -13,7 +13,7 @@ pub struct Occupancy<'a> {
     pub target: usize,
     /// The attention that each slot has received since its token came, if the policy [wants it](
     /// EvictionPolicy::wants_attention); else empty.
-    pub received: &'a [f64],
+    pub attention: &'a [f64],
 }
 
 /// Chooses which tokens a full cache gives up.
@@ -29,7 +29,7 @@ pub trait EvictionPolicy: Send {
         Positions::Text
     }
 
-    /// Whether the choice goes by [`Occupancy::received`]: then each pass sums it up, which costs time, and which not
+    /// Whether the choice goes by [`Occupancy::attention`]: then each pass sums it up, which costs time, and which not
     /// every backend can. The same always.
     fn wants_attention(&self) -> bool {
         false

@@ -12,8 +12,8 @@ proptest! {
         protected in 0usize..40, between in 1usize..200, beyond in 1usize..200,
     ) {
         let target = protected + between;
-        let received: Vec<f64> = (0..target + beyond).map(|slot| (slot * 7919 % 101) as f64).collect();
-        let now = Occupancy { held: target + beyond, protected, target, received: &received };
+        let attention: Vec<f64> = (0..target + beyond).map(|slot| (slot * 7919 % 101) as f64).collect();
+        let now = Occupancy { held: target + beyond, protected, target, attention: &attention };
         for policy in POLICIES {
             let plan = (policy.make)().plan(now);
             let mut end = 0;
@@ -44,7 +44,7 @@ proptest! {
 fn sliding_keeps_the_first_and_the_last() {
     let plan = |held, protected, target| {
         let policy = (Registered::named("Sliding").expect("is registered").make)();
-        policy.plan(Occupancy { held, protected, target, received: &[] }).ranges().to_vec()
+        policy.plan(Occupancy { held, protected, target, attention: &[] }).ranges().to_vec()
     };
     assert_eq!(plan(16, 4, 12), [0..4, 8..16]);
     assert_eq!(plan(16, 0, 12), std::slice::from_ref(&(4..16)));
@@ -54,15 +54,15 @@ fn sliding_keeps_the_first_and_the_last() {
 
 #[test]
 fn h2o_keeps_the_heavy_hitters_and_the_newest() {
-    let plan = |received: &[f64], protected, target| {
+    let plan = |attention: &[f64], protected, target| {
         let policy = (Registered::named("h2o").expect("is registered").make)();
-        let now = Occupancy { held: received.len(), protected, target, received };
+        let now = Occupancy { held: attention.len(), protected, target, attention };
         policy.plan(now).ranges().to_vec()
     };
-    let received = [9.0, 0.5, 3.0, 0.1, 4.0, 0.2, 5.0, 0.3, 9.0, 0.0];
+    let attention = [9.0, 0.5, 3.0, 0.1, 4.0, 0.2, 5.0, 0.3, 9.0, 0.0];
     // Six beside the protected one: the newest three, and of 1 to 6 the three with the most.
-    assert_eq!(plan(&received, 1, 7), [0..1, 2..3, 4..5, 6..10]);
-    assert_eq!(plan(&received, 0, 3), [0..1, 8..10]);
+    assert_eq!(plan(&attention, 1, 7), [0..1, 2..3, 4..5, 6..10]);
+    assert_eq!(plan(&attention, 0, 3), [0..1, 8..10]);
     assert_eq!(plan(&[1.0; 10], 1, 4), [0..1, 7..10]);
     assert_eq!(plan(&[f64::NAN; 10], 2, 6).iter().map(ExactSizeIterator::len).sum::<usize>(), 6);
 }

@@ -104,7 +104,7 @@ mod tests {
     const INV_E: u64 = 25_887_214_284_015;
 
     #[test]
-    fn weights_are_relative_to_the_likeliest() {
+    fn weights_are_relative_to_the_argmax() {
         let mut candidates = Candidates::default();
         candidates.fill(&[1.0, 0.0, 1.0, -40.0, f32::NEG_INFINITY]);
         let total = candidates.weigh();

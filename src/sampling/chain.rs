@@ -24,7 +24,7 @@ pub struct Chain {
 /// What a [`Chain`] needs to know of a token's logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Where the largest one is: for [`Chain::likeliest`].
+    /// Where the largest one is: for [`Chain::argmax`].
     Largest,
     /// So many of the largest: for [`Chain::sample_top`].
     Top(usize),
@@ -91,7 +91,7 @@ impl Chain {
     ///
     /// # Errors
     /// As [`Self::sample`].
-    pub fn likeliest(largest: Largest, vocab: usize) -> Result<u32> {
+    pub fn argmax(largest: Largest, vocab: usize) -> Result<u32> {
         match largest {
             Largest { nan: Some(token), .. } => Err(SamplingError::NanLogit { token }),
             Largest { index: Some(id), .. } => Ok(id),
@@ -111,13 +111,13 @@ impl Chain {
     pub fn sample(&mut self, logits: &mut [f32], history: &[u32], rng: &mut dyn RandomSource) -> Result<u32> {
         self.penalties.apply(logits, history);
         let Some(random) = &mut self.random else {
-            return Self::likeliest(Largest::of(logits), logits.len());
+            return Self::argmax(Largest::of(logits), logits.len());
         };
         if random.top_k > 0 {
             self.top.find(logits, random.top_k);
             return random.draw_top(&self.top, logits.len(), rng);
         }
-        Self::likeliest(Largest::of(logits), logits.len())?;
+        Self::argmax(Largest::of(logits), logits.len())?;
         random.candidates.fill(logits);
         random.draw(logits.len(), rng)
     }
@@ -128,7 +128,7 @@ impl Chain {
     /// As [`Self::sample`].
     pub fn sample_top(&mut self, top: &Top, vocab: usize, rng: &mut dyn RandomSource) -> Result<u32> {
         match &mut self.random {
-            None => Self::likeliest(top.largest(), vocab),
+            None => Self::argmax(top.largest(), vocab),
             Some(random) => random.draw_top(top, vocab, rng),
         }
     }

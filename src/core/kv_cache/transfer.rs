@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::KvCache;
-use crate::core::kv_received::ReceivedAttention;
+use crate::core::kv_attention::AccumulatedAttention;
 use crate::core::{Backend, Buffer, CoreError, Result};
 
 /// What is kept of a text beside its keys and values, for an eviction to go by.
@@ -76,7 +76,7 @@ impl<B: Buffer> KvCache<B> {
     pub fn records(&self, position: usize) -> KvRecords {
         KvRecords {
             unrotated: self.prefix_tokens().min(position),
-            received: self.received.as_ref().map_or(0, ReceivedAttention::layers),
+            received: self.attention.as_ref().map_or(0, AccumulatedAttention::layers),
         }
     }
 
@@ -88,8 +88,8 @@ impl<B: Buffer> KvCache<B> {
         let width = self.layout.kv_heads.checked_mul(self.layout.head_dim)?;
         let rows = records.unrotated.checked_mul(self.layers.len())?.checked_mul(2)?;
         let unrotated = rows.checked_mul(width)?.checked_mul(size_of::<f32>())?;
-        let received = records.received.checked_mul(held)?.checked_mul(size_of::<f64>())?;
-        u64::try_from(stored.checked_add(unrotated)?.checked_add(received)?).ok()
+        let attention = records.received.checked_mul(held)?.checked_mul(size_of::<f64>())?;
+        u64::try_from(stored.checked_add(unrotated)?.checked_add(attention)?).ok()
     }
 
     /// Hands the [records](Self::records) of the text to `put`, little endian: layer by layer the unrotated keys and then
@@ -108,7 +108,7 @@ impl<B: Buffer> KvCache<B> {
                 put(&rows.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
             }
         }
-        for sums in self.received.iter_mut().flat_map(|received| received.sums(self.len)) {
+        for sums in self.attention.iter_mut().flat_map(|attention| attention.sums(self.len)) {
             put(&sums.iter().flat_map(|sum| sum.to_le_bytes()).collect::<Vec<u8>>())?;
         }
         Ok(())
@@ -131,8 +131,8 @@ impl<B: Buffer> KvCache<B> {
                 Ok(())
             })?;
         }
-        if let Some(received) = &mut self.received {
-            received.fill(len, |sums: &mut [f64]| {
+        if let Some(attention) = &mut self.attention {
+            attention.fill(len, |sums: &mut [f64]| {
                 bytes.resize(size_of_val(sums), 0);
                 get(&mut bytes)?;
                 let (values, _) = bytes.as_chunks();

@@ -87,7 +87,7 @@ fn attend<B: Backend>(
 ) -> Result<()> {
     backend.rope(&mut ws.q, &ws.angles)?;
     look(&mut ws.watch, backend, &ws.q, Some(index), "in the queries")?;
-    cache.add_received(backend, index, &ws.q, at)?;
+    cache.add_attention(backend, index, &ws.q, at)?;
     backend.attention(&ws.q, cache.layer(index), cache.layout(), at, &mut ws.attended)?;
     look(&mut ws.watch, backend, &ws.attended, Some(index), "in attention")?;
     backend.linear(
