@@ -1,15 +1,15 @@
 //! On-device inference for Llama models.
 //!
-//! The layers, each of which imports only from those below it (`docs/ARCHITECTURE.md` tells what each one
+//! The layers, each of which imports only from those below it (`docs/ARCHITECTURE.md` says what each one
 //! must not know):
 //!
 //! ```text
-//! cli         arguments -> settings; the only place that prints for people
-//! capi        the C interface (beside cli)
+//! cli         arguments -> settings; the only place that prints
+//! capi        the C interface (next to cli)
 //! eval        perplexity, and how alike two models are (on top of engine)
 //! engine      the token loop
-//! bench       how long passes and operators take (beside engine)
-//! oracle      every operation of a backend against the reference (beside engine)
+//! bench       how long passes and operators take (next to engine)
+//! oracle      every operation of a backend against the reference (next to engine)
 //! sampling    logits -> a token id
 //! chat        messages -> text
 //! tokenizer   text <-> ids
@@ -17,8 +17,8 @@
 //! kv          which tokens stay when the key/value cache is full
 //! backend     cpu, opencl, reference
 //! format      files of weights, memory-mapped and checked
-//! quant       block layouts and their scalar truth
-//! host        what the system tells of this machine: cores, memory, temperatures
+//! quant       block layouts and their scalar reference
+//! host        what the system reports about this machine: cores, memory, temperatures
 //! core        DType, Shape, Tensor, Buffer, Backend, KvCache
 //! ```
 

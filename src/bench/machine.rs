@@ -42,7 +42,7 @@ impl Limits {
     }
 }
 
-/// Bytes of the largest cache of the first core, as Linux and Android tell it, or else 32 MiB.
+/// Bytes of the largest cache of the first core, as Linux and Android report it, or else 32 MiB.
 pub fn last_level_cache() -> usize {
     let size = |index: usize| {
         let path = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size");
@@ -64,7 +64,7 @@ fn parse_size(text: &str) -> Option<usize> {
 }
 
 /// The best of [`ROUNDS`] rounds of `round` each: what all threads together do in a second. `make` is called in
-/// each thread and gives a piece of work that tells how much it has done.
+/// each thread and gives a piece of work that returns how much it has done.
 fn best<W: FnMut() -> f64>(threads: usize, round: Duration, make: &(dyn Fn() -> W + Sync)) -> f64 {
     let barrier = Barrier::new(threads);
     let one = || {
@@ -98,7 +98,7 @@ fn best<W: FnMut() -> f64>(threads: usize, round: Duration, make: &(dyn Fn() -> 
     })
 }
 
-/// Does `steps` rounds of multiply-adds and tells how many multiplications and additions these were.
+/// Does `steps` rounds of multiply-adds and returns how many multiplications and additions these were.
 type Kernel = fn(steps: u32) -> f64;
 
 /// Numbers that keep `x * FACTOR + TERM` of ordinary size: subnormal ones would measure something else.

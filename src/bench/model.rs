@@ -7,7 +7,7 @@ use crate::core::{Backend, KvCache, KvTypes, Result};
 use crate::models::llama::{Llama, Workspace};
 use crate::models::random_ids;
 
-/// What is measured: `prompt` tokens taken in, then `generated` single steps, behind `depth` tokens that are
+/// What is measured: `prompt` tokens taken in, then `generated` single steps, after `depth` tokens that are
 /// in the cache already. Shown as llama-bench shows it: `pp512`, `tg128 @ d2048`, `pp512+tg128`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Test {

@@ -17,7 +17,7 @@ pub enum Operator {
     RmsNorm,
     /// The matrices q, k and v in one call.
     LinearQkv,
-    /// The matrix behind attention.
+    /// The matrix after attention.
     LinearO,
     /// The matrices gate and up in one call.
     LinearGateUp,
@@ -29,7 +29,7 @@ pub enum Operator {
     Rope,
     /// Keys and values of the rows into an empty cache.
     KvAppend,
-    /// Of the rows, behind as many tokens as the case's depth.
+    /// Of the rows, after as many tokens as the case's depth.
     Attention,
     /// Over rows of the feed-forward network's inner size.
     Swiglu,

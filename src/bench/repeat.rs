@@ -23,7 +23,7 @@ const WORTH_TIMING: Duration = Duration::from_micros(50);
 /// The most measurements of one thing: more would only take memory.
 const MOST: usize = 10_000;
 
-/// Measures `work`, which does a thing as often as it is told, and gives the seconds that one takes, of each
+/// Measures `work`, which repeats a call the given number of times, and gives the seconds that one takes, of each
 /// measurement in order. The first two calls wake caches and threads and do not count.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ pub trait Backend: Send + Sync {
     /// Short name as in `--backend`: `cpu`, `reference`.
     fn name(&self) -> &'static str;
 
-    /// One line for people: instruction set, threads, device.
+    /// One line for display: instruction set, threads, device.
     fn describe(&self) -> String;
 
     /// Memory for `len` elements, zeroed.
@@ -153,7 +153,7 @@ pub trait Backend: Send + Sync {
         _at: usize,
         _weights: &mut [f32],
     ) -> Result<()> {
-        let what = "tell how much attention each token receives";
+        let what = "report attention weights";
         Err(super::CoreError::Lacking { backend: self.name(), what })
     }
 
@@ -194,8 +194,8 @@ pub trait Backend: Send + Sync {
         self.rms_norm(acc, gain, eps, out)
     }
 
-    /// Finds the largest value of row `row`, after all earlier work on it. `scratch` is a row long; what is in it
-    /// afterwards is for nobody. A device that can look for itself spares the row its way to the host.
+    /// Finds the largest value of row `row`, after all earlier work on it. `scratch` is a row long; its
+    /// contents are unspecified afterwards. A device that searches the row itself saves the download.
     ///
     /// # Errors
     /// As [`Self::download`].
@@ -205,7 +205,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// Finds the `count` largest values of row `row`, after all earlier work on it. `scratch` is as for
-    /// [`Self::largest`]. A device that can look for itself spares most of the row its way to the host.
+    /// [`Self::largest`]. A device that searches the row itself saves most of the download.
     ///
     /// # Errors
     /// As [`Self::download`].

@@ -1,4 +1,4 @@
-//! How much attention each token of a cache has received.
+//! The accumulated attention of each token of a cache.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use std::ops::Range;
 ///
 /// Each sum is over the rows in order of their positions, and those of the layers are added in ascending order: the
 /// same bits however a text is cut into passes. What a pass adds counts only when the next one begins, since a draft
-/// may be taken back; only of passes larger than any draft it counts at once.
+/// may be rejected; passes larger than any draft count at once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AccumulatedAttention {
     layers: Vec<Layer>,
@@ -41,7 +41,7 @@ impl AccumulatedAttention {
         layer < self.layers.len()
     }
 
-    /// Takes in what `rows` rows attend to, the first of them in slot `at`; `weigh` fills in their weights,
+    /// Adds what `rows` rows attend to, the first of them in slot `at`; `weigh` fills in their weights,
     /// `[rows, at + rows]`.
     pub fn add<E>(
         &mut self,
@@ -63,7 +63,7 @@ impl AccumulatedAttention {
         Ok(())
     }
 
-    /// What each of the `len` slots held has received.
+    /// The accumulated attention of each of the `len` slots held.
     pub fn total(&mut self, len: usize) -> &[f64] {
         self.total.clear();
         self.total.resize(len, 0.0);
@@ -74,7 +74,7 @@ impl AccumulatedAttention {
         &self.total
     }
 
-    /// What each of the `len` slots held has received, layer by layer.
+    /// The accumulated attention of each of the `len` slots held, layer by layer.
     pub fn sums(&mut self, len: usize) -> impl Iterator<Item = &[f64]> {
         self.layers.iter_mut().map(move |layer| {
             layer.settle(len);
@@ -82,7 +82,7 @@ impl AccumulatedAttention {
         })
     }
 
-    /// Takes what the `len` slots of a text have received from `get`, which fills in what [`Self::sums`] gives.
+    /// Restores the sums of the `len` slots of a text from `get`, which fills in what [`Self::sums`] gave.
     pub fn fill<E>(&mut self, len: usize, mut get: impl FnMut(&mut [f64]) -> Result<(), E>) -> Result<(), E> {
         self.clear();
         self.layers.iter_mut().try_for_each(|layer| {

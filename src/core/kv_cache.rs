@@ -69,7 +69,7 @@ impl<B: Buffer> KvCache<B> {
         Ok(Self { layers, layout, len: 0, position: 0, retained: 0, max_len, prefix: None, attention: None })
     }
 
-    /// Makes room for `more` tokens behind those held. Growing goes layer by layer, and takes the memory that one more
+    /// Makes room for `more` tokens after those held. Growing goes layer by layer, and takes the memory that one more
     /// layer had before.
     ///
     /// # Errors
@@ -90,13 +90,13 @@ impl<B: Buffer> KvCache<B> {
     }
 
     /// Drops all tokens but those in the slots of `keep` (ascending, disjoint, within the slots held), which move
-    /// together in their order, and leaves room for `more` behind them. Memory that this does not need goes back to
+    /// together in their order, and leaves room for `more` after them. Memory that this does not need goes back to
     /// the system; [`Self::position`] stays, and so does each key's rotation.
     ///
     /// It takes the memory of one more layer meanwhile.
     ///
     /// # Errors
-    /// [`CoreError::Mismatch`] for other ranges, [`CoreError::CacheFull`] if `more` do not fit behind them,
+    /// [`CoreError::Mismatch`] for other ranges, [`CoreError::CacheFull`] if `more` do not fit after them,
     /// [`CoreError::OutOfMemory`] as [`Self::reserve`]. A backend that fails on its way leaves an empty cache.
     pub fn retain<K: Backend<Buffer = B>>(
         &mut self,
@@ -157,7 +157,7 @@ impl<B: Buffer> KvCache<B> {
         self.clear();
         self.layout.capacity = 0;
         for layer in &mut self.layers {
-            // What holds nothing can be had; if not, the layer is refused when it is used next.
+            // An empty buffer should always be available; if not, the layer is refused when it is used next.
             if let Ok(empty) = KvLayer::new(backend, &self.layout) {
                 *layer = empty;
             }
@@ -220,8 +220,8 @@ impl<B: Buffer> KvCache<B> {
     /// Forgets the tokens from position `position` on, as if they had not been seen; memory is kept. Does nothing if
     /// no more than `position` were seen.
     ///
-    /// They must have been taken in behind the last [`Self::retain`]: what it has dropped does not come back. So
-    /// [`Self::can_rewind`] tells whether the cache is afterwards what it was then.
+    /// They must have been added after the last [`Self::retain`]: what it has dropped does not come back.
+    /// [`Self::can_rewind`] returns whether the cache is afterwards what it was then.
     pub fn rewind(&mut self, position: usize) {
         let forgotten = self.position.saturating_sub(position);
         debug_assert!(forgotten <= self.len);
@@ -234,7 +234,7 @@ impl<B: Buffer> KvCache<B> {
 
     /// Whether nothing was evicted since `position` tokens were seen.
     pub fn can_rewind(&self, position: usize) -> bool {
-        // What its slots have received from tokens that are forgotten does not go.
+        // Attention from tokens that are forgotten stays in the sums.
         position == self.position || self.attention.is_none() && position >= self.retained
     }
 
@@ -284,10 +284,10 @@ impl<B: Buffer> KvCache<B> {
         stored + self.prefix.as_ref().map_or(0, UnrotatedPrefix::size_bytes)
     }
 
-    /// From now on the attention that each token receives is summed up.
+    /// From now on the attention of each token is accumulated.
     ///
     /// # Errors
-    /// [`CoreError::Lacking`] if the backend cannot tell it.
+    /// [`CoreError::Lacking`] if the backend has no attention weights.
     pub fn accumulate_attention<K: Backend<Buffer = B>>(&mut self, backend: &K) -> Result<()> {
         if let Some(layer) = self.layers.first() {
             let width = self.layout.kv_heads * self.layout.head_dim;
@@ -298,7 +298,7 @@ impl<B: Buffer> KvCache<B> {
         Ok(())
     }
 
-    /// Adds what the queries `q` of a layer, the first of them in slot `at`, attend to, if that is summed up.
+    /// Adds what the queries `q` of a layer, the first of them in slot `at`, attend to, if that is accumulated.
     ///
     /// # Errors
     /// As [`Backend::attention_weights`].
@@ -317,8 +317,8 @@ impl<B: Buffer> KvCache<B> {
         attention.add(layer, (at, q.rows()), weigh)
     }
 
-    /// The attention that each slot held has received since its token came, over all heads and all layers but the last
-    /// (unless there is only one). Empty if it is not summed up.
+    /// The accumulated attention of each slot held since its token came, over all heads and all layers but the last
+    /// (unless there is only one). Empty if it is not accumulated.
     pub fn accumulated_attention(&mut self) -> &[f64] {
         let len = self.len;
         self.attention.as_mut().map_or(&[], |attention| attention.total(len))

@@ -32,7 +32,7 @@ impl KvTypes {
 
 #[cfg(test)]
 impl KvTypes {
-    /// Every type for both, and every type beside another.
+    /// Every type for both, and every pair of types.
     pub(crate) fn various() -> impl Iterator<Item = Self> {
         let mixed = [(DType::Q8_0, DType::Q4_0), (DType::F16, DType::Q8_0), (DType::Q4_0, DType::F32)];
         Self::STORED.map(Self::from).into_iter().chain(mixed.map(|(k, v)| Self { k, v }))
@@ -95,7 +95,7 @@ impl KvLayout {
         bytes.div_ceil(dtype.block_bytes()).checked_mul(dtype.block_len())
     }
 
-    /// Number of `slot` of `head` where the slots lie one behind the other, head by head.
+    /// Number of `slot` of `head` where slots are contiguous, head by head.
     pub fn row(&self, head: usize, slot: usize) -> usize {
         head * self.slots() + slot
     }

@@ -6,7 +6,7 @@ use super::{BLOCK_LEN, DType};
 /// whole AVX-512 vector.
 pub const TILE_ROWS: usize = 16;
 
-/// Blocks of a row that lie together in a tile.
+/// Blocks of a row that are contiguous in a tile.
 pub const TILE_BLOCKS: usize = 2;
 
 /// The order of a stored matrix's elements.
@@ -15,7 +15,7 @@ pub enum Order {
     /// One row after the other: how checkpoints store everything.
     Rows,
     /// One row after the other, with the two halves of each group of so many rows interleaved: row `j * n / 2 + i` of
-    /// a group lies at `2 * i + j`. GGUF files store queries and keys of a Llama like that, a group being a head.
+    /// a group is stored at `2 * i + j`. GGUF files store queries and keys of a Llama like that, a group being a head.
     Interleaved(usize),
     /// Tiles of [`TILE_ROWS`] rows, filled up with zeros (`quant::tiles` has the arrangement): how the CPU's
     /// kernels read the block formats, on every instruction set.
@@ -43,7 +43,7 @@ impl Order {
         if format.is_quantized() { Order::Tiles } else { Order::Rows }
     }
 
-    /// Where row `row` lies among the stored rows, for orders of whole rows.
+    /// The place of row `row` among the stored rows, for orders of whole rows.
     pub const fn place(self, row: usize) -> usize {
         match self {
             Order::Rows | Order::Tiles => row,

@@ -16,7 +16,7 @@ pub trait HostMemory: Send + Sync {
     fn release(&self, _range: Range<usize>) {}
 
     /// Says that the bytes in `range` will be read soon, and waits until they can be read without delay. A mapped
-    /// file is read into memory; threads may do so beside those that read.
+    /// file is read into memory; threads may do so while others read.
     fn prefetch(&self, _range: Range<usize>) {}
 }
 
@@ -56,7 +56,7 @@ impl HostBytes {
         self.owner.prefetch(self.range.clone());
     }
 
-    /// A part of these bytes, sharing their owner; `None` if `range` does not lie within them.
+    /// A part of these bytes, sharing their owner; `None` if `range` is not within them.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
         let start = self.range.start.checked_add(range.start)?;
         let end = self.range.start.checked_add(range.end)?;
@@ -254,12 +254,12 @@ impl<B: Buffer> Tensor<B> {
         self.capacity
     }
 
-    /// The memory behind it.
+    /// Its memory.
     pub fn buffer(&self) -> &B {
         &self.buffer
     }
 
-    /// The memory behind it, to be written by its backend.
+    /// Its memory, to be written by its backend.
     pub fn buffer_mut(&mut self) -> &mut B {
         &mut self.buffer
     }

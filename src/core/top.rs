@@ -25,7 +25,7 @@ impl Top {
     }
 
     /// As [`Self::find`], of values that come with their indices, in any order. Of several that are not numbers it is
-    /// left open which one is told.
+    /// unspecified which one is reported.
     ///
     /// O(n): the best so far are cut to `count` whenever there are twice as many; the last one of these then is the
     /// bar for the rest.

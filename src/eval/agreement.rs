@@ -6,7 +6,7 @@ use super::kendall::tau_b;
 /// Sums over the steps of two runs.
 ///
 /// The Kullback-Leibler divergence is that of this run from the other (the other's probabilities weigh), in nats, over
-/// the other's likeliest ids and all remaining ones together: it is at most the divergence over the whole vocabulary,
+/// the other's top ids and all remaining ones together: it is at most the divergence over the whole vocabulary,
 /// and the nearer to it the more ids were kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Agreement {
@@ -46,7 +46,7 @@ impl Agreement {
         self.steps
     }
 
-    /// The share of steps at which both find the same id likeliest (of equal ones the lowest).
+    /// The share of steps at which both have the same argmax (of equal ids the lowest).
     pub fn same_first(&self) -> f64 {
         self.same_first as f64 / self.steps.max(1) as f64
     }
@@ -61,7 +61,7 @@ impl Agreement {
         (self.largest, self.largest_at)
     }
 
-    /// Mean of Kendall's tau-b between the two runs' logits of the other's likeliest ids, over the steps where it is
+    /// Mean of Kendall's tau-b between the two runs' logits of the other's top ids, over the steps where it is
     /// defined; `None` if it is nowhere.
     pub fn mean_tau(&self) -> Option<f64> {
         (self.taus > 0).then(|| self.tau / self.taus as f64)
@@ -115,7 +115,7 @@ mod tests {
         let all = compare(&p, &q, 3);
         assert!((all.mean_divergence() - 0.25 * 2f64.ln()).abs() < 1e-7, "{all:?}");
         assert_eq!((all.same_first(), all.largest_divergence().1), (0.0, 7));
-        // The likeliest and the rest: 0.5 ln(0.5/0.25) + 0.5 ln(0.5/0.75).
+        // The top id and the rest: 0.5 ln(0.5/0.25) + 0.5 ln(0.5/0.75).
         let coarse = compare(&p, &q, 1);
         assert!((coarse.mean_divergence() - 0.5 * (4.0f64 / 3.0).ln()).abs() < 1e-7, "{coarse:?}");
         assert!(coarse.mean_divergence() < all.mean_divergence());

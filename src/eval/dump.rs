@@ -1,4 +1,4 @@
-//! The likeliest tokens behind each token of a text, to be compared with those of another run.
+//! The top-k tokens after each token of a text, to be compared with those of another run.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EvalError, Sequence, Windows};
 
-/// The most of the likeliest tokens that are kept.
+/// The largest number of top tokens that are stored.
 pub const MOST: usize = 1000;
 
 /// What a model expects at one place.
@@ -18,7 +18,7 @@ pub struct Step {
     pub target: usize,
     /// `ln(sum(exp(logits)))` over the whole vocabulary: a logit less this is the logarithm of a probability.
     pub logsumexp: f64,
-    /// The likeliest ids with their logits, likeliest first; ids of the same logit in ascending order.
+    /// The top ids with their logits, in descending order; ids of the same logit in ascending order.
     pub top: Vec<(u32, f32)>,
 }
 
@@ -27,7 +27,7 @@ pub struct Step {
 pub struct LogitDump {
     /// Tokens that the model knows.
     pub vocab_size: usize,
-    /// How many of the likeliest ids each step has.
+    /// How many top ids each step has.
     pub top_k: usize,
     /// Tokens of a window.
     pub window: usize,
@@ -71,7 +71,7 @@ impl LogitDump {
     fn flaw(&self) -> Option<String> {
         let vocab = self.vocab_size;
         if self.top_k == 0 || self.top_k > MOST {
-            return Some(format!("it keeps {} of the likeliest tokens, not 1 to {MOST}", self.top_k));
+            return Some(format!("it has {} top tokens, not 1 to {MOST}", self.top_k));
         }
         let first = usize::from(self.prefix.is_none());
         for (i, step) in self.steps.iter().enumerate() {
@@ -143,7 +143,7 @@ fn likelier(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
 
-/// The `k` likeliest ids with their logits, likeliest first. `memory` is reused from step to step.
+/// The top `k` ids with their logits, in descending order. `memory` is reused from step to step.
 pub fn top(logits: &[f32], k: usize, memory: &mut Vec<(u32, f32)>) -> Vec<(u32, f32)> {
     memory.clear();
     memory.extend((0..).zip(logits.iter().copied()));
@@ -165,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_likeliest_come_first_and_equals_by_id(
+        fn the_largest_come_first_and_equals_by_id(
             levels in prop::collection::vec(0u8..6, 0..200), k in 0usize..250
         ) {
             let logits: Vec<f32> = levels.iter().map(|&l| f32::from(l)).collect();

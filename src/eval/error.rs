@@ -10,7 +10,7 @@ pub enum EvalError {
     /// The model.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// Windows that do not score every token behind another one.
+    /// Windows that do not score every token after another one.
     #[error(
         "a window of {size} tokens and a stride of {stride} do not go together; \
          a window has 2 tokens at least, and the stride is between 1 and one less than the window"
@@ -31,7 +31,7 @@ pub enum EvalError {
     },
     /// Logits without a meaning.
     #[error(
-        "the logit of token {token} behind {before} tokens is {value}: the weights are damaged, or too large for --kv-type"
+        "the logit of token {token} after {before} tokens is {value}: the weights are damaged, or too large for --kv-type"
     )]
     NotFinite {
         /// The token.

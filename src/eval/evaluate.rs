@@ -17,10 +17,10 @@ pub struct Sequence {
     pub to_the_end: bool,
 }
 
-/// What is wanted beside the likelihood.
+/// What is wanted besides the likelihood.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
-    /// How many of the likeliest tokens to keep of each step.
+    /// How many top tokens of each step to store.
     pub top_k: Option<usize>,
     /// Another run to compare with, and where it came from.
     pub against: Option<(&'a Path, &'a LogitDump)>,
@@ -37,13 +37,13 @@ pub struct Evaluation {
     pub segments: Vec<Likelihood>,
     /// Windows that they were scored in.
     pub windows: usize,
-    /// The likeliest tokens of each step.
+    /// The top tokens of each step.
     pub dump: Option<LogitDump>,
     /// How alike the other run is.
     pub agreement: Option<Agreement>,
 }
 
-/// Scores each token of `sequence` by the logits behind those before it in its window. `progress` learns how many of
+/// Scores each token of `sequence` by the logits after those before it in its window. `progress` receives how many of
 /// all tokens are done.
 ///
 /// On the CPU backend the result is the same to the bit for any number of threads, chunk or instruction set.
@@ -75,7 +75,7 @@ pub fn evaluate<B: Backend>(
     let mut count = 0;
     for window in windows.over(tokens, prefixed) {
         let last = window.tokens.end == tokens;
-        // The last token of a window is expected, and nothing behind it, unless that is wanted.
+        // The last token of a window is expected, and nothing after it, unless that is wanted.
         let fed = window.tokens.end - usize::from(!(last && sequence.to_the_end));
         let ids: Vec<u32> = sequence
             .prefix

@@ -66,7 +66,7 @@ fn every_step_has_the_logits_behind_the_tokens_of_its_window() {
     let targets: Vec<usize> = dump.steps.iter().map(|s| s.target).collect();
     assert_eq!(targets, (0..=sequence.ids.len()).collect::<Vec<_>>());
     let mut sum = 0.0;
-    // A window holds 23 tokens behind the first one. Token 23 is scored by the second one, which begins at 10.
+    // A window holds 23 tokens after the first one. Token 23 is scored by the second one, which begins at 10.
     for (target, start) in [(0, 0), (1, 0), (22, 0), (23, 10), (32, 10), (33, 20)] {
         let mut ids: Vec<u32> = sequence.prefix.into_iter().collect();
         ids.extend(&sequence.ids[start..target]);

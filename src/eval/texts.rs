@@ -10,7 +10,7 @@ pub fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
     text.split("\n\n").map(str::trim).filter(|p| !p.is_empty())
 }
 
-/// `count` texts of up to `tokens` tokens that the model makes up behind `start`, at temperature 1 and from its whole
+/// `count` texts of up to `tokens` tokens that the model generates after `start`, at temperature 1 and from its whole
 /// distribution: what another format adds to their likelihood is its divergence from this one, and not luck with a few
 /// words. The same ones each time.
 ///

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::EvalError;
 
-/// How a text is cut: windows of `size` tokens, each beginning `stride` tokens behind the last one. Every token is
-/// scored once, by the first window that has it, so that (behind the first window) it follows upon `size - stride`
+/// How a text is split: windows of `size` tokens, each beginning `stride` tokens after the last one. Every token is
+/// scored once, by the first window that has it, so that (after the first window) it follows `size - stride`
 /// tokens at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {

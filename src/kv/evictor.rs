@@ -14,7 +14,7 @@ pub struct EvictionStats {
     pub for_memory: usize,
 }
 
-/// What there is behind the tokens held.
+/// What follows the tokens held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Tokens that fit: at least one.
@@ -78,7 +78,7 @@ impl Evictor {
         self.policy.positions()
     }
 
-    /// Whether the attention that each token receives is to be summed up.
+    /// Whether attention has to be accumulated.
     pub fn wants_attention(&self) -> bool {
         self.policy.wants_attention()
     }
@@ -108,14 +108,19 @@ impl Evictor {
         let Eviction { window, protected, target, .. } = self.in_force;
         let mut turn_prefix_to = None;
         if self.is_full(held, early) {
-            let plan = self.policy.plan(Occupancy { held, protected, target, attention: cache.accumulated_attention() });
+            let plan = self.policy.plan(Occupancy {
+                held,
+                protected,
+                target,
+                attention: cache.accumulated_attention(),
+            });
             let kept = self.check(&plan)?;
             cache.retain(backend, plan.ranges(), window - kept)?;
             self.stats.evictions += 1;
             self.stats.for_memory += usize::from(window < self.settings.window);
             self.stats.evicted += held - kept;
             if self.positions() == Positions::Cache {
-                // Position less slots is where slot 0 would be if all that are held lay one behind the other.
+                // Position less slots is where slot 0 would be if all that are held were contiguous.
                 turn_prefix_to = Some(cache.position() - kept);
             }
         }

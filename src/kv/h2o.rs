@@ -1,8 +1,8 @@
 //! `h2o`: heavy hitters and the newest (Zhang et al. 2023, arXiv 2306.14048).
 //!
-//! A few tokens receive most of all attention, and go on receiving it. Half of what is left beside the protected tokens
-//! is for the newest, which have not been seen by many yet, and half for those that have received most. Keys keep their
-//! rotations.
+//! A few tokens get most of all attention, and continue to get it. Half of the slots after the protected prefix is for the
+//! newest tokens, which few queries have seen yet, and half for those with the most accumulated attention. Keys keep
+//! their rotations.
 
 use super::{EvictionPolicy, Occupancy, Plan};
 

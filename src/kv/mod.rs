@@ -1,7 +1,7 @@
 //! Which tokens stay when the key/value cache is full.
 //!
 //! A policy looks at counts and answers with a [`Plan`]: the ranges of slots to keep. It never sees a type, a buffer
-//! or a device; only [`crate::core::KvCache::retain`] moves memory. `docs/KV_CACHE.md` tells how to add one.
+//! or a device; only [`crate::core::KvCache::retain`] moves memory. `docs/KV_CACHE.md` explains how to add one.
 
 mod budget;
 mod evictor;

@@ -14,7 +14,7 @@ impl Plan {
         Self::default()
     }
 
-    /// Keeps the slots of `range` too, as far as they lie behind all that are kept already.
+    /// Keeps the slots of `range` too, as far as they come after all that are kept already.
     pub fn keep(mut self, range: Range<usize>) -> Self {
         let end = self.ranges.last().map_or(0, |last| last.end);
         let range = range.start.max(end)..range.end;

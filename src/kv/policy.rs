@@ -2,7 +2,7 @@
 
 use super::{Plan, h2o, sliding, streaming};
 
-/// How full a cache is, and what is asked of a policy.
+/// How full a cache is, and how many slots may stay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Occupancy<'a> {
     /// Slots in use, oldest first: `0..held`.
@@ -11,26 +11,24 @@ pub struct Occupancy<'a> {
     pub protected: usize,
     /// The most slots that may be in use afterwards; more than `protected`, fewer than `held`.
     pub target: usize,
-    /// The attention that each slot has received since its token came, if the policy [wants it](
-    /// EvictionPolicy::wants_attention); else empty.
+    /// The accumulated attention of each slot, if the policy [wants it](EvictionPolicy::wants_attention); else empty.
     pub attention: &'a [f64],
 }
 
 /// Chooses which tokens a full cache gives up.
 ///
-/// The choice must follow from what the policy has been told alone, never from a clock or a random number: texts are
-/// the same every time.
+/// The choice must depend only on the arguments, never on a clock or a random number: texts are reproducible.
 pub trait EvictionPolicy: Send {
     /// What to keep: the protected slots and the newest one among them, `target` slots at most.
     fn plan(&self, now: Occupancy<'_>) -> Plan;
 
-    /// Where the tokens that stay stand for those that come. The same always.
+    /// What positions of the tokens that stay count from. Always the same.
     fn positions(&self) -> Positions {
         Positions::Text
     }
 
-    /// Whether the choice goes by [`Occupancy::attention`]: then each pass sums it up, which costs time, and which not
-    /// every backend can. The same always.
+    /// Whether the choice uses [`Occupancy::attention`]: then each pass accumulates it, which costs time, and which not
+    /// every backend can do. Always the same.
     fn wants_attention(&self) -> bool {
         false
     }
@@ -41,8 +39,7 @@ pub trait EvictionPolicy: Send {
 pub enum Positions {
     /// The beginning of the text: a key keeps its rotation.
     Text,
-    /// The first slot of the cache: behind an eviction the protected tokens move up to the others, which lie one behind
-    /// the other.
+    /// The first slot of the cache: after an eviction the protected tokens move up to the others, which are contiguous.
     Cache,
 }
 

@@ -23,7 +23,7 @@ pub enum EvictionError {
         /// The ratio.
         ratio: f64,
     },
-    /// Nothing would be left beside the protected tokens, or nothing dropped.
+    /// Nothing would be left besides the protected tokens, or nothing dropped.
     #[error(
         "an eviction window of {window} tokens is too small: an eviction would leave {target}, which must be more than \
          the {protected} protected and fewer than the window; raise --eviction-window, or change --protected-prefix or \

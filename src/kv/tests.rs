@@ -60,7 +60,7 @@ fn h2o_keeps_the_heavy_hitters_and_the_newest() {
         policy.plan(now).ranges().to_vec()
     };
     let attention = [9.0, 0.5, 3.0, 0.1, 4.0, 0.2, 5.0, 0.3, 9.0, 0.0];
-    // Six beside the protected one: the newest three, and of 1 to 6 the three with the most.
+    // Six besides the protected one: the newest three, and of 1 to 6 the three with the most.
     assert_eq!(plan(&attention, 1, 7), [0..1, 2..3, 4..5, 6..10]);
     assert_eq!(plan(&attention, 0, 3), [0..1, 8..10]);
     assert_eq!(plan(&[1.0; 10], 1, 4), [0..1, 7..10]);

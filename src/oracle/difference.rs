@@ -1,6 +1,6 @@
 //! How far two results are from each other.
 
-/// What lies between a result and the reference's.
+/// The difference between a result and the reference's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
     /// Normalized mean squared error; see [`super::Bound::nmse`]. Infinite where the reference has only zeros and the

@@ -165,7 +165,7 @@ fn linear<B: Backend>(b: &B, x: &Tensor<B::Buffer>, operands: &Operands) -> Resu
     Ok(Outcome { values, cols: results.iter().map(|(n, _)| n).sum(), time })
 }
 
-/// A cache with room for `slots` slots and some more, which hold what nobody may see.
+/// A cache with room for `slots` slots and some more, which hold values that must not be read.
 fn empty<B: Backend>(b: &B, cache: &Cache, slots: usize) -> Result<(KvLayout, KvLayer<B::Buffer>)> {
     let &Cache { dtype, kv_heads, head_dim, .. } = cache;
     let layout = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: slots + SPARE };
@@ -202,7 +202,7 @@ fn put<B: Backend>(
     b.kv_append(&k, &v, layer, layout, at)
 }
 
-/// Appends the last `rows` rows of the operands behind the others, over what nobody may see.
+/// Appends the last `rows` rows of the operands after the others, over values that must not be read.
 fn append<B: Backend>(b: &B, cache: &Cache, at: usize, rows: usize, operands: &Operands) -> Result<Outcome> {
     let (layout, mut layer) = empty(b, cache, at + rows)?;
     let width = cache.kv_heads * cache.head_dim;

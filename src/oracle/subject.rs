@@ -33,7 +33,7 @@ pub trait Subject {
     /// The backend's short name.
     fn backend(&self) -> &str;
 
-    /// What computes, for people.
+    /// What computes, for display.
     fn device(&self) -> &str;
 
     /// Instruction set, or features in use.

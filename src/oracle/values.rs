@@ -63,7 +63,7 @@ impl Values {
             Values::Large => 600.0 * x,
             Values::Tiny => 1e-6 * x,
             Values::NegativeZero => -0.0,
-            // Subnormal as f16, and beside them some that are so as f32.
+            // Subnormal as f16, and some that are so as f32.
             Values::Denormal if x > 0.0 => 1e-5 * x,
             Values::Denormal => 1e-38 * x,
         };

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn ties_go_to_even() {
-        // bf16 has 7 fraction bits: 1 + 2^-8 lies between 0x3f80 and 0x3f81, 1 + 3 * 2^-8 between 0x3f81 and 0x3f82.
+        // bf16 has 7 fraction bits: 1 + 2^-8 is between 0x3f80 and 0x3f81, 1 + 3 * 2^-8 between 0x3f81 and 0x3f82.
         assert_eq!(f32_to_bf16(1.0 + 2f32.powi(-8)), 0x3f80);
         assert_eq!(f32_to_bf16(1.0 + 3.0 * 2f32.powi(-8)), 0x3f82);
         assert_eq!(f32_to_bf16(f32::from_bits((1.0 + 2f32.powi(-8)).to_bits() + 1)), 0x3f81);

@@ -17,7 +17,7 @@ fn factors(bytes: &[u8]) -> (f32, f32) {
     (half(0), half(2))
 }
 
-/// Scale and minimum of group `j` of eight: the first four lie in the low 6 bits, the others in two parts.
+/// Scale and minimum of group `j` of eight: the first four are in the low 6 bits, the others in two parts.
 fn scale_and_min(j: usize, packed: &[u8; SCALES]) -> (u8, u8) {
     if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)

@@ -1,4 +1,4 @@
-//! Block layouts of quantized tensors and their scalar truth: quantize, dequantize, dot product.
+//! Block layouts of quantized tensors and their scalar reference: quantize, dequantize, dot product.
 //!
 //! Nothing here is SIMD and nothing here depends on the machine: plain f32 and f64 operations in a fixed order,
 //! so that every value is the same to the bit everywhere. The kernels of a backend are tested against it.

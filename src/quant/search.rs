@@ -19,14 +19,14 @@ const REACH: f32 = 1_048_576.0;
 /// Steps from the best start.
 const REFINEMENTS: usize = 2;
 
-/// Where the element of largest magnitude comes to lie, in steps from 0: near -8, or, for blocks whose other end
+/// Position of the element of largest magnitude, in steps from 0: near -8, or, for blocks whose other end
 /// reaches as far, on the positive side.
 ///
 /// Chosen greedily out of every tenth from -13 to 11 on Gaussian, Laplace and outlier blocks; with these the
 /// squared error is within 0.1 % of that of the best of all f16 scales.
 const SYMMETRIC_STARTS: [f32; 10] = [-8.2, -8.7, -7.2, -7.8, -8.4, -6.8, -9.0, -8.0, 6.1, -7.6];
 
-/// Steps that a block's range is divided into, and how many of them lie below quant 0. Chosen as
+/// Steps that a block's range is divided into, and how many of them are below quant 0. Chosen as
 /// [`SYMMETRIC_STARTS`].
 const AFFINE_STARTS: [(f32, f32); 12] = [
     (15.4, 0.2),

@@ -7,14 +7,14 @@
 //! scales = 16 f16, one a row; Q4_1: then 16 f16 minima
 //! quants = 4 columns of row 0, of row 1, ... of row 15, then the next 4 columns
 //! ```
-//! So a tile is read from front to back, and quants lie at multiples of 64 bytes. The 4-bit formats keep ggml's
+//! So a tile is read from front to back, and quants are at multiples of 64 bytes. The 4-bit formats keep ggml's
 //! pairing: the byte for column `c` of a block holds column `c + 16` in its high nibble. The last tile is filled
 //! up with zero rows, an odd last pair with zeros that are not read.
 
 use super::{q4_0, q4_1, q8_0};
 use crate::core::{BLOCK_LEN, DType, TILE_BLOCKS, TILE_ROWS as TILE};
 
-/// Columns of a row that lie together, and that a 32-bit lane holds.
+/// Columns of a row that are contiguous, and that a 32-bit lane holds.
 pub(crate) const RUN: usize = 4;
 /// Bytes of the quants of a block of all rows of a tile, 8-bit format.
 pub(crate) const Q8_BYTES: usize = TILE * BLOCK_LEN;

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// The weight of the likeliest candidate.
+/// The weight of the most likely candidate.
 pub const MAX_WEIGHT: u64 = 1 << 46;
 
 /// A token that may be chosen.
@@ -12,7 +12,7 @@ pub struct Candidate {
     pub id: u32,
     /// Its logit: never NaN or +inf.
     pub logit: f32,
-    /// Its probability relative to the likeliest one's, in units of 1 / [`MAX_WEIGHT`]; valid after
+    /// Its probability relative to the most likely one's, in units of 1 / [`MAX_WEIGHT`]; valid after
     /// [`Candidates::weigh`].
     pub weight: u64,
 }
@@ -65,7 +65,7 @@ impl Candidates {
         }
     }
 
-    /// The candidates for a filter to reorder or drop. The likeliest one has to stay, and logits and weights
+    /// The candidates for a filter to reorder or drop. The most likely one has to stay, and logits and weights
     /// as they are.
     pub fn items_mut(&mut self) -> &mut Vec<Candidate> {
         &mut self.items

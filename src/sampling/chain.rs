@@ -1,4 +1,4 @@
-//! The whole way from logits to a token, in the order that people expect.
+//! From logits to a token, in the usual order of steps.
 
 use super::candidates::Candidates;
 use super::filters::{LogitsFilter, MinP, Temperature, TopP};
@@ -10,12 +10,12 @@ use super::{Result, SamplingError};
 use crate::core::{Largest, Top};
 
 /// Penalties, temperature, top-k, top-p, min-p and the draw, in this order (that of Hugging Face's
-/// `transformers`). Top-k in fact runs before the temperature, which does not change who the k likeliest are:
+/// `transformers`). Top-k in fact runs before the temperature, which does not change the top k:
 /// so only these are divided, and no other logits are needed. Stages that are off are left out. Nothing is allocated after the first token,
 /// unless the vocabulary or the history within the window grows.
 pub struct Chain {
     penalties: Penalties,
-    /// `None` chooses the likeliest token.
+    /// `None` chooses the argmax.
     random: Option<Random>,
     /// For logits that come whole.
     top: Top,
@@ -33,7 +33,7 @@ pub enum Need {
 }
 
 struct Random {
-    /// How many of the likeliest are candidates; 0 for all.
+    /// How many of the top tokens are candidates; 0 for all.
     top_k: usize,
     filters: Vec<Box<dyn LogitsFilter + Send + Sync>>,
     sampler: Box<dyn Sampler + Send + Sync>,

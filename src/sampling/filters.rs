@@ -1,10 +1,10 @@
-//! Filters over the candidates. None of them drops the likeliest candidate, so the set is never empty.
+//! Filters over the candidates. None of them drops the most likely candidate, so the set is never empty.
 
 use super::candidates::{Candidate, Candidates, MAX_WEIGHT};
 
 /// Changes logits or drops candidates.
 pub trait LogitsFilter {
-    /// Applies the filter. The likeliest candidate stays.
+    /// Applies the filter. The most likely candidate stays.
     fn apply(&self, candidates: &mut Candidates);
 }
 
@@ -23,7 +23,7 @@ impl LogitsFilter for Temperature {
     }
 }
 
-/// Keeps the shortest run of likeliest candidates whose probabilities sum up to at least p (nucleus sampling,
+/// Keeps the shortest run of most likely candidates whose probabilities sum up to at least p (nucleus sampling,
 /// arXiv:1904.09751); of equals those with the lower ids come first.
 #[derive(Debug, Clone, Copy)]
 pub struct TopP(
@@ -45,7 +45,7 @@ impl LogitsFilter for TopP {
         // still is enough.
         let least = (total - target) / (items.len() as u128).max(1);
         items.retain(|c| u128::from(c.weight) >= least);
-        // The first `low` candidates are the likeliest, hold `mass`, and are not enough; the first `high` are.
+        // The first `low` candidates are the most likely, hold `mass`, and are not enough; the first `high` are.
         let (mut low, mut high, mut mass) = (0, items.len(), 0);
         while high - low > SORTED_LEN {
             let half = (high - low) / 2;
@@ -70,7 +70,7 @@ impl LogitsFilter for TopP {
 /// Ranges of at most this many candidates are sorted.
 const SORTED_LEN: usize = 64;
 
-/// Drops candidates whose probability is below a share of the likeliest one's (arXiv:2407.01082).
+/// Drops candidates whose probability is below a share of the most likely one's (arXiv:2407.01082).
 #[derive(Debug, Clone, Copy)]
 pub struct MinP(
     /// At least 0 (keeps all) and below 1.

@@ -1,6 +1,6 @@
 //! Logits to a token id.
 //!
-//! Penalties, filters and samplers are small parts behind one-method traits; [`Chain`] puts them in order.
+//! Penalties, filters and samplers are small parts with one-method traits; [`Chain`] puts them in order.
 //! Random numbers are passed in. The choice is the same on every machine: probabilities are integers
 //! ([`Candidates::weigh`]), so that no sum depends on its order, and the exponential is `libm`'s.
 

@@ -1,17 +1,17 @@
-//! What a person can set about sampling, and what of it makes sense.
+//! The settings of sampling, and which of them are valid.
 
 use super::{Result, SamplingError};
 
 /// How tokens are chosen. See [`super::Chain`] for the order in which the settings apply.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SamplingParams {
-    /// Divides the logits; 0 chooses the likeliest token always.
+    /// Divides the logits; 0 always chooses the argmax.
     pub temperature: f32,
-    /// Keep this many of the likeliest tokens; 0 keeps all, 1 is greedy.
+    /// Keep this many of the most likely tokens; 0 keeps all, 1 is greedy.
     pub top_k: usize,
-    /// Keep the likeliest tokens until their probabilities reach this sum; 1 keeps all.
+    /// Keep the most likely tokens until their probabilities reach this sum; 1 keeps all.
     pub top_p: f32,
-    /// Drop tokens less likely than this share of the likeliest one; 0 keeps all.
+    /// Drop tokens less likely than this share of the most likely one; 0 keeps all.
     pub min_p: f32,
     /// Divides positive and multiplies negative logits of tokens in the window (CTRL, arXiv:1909.05858); 1 is
     /// off.
@@ -44,12 +44,12 @@ impl Default for SamplingParams {
 }
 
 impl SamplingParams {
-    /// The likeliest token always, without penalties.
+    /// Always the argmax, without penalties.
     pub fn greedy() -> Self {
         Self { temperature: 0.0, ..Self::default() }
     }
 
-    /// Whether the likeliest token is chosen always, so that no random number is drawn.
+    /// Whether the argmax is always chosen, so that no random number is drawn.
     pub fn is_greedy(&self) -> bool {
         self.temperature == 0.0 || self.top_k == 1
     }

@@ -28,7 +28,7 @@ impl SeededRng {
         Self(ChaCha20Rng::from_seed(key))
     }
 
-    /// The generator for a seed, behind its first `draws` numbers.
+    /// The generator for a seed, after its first `draws` numbers.
     pub fn at(seed: u64, draws: u64) -> Self {
         let mut rng = Self::new(seed);
         rng.0.set_word_pos(u128::from(draws) * WORDS);

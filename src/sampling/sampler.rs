@@ -9,7 +9,7 @@ pub trait Sampler {
     fn sample(&mut self, candidates: &mut Candidates, rng: &mut dyn RandomSource) -> Option<u32>;
 }
 
-/// The likeliest candidate, of equals the one with the lowest id. Draws no random number.
+/// The most likely candidate (argmax), of equals the one with the lowest id. Draws no random number.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Greedy;
 

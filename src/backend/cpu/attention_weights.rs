@@ -1,4 +1,4 @@
-//! How much attention slots receive: for policies that evict by it, beside attention itself.
+//! Attention weights of slots: for policies that evict by them, separate from attention itself.
 
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
@@ -7,7 +7,7 @@ use super::pool::Pool;
 use super::{CpuBuffer, broken};
 use crate::core::{CoreError, KvLayer, KvLayout, Result, Tensor};
 
-/// Slots of a tile of keys, which lie element by element.
+/// Slots of a tile of keys, which is stored element by element.
 const LANES: usize = KvLayout::TILE;
 
 /// Query rows between two sums over heads: bounds the memory that these take.
@@ -77,8 +77,8 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Adds what the rows behind `queries` that `out`, `[rows, slots]`, is for give to each slot; the first of them
-    /// stands in slot `at`.
+    /// Adds the weights that the rows of `queries`, one for each row of `out`, `[rows, slots]`, give to each slot; the
+    /// first of them is at slot `at`.
     fn weigh(&self, queries: &[f32], width: usize, at: usize, slots: usize, out: &mut [f32]) {
         let dim = self.layout.head_dim;
         let group = width / self.layout.kv_heads / dim;
@@ -124,7 +124,7 @@ mod tests {
     use crate::core::{Backend, DType, KvLayer, KvLayout, KvTypes};
     use crate::models::noise;
 
-    /// The weights of `rows` rows behind `at` others, for heads of 24 elements.
+    /// The weights of `rows` rows after `at` others, for heads of 24 elements.
     fn weights<B: Backend>(b: &B, dtype: DType, (at, rows, group): (usize, usize, usize)) -> Vec<f32> {
         let layout = KvLayout { types: dtype.into(), kv_heads: 2, head_dim: 24, capacity: at + rows + 3 };
         let mut cache = KvLayer::new(b, &layout).unwrap();

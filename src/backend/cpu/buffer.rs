@@ -107,13 +107,13 @@ struct Line;
 pub(super) unsafe trait Plain: Copy {}
 // SAFETY: a primitive number.
 unsafe impl Plain for f32 {}
-// SAFETY: primitive numbers, one behind the other.
+// SAFETY: contiguous primitive numbers.
 unsafe impl Plain for [f32; 16] {}
 // SAFETY: a primitive number.
 unsafe impl Plain for i32 {}
 // SAFETY: a primitive number.
 unsafe impl Plain for u16 {}
-// SAFETY: primitive numbers, one behind the other.
+// SAFETY: contiguous primitive numbers.
 unsafe impl Plain for [u16; 32] {}
 // SAFETY: a primitive number.
 unsafe impl Plain for i8 {}

@@ -65,7 +65,7 @@ impl Isa {
         !matches!(self, Isa::Avx512Bf16)
     }
 
-    /// The exact ones that this machine has, slowest first, and behind them those that are not.
+    /// The exact ones that this machine has, slowest first, then those that are not.
     pub fn available_by_name() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         let more = Avx512Bf16::new().map(|_| Isa::Avx512Bf16);
@@ -94,7 +94,7 @@ impl Isa {
         all
     }
 
-    /// The name shown to people.
+    /// The name for display.
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Scalar => "scalar",

@@ -189,7 +189,7 @@ impl Part<'_> {
         let bias = self.bias.map(|b| &b[outputs.clone()]).unwrap_or_default();
         for (i, values) in results.iter().enumerate().take(count) {
             let at = (from + i) * width;
-            // SAFETY: a tile is one chunk's, so nobody else has these columns of the row.
+            // SAFETY: a tile is one chunk's, so no other thread has these columns of the row.
             let out = unsafe { self.out.part(at + outputs.start..at + outputs.end) };
             out.copy_from_slice(&values[..out.len()]);
             for (o, b) in out.iter_mut().zip(bias) {

@@ -1,6 +1,6 @@
-//! How the keys and the values of a head lie in memory.
+//! The layout of the keys and the values of a head in memory.
 //!
-//! Both lie in tiles of sixteen slots. A tile begins with the scales of its blocks, `[blocks][16]`, where it has any.
+//! Both are in tiles of sixteen slots. A tile begins with the scales of its blocks, `[blocks][16]`, where it has any.
 //! Then come the elements: of keys `[head_dim][16]`, so that a vector lane is a slot and scores need no sum across
 //! lanes; of values `[16][head_dim]`. Where a byte holds two elements, bytes take the place of elements.
 //!

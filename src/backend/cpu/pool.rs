@@ -42,7 +42,7 @@ struct Job {
 }
 
 struct Shared {
-    /// Written by the caller while the gate is shut and nobody is inside; read by workers inside.
+    /// Written by the caller while the gate is shut and no worker is inside; read by workers inside.
     job: UnsafeCell<Option<Job>>,
     gate: AtomicU32,
     next: AtomicUsize,
@@ -55,7 +55,7 @@ struct Shared {
 
 // SAFETY: all fields but `job` are Sync. `job` is written only by the one caller (`Pool::run` takes
 // `&mut self`) while `gate` is 0, and read only by workers that have raised `gate`'s count while it was open;
-// the caller does not write again before the count is back at 0. The task behind the pointer is `Sync`.
+// the caller does not write again before the count is back at 0. The task that the pointer refers to is `Sync`.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the raw pointer is not dereferenced outside of a run.
 unsafe impl Send for Shared {}
@@ -69,7 +69,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// `threads - 1` workers beside the caller; 0 counts as 1.
+    /// `threads - 1` workers besides the caller; 0 counts as 1.
     ///
     /// # Errors
     /// What the system says if it refuses a thread.
@@ -147,7 +147,7 @@ impl Drop for Pool {
     }
 }
 
-/// Spins until `done`, then parks between checks; whoever makes it true unparks this thread.
+/// Spins until `done`, then parks between checks; the thread that makes it true unparks this one.
 fn wait_until(done: impl Fn() -> bool) {
     if !spin(&done) {
         while !done() {

@@ -38,7 +38,7 @@ pub(super) enum Matrix<'a> {
 
 impl CpuWeight {
     /// Brings a tensor into the form for `format`. What is stored in that form already is not copied: floats of
-    /// that format (unless f32 values lie at an odd address), and tiles. Other block formats are packed, in
+    /// that format (unless f32 values are at an odd address), and tiles. Other block formats are packed, in
     /// parallel.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub(super) fn row(
     Ok(())
 }
 
-/// What the heads of the row `q` give to each of the slots `0..seen`, all together; 0 to those behind.
+/// What the heads of the row `q` give to each of the slots `0..seen`, all together; 0 to those after them.
 pub(super) fn weights(
     q: &[f32],
     cache: &KvLayer<ReferenceBuffer>,
@@ -66,7 +66,7 @@ fn softmax(query: &[f32], keys: &[f32]) -> (Vec<f64>, f64) {
     let dot =
         |key: &[f32]| query.iter().zip(key).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() * scale;
     let scores: Vec<f64> = keys.chunks_exact(d).map(dot).collect();
-    // Beside the largest, so that no exponential is beyond what a number can be.
+    // Relative to the largest, so that no exponential is beyond what a number can be.
     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = scores.iter().map(|s| libm::exp(s - largest)).collect();
     let total = weights.iter().sum();

@@ -1,6 +1,6 @@
 //! The oracle: every operation of [`Backend`] in plain loops, one number at a time.
 //!
-//! Nobody makes this fast. Sums are kept in f64, so that its error is small against that of any backend it
+//! This is slow on purpose. Sums are kept in f64, so that its error is small against that of any backend it
 //! is compared with. Quantized weights are dequantized once; the activations that meet them are quantized to
 //! int8 blocks and back, as the numeric contract of the quantized formats says.
 

@@ -38,7 +38,7 @@ impl ReferenceBuffer {
         &mut self.values
     }
 
-    /// Stores a head's elements of one slot, the `row`th of a cache that lies head by head.
+    /// Stores a head's elements of one slot, the `row`th of a cache that is stored head by head.
     pub(super) fn store(&mut self, row: usize, head: &[f32]) -> Result<()> {
         if self.dtype == DType::F32 {
             self.values[row * head.len()..][..head.len()].copy_from_slice(head);

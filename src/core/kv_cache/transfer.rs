@@ -1,4 +1,4 @@
-//! The way out of a cache and into one.
+//! Export and import of a cache.
 
 use std::ops::Range;
 
@@ -6,21 +6,21 @@ use super::KvCache;
 use crate::core::kv_attention::AccumulatedAttention;
 use crate::core::{Backend, Buffer, CoreError, Result};
 
-/// What is kept of a text beside its keys and values, for an eviction to go by.
+/// What a cache stores of a text besides its keys and values, for evictions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KvRecords {
     /// The first so many tokens' keys and values are kept unrotated, in f32.
     pub unrotated: usize,
-    /// In so many layers the attention that each slot has received is summed up, in f64.
+    /// Number of layers that have accumulated attention for each slot, in f64.
     pub received: usize,
 }
 
 impl<B: Buffer> KvCache<B> {
-    /// Hands each layer's keys and values of the slots `slots`, layer by layer, to `put`: see
+    /// Passes each layer's keys and values of the slots `slots`, layer by layer, to `put`: see
     /// [`Backend::kv_export`] for the bytes. With [`Self::position`] they are all that [`Self::import`] needs.
     ///
     /// # Errors
-    /// [`CoreError::Mismatch`] for slots that are not held, what the backend answers, and what `put` does.
+    /// [`CoreError::Mismatch`] for slots that are not held, errors of the backend and of `put`.
     pub fn export<K: Backend<Buffer = B>, E: From<CoreError>>(
         &self,
         backend: &K,
@@ -72,7 +72,7 @@ impl<B: Buffer> KvCache<B> {
         Ok(())
     }
 
-    /// What is kept beside the keys and values of a text of `position` tokens.
+    /// What is stored besides the keys and values of a text of `position` tokens.
     pub fn records(&self, position: usize) -> KvRecords {
         KvRecords {
             unrotated: self.prefix_tokens().min(position),
@@ -114,7 +114,7 @@ impl<B: Buffer> KvCache<B> {
         Ok(())
     }
 
-    /// Behind [`Self::import`], fills in the records that this cache keeps: `get` fills in bytes as
+    /// After [`Self::import`], fills in the records that this cache keeps: `get` fills in bytes as
     /// [`Self::export_records`] handed them out.
     ///
     /// # Errors

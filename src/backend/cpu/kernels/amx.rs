@@ -54,8 +54,8 @@ pub(super) struct TileRegisters(PhantomData<*const ()>);
 impl TileRegisters {
     #[inline(always)]
     pub fn configure(_: Amx) -> Self {
-        // SAFETY: the token proves AMX; the configuration is valid for palette 1 and lies in readable memory. The
-        // registers belong to nobody: compilers do not use them.
+        // SAFETY: the token proves AMX; the configuration is valid for palette 1 and is in readable memory. The
+        // registers are in use by no other code: compilers do not use them.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, preserves_flags),
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,

@@ -1,7 +1,7 @@
 //! Causal attention of a few query rows over one head of the cache.
 //!
 //! Slots are cut into spans of [`SPAN`], counted from slot 0, and a span into tiles of [`KEYS`]. Per row, head and
-//! span, in this order whatever else is computed beside it, tile by tile: scores (fused multiply-adds in ascending
+//! span, in this order whatever else is computed at the same time, tile by tile: scores (fused multiply-adds in ascending
 //! elements of the head) times the scale; the running maximum; `p = e^(score - max)`; the sum of `p` in 16 partial sums by slot
 //! mod 16, one tree; sums and accumulators so far rescaled by `e^(old max - max)`; values added in ascending slots
 //! (the online softmax of Milakov and Gimelshein 2018, arXiv 1805.02867). Spans are then merged in ascending order,
@@ -17,7 +17,7 @@ use super::simd::{Simd, max_lane};
 /// Slots of a tile.
 pub(crate) const KEYS: usize = 64;
 
-/// Slots of a vector, of which the keys lie together.
+/// Slots of a vector, whose keys are contiguous.
 const LANES: usize = 16;
 
 /// Slots of a span.
@@ -29,7 +29,7 @@ const HEADS: usize = 4;
 /// Query rows against the keys and values of one head, of one span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attend<'a> {
-    /// The first query row's first head that reads this head of the cache, and all behind it.
+    /// The first query row's first head that reads this head of the cache, and all after it.
     pub q: &'a [f32],
     /// Elements from a query row to the next.
     pub q_stride: usize,
@@ -271,7 +271,7 @@ impl Tile<'_> {
         }
     }
 
-    /// The scores of the visible slots, and of what lies behind them in the last lanes.
+    /// The scores of the visible slots, and of what follows them in the last lanes.
     #[inline(always)]
     fn scores<S: Simd, D: Cached, const X: usize>(
         &self,

@@ -1,4 +1,4 @@
-//! How the attention kernels read keys and values of each type, as they lie in tiles of sixteen slots (`pieces.rs`).
+//! How the attention kernels read keys and values of each type, as stored in tiles of sixteen slots (`pieces.rs`).
 //!
 //! What is read is what the stored elements stand for, exactly; the order of additions is the same for all types.
 
@@ -111,7 +111,7 @@ fn accumulate<S: Simd, const X: usize, const C: usize>(
     }
 }
 
-/// The scales of a tile, `[blocks][16]`, and what lies behind them.
+/// The scales of a tile, `[blocks][16]`, and what follows them.
 #[inline(always)]
 fn split(tile: &[u8], head_dim: usize) -> (&[[u8; SCALES]], &[u8]) {
     let (scales, quants) = tile.split_at(head_dim.div_ceil(BLOCK_LEN) * SCALES);

@@ -61,7 +61,7 @@ pub(crate) struct FloatRows<'a> {
     pub cols: usize,
     /// `[width][cols]`.
     pub x: &'a [f32],
-    /// `[cols / 16][width]`: the first sixteen elements of all rows, then the next sixteen, ... Rows that lie a
+    /// `[cols / 16][width]`: the first sixteen elements of all rows, then the next sixteen, ... Rows that are a
     /// multiple of 4096 bytes apart would drive each other from the first-level cache.
     pub chunks: &'a [[f32; 16]],
 }
@@ -99,7 +99,7 @@ fn accumulate<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: us
     *sums = acc;
 }
 
-/// The product that the partial sums of all whole chunks and the elements behind them make.
+/// The product that the partial sums of all whole chunks and the elements after them make.
 #[inline(always)]
 fn finish<S: Simd, D: Stored<B>, const B: usize>(s: S, sums: S::F, w: &[u8], x: &[f32]) -> f32 {
     let (_, w) = w.as_chunks::<B>();

@@ -3,7 +3,7 @@
 use crate::core::BLOCK_LEN;
 pub(crate) use crate::quant::tiles::{Q4_BYTES, Q8_BYTES, RUN, TileLayout};
 
-/// Tiles of weight rows that lie one after the other.
+/// Tiles of weight rows that are contiguous.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PackedTiles<'a> {
     /// The layout of each.

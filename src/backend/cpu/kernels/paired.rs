@@ -12,7 +12,7 @@ pub(crate) struct PairedRows<'a> {
     pub width: usize,
     /// Elements of a row.
     pub cols: usize,
-    /// `[cols / 32, rounded up][width]`: bits of bf16, zeros behind the last column.
+    /// `[cols / 32, rounded up][width]`: bits of bf16, zeros after the last column.
     pub chunks: &'a [[u16; PAIRED]],
 }
 

@@ -45,7 +45,7 @@ pub(crate) trait Lanes: Simd {
 pub(crate) trait Rows: Simd {
     /// The most activation rows at a time that pay.
     const MOST: usize;
-    /// Whether six are among the numbers that it takes, beside twelve, eight, four, two and one.
+    /// Whether six are among the numbers that it takes, besides twelve, eight, four, two and one.
     const SIX: bool;
 
     /// `X` rows of the group, from row `at` on, against a tile of Q8_0.

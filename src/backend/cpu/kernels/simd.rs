@@ -15,7 +15,7 @@ pub(crate) trait Simd: Copy {
     /// Whether one register holds all lanes and there are 32 of them: larger register tiles pay.
     const WIDE: bool = false;
 
-    /// Whether a core adds up one row of floats as fast as memory gives it, without other rows beside it.
+    /// Whether a core adds up one row of floats as fast as memory gives it, without other rows at the same time.
     const ROW_BY_ROW: bool = false;
 
     fn splat(self, x: f32) -> Self::F;
@@ -91,7 +91,7 @@ pub(crate) fn max_lane<S: Simd>(s: S, v: S::F) -> f32 {
     lanes[0]
 }
 
-/// Up to sixteen values and `fill` behind them.
+/// Up to sixteen values and `fill` after them.
 #[inline(always)]
 pub(crate) fn padded(tail: &[f32], fill: f32) -> [f32; 16] {
     let mut lanes = [fill; 16];

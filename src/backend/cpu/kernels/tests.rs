@@ -1,4 +1,4 @@
-//! Every instruction set of this machine against the scalar truth, to the bit.
+//! Every instruction set of this machine against the scalar reference, to the bit.
 
 use std::sync::Once;
 
@@ -45,7 +45,7 @@ fn numbers(seed: u64, len: usize, wild: bool) -> Vec<f32> {
 }
 
 fn bits(x: &[f32]) -> Vec<u32> {
-    // All NaN count as one: their payloads are nobody's business.
+    // All NaN count as one: their payloads do not matter.
     x.iter().map(|v| if v.is_nan() { 0x7fc0_0000 } else { v.to_bits() }).collect()
 }
 
@@ -297,7 +297,7 @@ fn elementwise_kernels_are_their_formulas() {
 fn f16_and_bf16_convert_exactly() {
     let patterns: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
     let mut values = numbers(5, 100_003, true);
-    // Half-way between an f16 and the next, and a little beside it; also what overflows.
+    // Half-way between an f16 and the next, and a little off it; also what overflows.
     for h in (0..=u16::MAX).map(half::f16::from_bits).filter(|h| h.is_finite()) {
         values.extend([0xfff, 0x1000, 0x1001].map(|more| f32::from_bits(h.to_f32().to_bits() + more)));
     }
@@ -332,7 +332,7 @@ fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slots: usize) -> Vec<f64> {
 /// Keys and values of one head.
 struct Stored {
     layout: KvLayout,
-    /// Tiles of both; slots behind the last hold NaN.
+    /// Tiles of both; slots after the last hold NaN.
     tiles: [Vec<u8>; 2],
     /// What they stand for, slot after slot.
     wide: [Vec<f32>; 2],

@@ -1,4 +1,4 @@
-//! Attention weights for whoever sums them up (`attention_weights`), apart from attention itself.
+//! Attention weights for policies that accumulate them (`attention_weights`), separate from attention itself.
 
 use super::exp::exp;
 use super::simd::{Simd, max_lane};
@@ -48,7 +48,7 @@ fn several<S: Simd, const X: usize>(
 }
 
 /// Adds to each slot of `out` its weight: the softmax of `scale` times the products of as many slots. What `products` has
-/// behind them may be anything; afterwards nothing in it is of use.
+/// after them may be anything; afterwards nothing in it is of use.
 #[inline(always)]
 pub(crate) fn add_weights<S: Simd>(s: S, products: &mut [[f32; 16]], scale: f32, out: &mut [f32]) {
     products.as_flattened_mut()[out.len()..].fill(f32::NEG_INFINITY);

@@ -1,4 +1,4 @@
-//! Tiles of a cache as f32, for the attention kernels (`pieces.rs` says how they lie).
+//! Tiles of a cache as f32, for the attention kernels (`pieces.rs` describes their layout).
 //!
 //! A quantized value is its quant times the f16 scale of its block: eight bits times eleven, which f32 holds exactly. So attention
 //! over what these give is attention over an f32 cache of the same values, bit for bit.
@@ -24,7 +24,7 @@ pub(crate) trait Quants {
     /// Bytes of `elements` quants of a block.
     fn bytes(elements: usize) -> usize;
     /// Of sixteen bytes the quants of each, for one element or two: the one as far in the block as the byte is, and the
-    /// one that is half of the block behind it.
+    /// one half a block later.
     fn unpack<S: Simd>(s: S, bytes: &[u8; 16]) -> (S::F, Option<S::F>);
     /// A full block times its scale, if `bytes` begins with one.
     fn full<S: Simd>(s: S, bytes: &[u8], scale: S::F, out: &mut [[f32; 16]; 2]);
