@@ -26,19 +26,19 @@ extern "C" {
 #define LLM_RS2_INVALID_UTF8 2     /* a text that is not UTF-8 */
 #define LLM_RS2_NO_SUCH_MODEL 3    /* a model that was never loaded, or is freed */
 #define LLM_RS2_BUSY 4             /* the model is generating, perhaps in the callback that makes this call */
-#define LLM_RS2_TOO_SMALL 5        /* a buffer that does not hold the answer; its length was written */
+#define LLM_RS2_TOO_SMALL 5        /* a buffer too small for the result; the needed length was written */
 #define LLM_RS2_LOAD_FAILED 6      /* files, settings or a device that a model cannot be loaded with */
-#define LLM_RS2_NO_MEMORY 7        /* memory that is not there */
-#define LLM_RS2_FAILED 8           /* whatever else went wrong, as the sentence says */
-#define LLM_RS2_PANICKED 9         /* a fault of the library; free the model */
+#define LLM_RS2_NO_MEMORY 7        /* not enough memory */
+#define LLM_RS2_FAILED 8           /* any other error, described by the message */
+#define LLM_RS2_PANICKED 9         /* a bug in the library; free the model */
 
 /* Why a text ended. */
 #define LLM_RS2_END_OF_TEXT 0    /* the model ended it */
-#define LLM_RS2_STOP_STRING 1    /* one of the stop strings came */
+#define LLM_RS2_STOP_STRING 1    /* a stop string occurred */
 #define LLM_RS2_MAX_TOKENS 2     /* as many tokens as asked for */
 #define LLM_RS2_CONTEXT_FULL 3   /* max_seq_len tokens */
 #define LLM_RS2_CANCELLED 4      /* llm_rs2_cancel */
-#define LLM_RS2_CALLBACK_ENDED 5 /* the callback answered 0 */
+#define LLM_RS2_CALLBACK_ENDED 5 /* the callback returned 0 */
 
 /* A loaded model. 0 is never one, and numbers are not used again, so that a freed one is recognized. */
 typedef uint64_t llm_rs2_model;
@@ -49,7 +49,7 @@ typedef uint64_t llm_rs2_request;
 /* What went wrong. */
 typedef struct llm_rs2_error {
     int32_t code;
-    char message[1020]; /* one sentence, ended by a NUL; cut where it would be longer */
+    char message[1020]; /* one sentence, NUL-terminated, truncated if longer */
 } llm_rs2_error;
 
 /* How a model is loaded. llm_rs2_load_options_init() first; NULL and 0 stand for the default. */
@@ -60,10 +60,10 @@ typedef struct llm_rs2_load_options {
     const char *device;       /* OpenCL device, by number or a part of its name; NULL: the first GPU */
     const char *weight_dtype; /* "auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"; NULL: "auto" */
     const char *kv_type;      /* type of keys and values, as generate's --kv-type; NULL: "f16" */
-    const char *cache;        /* where converted weights are kept: a directory or "off"; NULL: beside the model */
+    const char *cache;        /* where converted weights are stored: a directory or "off"; NULL: in the model's directory */
     uint32_t threads;         /* of the cpu backend, at most as many as there are cores; 0: the number of fast cores */
     uint32_t max_seq_len;     /* tokens of prompt and answer; 0: 4096, or what the model was trained for if less */
-    uint32_t no_memory_check; /* not 0: load also what will not fit in memory by the estimate */
+    uint32_t no_memory_check; /* not 0: load even if the estimate says that memory does not suffice */
     uint32_t reserved;        /* 0 */
 } llm_rs2_load_options;
 
@@ -78,10 +78,10 @@ typedef struct llm_rs2_generate_options {
     llm_rs2_request request;  /* of llm_rs2_request_new(), for one text; 0: one that the library numbers itself */
     uint32_t chat;            /* not 0: the prompt is a message, to be put into the model's chat template */
     uint32_t max_tokens;      /* 0: until the model ends the text, or the context is full */
-    uint32_t ignore_eos;      /* not 0: go on behind the end-of-text token */
+    uint32_t ignore_eos;      /* not 0: continue after the end-of-text token */
     uint32_t repetition_window;
     int32_t top_k;            /* 0: all; less than 0: the model's, else 40 */
-    float temperature;        /* 0: the likeliest token; NAN: the model's, else 0.8 */
+    float temperature;        /* 0: the most likely token; NAN: the model's, else 0.8 */
     float top_p;              /* NAN: the model's, else 0.95 */
     float min_p;              /* NAN: the model's, else 0 */
     float repetition_penalty; /* NAN: the model's, else 1 */
@@ -90,7 +90,7 @@ typedef struct llm_rs2_generate_options {
     uint32_t reserved;        /* 0 */
 } llm_rs2_generate_options;
 
-/* What became of it. */
+/* The result of a generation. */
 typedef struct llm_rs2_result {
     int32_t finish;            /* why the text ended */
     uint32_t prompt_tokens;
@@ -120,7 +120,7 @@ void llm_rs2_generate_options_init(llm_rs2_generate_options *options, size_t str
 /* Loads a model; `options` may be NULL for the demo model. */
 int32_t llm_rs2_load(const llm_rs2_load_options *options, llm_rs2_model *model, llm_rs2_error *error);
 
-/* The ids of a text, with the token that begins one if `begin` is not 0. `count` receives how many there are, also where
+/* The ids of a text, with the token that begins one if `begin` is not 0. `count` receives their number, even if
  * `ids` has room for fewer (`capacity`; LLM_RS2_TOO_SMALL, and nothing is written). */
 int32_t llm_rs2_tokenize(llm_rs2_model model, const char *text, int32_t begin, uint32_t *ids, size_t capacity,
                          size_t *count, llm_rs2_error *error);

@@ -1,4 +1,4 @@
-//! The programs as processes: what a person sees.
+//! The programs as processes: what a user sees.
 
 mod bad_input;
 mod bench;
