@@ -287,7 +287,7 @@ impl BackendName {
     /// Refuses flags of the cpu backend (`given`: whether there are any) where something else computes.
     ///
     /// # Errors
-    /// A sentence for people.
+    /// A message for the user.
     pub fn check_cpu_flags(self, given: bool) -> anyhow::Result<()> {
         let why = match self {
             Self::Opencl => "an OpenCL device has its own",
@@ -301,7 +301,7 @@ impl BackendName {
     /// Refuses `flag`, which is about an OpenCL device, if it is `given` where none can be in use.
     ///
     /// # Errors
-    /// A sentence for people.
+    /// A message for the user.
     pub fn check_device_flag(self, flag: &str, given: bool) -> anyhow::Result<()> {
         let device = match self {
             Self::Opencl | Self::Auto | Self::Hybrid => true,

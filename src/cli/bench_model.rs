@@ -84,7 +84,7 @@ fn run(args: &Args) -> Result<()> {
         }
         BackendName::Reference => job.run(&mut table, &|_| Ok((ReferenceBackend, 1))),
     };
-    // Also behind an error, so that the rows before it can be read.
+    // Also after an error, so that the rows before it can be read.
     table.finish().context("cannot write the results to standard output")?;
     outcome
 }
@@ -132,7 +132,7 @@ struct Job<'a> {
     cpu: String,
 }
 
-/// Makes a backend of so many threads and tells how many they are.
+/// Makes a backend of so many threads and returns their number.
 type Make<'a, B> = dyn Fn(Option<usize>) -> Result<(B, usize)> + 'a;
 
 impl Job<'_> {

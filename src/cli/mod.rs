@@ -1,4 +1,4 @@
-//! The command line: arguments as typed, settings as meant, and everything that is printed for people.
+//! The command line: arguments as typed, settings as meant, and everything that is printed.
 
 mod args;
 mod bench_model;

@@ -1,16 +1,16 @@
-//! Lines for people on standard error.
+//! Lines on standard error.
 
 use std::io::{Write, stderr};
 
-/// A line on standard error; where even that is closed there is nobody left to tell.
+/// A line on standard error; where even that is closed it is dropped.
 pub(super) fn say(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-/// An error with its causes, each told once: some name theirs themselves.
+/// An error with its causes, each printed once: some name theirs themselves.
 pub(super) fn sentence(error: &anyhow::Error) -> String {
-    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |told, cause| {
-        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
 }
 

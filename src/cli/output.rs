@@ -47,7 +47,7 @@ impl<W: Write> Stream<W> {
         self.throttle.take()
     }
 
-    /// What was done about heat; `None` if nobody looks.
+    /// What was done about heat; `None` if it is not watched.
     pub fn throttle_stats(&self) -> Option<ThrottleStats> {
         self.throttle.as_ref().map(Throttle::stats)
     }

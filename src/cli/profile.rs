@@ -26,7 +26,7 @@ impl<'a, W: Write> Watched<'a, W> {
         Self { stream, monitor, begin: Cell::new(None) }
     }
 
-    /// What was done behind the prompt.
+    /// What was done after the prompt.
     pub fn decode(&self) -> Option<Counters> {
         Some(self.monitor?.counters() - self.begin.get()?)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar that appears only if the work takes long enough for a person to wonder.
+/// A bar that appears only if the work takes a noticeable time.
 pub struct Progress {
     bar: ProgressBar,
     shown: bool,

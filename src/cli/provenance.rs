@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The commit that the program was built from, where the build was told it (`LLM_RS2_COMMIT` in the
+/// The commit that the program was built from, where the build was given it (`LLM_RS2_COMMIT` in the
 /// environment), else `unknown`.
 pub const COMMIT: &str = match option_env!("LLM_RS2_COMMIT") {
     Some(commit) => commit,
@@ -13,7 +13,7 @@ pub const COMMIT: &str = match option_env!("LLM_RS2_COMMIT") {
 /// The release.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The processor's name, as Linux and Android tell it.
+/// The processor's name, as Linux and Android report it.
 pub fn cpu_name() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     name_in(&cpuinfo)
@@ -35,7 +35,7 @@ pub fn now() -> String {
     utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()))
 }
 
-/// The time now in nanoseconds since 1970, to lay samples of other programs beside a measurement.
+/// The time now in nanoseconds since 1970, to compare samples of other programs with a measurement.
 pub fn unix_ns() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! The figures of a run, for people and for machines.
+//! The figures of a run, as text and as JSON.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn rate(count: usize, time: Duration) -> Option<f64> {
     (count > 0 && !time.is_zero()).then(|| count as f64 / time.as_secs_f64())
 }
 
-/// An f32 as a person would write it: 0.7, not 0.699999988079071.
+/// An f32 in its shortest form: 0.7, not 0.699999988079071.
 fn as_typed(value: f32) -> f64 {
     value.to_string().parse().unwrap_or_else(|_| f64::from(value))
 }

@@ -23,7 +23,7 @@ use crate::oracle::{Case, Operator, Subject, Trial};
 /// Exit code where a backend that was asked for is not there.
 const ABSENT: u8 = 2;
 
-/// Failed cases that are told one by one under a table.
+/// Failed cases that are listed one by one under a table.
 const TOLD: usize = 20;
 
 /// Runs the program on the process's arguments.

@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// How often the zones are read; each reading may ask a driver.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Watches the thermal zones and tells how long to rest.
+/// Watches the thermal zones and returns how long to rest.
 pub struct Throttle {
     thermal: Thermal,
     limit: f64,

@@ -48,7 +48,7 @@ pub enum EngineError {
         why: String,
     },
     /// A policy that a backend cannot follow.
-    #[error("--eviction-policy {policy} cannot be had here: {why}; choose sliding, or -b cpu")]
+    #[error("--eviction-policy {policy} cannot be used here: {why}; choose sliding, or -b cpu")]
     Policy {
         /// The policy.
         policy: &'static str,

@@ -31,7 +31,7 @@ pub enum EvalError {
     },
     /// Logits without a meaning.
     #[error(
-        "the logit of token {token} after {before} tokens is {value}: the weights are damaged, or too large for --kv-type"
+        "the logit of token {token} after {before} tokens is {value}: the weights are damaged, or too large for the type of keys and values"
     )]
     NotFinite {
         /// The token.

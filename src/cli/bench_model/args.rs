@@ -117,7 +117,7 @@ Examples:
   bench_model -m Llama-3.2-1B-Instruct -p 128,512 -n 64 -t 1,2 -o json";
 
 impl Args {
-    /// Reads the process's arguments. llama-bench's `-pg` is two letters behind one dash, which would mean
+    /// Reads the process's arguments. llama-bench's `-pg` is two letters after one dash, which would mean
     /// `-p g` here.
     pub fn from_process() -> Self {
         values::from(std::env::args_os().map(long_pg))

@@ -180,7 +180,7 @@ impl<W: Write> Table<W> {
         Self { out: Stream::new(Some(out), true), format, rows: 0 }
     }
 
-    /// Writes a row. `Break`: nobody reads on.
+    /// Writes a row. `Break`: the reader is gone.
     pub fn row(&mut self, row: &Row<'_>) -> ControlFlow<()> {
         let first = self.rows == 0;
         self.rows += 1;

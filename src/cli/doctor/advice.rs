@@ -40,7 +40,7 @@ pub fn advise(
     Advice { backend, threads, weight_format: format.name(), max_context, flags, why }
 }
 
-/// The longest context, as a power of two up to what the model was trained for, that memory has room for beside all
+/// The longest context, as a power of two up to what the model was trained for, that memory has room for next to all
 /// weights.
 fn max_context(config: &ModelConfig, format: DType, available: u64) -> Option<usize> {
     let fits = |tokens: usize| {

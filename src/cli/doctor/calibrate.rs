@@ -48,7 +48,7 @@ pub fn speed<B: Backend>(backend: &B, config: &ModelConfig, format: DType) -> Re
     })
 }
 
-/// To thousandths: under an emulator, or beside much else, less than a tenth of a token is made a second.
+/// To thousandths: under an emulator, or on a busy machine, less than a tenth of a token is made a second.
 fn rounded(rate: f64) -> f64 {
     (rate * 1000.0).round() / 1000.0
 }

@@ -194,7 +194,7 @@ impl Instructions {
     }
 }
 
-/// The CPU's features that speed depends on, as the standard library names them. On arm64 the kernel tells them
+/// The CPU's features that speed depends on, as the standard library names them. On arm64 the kernel reports them
 /// (hwcaps).
 fn features() -> Vec<&'static str> {
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
 //! `generate --doctor`: what this machine is, whether it computes rightly, how fast it is about, and what to choose. A page
-//! for a person, or with `--json` an object for a report (`docs/DOCTOR.md` describes it).
+//! for the terminal, or with `--json` an object for a report (`docs/DOCTOR.md` describes it).
 
 mod advice;
 mod calibrate;

@@ -1,4 +1,4 @@
-//! The result of `eval_model`, for people and for machines.
+//! The result of `eval_model`, as text and as JSON.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// A few lines for a person.
+    /// A few lines for the terminal.
     pub fn text(&self) -> String {
         let Evaluation { likelihood: l, segments, windows, agreement, .. } = self.evaluation;
         let how = match self.eviction {
@@ -144,7 +144,7 @@ impl Report<'_> {
     }
 }
 
-/// The standard error behind a figure.
+/// The standard error after a figure.
 fn error(e: Option<f64>) -> String {
     e.map_or_else(String::new, |e| format!(" +- {e:.4}"))
 }

@@ -1,4 +1,4 @@
-//! The results of `micro_bench`, for people and for machines.
+//! The results of `micro_bench`, as text and as JSON.
 
 use serde_json::{Value, json};
 

@@ -35,15 +35,15 @@ pub struct Record<'a> {
     pub verdict: Verdict,
 }
 
-/// The lines under the table: what failed (up to `told` cases), and how many there were.
-pub fn conclusion(records: &[Record<'_>], told: usize) -> String {
+/// The lines under the table: what failed (up to `most` cases), and how many there were.
+pub fn conclusion(records: &[Record<'_>], most: usize) -> String {
     let failed: Vec<&Record<'_>> = records.iter().filter(|r| !r.verdict.passed).collect();
     let mut out = String::from("\n");
-    for record in failed.iter().take(told) {
+    for record in failed.iter().take(most) {
         let _ = writeln!(out, "FAIL {}", sentence(record));
     }
-    if failed.len() > told {
-        let _ = writeln!(out, "and {} more, which --json lists", failed.len() - told);
+    if failed.len() > most {
+        let _ = writeln!(out, "and {} more, which --json lists", failed.len() - most);
     }
     let _ = writeln!(out, "{} passed, {} failed", records.len() - failed.len(), failed.len());
     out

@@ -61,7 +61,7 @@ pub(super) fn forward_rows<B: Backend>(
     attend(backend, layer, index, at, cache, ws)
 }
 
-/// Keys are rotated (a cache that wants some unrotated takes them before) and both they and the values stored behind what the cache holds.
+/// Keys are rotated (a cache that wants some unrotated takes them before) and both they and the values stored after what the cache holds.
 fn store<B: Backend>(
     backend: &B,
     index: usize,

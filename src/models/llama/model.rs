@@ -65,7 +65,7 @@ impl<B: Backend> Llama<B> {
         Workspace::new(backend, &self.config, chunk, logits_rows)
     }
 
-    /// Takes in up to `ws.chunk()` tokens behind those in the cache. `logits`, where wanted, receives those of
+    /// Processes up to `ws.chunk()` tokens after those in the cache. `logits`, where wanted, receives those of
     /// the last token (`vocab_size` values): a prompt's earlier chunks need none.
     ///
     /// The last layer's queries, output projection and feed-forward network are computed for that token alone,
@@ -121,7 +121,7 @@ impl<B: Backend> Llama<B> {
         self.prefill(backend, &[id], cache, ws, Some(logits))
     }
 
-    /// Takes in up to `ws.logits_rows()` tokens and leaves the logits behind each of them in `ws`, for
+    /// Processes up to `ws.logits_rows()` tokens and stores the logits after each of them in `ws`, for
     /// [`Self::logits_of`].
     ///
     /// # Errors
@@ -145,7 +145,7 @@ impl<B: Backend> Llama<B> {
         self.head(backend, ws, 0, ids.len())
     }
 
-    /// The logits behind token `row` of the last [`Self::decode_rows`].
+    /// The logits after token `row` of the last [`Self::decode_rows`].
     ///
     /// # Errors
     /// [`CoreError::Mismatch`] if it had no such token, or `logits` is not `vocab_size` long.

@@ -10,9 +10,9 @@ use crate::core::{Backend, Result, Tensor};
 pub struct NonFinite {
     /// NaN or an infinity.
     pub value: f32,
-    /// The layer, counted from 0 as in the names of tensors; `None` before the first and behind the last one.
+    /// The layer, counted from 0 as in the names of tensors; `None` before the first and after the last one.
     pub layer: Option<usize>,
-    /// The step in it, as a person would say it: `after attention`.
+    /// The step in it, in words: `after attention`.
     pub place: &'static str,
     /// Position of the token in its text, from 0.
     pub position: usize,
@@ -33,22 +33,22 @@ impl fmt::Display for NonFinite {
 pub(super) struct Watch {
     row: Vec<f32>,
     found: Option<NonFinite>,
-    told: bool,
+    reported: bool,
     /// Position of the first row of the tensors that come.
     pub position: usize,
 }
 
 impl Watch {
     pub fn new() -> Self {
-        Self { row: Vec::new(), found: None, told: false, position: 0 }
+        Self { row: Vec::new(), found: None, reported: false, position: 0 }
     }
 
     /// What was found, once.
-    pub fn tell(&mut self) -> Option<NonFinite> {
-        if self.told {
+    pub fn report(&mut self) -> Option<NonFinite> {
+        if self.reported {
             return None;
         }
-        self.told = self.found.is_some();
+        self.reported = self.found.is_some();
         self.found
     }
 }
@@ -64,7 +64,7 @@ pub(super) fn look<B: Backend>(
     look_from(watch, backend, x, 0, layer, place)
 }
 
-/// As [`look`], where the first row of `x` stands `from` rows behind the first one of the pass.
+/// As [`look`], where the first row of `x` is `from` rows after the first one of the pass.
 pub(super) fn look_from<B: Backend>(
     watch: &mut Option<Watch>,
     backend: &B,

@@ -1,4 +1,4 @@
-//! What a pass computes, and that leaving out what nobody reads changes no bit.
+//! What a pass computes, and that leaving out unused results changes no bit.
 
 use super::{Llama, Workspace};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
@@ -61,7 +61,7 @@ fn last_row_is_that_of_all<B: Backend>(make: impl Fn() -> B, layers: usize, form
         assert_eq!(bits(&logits), expected[14], "chunks of {chunk}");
         // Sees the keys and values of every token, those of the last layer too.
         bed.prefill(&[next], Some(&mut logits)).unwrap();
-        assert_eq!(bits(&logits), following, "behind chunks of {chunk}");
+        assert_eq!(bits(&logits), following, "after chunks of {chunk}");
     }
 }
 

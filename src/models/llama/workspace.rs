@@ -101,7 +101,7 @@ impl<B: Backend> Workspace<B> {
 
     /// The first value that was not finite, if one was found since the last question; it is given once.
     pub fn non_finite(&mut self) -> Option<NonFinite> {
-        self.watch.as_mut()?.tell()
+        self.watch.as_mut()?.report()
     }
 
     /// Leaves no more than `rows` (at most [`Self::logits_rows`]) of the residual stream, of its normalized form
