@@ -1,6 +1,6 @@
 //! What can go wrong in a backend or in the tensors that it is given.
 
-use super::DType;
+use super::{DType, Remedy};
 
 /// Errors of the core layer and of every [`super::Backend`].
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,9 @@ pub enum CoreError {
         reason: String,
     },
     /// An allocation was refused or its size does not fit the address space.
-    #[error("cannot allocate {bytes} bytes for {what}; use a smaller --weight-dtype or --max-seq-len")]
+    #[error(
+        "cannot allocate {bytes} bytes for {what}; use a smaller format of the weights or a shorter context"
+    )]
     OutOfMemory {
         /// What for.
         what: &'static str,
@@ -72,8 +74,10 @@ pub enum CoreError {
     Backend {
         /// Which backend.
         backend: &'static str,
-        /// What happened.
+        /// What happened, and advice in plain terms.
         reason: String,
+        /// The settings that the advice is about.
+        remedies: &'static [Remedy],
     },
 }
 
@@ -81,6 +85,15 @@ pub enum CoreError {
 pub type Result<T, E = CoreError> = std::result::Result<T, E>;
 
 impl CoreError {
+    /// The settings that the error's advice is about.
+    pub fn remedies(&self) -> &'static [Remedy] {
+        match self {
+            CoreError::OutOfMemory { .. } => &[Remedy::WeightFormat, Remedy::ContextLength],
+            CoreError::Backend { remedies, .. } => remedies,
+            _ => &[],
+        }
+    }
+
     /// `Ok` if `got == expected`, else a [`CoreError::Mismatch`] that says so.
     pub fn expect_eq(op: &'static str, what: &'static str, got: usize, expected: usize) -> Result<()> {
         if got == expected { Ok(()) } else { Err(CoreError::Mismatch { op, what, got, expected }) }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::chat::ChatError;
-use crate::core::{CoreError, DType};
+use crate::core::{CoreError, DType, Remedy};
 use crate::format::{FormatError, shown};
 use crate::host::LockError;
 use crate::kv::EvictionError;
@@ -48,7 +48,7 @@ pub enum EngineError {
         why: String,
     },
     /// A policy that a backend cannot follow.
-    #[error("--eviction-policy {policy} cannot be used here: {why}; choose sliding, or -b cpu")]
+    #[error("eviction by {policy} cannot be used here: {why}; use sliding, or the cpu backend")]
     Policy {
         /// The policy.
         policy: &'static str,
@@ -83,7 +83,7 @@ pub enum EngineError {
     },
     /// Another format than a packed file holds.
     #[error(
-        "'{}' holds {holds} weights, but --weight-dtype asks for {asked}; leave it out, or pack the model again",
+        "'{}' holds {holds} weights, not {asked}; take them as they are, or pack the model again",
         path.display()
     )]
     OtherWeights {
@@ -129,12 +129,12 @@ pub enum EngineError {
         count: usize,
     },
     /// No tokens to start from.
-    #[error("the prompt is empty; give some text with --prompt, --prompt-file or standard input")]
+    #[error("the prompt is empty; give some text")]
     EmptyPrompt,
     /// No room for the prompt and one more token.
     #[error(
         "the prompt is {tokens} tokens long and leaves no room in a context of {max}; \
-         shorten it or raise --max-seq-len"
+         shorten it, or allow a longer context"
     )]
     PromptTooLong {
         /// Tokens of the prompt.
@@ -142,4 +142,20 @@ pub enum EngineError {
         /// The context.
         max: usize,
     },
+}
+
+impl EngineError {
+    /// The settings that the error's advice is about.
+    pub fn remedies(&self) -> &'static [Remedy] {
+        match self {
+            EngineError::Core(e) => e.remedies(),
+            EngineError::Model(ModelError::Core(e)) => e.remedies(),
+            EngineError::Eviction(e) => e.remedies(),
+            EngineError::Policy { .. } => &[Remedy::SlidingEviction, Remedy::CpuBackend],
+            EngineError::OtherWeights { .. } => &[Remedy::WeightFormat],
+            EngineError::EmptyPrompt => &[Remedy::Prompt],
+            EngineError::PromptTooLong { .. } => &[Remedy::ContextLength],
+            _ => &[],
+        }
+    }
 }

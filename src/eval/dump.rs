@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{EvalError, Sequence, Windows};
+use crate::core::Remedy;
 
 /// The largest number of top tokens that are stored.
 pub const MOST: usize = 1000;
@@ -53,16 +54,17 @@ impl LogitDump {
     /// # Errors
     /// A file that cannot be read, is no such report or holds what no evaluation gives.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
-        let fault = |reason: String| EvalError::Dump { path: path.into(), reason };
+        let fault =
+            |reason: String| EvalError::Dump { path: path.into(), reason, remedies: &[Remedy::LogitDump] };
         let bytes = fs::read(path).map_err(|e| fault(format!("cannot be read: {e}")))?;
         let report: Report = serde_json::from_slice(&bytes).map_err(|e| {
-            fault(format!("is no report of eval_model ({e}); make one with --dump-logits-topk"))
+            fault(format!("is no report of an evaluation ({e}); make one that stores its top logits"))
         })?;
         let dump = report
             .logits
-            .ok_or_else(|| fault("holds no logits; make it with eval_model --dump-logits-topk".to_owned()))?;
+            .ok_or_else(|| fault("holds no logits; make it again, with its top logits".to_owned()))?;
         match dump.flaw() {
-            Some(flaw) => Err(fault(format!("is damaged: {flaw}; make it again with --dump-logits-topk"))),
+            Some(flaw) => Err(fault(format!("is damaged: {flaw}; make it again, with its top logits"))),
             None => Ok(dump),
         }
     }
@@ -103,7 +105,8 @@ impl LogitDump {
         vocab: usize,
         steps: usize,
     ) -> Result<(), EvalError> {
-        let fault = |reason: String| Err(EvalError::Dump { path: path.into(), reason });
+        let remedies = &[Remedy::Windows, Remedy::EvaluatedText];
+        let fault = |reason: String| Err(EvalError::Dump { path: path.into(), reason, remedies });
         if self.vocab_size != vocab {
             return fault(format!(
                 "is of a model with {} tokens, but this one has {vocab}; compare models of one vocabulary",
@@ -125,14 +128,12 @@ impl LogitDump {
         }
         if (self.window, self.stride) != (windows.size(), windows.stride()) {
             return fault(format!(
-                "was made with --window {} --stride {}; give the same",
+                "was made with a window of {} and a stride of {}; use the same",
                 self.window, self.stride
             ));
         }
         if self.prefix != sequence.prefix || self.steps.len() != steps {
-            return fault(
-                "was made in another way; give --file or --teacher-force as it was made".to_owned(),
-            );
+            return fault("was made in another way; give the text or the tokens as it was made".to_owned());
         }
         Ok(())
     }
@@ -248,7 +249,7 @@ mod tests {
         says(fits(&dump, &longer, windows, 10), "2 tokens, but this one has 3");
         let other = Sequence { ids: vec![4, 8], ..sequence.clone() };
         says(fits(&dump, &other, windows, 10), "its token 1 is 9, not 8");
-        says(fits(&dump, &sequence, Windows::new(8, 5).unwrap(), 10), "--window 8 --stride 4");
+        says(fits(&dump, &sequence, Windows::new(8, 5).unwrap(), 10), "a window of 8 and a stride of 4");
         let bare = Sequence { prefix: None, ..sequence };
         says(fits(&dump, &bare, windows, 10), "in another way");
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::core::Remedy;
 use crate::engine::EngineError;
 
 /// Errors of an evaluation.
@@ -46,7 +47,21 @@ pub enum EvalError {
     Dump {
         /// Their file.
         path: PathBuf,
-        /// What is wrong, and the way on.
+        /// What is wrong, and advice in plain terms.
         reason: String,
+        /// The settings that the advice is about.
+        remedies: &'static [Remedy],
     },
+}
+
+impl EvalError {
+    /// The settings that the error's advice is about.
+    pub fn remedies(&self) -> &'static [Remedy] {
+        match self {
+            EvalError::Engine(e) => e.remedies(),
+            EvalError::Windows { .. } => &[Remedy::Windows],
+            EvalError::Dump { remedies, .. } => remedies,
+            EvalError::TooShort { .. } | EvalError::NotFinite { .. } => &[],
+        }
+    }
 }

@@ -24,8 +24,8 @@ const PICKLE: &str = "pickle can run code as it is read and is not read here: co
 
 /// Files that are no safetensors, by their first bytes; a first byte of white space is passed over.
 const BEGINNINGS: &[(&[&[u8]], &str, &str)] = &[
-    (&[b"GGUF"], "a GGUF file", "give it to --model-path by itself"),
-    (&[super::packed::MAGIC.as_slice()], "a file of packed weights", "give it to --model-path by itself"),
+    (&[b"GGUF"], "a GGUF file", "give it by itself as the model"),
+    (&[super::packed::MAGIC.as_slice()], "a file of packed weights", "give it by itself as the model"),
     (
         &[b"version https://git-lfs"],
         "a Git LFS pointer and not the weights",

@@ -1,6 +1,7 @@
 //! How a cache is kept within its window.
 
 use super::{Positions, Registered};
+use crate::core::Remedy;
 
 /// A policy with its numbers, which fit each other.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +27,8 @@ pub enum EvictionError {
     /// Nothing would be left besides the protected tokens, or nothing dropped.
     #[error(
         "an eviction window of {window} tokens is too small: an eviction would leave {target}, which must be more than \
-         the {protected} protected and fewer than the window; raise --eviction-window, or change --protected-prefix or \
-         --eviction-target-ratio"
+         the {protected} protected and fewer than the window; use a larger window, or \
+         change what is protected or the target ratio"
     )]
     Window {
         /// The window.
@@ -37,6 +38,18 @@ pub enum EvictionError {
         /// What must stay.
         protected: usize,
     },
+}
+
+impl EvictionError {
+    /// The settings that the error's advice is about.
+    pub fn remedies(&self) -> &'static [Remedy] {
+        match self {
+            EvictionError::Ratio { .. } => &[Remedy::EvictionRatio],
+            EvictionError::Window { .. } => {
+                &[Remedy::EvictionWindow, Remedy::ProtectedPrefix, Remedy::EvictionRatio]
+            }
+        }
+    }
 }
 
 impl Eviction {

@@ -134,7 +134,9 @@ fn errors_and_results_of_another_size_fail() {
         assert!(!v.passed && v.difference.is_none());
         v.fault.unwrap()
     };
-    let error = fault(|| Err(CoreError::Backend { backend: "stub", reason: "device lost".to_owned() }));
+    let error = fault(|| {
+        Err(CoreError::Backend { backend: "stub", reason: "device lost".to_owned(), remedies: &[] })
+    });
     assert_eq!(error, "stub backend: device lost");
     assert_eq!(
         fault(|| Ok(Outcome { values: vec![0.0; 45], cols: 23, time: Duration::ZERO })),

@@ -32,7 +32,9 @@ pub use buffer::CpuBuffer;
 pub use isa::Isa;
 pub use weight::CpuWeight;
 
-use crate::core::{Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
+use crate::core::{
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Remedy, Result, Tensor,
+};
 use crate::host::{Machine, affinity};
 use buffer::AlignedBytes;
 use input::Input;
@@ -88,25 +90,26 @@ impl CpuBackend {
     /// [`CoreError::Backend`] if this machine lacks the instructions (see [`Isa::detect`]) or refuses the
     /// threads.
     pub fn new(options: CpuOptions) -> Result<Self> {
-        let failed = |reason: String| CoreError::Backend { backend: "cpu", reason };
+        let failed = |reason: String, remedies| CoreError::Backend { backend: "cpu", reason, remedies };
         let isa = options.isa.or_else(Isa::detect).ok_or_else(|| {
             failed(
-                "this CPU lacks AVX2, FMA or F16C, which llm_rs2 needs on x86-64; use --backend reference \
-                 or --isa scalar, which are slow"
+                "this CPU lacks AVX2, FMA or F16C, which llm_rs2 needs on x86-64; use the reference backend or scalar \
+                 instructions, which are slow"
                     .to_owned(),
+                &[Remedy::ReferenceBackend, Remedy::ScalarInstructions],
             )
         })?;
         let kernels =
-            Kernels::of(isa).ok_or_else(|| failed(format!("this machine has no {isa} instructions")))?;
+            Kernels::of(isa).ok_or_else(|| failed(format!("this machine has no {isa} instructions"), &[]))?;
         let machine = Machine::this();
         let threads = options.threads.unwrap_or(machine.default_threads).max(1);
         if threads > MAX_THREADS {
-            return Err(failed(format!(
-                "{threads} threads are more than the {MAX_THREADS} that are allowed"
-            )));
+            let reason = format!("{threads} threads are more than the {MAX_THREADS} that are allowed");
+            return Err(failed(reason, &[]));
         }
         let bound = bind(&machine, threads);
-        let pool = Pool::new(threads).map_err(|e| failed(format!("cannot start {threads} threads: {e}")))?;
+        let pool =
+            Pool::new(threads).map_err(|e| failed(format!("cannot start {threads} threads: {e}"), &[]))?;
         let inner = Inner { pool, input: Input::default(), scratch: AlignedBytes::default() };
         Ok(Self { kernels, isa, threads, bound, inner: Mutex::new(inner) })
     }
@@ -150,7 +153,7 @@ impl Drop for Bound {
 }
 
 fn broken(e: JobPanicked) -> CoreError {
-    CoreError::Backend { backend: "cpu", reason: e.to_string() }
+    CoreError::Backend { backend: "cpu", reason: e.to_string(), remedies: &[] }
 }
 
 /// Calls `task` for every row, on several threads if the matrix is large.

@@ -2,7 +2,7 @@
 
 use opencl_sys::cl_int;
 
-use crate::core::CoreError;
+use crate::core::{CoreError, Remedy};
 
 /// Errors of the OpenCL backend. Each names the device or the place, and the way on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -10,7 +10,7 @@ pub enum OpenClError {
     /// No library.
     #[error(
         "there is no OpenCL library here ({tried}); install the GPU's driver, name the library in \
-         OPENCL_DYLIB_PATH, or use --backend cpu"
+         OPENCL_DYLIB_PATH, or use the cpu backend"
     )]
     NoLibrary {
         /// What was tried.
@@ -19,11 +19,11 @@ pub enum OpenClError {
     /// A program that cannot load libraries.
     #[error(
         "this program is linked statically and cannot load an OpenCL driver; use one for aarch64-linux-android \
-         (docs/ANDROID.md) or one that is not static, or --backend cpu"
+         (docs/ANDROID.md) or one that is not static, or the cpu backend"
     )]
     Static,
     /// A library, but nothing behind it.
-    #[error("the OpenCL library {library} knows no device; install the GPU's driver, or use --backend cpu")]
+    #[error("the OpenCL library {library} knows no device; install the GPU's driver, or use the cpu backend")]
     NoDevice {
         /// The library's file.
         library: String,
@@ -37,7 +37,7 @@ pub enum OpenClError {
         have: String,
     },
     /// A device that lacks what every kernel needs.
-    #[error("the OpenCL device '{device}' {lack}; choose another with --device, or use --backend cpu")]
+    #[error("the OpenCL device '{device}' {lack}; choose another device, or use the cpu backend")]
     Unsuitable {
         /// Its name.
         device: String,
@@ -45,7 +45,7 @@ pub enum OpenClError {
         lack: String,
     },
     /// A call that failed.
-    #[error("{call} failed on the OpenCL device '{device}': {}; {}", status_name(*status), advice(*status))]
+    #[error("{call} failed on the OpenCL device '{device}': {}; {}", status_name(*status), advice(*status).0)]
     Call {
         /// The function, and the kernel if there is one.
         call: String,
@@ -56,7 +56,7 @@ pub enum OpenClError {
     },
     /// A program that the device's compiler refuses.
     #[error(
-        "the OpenCL device '{device}' cannot build kernels/{file}: {}; {log}; use --backend cpu",
+        "the OpenCL device '{device}' cannot build kernels/{file}: {}; {log}; use the cpu backend",
         status_name(*status)
     )]
     Build {
@@ -72,7 +72,7 @@ pub enum OpenClError {
     /// More memory than the device has.
     #[error(
         "the OpenCL device '{device}' has {total} bytes of memory, of which {used} are taken, and {what} needs {bytes} \
-         more; use a smaller --weight-dtype or --max-seq-len"
+         more; use a smaller format of the weights or a shorter context"
     )]
     TooLarge {
         /// The device.
@@ -89,7 +89,7 @@ pub enum OpenClError {
     /// One buffer that is larger than the device allows.
     #[error(
         "the OpenCL device '{device}' allows buffers of up to {limit} bytes, and {what} needs {bytes}; use a smaller \
-         --weight-dtype or --max-seq-len"
+         format of the weights or a shorter context"
     )]
     BufferTooLarge {
         /// The device.
@@ -102,10 +102,15 @@ pub enum OpenClError {
         limit: u64,
     },
     /// A device that gave up while its kernels were tested.
-    #[error("{0}")]
-    SelfTest(String),
+    #[error("{reason}")]
+    SelfTest {
+        /// What happened.
+        reason: String,
+        /// The settings that its advice is about.
+        remedies: &'static [Remedy],
+    },
     /// A device whose results are wrong.
-    #[error("the OpenCL device '{device}' computes {kernel} wrongly ({detail}); use --backend cpu")]
+    #[error("the OpenCL device '{device}' computes {kernel} wrongly ({detail}); use the cpu backend")]
     Wrong {
         /// The device.
         device: String,
@@ -120,8 +125,24 @@ impl From<OpenClError> for CoreError {
     fn from(e: OpenClError) -> Self {
         match e {
             // It has been one before.
-            OpenClError::SelfTest(reason) => CoreError::Backend { backend: "opencl", reason },
-            e => CoreError::Backend { backend: "opencl", reason: e.to_string() },
+            OpenClError::SelfTest { reason, remedies } => {
+                CoreError::Backend { backend: "opencl", reason, remedies }
+            }
+            e => CoreError::Backend { backend: "opencl", reason: e.to_string(), remedies: e.remedies() },
+        }
+    }
+}
+
+impl OpenClError {
+    /// The settings that the error's advice is about.
+    pub fn remedies(&self) -> &'static [Remedy] {
+        match self {
+            OpenClError::UnknownDevice { .. } => &[Remedy::Device],
+            OpenClError::Unsuitable { .. } => &[Remedy::Device, Remedy::CpuBackend],
+            OpenClError::Call { status, .. } => advice(*status).1,
+            OpenClError::TooLarge { .. } | OpenClError::BufferTooLarge { .. } => LESS_MEMORY,
+            OpenClError::SelfTest { remedies, .. } => remedies,
+            _ => &[Remedy::CpuBackend],
         }
     }
 }
@@ -169,14 +190,19 @@ pub fn status_name(status: cl_int) -> String {
     name.to_owned()
 }
 
-/// What to do about a status.
-fn advice(status: cl_int) -> &'static str {
+const LESS_MEMORY: &[Remedy] = &[Remedy::WeightFormat, Remedy::ContextLength];
+
+/// What to do about a status, and the settings for it.
+fn advice(status: cl_int) -> (&'static str, &'static [Remedy]) {
     match status {
-        -4 | -6 => "its memory is full: use a smaller --weight-dtype or --max-seq-len",
-        -5 | -9999 | -14 | -36 => {
-            "the device gave up or was lost; try again, take a smaller --prefill-chunk, or use --backend cpu"
+        -4 | -6 => {
+            ("its memory is full: use a smaller format of the weights or a shorter context", LESS_MEMORY)
         }
-        _ => "use --backend cpu",
+        -5 | -9999 | -14 | -36 => (
+            "the device gave up or was lost; try again, take a smaller prefill chunk, or use the cpu backend",
+            &[Remedy::PrefillChunk, Remedy::CpuBackend],
+        ),
+        _ => ("use the cpu backend", &[Remedy::CpuBackend]),
     }
 }
 
@@ -191,8 +217,10 @@ mod tests {
             device: "Mali-G78".into(),
             status: -5,
         };
-        let core = CoreError::from(lost).to_string();
-        for part in ["rms_norm", "Mali-G78", "CL_OUT_OF_RESOURCES", "--backend cpu"] {
+        let core = CoreError::from(lost);
+        assert_eq!(core.remedies(), [Remedy::PrefillChunk, Remedy::CpuBackend]);
+        let core = core.to_string();
+        for part in ["rms_norm", "Mali-G78", "CL_OUT_OF_RESOURCES", "the cpu backend"] {
             assert!(core.contains(part), "{core}");
         }
         assert_eq!(status_name(-77), "status -77");

@@ -42,7 +42,8 @@ pub use runtime::Counters;
 pub use weights::OpenClWeight;
 
 use crate::core::{
-    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Tensor, Top,
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Remedy, Result, Tensor,
+    Top,
 };
 use buffer::Memory;
 use forms::Forms;
@@ -217,9 +218,8 @@ impl Backend for OpenClBackend {
     fn alloc(&self, dtype: DType, len: usize) -> Result<OpenClBuffer> {
         if dtype.is_quantized() && !self.forms.kv_blocks {
             let name = &self.runtime.device.name;
-            let reason =
-                format!("the device '{name}' computes {dtype} keys and values wrongly; use --kv-type f16");
-            return Err(CoreError::Backend { backend: "opencl", reason });
+            let reason = format!("the device '{name}' computes {dtype} keys and values wrongly; use f16");
+            return Err(CoreError::Backend { backend: "opencl", reason, remedies: &[Remedy::HalfCache] });
         }
         OpenClBuffer::new(&self.runtime, dtype, len)
     }

@@ -342,7 +342,7 @@ impl Verdict {
 impl From<CoreError> for OpenClError {
     /// For what a test of the device ran into, which names the device already.
     fn from(e: CoreError) -> Self {
-        OpenClError::SelfTest(e.to_string())
+        OpenClError::SelfTest { reason: e.to_string(), remedies: e.remedies() }
     }
 }
 
