@@ -47,7 +47,6 @@ pub(super) fn tensors(
         count: unused.len(),
         first: (*first).to_owned(),
         others: others.map(|name| (*name).to_owned()).collect(),
-        why: "config.json does not ask for them",
     }))
 }
 

@@ -44,8 +44,9 @@ pub enum ModelWarning {
     ValueNotUsed(String),
     /// Tensors that are in the files and that nothing reads.
     #[error(
-        "{origin} holds {} that the model does not use: '{first}'{}; {why}",
+        "{origin} holds {} that the model does not use, since config.json does not ask for {}: '{first}'{}",
         if *.count == 1 { "a tensor".to_owned() } else { format!("{} tensors", .count) },
+        if *.count == 1 { "it" } else { "them" },
         if .others.is_empty() { String::new() } else { format!(" and others like '{}'", .others.join("', '")) }
     )]
     UnusedTensors {
@@ -57,8 +58,6 @@ pub enum ModelWarning {
         first: String,
         /// The first of each other kind, up to a few.
         others: Vec<String>,
-        /// What that means.
-        why: &'static str,
     },
     /// Settings that are in a file and change nothing here.
     #[error("{origin} has '{key}' = {value}, which is not used: {why}")]

@@ -12,7 +12,7 @@ use super::file::io_error;
 use super::gguf::GgufFile;
 use super::safetensors::SafeTensorsFile;
 use super::sample::sample_file;
-use super::what_is_it::{Shards, absent, adapter_file, is_shard, no_weights};
+use super::what_is_it::{Shards, absent, adapter_file, is_shard, no_json, no_weights};
 use super::{Checksum, FormatError, TensorSource, parse_json, read_bounded, shown};
 use crate::core::{HostBytes, HostTensor};
 
@@ -134,6 +134,9 @@ impl Checkpoint {
         if GgufFile::is_at(path) {
             return Self::from_files(dir, vec![WeightFile::Gguf(GgufFile::open(path)?)]);
         }
+        if let Some(adapter) = adapter_file(path, &[]) {
+            return Err(adapter);
+        }
         if is_shard(path) {
             return Err(FormatError::OtherFormat {
                 path: path.into(),
@@ -158,6 +161,11 @@ impl Checkpoint {
     }
 
     fn open_dir(dir: &Path) -> Result<Self, FormatError> {
+        for name in ["config.json", "tokenizer.json"] {
+            if let Some(other) = no_json(&dir.join(name)) {
+                return Err(other);
+            }
+        }
         let single = dir.join(SINGLE);
         // `symlink_metadata`: a link to a file that is gone is an error to report, not an absent file.
         if fs::symlink_metadata(&single).is_ok() {
@@ -174,7 +182,12 @@ impl Checkpoint {
             let open = |name: &&str| Ok(WeightFile::SafeTensors(SafeTensorsFile::open(&dir.join(name))?));
             return Self::from_files(dir, parts.iter().map(open).collect::<Result<_, FormatError>>()?);
         }
-        match names.iter().filter(|n| n.ends_with(".gguf")).collect::<Vec<_>>().as_slice() {
+        match names
+            .iter()
+            .filter(|n| n.ends_with(".gguf") && !n.starts_with("mmproj"))
+            .collect::<Vec<_>>()
+            .as_slice()
+        {
             [only] => Self::from_files(dir, vec![WeightFile::Gguf(GgufFile::open(&dir.join(only))?)]),
             _ => Err(no_weights(dir, &names)),
         }

@@ -2,10 +2,12 @@
 //! bytes, and one for directories, by what is in them.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Component, Path};
 
 use serde_json::Value;
 
+use super::file::open_regular;
 use super::{FormatError, parse_json, read_bounded, shown};
 
 /// The most bytes of a small JSON file that is looked into for an error's sake.
@@ -24,8 +26,8 @@ const PICKLE: &str = "pickle can run code as it is read and is not read here: co
 
 /// Files that are no safetensors, by their first bytes; a first byte of white space is passed over.
 const BEGINNINGS: &[(&[&[u8]], &str, &str)] = &[
-    (&[b"GGUF"], "a GGUF file", "give it by itself as the model"),
-    (&[super::packed::MAGIC.as_slice()], "a file of packed weights", "give it by itself as the model"),
+    (&[b"GGUF"], "a GGUF file", "give that file by itself"),
+    (&[super::packed::MAGIC.as_slice()], "a file of packed weights", "give that file by itself"),
     (
         &[b"version https://git-lfs"],
         "a Git LFS pointer and not the weights",
@@ -51,22 +53,48 @@ const BEGINNINGS: &[(&[&[u8]], &str, &str)] = &[
     ),
 ];
 
-/// What a file is that is no safetensors, if it is known.
-pub(super) fn other_format(path: &Path, bytes: &[u8]) -> Option<FormatError> {
+/// What a file is and what to do, by its first bytes, if it is known and no safetensors.
+fn beginning(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     // A header's length, then the header, which is JSON.
     if bytes.get(8) == Some(&b'{') {
         return None;
     }
     let start = bytes.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
     let text = &bytes[start..];
-    let known = |starts: &&(&[&[u8]], &str, &str)| starts.0.iter().any(|start| text.starts_with(start));
-    let (_, what, way_on) = BEGINNINGS.iter().find(known)?;
+    let known = |row: &&(&[&[u8]], _, _)| row.0.iter().any(|start| text.starts_with(start));
+    BEGINNINGS.iter().find(known).map(|(_, what, way_on)| (*what, *way_on))
+}
+
+/// What a file is that is no safetensors, if it is known.
+pub(super) fn other_format(path: &Path, bytes: &[u8]) -> Option<FormatError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // An empty file, or one with a header, is for whoever reads safetensors.
+    let by_name = || {
+        let way_on = way_on_by_name(&name).filter(|_| bytes.get(8).is_some_and(|&byte| byte != b'{'))?;
+        Some(("in a format that is not read", way_on))
+    };
+    let (what, way_on) = beginning(bytes).or_else(by_name)?;
     Some(FormatError::OtherFormat { path: path.into(), what, way_on: way_on.replace("{}", "its directory") })
+}
+
+/// What a file is in whose place JSON should be, if it is known.
+pub(super) fn no_json(path: &Path) -> Option<FormatError> {
+    let bytes = first_bytes(path);
+    let start = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    if start.is_none_or(|byte| b"{[".contains(byte)) { None } else { other_format(path, &bytes) }
+}
+
+/// Enough of a file to know it by; nothing of one that cannot be read.
+fn first_bytes(path: &Path) -> Vec<u8> {
+    const ENOUGH: u64 = 64;
+    let mut bytes = Vec::new();
+    let read = open_regular(path).map(|(file, _)| file.take(ENOUGH).read_to_end(&mut bytes));
+    if matches!(read, Ok(Ok(_))) { bytes } else { Vec::new() }
 }
 
 /// Files in a directory that holds no weights that are read: how their names begin and end, and what to do. The first
 /// row that fits counts; `{}` stands for the directory.
-const CONTENTS: &[(&str, &[&str], &str)] = &[
+const CONTENTS: &[Row] = &[
     (
         "consolidated",
         &[".safetensors", ".pth"],
@@ -95,6 +123,17 @@ const CONTENTS: &[(&str, &[&str], &str)] = &[
     ("", &[".incomplete", ".part", ".crdownload", ".aria2"], "the download has not ended: download it again"),
 ];
 
+type Row = (&'static str, &'static [&'static str], &'static str);
+
+fn fits((start, ends, _): &Row, name: &str) -> bool {
+    name.starts_with(start) && ends.iter().any(|end| name.ends_with(end))
+}
+
+/// What to do with a file of this name, if it is one of [`CONTENTS`].
+fn way_on_by_name(name: &str) -> Option<&'static str> {
+    CONTENTS.iter().find(|row| fits(row, name)).map(|row| row.2)
+}
+
 /// What to say of a directory without weights that can be read, in which these names are, sorted.
 pub(super) fn no_weights(dir: &Path, names: &[String]) -> FormatError {
     FormatError::NoWeights { dir: dir.into(), found: found(dir, names) }
@@ -116,11 +155,16 @@ fn found(dir: &Path, names: &[String]) -> String {
     if let Some(gguf) = ending(".gguf") {
         return format!("it holds '{}' and other GGUF files: give one of them", shown(gguf));
     }
-    for (start, ends, way_on) in CONTENTS {
-        let fits = |n: &&String| n.starts_with(start) && ends.iter().any(|end| n.ends_with(end));
-        if let Some(name) = names.iter().find(fits) {
-            return format!("it holds '{}': {}", shown(name), way_on.replace("{}", &place));
-        }
+    let other =
+        CONTENTS.iter().find_map(|row| names.iter().find(|name| fits(row, name)).map(|name| (name, row.2)));
+    if let Some((name, way_on)) = other {
+        // Some names stand for several formats.
+        return match beginning(&first_bytes(&dir.join(name))) {
+            Some((what, way_on)) => {
+                format!("it holds '{}', {what}: {}", shown(name), way_on.replace("{}", &place))
+            }
+            None => format!("it holds '{}': {}", shown(name), way_on.replace("{}", &place)),
+        };
     }
     if let Some(other) = ending(".safetensors") {
         return format!("it holds '{}': give that file itself", shown(other));
@@ -128,6 +172,9 @@ fn found(dir: &Path, names: &[String]) -> String {
     let models = names.iter().map(|name| dir.join(name)).filter(|path| holds_a_model(path));
     if let Some(inner) = models.take(MOST).next() {
         return format!("the model is in a directory within: give '{}'", inner.display());
+    }
+    if names.iter().any(|name| name == "config.json") {
+        return "the weights are not there: download the model's safetensors files too".into();
     }
     let listed: Vec<String> = names.iter().take(MOST).map(|n| shown(n)).collect();
     let more = if names.len() > MOST { ", ..." } else { "" };
@@ -278,7 +325,7 @@ pub(super) fn absent(path: &Path) -> String {
     }
     let hub = ["https://huggingface.co/", "https://hf.co/", "huggingface.co/", "hf.co/"];
     let address = hub.iter().find_map(|hub| text.strip_prefix(hub));
-    let name = address.unwrap_or(text);
+    let name = address.unwrap_or(text).trim_end_matches('/');
     let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
     let parts: Vec<&str> = name.split('/').collect();
     let word = |part: &&str| {
@@ -286,6 +333,14 @@ pub(super) fn absent(path: &Path) -> String {
     };
     let known = if address.is_some() { parts.len() >= 2 } else { parts.len() == 2 };
     match parts.as_slice() {
+        [owner, model, file]
+            if plain && [owner, model, file].into_iter().all(|p| word(p)) && file.ends_with(".gguf") =>
+        {
+            format!(
+                "; if it is a file of a model on the hub, download it first: 'hf download {owner}/{model} {file} \
+                 --local-dir .', and give '{file}'"
+            )
+        }
         [owner, model, ..] if known && plain && word(owner) && word(model) => {
             // A tag names a file of a GGUF repository.
             let model = model.split(':').next().unwrap_or(model);
@@ -316,8 +371,9 @@ mod tests {
             (b"\x1f\x8b\x08\0", "compressed"),
             (b"{\"error\": \"gated\"}", "JSON"),
             (b"Entry not found", "answer of the hub"),
+            (b"\x08\x07\x12\x07pytorch", "in a format that is not read"),
         ] {
-            let error = other_format(Path::new("m.bin"), bytes).unwrap().to_string();
+            let error = other_format(Path::new("m.onnx"), bytes).unwrap().to_string();
             assert!(error.contains(says) && error.contains("; ") && !error.contains("damaged"), "{error}");
         }
         // A header may be as long as these letters say.
@@ -348,6 +404,8 @@ mod tests {
             ("some-org/some-model", "hf download some-org/some-model "),
             ("org/M-GGUF:Q4_K_M", "hf download org/M-GGUF "),
             ("https://huggingface.co/org/m/tree/main", "hf download org/m "),
+            ("org/m-GGUF/m-Q4_0.gguf", "hf download org/m-GGUF m-Q4_0.gguf --local-dir ."),
+            ("org/m/", "hf download org/m "),
             ("~/models/x", "'~'"),
         ] {
             assert!(absent(Path::new(path)).contains(says), "{path}: {}", absent(Path::new(path)));

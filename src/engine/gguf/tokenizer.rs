@@ -22,6 +22,8 @@ pub(super) struct Vocabulary<'a> {
     tokens: Vec<&'a str>,
     /// As many as tokens.
     types: Vec<u64>,
+    /// As the file gives them.
+    given: Vec<u64>,
     special: SpecialIds,
 }
 
@@ -44,7 +46,8 @@ impl<'a> Vocabulary<'a> {
                 types.len()
             )));
         }
-        let mut this = Self { metadata, tokens, types, special: SpecialIds::of(metadata)? };
+        let mut this =
+            Self { metadata, tokens, given: types.clone(), types, special: SpecialIds::of(metadata)? };
         this.correct_types()?;
         Ok(this)
     }
@@ -77,9 +80,9 @@ impl<'a> Vocabulary<'a> {
         Ok(metadata.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(default))
     }
 
-    /// Tokens for `vocab` of a model, with their ids.
+    /// Tokens for `vocab` of a model, with their ids; of what the file calls plain text merges may be made.
     fn ids(&self, kept: impl Fn(u64) -> bool) -> Map<String, Json> {
-        let all = self.tokens.iter().zip(&self.types).enumerate();
+        let all = self.tokens.iter().zip(&self.given).enumerate();
         all.filter(|(_, (_, kind))| kept(**kind))
             .map(|(id, (token, _))| ((*token).to_owned(), id.into()))
             .collect()

@@ -139,8 +139,12 @@ fn directories_without_weights_say_what_they_hold() {
     let none = "'DIR' holds no model.safetensors and no model.safetensors.index.json; ";
     assert_eq!(error(&dir_with(&[])), format!("{none}it is empty"));
     assert_eq!(
+        error(&dir_with(&[("README.md", b""), ("notes.txt", b"")])),
+        format!("{none}it holds README.md, notes.txt: give the directory of a model")
+    );
+    assert_eq!(
         error(&dir_with(&[("README.md", b""), ("config.json", b"")])),
-        format!("{none}it holds README.md, config.json: give the directory of a model")
+        format!("{none}the weights are not there: download the model's safetensors files too")
     );
     assert_eq!(
         error(&dir_with(&[("other.safetensors", b"")])),
@@ -164,6 +168,11 @@ fn directories_without_weights_say_what_they_hold() {
         let said = error(&dir_with(&files));
         assert!(said.contains(says), "{said}");
     }
+    let old = error(&dir_with(&[("model.bin", b"tjgg\x03\0\0\0\0\x7d\0\0")]));
+    assert!(old.contains("it holds 'model.bin', a GGJT file, from before GGUF: "), "{old}");
+    let pointer = &b"version https://git-lfs.github.com/spec/v1"[..];
+    let said = error(&dir_with(&[("tokenizer.json", pointer), (SINGLE, &shard(&[("a", &[1])]))]));
+    assert!(said.contains("tokenizer.json' is a Git LFS pointer") && said.contains("git lfs pull"), "{said}");
     assert_eq!(
         error(&dir_with(&[("m-Q4_0.gguf", b""), ("m-Q8_0.gguf", b"")])),
         format!("{none}it holds 'm-Q4_0.gguf' and other GGUF files: give one of them")

@@ -205,7 +205,7 @@ fn unused_types_and_ranks_do_not_prevent_opening() {
 #[test]
 fn other_formats_are_recognized() {
     for (start, says) in [
-        (&b"GGUF\x03\0\0\0\x01\0\0\0"[..], "is a GGUF file; give it to --model-path by itself"),
+        (&b"GGUF\x03\0\0\0\x01\0\0\0"[..], "is a GGUF file; give that file by itself"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
             "is a Git LFS pointer and not the weights; run 'git lfs pull' in its directory",

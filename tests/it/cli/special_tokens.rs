@@ -125,6 +125,6 @@ fn tensors_that_the_configuration_does_not_ask_for_are_named() {
         bytes.extend([1; 512]);
     });
     generate().args(copy.args(&["-n", "1"])).assert().success().stderr(contains(
-        "holds a tensor that the model does not use: 'model.layers.0.self_attn.o_proj.bias'",
+        "holds a tensor that the model does not use, since config.json does not ask for it: 'model.layers.0.self_attn.o_proj.bias'",
     ));
 }
