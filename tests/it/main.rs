@@ -3,6 +3,7 @@
 
 mod capi;
 mod cli;
+mod documents;
 mod engine;
 mod eviction;
 mod ggml_blocks;
