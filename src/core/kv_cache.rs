@@ -6,7 +6,7 @@ pub use transfer::KvRecords;
 
 use std::ops::Range;
 
-use super::kv_attention::AccumulatedAttention;
+use super::kv_received::ReceivedAttention;
 use super::{Backend, Buffer, CoreError, KvLayer, KvLayout, KvTypes, Result, Tensor, UnrotatedPrefix};
 
 /// The cache of all layers.
@@ -23,7 +23,7 @@ pub struct KvCache<B> {
     retained: usize,
     max_len: usize,
     prefix: Option<UnrotatedPrefix>,
-    attention: Option<AccumulatedAttention>,
+    received: Option<ReceivedAttention>,
 }
 
 const GROWTH: usize = 256;
@@ -66,7 +66,7 @@ impl<B: Buffer> KvCache<B> {
         types.check("the key/value cache")?;
         let layout = KvLayout { types, kv_heads, head_dim, capacity: 0 };
         let layers = (0..layers).map(|_| KvLayer::new(backend, &layout)).collect::<Result<_>>()?;
-        Ok(Self { layers, layout, len: 0, position: 0, retained: 0, max_len, prefix: None, attention: None })
+        Ok(Self { layers, layout, len: 0, position: 0, retained: 0, max_len, prefix: None, received: None })
     }
 
     /// Makes room for `more` tokens after those held. Growing goes layer by layer, and takes the memory that one more
@@ -110,7 +110,7 @@ impl<B: Buffer> KvCache<B> {
         let capacity = need.checked_next_multiple_of(Self::GROWTH).unwrap_or(need).min(self.max_len);
         self.move_all(backend, keep, capacity)?;
         self.retained = self.position;
-        if let Some(attention) = &mut self.attention {
+        if let Some(attention) = &mut self.received {
             attention.retain(held, keep);
         }
         Ok(())
@@ -209,7 +209,7 @@ impl<B: Buffer> KvCache<B> {
         self.len = 0;
         self.position = 0;
         self.retained = 0;
-        if let Some(attention) = &mut self.attention {
+        if let Some(attention) = &mut self.received {
             attention.clear();
         }
         if let Some(prefix) = &mut self.prefix {
@@ -235,7 +235,7 @@ impl<B: Buffer> KvCache<B> {
     /// Whether nothing was evicted since `position` tokens were seen.
     pub fn can_rewind(&self, position: usize) -> bool {
         // Attention from tokens that are forgotten stays in the sums.
-        position == self.position || self.attention.is_none() && position >= self.retained
+        position == self.position || self.received.is_none() && position >= self.retained
     }
 
     /// How many tokens were seen at the last [`Self::retain`]; 0 where there was none.
@@ -284,17 +284,17 @@ impl<B: Buffer> KvCache<B> {
         stored + self.prefix.as_ref().map_or(0, UnrotatedPrefix::size_bytes)
     }
 
-    /// From now on the attention of each token is accumulated.
+    /// From now on the attention that each token receives is summed up.
     ///
     /// # Errors
-    /// [`CoreError::Lacking`] if the backend has no attention weights.
-    pub fn accumulate_attention<K: Backend<Buffer = B>>(&mut self, backend: &K) -> Result<()> {
+    /// [`CoreError::Lacking`] if the backend cannot tell it.
+    pub fn count_received<K: Backend<Buffer = B>>(&mut self, backend: &K) -> Result<()> {
         if let Some(layer) = self.layers.first() {
             let width = self.layout.kv_heads * self.layout.head_dim;
             backend.attention_weights(&backend.tensor(0, width)?, layer, &self.layout, 0, &mut [])?;
         }
         // Of a prompt's tokens the last layer computes the queries of the last one alone.
-        self.attention = Some(AccumulatedAttention::new(self.layers.len().saturating_sub(1).max(1)));
+        self.received = Some(ReceivedAttention::new(self.layers.len().saturating_sub(1).max(1)));
         Ok(())
     }
 
@@ -309,7 +309,7 @@ impl<B: Buffer> KvCache<B> {
         q: &Tensor<B>,
         at: usize,
     ) -> Result<()> {
-        let Some(attention) = self.attention.as_mut().filter(|attention| attention.has(layer)) else {
+        let Some(attention) = self.received.as_mut().filter(|attention| attention.has(layer)) else {
             return Ok(());
         };
         let (stored, layout) = (&self.layers[layer], &self.layout);
@@ -321,7 +321,7 @@ impl<B: Buffer> KvCache<B> {
     /// (unless there is only one). Empty if it is not accumulated.
     pub fn accumulated_attention(&mut self) -> &[f64] {
         let len = self.len;
-        self.attention.as_mut().map_or(&[], |attention| attention.total(len))
+        self.received.as_mut().map_or(&[], |attention| attention.total(len))
     }
 
     /// From now on the first `tokens` of each text are kept unrotated as well, in f32.
