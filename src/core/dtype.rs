@@ -9,6 +9,29 @@ pub const BLOCK_LEN: usize = 32;
 /// Number of elements in a block of the formats that are only read (ggml's `QK_K`).
 pub const K_BLOCK_LEN: usize = 256;
 
+/// A block format that weights are computed in. What works on blocks matches on these, without a default, so that the
+/// compiler finds every place that has to know a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BlockFormat {
+    /// [`DType::Q8_0`].
+    Q8_0,
+    /// [`DType::Q4_0`].
+    Q4_0,
+    /// [`DType::Q4_1`].
+    Q4_1,
+}
+
+/// A floating point format, for matching as [`BlockFormat`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FloatFormat {
+    /// [`DType::F32`].
+    F32,
+    /// [`DType::F16`].
+    F16,
+    /// [`DType::BF16`].
+    BF16,
+}
+
 /// How the elements of a tensor are stored.
 ///
 /// The quantized formats are blocks of [`BLOCK_LEN`] elements laid out byte for byte as in ggml
@@ -123,16 +146,38 @@ impl DType {
 
     /// Bytes of a block in front of its quants.
     const fn scale_bytes(self) -> usize {
+        match self.block_format() {
+            Some(BlockFormat::Q4_0 | BlockFormat::Q8_0) => 2,
+            Some(BlockFormat::Q4_1) => 4,
+            None => 0,
+        }
+    }
+
+    /// The block format that weights of this type are computed in, if it is one.
+    pub const fn block_format(self) -> Option<BlockFormat> {
         match self {
-            DType::Q4_0 | DType::Q8_0 => 2,
-            DType::Q4_1 => 4,
-            _ => 0,
+            DType::Q8_0 => Some(BlockFormat::Q8_0),
+            DType::Q4_0 => Some(BlockFormat::Q4_0),
+            DType::Q4_1 => Some(BlockFormat::Q4_1),
+            DType::F32 | DType::F16 | DType::BF16 => None,
+            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => None,
+        }
+    }
+
+    /// The floating point format, if it is one.
+    pub const fn float_format(self) -> Option<FloatFormat> {
+        match self {
+            DType::F32 => Some(FloatFormat::F32),
+            DType::F16 => Some(FloatFormat::F16),
+            DType::BF16 => Some(FloatFormat::BF16),
+            DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => None,
+            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => None,
         }
     }
 
     /// Whether this is one of the block formats that weights are computed in.
     pub const fn is_quantized(self) -> bool {
-        matches!(self, DType::Q4_0 | DType::Q4_1 | DType::Q8_0)
+        self.block_format().is_some()
     }
 
     /// Whether a weight may be stored like this. What is neither [`Self::is_float`] nor [`Self::is_quantized`] is
@@ -143,7 +188,7 @@ impl DType {
 
     /// Whether this is a floating point format.
     pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F16 | DType::BF16)
+        self.float_format().is_some()
     }
 
     /// The name used in flags and messages: `f32`, `q4_0`, ...

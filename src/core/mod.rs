@@ -20,7 +20,7 @@ mod top;
 
 pub use backend::{Backend, LinearPart, PreparedWeight};
 pub use buffer::Buffer;
-pub use dtype::{BLOCK_LEN, DType, K_BLOCK_LEN, UnknownDType};
+pub use dtype::{BLOCK_LEN, BlockFormat, DType, FloatFormat, K_BLOCK_LEN, UnknownDType};
 pub use error::{CoreError, Result};
 pub use kv_cache::{KvCache, KvRecords, capacity_before};
 pub use kv_layout::{KvLayer, KvLayout, KvTypes};

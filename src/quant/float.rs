@@ -1,6 +1,6 @@
 //! f32, f16 and bf16 rows: little endian bytes to f32 and back.
 
-use crate::core::{CoreError, DType, Result};
+use crate::core::{CoreError, DType, FloatFormat, Result};
 use half::{bf16, f16};
 
 /// The exact f32 value of an IEEE 754 binary16 bit pattern.
@@ -25,11 +25,11 @@ pub fn f32_to_bf16(value: f32) -> u16 {
 
 /// Reads one element; anything but F32, F16 and BF16 reads as NaN. `bytes` holds exactly one element.
 pub(super) fn decode(dtype: DType, bytes: &[u8]) -> f32 {
-    match (dtype, bytes) {
-        (DType::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
-        (DType::F16, &[a, b]) => f16_to_f32(u16::from_le_bytes([a, b])),
-        (DType::BF16, &[a, b]) => bf16_to_f32(u16::from_le_bytes([a, b])),
-        _ => f32::NAN,
+    match (dtype.float_format(), bytes) {
+        (Some(FloatFormat::F32), &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+        (Some(FloatFormat::F16), &[a, b]) => f16_to_f32(u16::from_le_bytes([a, b])),
+        (Some(FloatFormat::BF16), &[a, b]) => bf16_to_f32(u16::from_le_bytes([a, b])),
+        (Some(FloatFormat::F32 | FloatFormat::F16 | FloatFormat::BF16) | None, _) => f32::NAN,
     }
 }
 
@@ -38,19 +38,18 @@ pub(super) fn decode(dtype: DType, bytes: &[u8]) -> f32 {
 /// # Errors
 /// [`CoreError::Mismatch`] if `bytes` has another length, [`CoreError::Unsupported`] for another type.
 pub fn decode_row(dtype: DType, bytes: &[u8], dst: &mut [f32]) -> Result<()> {
-    check("decode_row", dtype, bytes.len(), dst.len())?;
-    match dtype {
-        DType::F32 => {
+    match check("decode_row", dtype, bytes.len(), dst.len())? {
+        FloatFormat::F32 => {
             for (b, v) in bytes.as_chunks::<4>().0.iter().zip(dst) {
                 *v = f32::from_le_bytes(*b);
             }
         }
-        DType::F16 => {
+        FloatFormat::F16 => {
             for (b, v) in bytes.as_chunks::<2>().0.iter().zip(dst) {
                 *v = f16_to_f32(u16::from_le_bytes(*b));
             }
         }
-        _ => {
+        FloatFormat::BF16 => {
             for (b, v) in bytes.as_chunks::<2>().0.iter().zip(dst) {
                 *v = bf16_to_f32(u16::from_le_bytes(*b));
             }
@@ -64,19 +63,18 @@ pub fn decode_row(dtype: DType, bytes: &[u8], dst: &mut [f32]) -> Result<()> {
 /// # Errors
 /// As [`decode_row`].
 pub fn encode_row(dtype: DType, src: &[f32], bytes: &mut [u8]) -> Result<()> {
-    check("encode_row", dtype, bytes.len(), src.len())?;
-    match dtype {
-        DType::F32 => {
+    match check("encode_row", dtype, bytes.len(), src.len())? {
+        FloatFormat::F32 => {
             for (b, v) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(src) {
                 *b = v.to_le_bytes();
             }
         }
-        DType::F16 => {
+        FloatFormat::F16 => {
             for (b, v) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(src) {
                 *b = f32_to_f16(*v).to_le_bytes();
             }
         }
-        _ => {
+        FloatFormat::BF16 => {
             for (b, v) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(src) {
                 *b = f32_to_bf16(*v).to_le_bytes();
             }
@@ -85,11 +83,10 @@ pub fn encode_row(dtype: DType, src: &[f32], bytes: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-fn check(op: &'static str, dtype: DType, bytes: usize, len: usize) -> Result<()> {
-    if !dtype.is_float() {
-        return Err(CoreError::Unsupported { op, dtype });
-    }
-    CoreError::expect_eq(op, "byte count", bytes, super::row_bytes(dtype, len))
+fn check(op: &'static str, dtype: DType, bytes: usize, len: usize) -> Result<FloatFormat> {
+    let format = dtype.float_format().ok_or(CoreError::Unsupported { op, dtype })?;
+    CoreError::expect_eq(op, "byte count", bytes, super::row_bytes(dtype, len))?;
+    Ok(format)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub mod rows;
 mod search;
 pub mod tiles;
 
-use crate::core::{BLOCK_LEN, CoreError, DType, K_BLOCK_LEN, Result};
+use crate::core::{BLOCK_LEN, BlockFormat, CoreError, DType, K_BLOCK_LEN, Result};
 use activation::QuantizedRow;
 
 /// Partial sums of [`dot_float`].
@@ -157,23 +157,23 @@ fn pad(rest: &[f32]) -> [f32; BLOCK_LEN] {
 /// # Panics
 /// If `dtype` is not a block format or the row has another number of blocks than `x`.
 pub fn linear_row(dtype: DType, weight_row: &[u8], x: &QuantizedRow) -> f32 {
-    assert!(dtype.is_quantized(), "linear_row works on block formats, not {dtype}");
+    let Some(format) = dtype.block_format() else { panic!("linear_row works on block formats, not {dtype}") };
     assert_eq!(weight_row.len(), x.blocks() * dtype.block_bytes(), "length of a {dtype} weight row");
     let mut acc = 0.0f32;
     for i in 0..x.blocks() {
         let (q, dx, sum) = x.block(i);
         let bytes = &weight_row[i * dtype.block_bytes()..];
-        match dtype {
-            DType::Q4_1 => {
+        match format {
+            BlockFormat::Q4_1 => {
                 let b = q4_1::Block::from_bytes(first(bytes));
                 acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
                 acc = (b.min() * dx).mul_add(sum as f32, acc);
             }
-            DType::Q8_0 => {
+            BlockFormat::Q8_0 => {
                 let b = q8_0::Block::from_bytes(first(bytes));
                 acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
             }
-            _ => {
+            BlockFormat::Q4_0 => {
                 let b = q4_0::Block::from_bytes(first(bytes));
                 acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
             }

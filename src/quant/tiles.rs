@@ -12,7 +12,7 @@
 //! up with zero rows, an odd last pair with zeros that are not read.
 
 use super::{q4_0, q4_1, q8_0};
-use crate::core::{BLOCK_LEN, DType, TILE_BLOCKS, TILE_ROWS as TILE};
+use crate::core::{BLOCK_LEN, BlockFormat, DType, TILE_BLOCKS, TILE_ROWS as TILE};
 
 /// Columns of a row that are contiguous, and that a 32-bit lane holds.
 pub(crate) const RUN: usize = 4;
@@ -26,7 +26,9 @@ pub(crate) const SCALES: usize = TILE * 2;
 /// Where things are in a tile of `blocks` blocks a row.
 #[derive(Clone, Copy, Debug)]
 pub struct TileLayout {
-    dtype: DType,
+    format: BlockFormat,
+    /// Bytes of a block as files store it.
+    block_bytes: usize,
     blocks: usize,
     bytes: usize,
 }
@@ -34,11 +36,9 @@ pub struct TileLayout {
 impl TileLayout {
     /// The layout of rows of `cols` columns; `None` if `dtype` is no block format or a tile is impossibly large.
     pub fn new(dtype: DType, cols: usize) -> Option<Self> {
-        if !dtype.is_quantized() {
-            return None;
-        }
+        let (format, block_bytes) = (dtype.block_format()?, dtype.block_bytes());
         let blocks = cols.div_ceil(BLOCK_LEN);
-        let layout = Self { dtype, blocks, bytes: 0 };
+        let layout = Self { format, block_bytes, blocks, bytes: 0 };
         let (heads, quants) = layout.sizes();
         let bytes = blocks.div_ceil(TILE_BLOCKS).checked_mul(TILE_BLOCKS * (heads * SCALES + quants))?;
         Some(Self { bytes, ..layout })
@@ -56,10 +56,10 @@ impl TileLayout {
 
     /// Vectors of scales a block, and bytes of its quants.
     fn sizes(&self) -> (usize, usize) {
-        match self.dtype {
-            DType::Q8_0 => (1, Q8_BYTES),
-            DType::Q4_1 => (2, Q4_BYTES),
-            _ => (1, Q4_BYTES),
+        match self.format {
+            BlockFormat::Q8_0 => (1, Q8_BYTES),
+            BlockFormat::Q4_0 => (1, Q4_BYTES),
+            BlockFormat::Q4_1 => (2, Q4_BYTES),
         }
     }
 
@@ -89,7 +89,7 @@ impl TileLayout {
     /// If the tile or the row is shorter than this layout asks for.
     pub fn pack_row(&self, row: &[u8], lane: usize, tile: &mut [u8]) {
         let (heads, _) = self.sizes();
-        for (b, block) in row.chunks_exact(self.dtype.block_bytes()).take(self.blocks).enumerate() {
+        for (b, block) in row.chunks_exact(self.block_bytes).take(self.blocks).enumerate() {
             let (scales, quants) = self.places(b);
             let (head, body) = block.split_at(2 * heads);
             for (h, head) in head.chunks_exact(2).enumerate() {
@@ -110,7 +110,7 @@ impl TileLayout {
     /// If the tile or the row is shorter than this layout asks for.
     pub fn unpack_row(&self, tile: &[u8], lane: usize, row: &mut [u8]) {
         let (heads, _) = self.sizes();
-        for (b, block) in row.chunks_exact_mut(self.dtype.block_bytes()).take(self.blocks).enumerate() {
+        for (b, block) in row.chunks_exact_mut(self.block_bytes).take(self.blocks).enumerate() {
             let (scales, quants) = self.places(b);
             let (head, body) = block.split_at_mut(2 * heads);
             for (h, head) in head.chunks_exact_mut(2).enumerate() {
@@ -146,16 +146,19 @@ impl TileLayout {
             };
             let quants = &tile[quants..];
             let mut values = [0.0; BLOCK_LEN];
-            match self.dtype {
-                DType::Q8_0 => {
+            match self.format {
+                BlockFormat::Q8_0 => {
                     let qs = lane_bytes::<{ BLOCK_LEN }>(quants, lane).map(|q| q as i8);
                     q8_0::Block { d: f16_at(0), qs }.dequantize(&mut values);
                 }
-                DType::Q4_1 => {
+                BlockFormat::Q4_1 => {
                     let qs = lane_bytes(quants, lane);
                     q4_1::Block { d: f16_at(0), m: f16_at(1), qs }.dequantize(&mut values);
                 }
-                _ => q4_0::Block { d: f16_at(0), qs: lane_bytes(quants, lane) }.dequantize(&mut values),
+                BlockFormat::Q4_0 => {
+                    let qs = lane_bytes(quants, lane);
+                    q4_0::Block { d: f16_at(0), qs }.dequantize(&mut values);
+                }
             }
             out.copy_from_slice(&values[..out.len()]);
         }

@@ -331,7 +331,8 @@ impl Kernels {
     }
 }
 
-/// The kernel's name for weights of this format, which [`super::OpenClWeight`] has seen to be one of six.
+/// The kernel's name for weights of this format, which [`super::OpenClWeight`] has seen to be one of six; the others have
+/// a name that no program has.
 macro_rules! by_format {
     ($dtype:expr, $stem:literal) => {
         match $dtype {
@@ -340,7 +341,8 @@ macro_rules! by_format {
             DType::Q8_0 => concat!($stem, "q8_0"),
             DType::Q4_0 => concat!($stem, "q4_0"),
             DType::Q4_1 => concat!($stem, "q4_1"),
-            _ => concat!($stem, "f32"),
+            DType::F32 => concat!($stem, "f32"),
+            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => concat!($stem, "unknown"),
         }
     };
 }

@@ -256,7 +256,9 @@ impl Part {
         let element = match self.layout.dtype {
             DType::F16 => cl::CL_HALF_FLOAT,
             DType::BF16 => cl::CL_UNSIGNED_INT16,
-            _ => cl::CL_UNSIGNED_INT32,
+            DType::F32 | DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => cl::CL_UNSIGNED_INT32,
+            // These are converted before they get here.
+            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => return None,
         };
         let make = || Image::over(&self.units, element, self.layout.unit_bytes);
         self.image.get_or_init(make).as_ref()

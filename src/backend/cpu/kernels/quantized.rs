@@ -3,7 +3,7 @@
 //! Per block and lane (a lane is a weight row): an exact i32 dot product, then
 //! `acc = fma(dw * dx, dot as f32, acc)`; Q4_1 adds `acc = fma(m * dx, sum as f32, acc)`.
 
-use crate::core::{BLOCK_LEN, DType};
+use crate::core::BLOCK_LEN;
 use crate::quant::activation::MIN_AMAX;
 
 use super::packed::{PackedTiles, Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, TileLayout};
@@ -307,13 +307,4 @@ pub(crate) fn arrange<L: Rows>(l: L, quants: &mut [[i8; BLOCK_LEN]], width: usiz
 pub(crate) fn run(x: &[i8; BLOCK_LEN], g: usize) -> i32 {
     let r = &x.as_chunks::<RUN>().0[g];
     i32::from_le_bytes([r[0] as u8, r[1] as u8, r[2] as u8, r[3] as u8])
-}
-
-/// Which of the tables' kernels serves a format.
-pub(crate) const fn index(dtype: DType) -> usize {
-    match dtype {
-        DType::Q8_0 => 0,
-        DType::Q4_0 => 1,
-        _ => 2,
-    }
 }

@@ -19,7 +19,7 @@ use super::paired::{Paired, PairedTile};
 use super::scalar::Scalar;
 use super::widen::{Bytes, Nibbles};
 use super::{GROUP, Outputs, elementwise, quantized, weigh, widen};
-use crate::core::{BLOCK_LEN, DType, KvTypes};
+use crate::core::{BLOCK_LEN, BlockFormat, DType, FloatFormat, KvTypes};
 
 /// Stored floats, the same as f32.
 pub(crate) type Widen = fn(&[u8], &mut [f32]);
@@ -34,6 +34,42 @@ pub(crate) type QuantizedTiles = fn(&PackedTiles<'_>, &QuantizedRows<'_>, &mut d
 
 /// Sixteen keys, queries, their products, places from one query's products to the next's.
 pub(crate) type Products = fn(&[f32], &[f32], &mut [[f32; 16]], usize);
+
+/// Something for each block format.
+#[derive(Clone, Copy)]
+pub(crate) struct OfBlocks<T> {
+    q8_0: T,
+    q4_0: T,
+    q4_1: T,
+}
+
+impl<T: Copy> OfBlocks<T> {
+    fn of(&self, dtype: DType) -> Option<T> {
+        dtype.block_format().map(|format| match format {
+            BlockFormat::Q8_0 => self.q8_0,
+            BlockFormat::Q4_0 => self.q4_0,
+            BlockFormat::Q4_1 => self.q4_1,
+        })
+    }
+}
+
+/// Something for each float format.
+#[derive(Clone, Copy)]
+pub(crate) struct OfFloats<T> {
+    f32: T,
+    f16: T,
+    bf16: T,
+}
+
+impl<T: Copy> OfFloats<T> {
+    fn of(&self, dtype: DType) -> Option<T> {
+        dtype.float_format().map(|format| match format {
+            FloatFormat::F32 => self.f32,
+            FloatFormat::F16 => self.f16,
+            FloatFormat::BF16 => self.bf16,
+        })
+    }
+}
 
 /// The kernels of one instruction set; the modules that define them say what they do.
 pub(crate) struct Kernels {
@@ -51,9 +87,9 @@ pub(crate) struct Kernels {
     pub group: usize,
     /// Where f16 and bf16 weights are multiplied as pairs of bf16.
     pub paired: Option<Paired>,
-    float_tiles: [FloatTile; 3],
-    widen: [Widen; 3],
-    quantized_tiles: [QuantizedTiles; 3],
+    float_tiles: OfFloats<FloatTile>,
+    widen: OfFloats<Widen>,
+    quantized_tiles: OfBlocks<QuantizedTiles>,
     pub merge: fn(usize, &mut [f32], &[f32]),
     pub products: Products,
     pub add_weights: fn(&mut [[f32; 16]], f32, &mut [f32]),
@@ -104,17 +140,17 @@ impl Kernels {
 
     /// The matrix kernel of a float format.
     pub fn float_tile(&self, dtype: DType) -> Option<FloatTile> {
-        float_index(dtype).map(|i| self.float_tiles[i])
+        self.float_tiles.of(dtype)
     }
 
     /// The conversion of a float format to f32.
     pub fn widen(&self, dtype: DType) -> Option<Widen> {
-        float_index(dtype).map(|i| self.widen[i])
+        self.widen.of(dtype)
     }
 
     /// The matrix kernel of a block format.
     pub fn quantized_tiles(&self, dtype: DType) -> Option<QuantizedTiles> {
-        dtype.is_quantized().then(|| self.quantized_tiles[quantized::index(dtype)])
+        self.quantized_tiles.of(dtype)
     }
 
     /// Attention over a cache of these types.
@@ -124,10 +160,6 @@ impl Kernels {
         let [keys, values] = &self.readers;
         Some(Attention { keys: keys[index(types.k)?], values: values[index(types.v)?] })
     }
-}
-
-fn float_index(dtype: DType) -> Option<usize> {
-    [DType::F32, DType::F16, DType::BF16].iter().position(|&d| d == dtype)
 }
 
 /// A plain function that runs a kernel compiled with an instruction set's features.
@@ -202,30 +234,30 @@ macro_rules! table {
                 narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
                 group: GROUP,
                 paired: None,
-                float_tiles: [
-                    compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
+                float_tiles: OfFloats {
+                    f32: compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
                         (w: &[u8], x: &FloatRows<'_>, out: &mut Outputs)),
-                    compiled!(S [$($feature)*] float::tile::<S, StoredF16, 32>,
+                    f16: compiled!(S [$($feature)*] float::tile::<S, StoredF16, 32>,
                         (w: &[u8], x: &FloatRows<'_>, out: &mut Outputs)),
-                    compiled!(S [$($feature)*] float::tile::<S, StoredBf16, 32>,
+                    bf16: compiled!(S [$($feature)*] float::tile::<S, StoredBf16, 32>,
                         (w: &[u8], x: &FloatRows<'_>, out: &mut Outputs)),
-                ],
-                widen: [
-                    compiled!(S [$($feature)*] float::widen::<S, StoredF32, 64>, (x: &[u8], out: &mut [f32])),
-                    compiled!(S [$($feature)*] float::widen::<S, StoredF16, 32>, (x: &[u8], out: &mut [f32])),
-                    compiled!(S [$($feature)*] float::widen::<S, StoredBf16, 32>, (x: &[u8], out: &mut [f32])),
-                ],
-                quantized_tiles: [
-                    compiled!(S [$($feature)*] quantized::tiles_q8_0,
+                },
+                widen: OfFloats {
+                    f32: compiled!(S [$($feature)*] float::widen::<S, StoredF32, 64>, (x: &[u8], out: &mut [f32])),
+                    f16: compiled!(S [$($feature)*] float::widen::<S, StoredF16, 32>, (x: &[u8], out: &mut [f32])),
+                    bf16: compiled!(S [$($feature)*] float::widen::<S, StoredBf16, 32>, (x: &[u8], out: &mut [f32])),
+                },
+                quantized_tiles: OfBlocks {
+                    q8_0: compiled!(S [$($feature)*] quantized::tiles_q8_0,
                         (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
                          put: &mut dyn FnMut(usize, &Outputs))),
-                    compiled!(S [$($feature)*] quantized::tiles_q4_0,
+                    q4_0: compiled!(S [$($feature)*] quantized::tiles_q4_0,
                         (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
                          put: &mut dyn FnMut(usize, &Outputs))),
-                    compiled!(S [$($feature)*] quantized::tiles_q4_1,
+                    q4_1: compiled!(S [$($feature)*] quantized::tiles_q4_1,
                         (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
                          put: &mut dyn FnMut(usize, &Outputs))),
-                ],
+                },
                 merge: compiled!(S [$($feature)*] attention::merge,
                     (head_dim: usize, into: &mut [f32], later: &[f32])),
                 products: compiled!(S [$($feature)*] weigh::products,
@@ -288,14 +320,14 @@ mod amx_table {
 
     /// A kernel of `amx_int`, and AVX-512's for groups that do not fill its registers.
     macro_rules! tiles {
-        ($dtype:expr, $kernel:path) => {{
+        ($format:ident, $kernel:path) => {{
             fn tiles(
                 tiles: &PackedTiles<'_>,
                 x: &QuantizedRows<'_>,
                 put: &mut dyn FnMut(usize, &Outputs),
             ) {
                 if x.width < amx_int::LEAST {
-                    return avx512_table::TABLE.quantized_tiles[quantized::index($dtype)](tiles, x, put);
+                    return (avx512_table::TABLE.quantized_tiles.$format)(tiles, x, put);
                 }
                 compiled!(
                     Amx [#[target_feature(
@@ -311,11 +343,11 @@ mod amx_table {
 
     pub(super) static TABLE: Kernels = Kernels {
         group: amx_int::GROUP,
-        quantized_tiles: [
-            tiles!(DType::Q8_0, amx_int::tiles_q8_0),
-            tiles!(DType::Q4_0, amx_int::tiles_q4_0),
-            tiles!(DType::Q4_1, amx_int::tiles_q4_1),
-        ],
+        quantized_tiles: OfBlocks {
+            q8_0: tiles!(q8_0, amx_int::tiles_q8_0),
+            q4_0: tiles!(q4_0, amx_int::tiles_q4_0),
+            q4_1: tiles!(q4_1, amx_int::tiles_q4_1),
+        },
         ..avx512_table::TABLE
     };
 }
