@@ -284,17 +284,18 @@ impl<B: Buffer> KvCache<B> {
         stored + self.prefix.as_ref().map_or(0, UnrotatedPrefix::size_bytes)
     }
 
-    /// From now on the attention that each token receives is summed up.
+    /// From now on the attention that each token receives is summed up. [`Self::rewind`] takes back no more than `drafts`
+    /// tokens of a pass.
     ///
     /// # Errors
-    /// [`CoreError::Lacking`] if the backend cannot tell it.
-    pub fn count_received<K: Backend<Buffer = B>>(&mut self, backend: &K) -> Result<()> {
+    /// [`CoreError::Lacking`] if the backend does not compute it.
+    pub fn count_received<K: Backend<Buffer = B>>(&mut self, backend: &K, drafts: usize) -> Result<()> {
         if let Some(layer) = self.layers.first() {
             let width = self.layout.kv_heads * self.layout.head_dim;
             backend.attention_weights(&backend.tensor(0, width)?, layer, &self.layout, 0, &mut [])?;
         }
         // Of a prompt's tokens the last layer computes the queries of the last one alone.
-        self.received = Some(ReceivedAttention::new(self.layers.len().saturating_sub(1).max(1)));
+        self.received = Some(ReceivedAttention::new(self.layers.len().saturating_sub(1).max(1), drafts));
         Ok(())
     }
 

@@ -6,10 +6,13 @@ use std::ops::Range;
 ///
 /// Each sum is over the rows in order of their positions, and those of the layers are added in ascending order: the
 /// same bits however a text is cut into passes. What a pass adds counts only when the next one begins, since a draft
-/// may be taken back; only of passes larger than any draft it counts at once.
+/// may be taken back; only of passes larger than any draft it counts at once, and the memory of their weights serves one
+/// layer after the other.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReceivedAttention {
     layers: Vec<Layer>,
+    /// The most rows that may be taken back.
+    drafts: usize,
     total: Vec<f64>,
 }
 
@@ -22,13 +25,10 @@ struct Layer {
     rows: usize,
 }
 
-/// The most rows whose weights wait for the next pass: more than a draft has.
-const PENDING_ROWS: usize = 128;
-
 impl ReceivedAttention {
-    /// Of so many layers.
-    pub fn new(layers: usize) -> Self {
-        Self { layers: vec![Layer::default(); layers], total: Vec::new() }
+    /// Of so many layers; passes of up to `drafts` rows may be taken back.
+    pub fn new(layers: usize, drafts: usize) -> Self {
+        Self { layers: vec![Layer::default(); layers], drafts, total: Vec::new() }
     }
 
     /// How many layers count.
@@ -49,6 +49,7 @@ impl ReceivedAttention {
         (at, rows): (usize, usize),
         weigh: impl FnOnce(&mut [f32]) -> Result<(), E>,
     ) -> Result<(), E> {
+        let drafts = self.drafts;
         let Some(layer) = self.layers.get_mut(layer) else { return Ok(()) };
         layer.settle(at);
         layer.pending.clear();
@@ -56,7 +57,7 @@ impl ReceivedAttention {
         (layer.at, layer.rows) = (at, 0);
         weigh(&mut layer.pending)?;
         layer.rows = rows;
-        if rows > PENDING_ROWS {
+        if rows > drafts {
             layer.settle(at + rows);
             layer.pending = Vec::new();
         }
@@ -152,11 +153,11 @@ mod tests {
 
     #[test]
     fn sums_do_not_depend_on_passes_or_drafts() {
-        let mut whole = ReceivedAttention::new(2);
+        let mut whole = ReceivedAttention::new(2, 1);
         pass(&mut whole, 0, 300);
         let expected = whole.total(300).to_vec();
         assert!((expected[299] - f64::from(2.0 * weight(299, 299) + 1.0)).abs() < 1e-6);
-        let mut parts = ReceivedAttention::new(2);
+        let mut parts = ReceivedAttention::new(2, 100);
         for (at, rows) in [(0, 1), (1, 129), (130, 20), (140, 5), (142, 100), (200, 100)] {
             pass(&mut parts, at, rows);
         }
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_goes_takes_its_sum_along() {
-        let mut received = ReceivedAttention::new(2);
+        let mut received = ReceivedAttention::new(2, 1);
         pass(&mut received, 0, 40);
         let all = received.total(40).to_vec();
         received.retain(40, &[0..2, 5..6, 30..40]);

@@ -1,4 +1,4 @@
-//! How much memory a text will take, told before the weights are read: Android ends a program that takes too much
+//! How much memory a text will take, estimated before the weights are read: Android ends a program that takes too much
 //! without a word, and Linux does so late.
 
 use super::EngineError;
@@ -7,6 +7,7 @@ use super::session::SessionOptions;
 use super::weight_format::weight_bytes;
 use crate::core::{DType, HostTensor, KvLayout, KvTypes, Order, capacity_before};
 use crate::host::human_bytes;
+use crate::kv::{Evictor, Positions};
 use crate::models::ModelConfig;
 use crate::models::llama::{find_tensor, tensor_specs};
 
@@ -42,6 +43,14 @@ impl Holding {
         }
     }
 
+    /// Bytes in which keys and values of a layer go from one of two backends to the other.
+    fn moving_bytes(self, config: &ModelConfig, types: KvTypes, slots: usize) -> u64 {
+        match self {
+            Holding::InPlaceAndCopied => (slots as u64).saturating_mul(token_bytes(config, types, slots)),
+            Holding::InPlace | Holding::Copied | Holding::AsF32 | Holding::OnDevice => 0,
+        }
+    }
+
     /// Bytes of the caches, of `slots` tokens in `types`; `evicts`: more tokens come than that.
     fn cache_bytes(self, config: &ModelConfig, types: KvTypes, slots: usize, evicts: bool) -> u64 {
         let types = if self == Holding::AsF32 { DType::F32.into() } else { types };
@@ -71,7 +80,7 @@ pub struct Footprint {
     pub packing: u64,
     /// Keys and values, at the moment when they take most.
     pub cache: u64,
-    /// Activations, logits and what kernels work in.
+    /// Activations, logits and what kernels work in; what an eviction policy goes by beside keys and values.
     pub workspace: u64,
     /// The program itself and the tokenizer.
     pub program: u64,
@@ -134,7 +143,10 @@ impl Footprint {
             passing: 0,
             packing: 0,
             cache: holding.cache_bytes(config, options.kv_types, slots, evicts),
-            workspace: workspace_bytes(config, options, text).saturating_mul(holding.backends()),
+            workspace: workspace_bytes(config, options, text)
+                .saturating_mul(holding.backends())
+                .saturating_add(policy_bytes(config, options, slots, text))
+                .saturating_add(holding.moving_bytes(config, options.kv_types, slots)),
             program: PROGRAM,
         }
     }
@@ -153,7 +165,7 @@ impl Footprint {
         self.converted = self.converted.saturating_add(bytes(format, rows, cols).saturating_mul(copies));
     }
 
-    /// What nobody can take back: if this is not there, the program is ended.
+    /// What the system cannot take back: if this is not there, the program is ended.
     pub fn own(&self) -> u64 {
         self.session().max(self.packing).saturating_add(self.program)
     }
@@ -208,11 +220,45 @@ fn slots(options: &SessionOptions, text: TextLength) -> (usize, bool) {
 /// last time to get there, if that was more: it had a layer of its tokens in two places. Memory that no token was stored
 /// in is not taken.
 fn cache_bytes(config: &ModelConfig, types: KvTypes, slots: usize, evicts: bool) -> u64 {
-    let layout = KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: slots };
     let layers = config.layers as u64;
     let filled = (slots as u64).saturating_mul(layers + u64::from(evicts));
     let growing = (capacity_before(slots) as u64).saturating_mul(layers + 1);
-    filled.max(growing).saturating_mul(layout.bytes_per_token() as u64)
+    filled.max(growing).saturating_mul(token_bytes(config, types, slots))
+}
+
+/// Bytes of a token's keys and values in a layer of so many slots.
+fn token_bytes(config: &ModelConfig, types: KvTypes, slots: usize) -> u64 {
+    let layout = KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: slots };
+    layout.bytes_per_token() as u64
+}
+
+/// Rows that go through the model at a time, at most. Rows that no token comes to take no memory.
+fn pass_rows(options: &SessionOptions, text: TextLength) -> u64 {
+    (options.prefill_chunk.min(text.prompt.max(1)) as u64).max(options.lookup as u64 + 1)
+}
+
+/// What an eviction policy goes by, on the host whatever computes: unrotated first tokens (streaming), and attention
+/// received (h2o) with what it takes to weigh a pass of it.
+fn policy_bytes(config: &ModelConfig, options: &SessionOptions, slots: usize, text: TextLength) -> u64 {
+    let Some(eviction) = options.eviction else { return 0 };
+    let evictor = Evictor::new(eviction);
+    let [layers, heads, kv_heads] = [config.layers, config.heads, config.kv_heads].map(|n| n as u64);
+    let mut bytes = 0u64;
+    if evictor.positions() == Positions::Cache {
+        let width = kv_heads * config.head_dim as u64;
+        bytes = (2 * 4 * layers * width).saturating_mul(eviction.protected() as u64);
+    }
+    if evictor.wants_attention() {
+        let (rows, drafts) = (pass_rows(options, text), options.lookup as u64 + 1);
+        let counted = layers.saturating_sub(1).max(1);
+        // A sum of each slot (f64), and the weights of a pass that may be taken back; both grow by doubling.
+        let kept = 2 * (8 * (counted + 1) + 4 * counted * drafts);
+        // The weights of a pass of one layer, and of sixteen of its rows the parts of each head: of the cache's heads their
+        // sums, and of all heads the products.
+        let weighing = 4 * (rows + rows.min(16) * (kv_heads + heads));
+        bytes = bytes.saturating_add((slots as u64).saturating_mul(kept + weighing));
+    }
+    bytes
 }
 
 fn workspace_bytes(config: &ModelConfig, options: &SessionOptions, text: TextLength) -> u64 {
@@ -220,8 +266,7 @@ fn workspace_bytes(config: &ModelConfig, options: &SessionOptions, text: TextLen
         [config.hidden_size, config.intermediate_size, config.vocab_size, config.head_dim].map(|n| n as u64);
     let (q, kv) = (config.heads as u64 * dim, config.kv_heads as u64 * dim);
     let logits_rows = options.lookup as u64 + 1;
-    // Rows that no token comes to take no memory.
-    let rows = (options.prefill_chunk.min(text.prompt.max(1)) as u64).max(logits_rows);
+    let rows = pass_rows(options, text);
     let activations = 2 * hidden + 2 * q + 2 * kv + 3 * ffn + 2 * dim;
     // The widest input in the form that the kernels read.
     let input = hidden.max(ffn).max(q);

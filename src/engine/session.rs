@@ -89,7 +89,9 @@ impl<B: Backend> Session<B> {
         let evictor = options.eviction.map(Evictor::new);
         if let Some(evictor) = evictor.as_ref().filter(|evictor| evictor.wants_attention()) {
             let policy = evictor.settings().policy().name;
-            cache.count_received(&backend).map_err(|why| EngineError::Policy { policy, why })?;
+            cache
+                .count_received(&backend, options.lookup + 1)
+                .map_err(|why| EngineError::Policy { policy, why })?;
         }
         let chunk = options.prefill_chunk.clamp(1, most.max(1));
         let lookup = options.lookup.min(most);

@@ -5,24 +5,46 @@ use std::path::Path;
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
 use llm_rs2::core::{DType, KvCache, KvTypes};
 use llm_rs2::engine::{
-    CachePlace, Footprint, Holding, LoadOptions, ModelFiles, Request, Session, SessionOptions, TextLength,
-    WeightDType,
+    CachePlace, Footprint, Holding, LoadOptions, ModelFiles, Request, Session, SessionOptions, Switch,
+    TextLength, WeightDType,
 };
+use llm_rs2::kv::{Eviction, Registered};
 use llm_rs2::sampling::SamplingParams;
 
 use crate::counting::{bytes, peak, reset_peak};
 
-/// Bytes that a session took at most, and what was foreseen of that, for a text that fills its context.
-fn taken_and_foreseen(files: ModelFiles, options: &SessionOptions, prompt: usize) -> (usize, u64) {
-    let text = TextLength { prompt, generated: None };
-    let need = Footprint::of(&files, options, Holding::InPlace, text).expect("the tensors are there");
-    let backend = CpuBackend::new(CpuOptions { threads: Some(1), isa: None }).expect("a CPU that we support");
+fn cpu() -> CpuBackend {
+    CpuBackend::new(CpuOptions { threads: Some(1), isa: None }).expect("a CPU that we support")
+}
+
+/// Tokens behind the prompt of a text that does not end where its context is full.
+const GENERATED: usize = 40;
+
+/// Bytes that a session took at most, and what was foreseen of that, for a text that fills its context, or goes on beyond
+/// its window.
+fn taken_and_foreseen(
+    files: ModelFiles,
+    options: &SessionOptions,
+    prompt: usize,
+    holding: Holding,
+) -> (usize, u64) {
+    let generated = options.eviction.map(|_| GENERATED);
+    let text = TextLength { prompt, generated };
+    let need = Footprint::of(&files, options, holding, text).expect("the tensors are there");
+    let hybrid = holding == Holding::InPlaceAndCopied;
+    let (first, second) = (cpu(), hybrid.then(cpu));
     let before = bytes();
     reset_peak(before);
-    let mut session = Session::load(backend, files, options, &mut |_| ()).expect("it loads");
+    let mut session = match second {
+        None => Session::load(first, files, options, &mut |_| ()),
+        Some(second) => Session::load_hybrid(first, second, files, options, &mut |_| ()),
+    }
+    .expect("it loads");
+    // The prompt goes through the first one, what follows through the second.
+    session.set_switch(Switch { prompt: usize::MAX, decode: 0 });
     let request = Request {
         prompt: vec![1; prompt],
-        max_tokens: None,
+        max_tokens: generated,
         sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
         stop: Vec::new(),
         ignore_eos: true,
@@ -30,7 +52,10 @@ fn taken_and_foreseen(files: ModelFiles, options: &SessionOptions, prompt: usize
         room: 0,
     };
     let outcome = session.generate(&request, &mut ()).expect("it generates");
-    assert_eq!(outcome.prompt_tokens + outcome.ids.len(), options.max_seq_len, "the context is full");
+    let len = generated.map_or(options.max_seq_len, |generated| prompt + generated);
+    assert_eq!(outcome.prompt_tokens + outcome.ids.len(), len, "the text is as long as it can be");
+    assert_eq!(session.moved().tokens > 0, hybrid);
+    assert_eq!(session.eviction_stats().evictions > 0, options.eviction.is_some());
     (peak() - before, need.own() - need.program)
 }
 
@@ -117,13 +142,61 @@ pub fn a_session_takes_what_was_foreseen() {
             ("demo", ModelFiles::demo().expect("it is inside the program")),
             ("tiny", ModelFiles::open(&tiny).expect("the fixture opens")),
         ] {
-            let (taken, foreseen) = taken_and_foreseen(files, &options, prompt);
-            // What is beyond the large things: names, the text itself, tables of the sampler.
-            let slack = 600_000;
-            let case =
-                format!("{name}, {format} weights, {kv} cache of {len}: {taken} taken, {foreseen} foreseen");
-            assert!(taken as u64 <= foreseen + foreseen / 10 + slack, "{case}");
-            assert!(foreseen <= taken as u64 + taken as u64 / 5 + slack, "{case}");
+            was_foreseen(
+                &format!("{name}, {format}, {kv}, {len}"),
+                files,
+                &options,
+                prompt,
+                Holding::InPlace,
+            );
         }
+    }
+}
+
+/// Holds what was taken against what was foreseen.
+fn was_foreseen(case: &str, files: ModelFiles, options: &SessionOptions, prompt: usize, holding: Holding) {
+    let (taken, foreseen) = taken_and_foreseen(files, options, prompt, holding);
+    // What is beyond the large things: names, the text itself, tables of the sampler.
+    let slack = 600_000;
+    let case = format!("{case}: {taken} taken, {foreseen} foreseen");
+    assert!(taken as u64 <= foreseen + foreseen / 10 + slack, "{case}");
+    assert!(foreseen <= taken as u64 + taken as u64 / 5 + slack, "{case}");
+}
+
+/// What a policy goes by, and what two backends take, belong to it.
+pub fn each_policy_takes_what_was_foreseen() {
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
+    let (window, prompt) = (1024, 1200);
+    for (name, protected, lookup, chunk) in [
+        ("sliding", 4, 0, 256),
+        ("streaming", 4, 0, 256),
+        ("streaming", 700, 0, 256),
+        ("h2o", 4, 0, 256),
+        // Passes of as many rows as a draft could have had, and real drafts.
+        ("h2o", 4, 0, 120),
+        ("h2o", 4, 8, 256),
+    ] {
+        let policy = Registered::named(name).expect("it is known");
+        let options = SessionOptions {
+            weight_dtype: DType::Q8_0,
+            kv_types: DType::F16.into(),
+            max_seq_len: window,
+            prefill_chunk: chunk,
+            lookup,
+            eviction: Some(Eviction::new(policy, window, protected, 0.75).expect("numbers that fit")),
+            ..SessionOptions::default()
+        };
+        let files = ModelFiles::open(&tiny).expect("the fixture opens");
+        was_foreseen(&format!("{name}, {protected}, {chunk}"), files, &options, prompt, Holding::InPlace);
+    }
+    for kv in [DType::F32, DType::Q8_0] {
+        let options = SessionOptions {
+            weight_dtype: DType::Q8_0,
+            kv_types: kv.into(),
+            max_seq_len: 1500,
+            ..SessionOptions::default()
+        };
+        let files = ModelFiles::open(&tiny).expect("the fixture opens");
+        was_foreseen(&format!("hybrid, {kv}"), files, &options, prompt, Holding::InPlaceAndCopied);
     }
 }
