@@ -11,12 +11,18 @@ same but for their rotation; and each token sees the copy of its time.
 needs: torch, transformers (PyPI).   usage: make_eviction_goldens.py [OUT.json]
 """
 
+import argparse
 import json
 import pathlib
 import sys
 
-import torch
-from transformers import LlamaForCausalLM
+import needed
+
+try:
+    import torch
+    from transformers import LlamaForCausalLM
+except ImportError as missing:
+    torch = LlamaForCausalLM = needed.for_work(missing, "pip install torch transformers")
 
 FIXTURE = pathlib.Path(__file__).resolve().parent.parent / "tests/fixtures/tiny-llama32"
 TOKENS, WINDOW, PROTECTED, TARGET = 120, 32, 4, 24
@@ -61,7 +67,9 @@ def logits(model: LlamaForCausalLM, ids: list[int], moving: bool) -> list[list[f
 
 def main() -> int:
     """Loads, computes, writes."""
-    target = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FIXTURE / "eviction.json"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=pathlib.Path, default=FIXTURE / "eviction.json")
+    target = parser.parse_args().out
     model = LlamaForCausalLM.from_pretrained(FIXTURE, dtype=torch.float32, attn_implementation="eager").eval()
     ids = [1] + [3 + (i * i * 7 + i * 13) % 500 for i in range(1, TOKENS)]
     golden = {

@@ -12,8 +12,13 @@ import argparse
 import json
 import pathlib
 
-import numpy as np
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
+import needed
+
+try:
+    import numpy as np
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
+except ImportError as missing:
+    np = GGML_QUANT_SIZES = GGMLQuantizationType = quants = needed.for_work(missing, "pip install numpy gguf")
 
 FIXTURE = pathlib.Path(__file__).resolve().parent.parent / "tests/fixtures/ggml_blocks.json"
 FORMATS = {

@@ -14,11 +14,16 @@ import argparse
 import json
 import pathlib
 
-import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from transformers import LlamaConfig, LlamaForCausalLM
+import needed
+
+try:
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import LlamaConfig, LlamaForCausalLM
+except ImportError as missing:
+    torch = Tokenizer = WordLevel = WhitespaceSplit = LlamaConfig = LlamaForCausalLM = needed.for_work(missing, "pip install torch transformers tokenizers")
 
 VOCAB = 203
 GREEDY = 24

@@ -9,13 +9,15 @@ import json
 import pathlib
 import sys
 
+import needed
+
 try:
     import matplotlib
-except ImportError:
-    sys.exit("plot_kv.py: matplotlib is needed to draw; pip install matplotlib")
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+except ImportError as missing:
+    plt = needed.for_work(missing, "pip install matplotlib")
 
 STYLES = {"none": ("black", "-"), "sliding": ("tab:orange", "--"), "streaming": ("tab:blue", "-"), "h2o": ("tab:green", "-.")}
 MARKERS = "osD^vP*X"

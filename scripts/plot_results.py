@@ -12,13 +12,15 @@ import json
 import pathlib
 import sys
 
+import needed
+
 try:
     import matplotlib
-except ImportError:
-    sys.exit("plot_results.py: matplotlib is needed to draw; pip install matplotlib")
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+except ImportError as missing:
+    plt = needed.for_work(missing, "pip install matplotlib")
 
 
 def rows(path: pathlib.Path) -> list[dict]:

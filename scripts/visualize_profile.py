@@ -12,14 +12,15 @@ import pathlib
 import sys
 
 import check_results
+import needed
 
 try:
     import matplotlib
-except ImportError:
-    sys.exit("visualize_profile.py: matplotlib is needed to draw; pip install matplotlib")
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+except ImportError as missing:
+    plt = needed.for_work(missing, "pip install matplotlib")
 
 # Of the zones of a phone, those that were ever the hottest are drawn, and no more than so many.
 MOST_ZONES = 6
