@@ -144,9 +144,9 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", requires = "chat", help_heading = "Text")]
     pub system: Option<String>,
 
-    /// Keep the text with its keys and values in FILE when it ends. A later run computes only what follows the prefix
-    /// that its prompt shares with that text; an empty prompt (--prompt "") continues the text, and --chat without a
-    /// prompt continues the conversation
+    /// Keep the text with its keys and values in FILE when it ends. A later run computes only what comes behind the
+    /// beginning that its prompt shares with that text; an empty prompt (--prompt "") goes on with it, and a conversation
+    /// with --chat with that conversation
     #[arg(long, value_name = "FILE", help_heading = "Text")]
     pub session: Option<PathBuf>,
 

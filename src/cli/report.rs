@@ -62,11 +62,7 @@ impl Report<'_> {
             format!(
                 "prefill {} tokens{}, {}",
                 o.prompt_tokens - o.reused_tokens,
-                if o.reused_tokens > 0 {
-                    format!(" after {} reused", o.reused_tokens)
-                } else {
-                    String::new()
-                },
+                if o.reused_tokens > 0 { format!(" after {} known", o.reused_tokens) } else { String::new() },
                 rate(self.prefill_rate())
             ),
             format!("decode {} tokens, {}", o.ids.len(), rate(self.decode_rate())),

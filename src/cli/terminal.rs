@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 /// How the terminal was when [`remember`] was called.
 static BEFORE: OnceLock<libc::termios> = OnceLock::new();
 
-/// Remembers how the terminal is set, for [`restore`]: the line editor changes its settings meanwhile.
+/// Remembers how the terminal is set, for [`restore`]: whoever edits a line sets it otherwise meanwhile.
 pub fn remember() {
     let mut now = std::mem::MaybeUninit::uninit();
     // SAFETY: the pointer is to memory of the type that the function fills, and it is read only if it says so.
@@ -27,7 +27,7 @@ pub fn restore() {
     }
 }
 
-/// Whether notes and prompts may have colors: on a terminal that supports them, unless the user wants none
+/// Whether notes and prompts may have colours: on a terminal that knows them, unless the person wants none
 /// (`--no-color`, or `NO_COLOR` as of <https://no-color.org>).
 pub fn colours(no_color: bool) -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());

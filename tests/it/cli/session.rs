@@ -91,7 +91,7 @@ fn a_second_run_computes_only_what_is_new() {
         assert_eq!(with["reused_tokens"], reused, "{prompt}");
         assert_eq!((&with["ids"], &with["text"]), (&without["ids"], &without["text"]), "{prompt}");
         assert!(!stderr.contains("warning"), "{stderr}");
-        assert!(reused == 0 || stderr.contains(&format!("after {reused} reused")), "{stderr}");
+        assert!(reused == 0 || stderr.contains(&format!("after {reused} known")), "{stderr}");
     }
     assert_eq!(fs::read_dir(place.0.path()).expect("a folder").count(), 1, "nothing else is left");
 }
