@@ -160,7 +160,9 @@ impl DType {
             DType::Q4_0 => Some(BlockFormat::Q4_0),
             DType::Q4_1 => Some(BlockFormat::Q4_1),
             DType::F32 | DType::F16 | DType::BF16 => None,
-            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => None,
+            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => None,
+            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => None,
+            DType::U8 | DType::I32 => None,
         }
     }
 
@@ -171,7 +173,9 @@ impl DType {
             DType::F16 => Some(FloatFormat::F16),
             DType::BF16 => Some(FloatFormat::BF16),
             DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => None,
-            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => None,
+            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => None,
+            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => None,
+            DType::U8 | DType::I32 => None,
         }
     }
 

@@ -258,7 +258,9 @@ impl Part {
             DType::BF16 => cl::CL_UNSIGNED_INT16,
             DType::F32 | DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => cl::CL_UNSIGNED_INT32,
             // These are converted before they get here.
-            DType::Q4K | DType::Q5K | DType::Q6K | DType::U8 | DType::I32 => return None,
+            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => return None,
+            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => return None,
+            DType::U8 | DType::I32 => return None,
         };
         let make = || Image::over(&self.units, element, self.layout.unit_bytes);
         self.image.get_or_init(make).as_ref()

@@ -214,8 +214,12 @@ fn a_policy_that_the_device_cannot_follow_is_a_sentence() {
         return;
     }
     let h2o = ["-b", "opencl", "--eviction-policy", "h2o", "-p", "Once"];
-    let parts =
-        ["eviction by h2o cannot be used here", "the opencl backend cannot report", "sliding", "--backend cpu"];
+    let parts = [
+        "eviction by h2o cannot be used here",
+        "the opencl backend cannot report",
+        "sliding",
+        "--backend cpu",
+    ];
     refuses(&h2o, 1, &parts);
 }
 
