@@ -157,8 +157,9 @@ fn session<B: Backend + 'static>(
     let text = TextLength { prompt: options.prefill_chunk, generated: None };
     let check =
         |files: &ModelFiles| match Fit::of(files, &options, holding, text, available).map_err(failed)? {
-            (Fit::No(why), _) if wanted.check_memory => {
-                Err(Failure::new(Status::NoMemory, format!("{why}; no_memory_check loads it all the same")))
+            (Fit::No(unfit), _) if wanted.check_memory => {
+                let why = format!("{}; no_memory_check loads it anyway", unfit.why);
+                Err(Failure::new(Status::NoMemory, why))
             }
             _ => Ok(()),
         };

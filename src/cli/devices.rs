@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::notice::{say, sentence};
+use super::notice::{say, sentence, with_flags};
 use super::output::Stream;
 use crate::backend::cpu::CpuBackend;
 use crate::backend::opencl::{Device, DeviceCache, DeviceKind, OpenClBackend, OpenClOptions};
 use crate::bench::{Budget, Case, Operator, measure};
-use crate::core::{Backend, DType};
+use crate::core::{Backend, DType, Remedy};
 use crate::engine::{CachePlace, Holding, fits_device};
 use crate::models::ModelConfig;
 
@@ -58,7 +58,8 @@ pub fn open(options: OpenClOptions) -> Result<OpenClBackend> {
 /// Refuses a model whose weights are larger than the device's memory.
 pub fn check_memory(gpu: &OpenClBackend, config: &ModelConfig, format: DType) -> Result<()> {
     let device = gpu.device();
-    fits_device(config, format, &device.name, device.memory).map_err(anyhow::Error::msg)
+    fits_device(config, format, &device.name, device.memory)
+        .map_err(|why| anyhow::Error::msg(with_flags(why, &[Remedy::WeightFormat])))
 }
 
 /// Where the cpu and a device beside it hold weights.

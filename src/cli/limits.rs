@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use super::notice::say;
+use super::notice::{say, with_flags};
 use super::throttle::Throttle;
 use super::values::number;
 use crate::backend::cpu::MAX_THREADS;
@@ -48,9 +48,13 @@ impl LimitArgs {
         let (fit, need) = Fit::of(files, options, holding, text, available_bytes())?;
         match fit {
             Fit::Fits => {}
-            Fit::Slow(why) => say(&format!("warning: {why}")),
-            Fit::No(why) if self.no_memory_check => say(&format!("warning: {why}")),
-            Fit::No(why) => bail!("{why}; --no-memory-check starts anyway"),
+            Fit::Slow(unfit) => say(&format!("warning: {}", with_flags(unfit.why, &unfit.remedies))),
+            Fit::No(unfit) if self.no_memory_check => {
+                say(&format!("warning: {}", with_flags(unfit.why, &unfit.remedies)));
+            }
+            Fit::No(unfit) => {
+                bail!("{}; --no-memory-check starts anyway", with_flags(unfit.why, &unfit.remedies))
+            }
         }
         Ok(need)
     }

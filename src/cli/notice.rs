@@ -18,7 +18,11 @@ pub(super) fn sentence(error: &anyhow::Error) -> String {
     let text = error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
         if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     });
-    let remedies = error.chain().find_map(remedies).unwrap_or_default();
+    with_flags(text, error.chain().find_map(remedies).unwrap_or_default())
+}
+
+/// A text with advice in plain terms, and the flags that the advice is about.
+pub(super) fn with_flags(text: String, remedies: &[Remedy]) -> String {
     let flags: Vec<_> = remedies.iter().map(|&r| flag(r)).filter(|flag| !text.contains(flag)).collect();
     if flags.is_empty() { text } else { format!("{text} ({})", flags.join(", ")) }
 }
@@ -43,11 +47,13 @@ fn flag(remedy: Remedy) -> &'static str {
         Remedy::WeightFormat => "--weight-dtype",
         Remedy::ContextLength => "--max-seq-len",
         Remedy::PrefillChunk => "--prefill-chunk",
+        Remedy::CacheType => "--kv-type",
         Remedy::HalfCache => "--kv-type f16",
         Remedy::SlidingEviction => "--eviction-policy sliding",
         Remedy::EvictionWindow => "--eviction-window",
         Remedy::ProtectedPrefix => "--protected-prefix",
         Remedy::EvictionRatio => "--eviction-target-ratio",
+        Remedy::PackedFile => "--pack-to",
         Remedy::Prompt => "--prompt, --prompt-file or standard input",
         Remedy::ChatTemplate => "--chat-template",
         Remedy::Chat => "--chat",

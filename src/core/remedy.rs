@@ -18,6 +18,8 @@ pub enum Remedy {
     ContextLength,
     /// Fewer tokens of the prompt in one pass.
     PrefillChunk,
+    /// Another type of keys and values.
+    CacheType,
     /// Keys and values in f16.
     HalfCache,
     /// Eviction of the oldest tokens.
@@ -28,6 +30,8 @@ pub enum Remedy {
     ProtectedPrefix,
     /// Another share of tokens that an eviction leaves.
     EvictionRatio,
+    /// A packed file, made on another machine.
+    PackedFile,
     /// Text to begin with.
     Prompt,
     /// A template for conversations.

@@ -152,7 +152,7 @@ impl EngineError {
             EngineError::Model(ModelError::Core(e)) => e.remedies(),
             EngineError::Eviction(e) => e.remedies(),
             EngineError::Policy { .. } => &[Remedy::SlidingEviction, Remedy::CpuBackend],
-            EngineError::OtherWeights { .. } => &[Remedy::WeightFormat],
+            EngineError::OtherWeights { .. } | EngineError::TooLarge(_) => &[Remedy::WeightFormat],
             EngineError::EmptyPrompt => &[Remedy::Prompt],
             EngineError::PromptTooLong { .. } => &[Remedy::ContextLength],
             _ => &[],

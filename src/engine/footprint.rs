@@ -5,7 +5,7 @@ use super::EngineError;
 use super::model_files::ModelFiles;
 use super::session::SessionOptions;
 use super::weight_format::weight_bytes;
-use crate::core::{DType, HostTensor, KvLayout, KvTypes, Order, capacity_before};
+use crate::core::{DType, HostTensor, KvLayout, KvTypes, Order, Remedy, capacity_before};
 use crate::host::human_bytes;
 use crate::kv::{Evictor, Positions};
 use crate::models::ModelConfig;
@@ -281,9 +281,30 @@ pub enum Fit {
     /// It does, as far as is known.
     Fits,
     /// Only if parts of the mapped file are read again and again.
-    Slow(String),
+    Slow(Unfit),
     /// Not at all.
-    No(String),
+    No(Unfit),
+}
+
+/// Why a footprint does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// What it needs, what there is, and the smaller choices that would fit, in plain terms.
+    pub why: String,
+    /// The settings for these choices.
+    pub remedies: Vec<Remedy>,
+}
+
+impl Unfit {
+    fn new(facts: &str, ways: &Ways) -> Self {
+        Self { why: format!("{facts}; {}", ways.text), remedies: ways.remedies.clone() }
+    }
+}
+
+/// Smaller choices, in plain terms, and the settings for them.
+struct Ways {
+    text: String,
+    remedies: Vec<Remedy>,
 }
 
 /// What could be asked for instead, and what it would take.
@@ -323,44 +344,46 @@ impl Fit {
 }
 
 impl Choices<'_> {
-    fn refusal(&self, need: &Footprint) -> Result<String, EngineError> {
+    fn refusal(&self, need: &Footprint) -> Result<Unfit, EngineError> {
         let Self { options, text, have, .. } = self;
         if need.session() <= need.packing {
-            return Ok(format!(
-                "converting the weights needs {} of memory, but only {} is available; free memory, or make a packed file \
-                 elsewhere with --pack-to",
+            let text = "free memory, or make a packed file on another machine".to_owned();
+            let facts = format!(
+                "converting the weights needs {} of memory, but only {} is available",
                 human_bytes(need.own()),
                 human_bytes(*have)
-            ));
+            );
+            return Ok(Unfit::new(&facts, &Ways { text, remedies: vec![Remedy::PackedFile] }));
         }
         let weights = match need.converted {
             0 => String::new(),
             n => format!("weights {} as {}, ", human_bytes(n), options.weight_dtype),
         };
-        Ok(format!(
+        let facts = format!(
             "this needs {} of memory ({weights}keys and values {} for {} tokens as {}, all else {}), but only {} is \
-             available; {}",
+             available",
             human_bytes(need.own()),
             human_bytes(need.cache),
             slots(options, *text).0,
             options.kv_types,
             human_bytes(need.workspace + need.program),
-            human_bytes(*have),
-            self.ways_on(need)?
-        ))
+            human_bytes(*have)
+        );
+        Ok(Unfit::new(&facts, &self.ways_on(need)?))
     }
 
     /// What fits of the smaller choices: one by one, or else all together.
-    fn ways_on(&self, need: &Footprint) -> Result<String, EngineError> {
+    fn ways_on(&self, need: &Footprint) -> Result<Ways, EngineError> {
         let of = |options: &SessionOptions| -> Result<u64, EngineError> {
             Ok(Footprint::of(self.files, options, self.holding, self.text)?.own())
         };
         let mut all = *self.options;
-        let mut ways = Vec::new();
-        let mut consider = |flag: String, options: SessionOptions| -> Result<(), EngineError> {
+        let (mut ways, mut remedies) = (Vec::new(), Vec::new());
+        let mut consider = |(what, remedy): Choice, options: SessionOptions| -> Result<(), EngineError> {
             let own = of(&options)?;
             if own <= self.have {
-                ways.push(format!("{flag} needs {}", human_bytes(own)));
+                ways.push(format!("{what} would need {}", human_bytes(own)));
+                remedies.extend((!remedies.contains(&remedy)).then_some(remedy));
             }
             Ok(())
         };
@@ -369,44 +392,41 @@ impl Choices<'_> {
                 [DType::Q8_0, DType::Q4_0].into_iter().filter(|d| shrinks(self.options.weight_dtype, *d))
             {
                 all.weight_dtype = dtype;
-                consider(
-                    format!("--weight-dtype {dtype}"),
-                    SessionOptions { weight_dtype: dtype, ..*self.options },
-                )?;
+                consider(weights_as(dtype), SessionOptions { weight_dtype: dtype, ..*self.options })?;
             }
         }
         for dtype in KvTypes::STORED {
             let types = self.options.kv_types;
-            // As --kv-type sets it: for keys and values alike.
+            // For keys and values alike.
             if shrinks(types.k, dtype) && shrinks(types.v, dtype) {
                 all.kv_types = dtype.into();
-                consider(
-                    format!("--kv-type {dtype}"),
-                    SessionOptions { kv_types: dtype.into(), ..*self.options },
-                )?;
+                consider(cache_as(dtype), SessionOptions { kv_types: dtype.into(), ..*self.options })?;
             }
         }
-        if let Some((flag, options)) = self.shorter(self.options)? {
-            consider(flag, options)?;
+        if let Some((choice, options)) = self.shorter(self.options)? {
+            consider(choice, options)?;
         }
         if ways.is_empty()
-            && let Some((flag, options)) = self.shorter(&all)?
+            && let Some((choice, options)) = self.shorter(&all)?
         {
-            let mut flags = Vec::new();
-            if all.weight_dtype != self.options.weight_dtype {
-                flags.push(format!("--weight-dtype {}", all.weight_dtype));
-            }
-            if all.kv_types != self.options.kv_types {
-                flags.push(format!("--kv-type {}", all.kv_types.k));
-            }
-            flags.push(flag);
-            ways.push(format!("{} need {}", flags.join(" and "), human_bytes(of(&options)?)));
+            let weights =
+                (all.weight_dtype != self.options.weight_dtype).then(|| weights_as(all.weight_dtype));
+            let cache = (all.kv_types != self.options.kv_types).then(|| cache_as(all.kv_types.k));
+            let (together, settings): (Vec<_>, Vec<_>) =
+                weights.into_iter().chain(cache).chain([choice]).unzip();
+            ways.push(format!(
+                "{} together would need {}",
+                together.join(" and "),
+                human_bytes(of(&options)?)
+            ));
+            remedies = settings;
         }
-        Ok(if ways.is_empty() { "use a smaller model, or free memory".to_owned() } else { ways.join(", ") })
+        let smaller = || "use a smaller model, or free memory".to_owned();
+        Ok(Ways { text: if ways.is_empty() { smaller() } else { ways.join(", ") }, remedies })
     }
 
     /// The longest context that fits with these options otherwise, as a power of two that has room for the prompt.
-    fn shorter(&self, options: &SessionOptions) -> Result<Option<(String, SessionOptions)>, EngineError> {
+    fn shorter(&self, options: &SessionOptions) -> Result<Option<(Choice, SessionOptions)>, EngineError> {
         let weights = Footprint::of(self.files, options, self.holding, self.text)?;
         let (now, _) = slots(options, self.text);
         let least = if options.eviction.is_some() { 256 } else { self.text.prompt + 1 };
@@ -417,29 +437,47 @@ impl Choices<'_> {
         };
         let tokens = (0..usize::BITS - 1).rev().map(|bit| 1usize << bit).find(|&n| fits(n));
         let Some(tokens) = tokens.filter(|&n| n >= least.max(128)) else { return Ok(None) };
-        let flag = if options.eviction.is_some() { "--eviction-window" } else { "--max-seq-len" };
+        let choice = match options.eviction {
+            Some(_) => (format!("an eviction window of {tokens} tokens"), Remedy::EvictionWindow),
+            None => (format!("a context of {tokens} tokens"), Remedy::ContextLength),
+        };
         let options = SessionOptions { max_seq_len: tokens, eviction: None, ..*options };
-        Ok(Some((format!("{flag} {tokens}"), options)))
+        Ok(Some((choice, options)))
     }
 
-    fn warning(&self, need: &Footprint) -> String {
+    fn warning(&self, need: &Footprint) -> Unfit {
         let Self { files, options, have, .. } = self;
         let rest = have.saturating_sub(need.own());
         let smaller = [DType::Q8_0, DType::Q4_0]
             .into_iter()
             .find(|&d| shrinks(options.weight_dtype, d) && weight_bytes(&files.config, d) <= rest);
-        let way_on = match smaller {
-            Some(d) => format!("--weight-dtype {d} takes {}", human_bytes(weight_bytes(&files.config, d))),
-            None => "a smaller model would be faster".to_owned(),
+        let ways = match smaller {
+            Some(d) => Ways {
+                text: format!("as {d} they would take {}", human_bytes(weight_bytes(&files.config, d))),
+                remedies: vec![Remedy::WeightFormat],
+            },
+            None => Ways { text: "a smaller model would be faster".to_owned(), remedies: Vec::new() },
         };
-        format!(
+        let facts = format!(
             "the weights take {} as {}, but only {} of memory is left for them, so that parts of their file are read \
-             again for every token, which is slow; {way_on}",
+             again for every token, which is slow",
             human_bytes(need.mapped),
             options.weight_dtype,
             human_bytes(rest)
-        )
+        );
+        Unfit::new(&facts, &ways)
     }
+}
+
+/// A smaller choice in plain terms, and its setting.
+type Choice = (String, Remedy);
+
+fn weights_as(dtype: DType) -> Choice {
+    (format!("weights as {dtype}"), Remedy::WeightFormat)
+}
+
+fn cache_as(dtype: DType) -> Choice {
+    (format!("keys and values as {dtype}"), Remedy::CacheType)
 }
 
 /// Whether `to` takes fewer bytes for a block of elements than `from`.

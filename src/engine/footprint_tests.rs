@@ -74,27 +74,28 @@ fn what_does_not_fit_is_refused_with_what_would() {
     let wide = SessionOptions { max_seq_len: 1 << 20, kv_types: DType::F32.into(), ..options() };
     assert_eq!(fit(&wide, None), Fit::Fits);
     assert_eq!(fit(&wide, Some(64 * GIB)), Fit::Fits);
-    let Fit::No(why) = fit(&wide, Some(GIB)) else { panic!("4 GB in 1") };
+    let Fit::No(Unfit { why, remedies }) = fit(&wide, Some(GIB)) else { panic!("4 GB in 1") };
+    assert_eq!(remedies, [Remedy::CacheType, Remedy::ContextLength]);
     for part in [
         "keys and values 3.74 GB for 1048576 tokens as f32",
         "only 1.07 GB is available",
-        "--max-seq-len 262144 needs",
+        "a context of 262144 tokens would need",
     ] {
         assert!(why.contains(part), "{part} is not in: {why}");
     }
     assert!(
-        !why.contains("--kv-type f16") && why.contains("--kv-type q4_0 needs"),
+        !why.contains("values as f16 would") && why.contains("values as q4_0 would need"),
         "f16 would not do: {why}"
     );
-    let Fit::No(why) = fit(&wide, Some(3 * GIB)) else { panic!("4 GB in 3") };
-    assert!(why.contains("--kv-type f16 needs 1.8"), "{why}");
+    let Fit::No(Unfit { why, .. }) = fit(&wide, Some(3 * GIB)) else { panic!("4 GB in 3") };
+    assert!(why.contains("keys and values as f16 would need 1.8"), "{why}");
     // Both together, where neither does alone: the smallest context that is offered takes 128 tokens.
-    let Fit::No(why) = fit(&wide, Some(1 << 20)) else { panic!("a megabyte") };
+    let Fit::No(Unfit { why, .. }) = fit(&wide, Some(1 << 20)) else { panic!("a megabyte") };
     assert!(why.ends_with("use a smaller model, or free memory"), "{why}");
     let converted = SessionOptions { weight_dtype: DType::F32, max_seq_len: 128, ..options() };
     let need = Footprint::of(&files, &converted, Holding::InPlace, LONG).unwrap();
-    let Fit::No(why) = fit(&converted, Some(need.own() - 1)) else { panic!("a byte short") };
-    assert!(why.contains("weights 6 MB as f32") && why.contains("--weight-dtype q8_0 needs"), "{why}");
+    let Fit::No(Unfit { why, .. }) = fit(&converted, Some(need.own() - 1)) else { panic!("a byte short") };
+    assert!(why.contains("weights 6 MB as f32") && why.contains("weights as q8_0 would need"), "{why}");
     assert_eq!(fit(&converted, Some(need.own())), Fit::Fits);
 }
 
@@ -105,8 +106,8 @@ fn mapped_weights_without_room_are_slow_and_no_error() {
     let need = Footprint::of(&files, &short, Holding::InPlace, LONG).unwrap();
     let fit = |available| Fit::of(&files, &short, Holding::InPlace, LONG, Some(available)).unwrap().0;
     assert_eq!(fit(need.own() + need.mapped), Fit::Fits);
-    let Fit::Slow(why) = fit(need.own() + need.mapped - 1) else { panic!("a byte short") };
-    assert!(why.contains("3 MB as bf16") && why.contains("slow; --weight-dtype q8_0 takes 2 MB"), "{why}");
+    let Fit::Slow(Unfit { why, .. }) = fit(need.own() + need.mapped - 1) else { panic!("a byte short") };
+    assert!(why.contains("3 MB as bf16") && why.contains("slow; as q8_0 they would take 2 MB"), "{why}");
     assert!(matches!(fit(need.own()), Fit::Slow(_)));
     assert!(matches!(fit(need.own() - 1), Fit::No(_)));
 }

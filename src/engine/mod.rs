@@ -27,7 +27,7 @@ mod weight_format;
 pub use conversation::{ChatFormat, Conversation, Prompt};
 pub use defaults::{SamplingWishes, default_context};
 pub use error::EngineError;
-pub use footprint::{Fit, Footprint, Holding, TextLength};
+pub use footprint::{Fit, Footprint, Holding, TextLength, Unfit};
 pub use generate::{Finish, Observer, Outcome, Request, Timings};
 pub use hybrid::Calibration;
 pub use memory_watch::MemorySource;

@@ -307,9 +307,9 @@ impl<B: Backend> Session<B> {
         let types = self.cache.layout().types;
         let others = [
             ("model", saved.model.as_str(), hex(origin.model.constants)),
-            ("--weight-dtype", &saved.weights, self.weights.name().to_owned()),
+            ("format of the weights", &saved.weights, self.weights.name().to_owned()),
             ("state of the weights", &saved.rows, hex(origin.model.rows)),
-            ("arithmetic (--backend, --isa)", &saved.arithmetic, origin.arithmetic.clone()),
+            ("arithmetic (backend or instruction set)", &saved.arithmetic, origin.arithmetic.clone()),
             ("type of keys", &saved.keys, types.k.name().to_owned()),
             ("type of values", &saved.values, types.v.name().to_owned()),
         ];
@@ -334,14 +334,16 @@ impl<B: Backend> Session<B> {
         if held < position {
             let numbers = |e: &SavedEviction| (e.policy.clone(), e.window, e.protected, e.target);
             if saved.eviction.as_ref().map(numbers) != now.as_ref().map(numbers) {
-                return Err("has given up tokens by other --eviction-policy, window or prefix".into());
+                return Err(
+                    "has given up tokens by another eviction policy, window or protected prefix".into()
+                );
             }
         }
         let wanted = self.cache.records(position);
         if held > 0 && wanted != KvRecords::default() && wanted != records {
             let policy = now.map(|e| e.policy).unwrap_or_default();
             return Err(format!(
-                "was kept by another --eviction-policy or --protected-prefix, without what {policy} goes by"
+                "was stored with another eviction policy or protected prefix, without what {policy} needs"
             ));
         }
         Ok(())

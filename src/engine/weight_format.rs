@@ -107,7 +107,7 @@ fn compare(
     }
     let smaller = [DType::Q8_0, DType::Q4_0].into_iter().find(|&d| weight_bytes(config, d) <= have);
     let way_on = match smaller {
-        Some(d) => format!("--weight-dtype {d} takes {}", human_bytes(weight_bytes(config, d))),
+        Some(d) => format!("as {d} they take {}", human_bytes(weight_bytes(config, d))),
         None => "use a smaller model, or free memory".to_owned(),
     };
     let there_is = what_there_is(&human_bytes(have));
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(
             fit(DType::BF16, 1_000_000_000).unwrap_err(),
             "the weights take 2.47 GB as bf16, but only 1.00 GB of memory is available; \
-             --weight-dtype q4_0 takes 695 MB"
+             as q4_0 they take 695 MB"
         );
         assert!(fit(DType::Q4_0, 100_000_000).unwrap_err().ends_with("use a smaller model, or free memory"));
         assert_eq!(fits(&config(16), DType::F32, None), Ok(()));
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(
             device(DType::BF16).unwrap_err(),
             "the weights take 2.47 GB as bf16, but the device 'Mali-G57' has 2.00 GB of memory; \
-             --weight-dtype q8_0 takes 1.31 GB"
+             as q8_0 they take 1.31 GB"
         );
         assert_eq!(device(DType::Q8_0), Ok(()));
     }

@@ -83,7 +83,7 @@ fn what_a_policy_goes_by_has_to_be_in_the_file() {
         ("none", "streaming 0", None),
     ];
     let evicted = ["sliding 4", "streaming 4", "h2o 4", "streaming 2", "none"];
-    let given_up = Some("given up tokens by other --eviction-policy".to_owned());
+    let given_up = Some("given up tokens by another eviction policy".to_owned());
     let evicted = (0..evicted.len() * (evicted.len() - 1)).map(|i| {
         let (from, to) = (i / evicted.len(), i % evicted.len());
         (evicted[from], evicted[to], if from == to { None } else { given_up.clone() })
