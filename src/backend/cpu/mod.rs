@@ -20,6 +20,7 @@ mod linear;
 mod ops;
 mod pieces;
 mod pool;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod weight;

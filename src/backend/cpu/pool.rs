@@ -4,17 +4,17 @@
 //! microseconds after a run, since the next operation of a decode step follows at once, and then park. A
 //! worker that wakes too late for a run is not waited for: the caller closes the run when no chunk is left
 //! and waits only for those that joined it.
+//!
+//! `scripts/check_pool.sh` tries every order of the threads' steps (`tests/pool_model`).
 
 use std::any::Any;
-use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle, Thread};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
 
-/// How long a thread spins before it parks.
-const SPIN: Duration = Duration::from_micros(50);
+use super::sync::{
+    Arc, AtomicBool, AtomicU32, AtomicUsize, Builder, JoinHandle, Mutex, Ordering, Thread, UnsafeCell,
+    current, fence, park, spin,
+};
 
 /// Bit of [`Shared::gate`] that says that workers may join; the bits below count those that did.
 const OPEN: u32 = 1 << 31;
@@ -88,7 +88,7 @@ impl Pool {
         let mut pool = Self { shared, workers: Vec::with_capacity(extra) };
         for worker in 0..extra {
             let shared = pool.shared.clone();
-            let builder = thread::Builder::new().name(format!("cpu-{}", worker + 1));
+            let builder = Builder::new().name(format!("cpu-{}", worker + 1));
             pool.workers.push(builder.spawn(move || work(&shared, worker))?);
         }
         Ok(pool)
@@ -114,14 +114,15 @@ impl Pool {
         // function does not return before the gate is shut and empty.
         let task_ptr: *const Task<'static> = unsafe { std::mem::transmute(std::ptr::from_ref(task)) };
         // SAFETY: the gate is shut and empty, and `&mut self` excludes another caller.
-        unsafe { *shared.job.get() = Some(Job { task: task_ptr, chunks, caller: thread::current() }) };
+        shared.job.with_mut(|job| unsafe { *job = Some(Job { task: task_ptr, chunks, caller: current() }) });
         shared.next.store(0, Ordering::Relaxed);
         shared.gate.store(OPEN, Ordering::Release);
-        // SeqCst, as are the workers' parked flags: either a worker sees the new epoch before it parks, or
-        // this thread sees its flag and unparks it.
-        shared.epoch.fetch_add(1, Ordering::SeqCst);
+        shared.epoch.fetch_add(1, Ordering::Release);
+        // The other fence is in `work`: either a worker sees the new epoch before it parks, or this thread sees its flag
+        // and unparks it.
+        fence(Ordering::SeqCst);
         for (flag, worker) in shared.parked.iter().zip(&self.workers).take(chunks - 1) {
-            if flag.load(Ordering::SeqCst) {
+            if flag.load(Ordering::Relaxed) {
                 worker.thread().unpark();
             }
         }
@@ -137,8 +138,9 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.shutdown.store(true, Ordering::SeqCst);
-        self.shared.epoch.fetch_add(1, Ordering::SeqCst);
+        self.shared.shutdown.store(true, Ordering::Relaxed);
+        // Who sees the new epoch sees the line above.
+        self.shared.epoch.fetch_add(1, Ordering::Release);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
             // A worker catches its jobs' panics, so there is nothing to report.
@@ -151,26 +153,7 @@ impl Drop for Pool {
 fn wait_until(done: impl Fn() -> bool) {
     if !spin(&done) {
         while !done() {
-            thread::park();
-        }
-    }
-}
-
-/// Whether `done` became true within [`SPIN`].
-fn spin(done: impl Fn() -> bool) -> bool {
-    if done() {
-        return true;
-    }
-    let start = Instant::now();
-    loop {
-        for _ in 0..64 {
-            std::hint::spin_loop();
-            if done() {
-                return true;
-            }
-        }
-        if start.elapsed() > SPIN {
-            return false;
+            park();
         }
     }
 }
@@ -197,29 +180,31 @@ fn work(shared: &Shared, worker: usize) {
     let mut seen = 0;
     loop {
         let parked = &shared.parked[worker];
-        let news = || shared.epoch.load(Ordering::SeqCst) != seen;
+        let news = || shared.epoch.load(Ordering::Acquire) != seen;
         if !spin(news) {
-            parked.store(true, Ordering::SeqCst);
+            parked.store(true, Ordering::Relaxed);
+            // See `Pool::run`.
+            fence(Ordering::SeqCst);
             while !news() {
-                thread::park();
+                park();
             }
-            parked.store(false, Ordering::SeqCst);
+            parked.store(false, Ordering::Relaxed);
         }
-        seen = shared.epoch.load(Ordering::SeqCst);
-        if shared.shutdown.load(Ordering::SeqCst) {
+        seen = shared.epoch.load(Ordering::Acquire);
+        if shared.shutdown.load(Ordering::Relaxed) {
             return;
         }
         let enter = |gate: u32| (gate & OPEN != 0).then_some(gate + 1);
         if shared.gate.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter).is_err() {
             continue;
         }
-        // SAFETY: this thread is inside the open gate, so the job was written before (Release on the gate)
-        // and stays until this thread leaves.
-        let job = unsafe { &*shared.job.get() }.as_ref();
-        let caller = job.map(|job| {
+        let caller = shared.job.with(|job| {
+            // SAFETY: this thread is inside the open gate, so the job was written before (Release on the gate)
+            // and stays until this thread leaves.
+            let job = unsafe { &*job }.as_ref()?;
             // SAFETY: as above, the caller keeps the task alive until all threads have left the gate.
             take_chunks(shared, unsafe { &*job.task }, job.chunks, worker + 1);
-            job.caller.clone()
+            Some(job.caller.clone())
         });
         // After this the job may be replaced: the handle was cloned before. The last one out of a shut gate
         // wakes the caller.
@@ -239,6 +224,8 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;
+    use std::thread;
+    use std::time::Duration;
 
     #[test]
     fn every_chunk_runs_once_whatever_the_number_of_threads() {
@@ -291,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_a_worker_reaches_the_caller_as_an_error_and_nobody_hangs() {
+    fn a_panic_of_a_worker_reaches_the_caller_as_an_error_and_no_thread_hangs() {
         let mut pool = Pool::new(3).unwrap();
         for _ in 0..20 {
             let failed = AtomicBool::new(false);
