@@ -6,12 +6,12 @@ use llm_rs2::format::checksum;
 
 /// XXH64 of the demo model's packed file, by format.
 const EXPECTED: [(DType, u64); 6] = [
-    (DType::F32, 0xd3de_a37e_2592_8664),
-    (DType::F16, 0x362f_c7a4_3e93_b010),
-    (DType::BF16, 0xaf36_1a0f_b4f2_28a8),
-    (DType::Q8_0, 0xf173_422a_ecc8_f31c),
-    (DType::Q4_0, 0xd0c5_c7b2_733f_2a93),
-    (DType::Q4_1, 0x4e16_dabd_6675_2e2f),
+    (DType::F32, 0x2669_db6e_0cd1_77d0),
+    (DType::F16, 0x9846_47d2_56fc_4098),
+    (DType::BF16, 0x8f20_9f10_f02a_f922),
+    (DType::Q8_0, 0x0d00_88fb_2e07_18ee),
+    (DType::Q4_0, 0xc721_b29f_3207_ba14),
+    (DType::Q4_1, 0x468b_8e1a_b536_815f),
 ];
 
 #[test]
