@@ -3,12 +3,15 @@
 //! Knows nothing of tokens. What a template renders already holds the special tokens: encode it without
 //! adding any.
 
+mod input;
+mod jinja;
 mod template;
 #[cfg(test)]
 mod tests;
-mod tojson;
 
-pub use template::ChatTemplate;
+pub use input::ChatInput;
+pub use jinja::Date;
+pub use template::{ChatTemplate, SpecialTexts};
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +33,16 @@ impl Message {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChatError {
     /// The model's files hold no template.
-    #[error("this model has no chat template; name one with --chat-template, or leave out --chat")]
+    #[error("this model has no chat template")]
     Missing,
+    /// The model's files hold several templates, none of which is the default.
+    #[error("this model has several chat templates and none of them is the default: {}", names.join(", "))]
+    NoDefault {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The template is not valid Jinja.
-    #[error(
-        "the model's chat template is broken: {reason}; leave out --chat or give another one with --chat-template"
-    )]
+    #[error("the model's chat template is broken: {reason}")]
     Broken {
         /// What is wrong and in which line.
         reason: String,
@@ -46,18 +53,21 @@ pub enum ChatError {
         /// The template's own words.
         reason: String,
     },
-    /// The template asks for today's date and has none of its own to fall back on.
-    #[error(
-        "the model's chat template calls strftime_now, which is not offered: the same prompt has to give the \
-         same text every day; put a fixed date into the template"
-    )]
-    WantsDate,
+    /// The template takes more time, memory or stack than a template may take.
+    #[error("the model's chat template is stopped: {reason}")]
+    Stopped {
+        /// Which limit, and in which line.
+        reason: String,
+    },
     /// Rendering failed.
     #[error("the model's chat template fails on these messages: {reason}")]
     Failed {
         /// What went wrong and in which line.
         reason: String,
     },
+    /// The text is no conversation in JSON.
+    #[error("{0}")]
+    NoConversation(String),
 }
 
 /// Result of a chat operation.

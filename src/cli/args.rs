@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, ArgGroup, Parser, ValueEnum};
 
 use super::eviction::EvictionArgs;
 use super::kv::KvArgs;
 use super::limits::{LimitArgs, wanted_threads};
 use super::values::{
-    Seed, at_least_one, cache_place, isa, lookup, not_empty, number, seed, weight_dtype, whole,
+    Seed, at_least_one, cache_place, date, isa, lookup, not_empty, number, seed, weight_dtype, whole,
 };
 use crate::backend::cpu::Isa;
+use crate::chat::Date;
 use crate::engine::{CachePlace, WeightDType};
 
 pub(super) const STYLES: Styles = Styles::styled()
@@ -25,6 +26,7 @@ pub(super) const STYLES: Styles = Styles::styled()
 /// Without --model-path a small demo model inside the program writes children's stories.
 #[derive(Debug, Parser)]
 #[command(name = "generate", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
+#[command(group(ArgGroup::new("templated").multiple(true)))]
 pub struct Args {
     /// Directory of a Hugging Face checkpoint (config.json, tokenizer.json, model.safetensors), the safetensors
     /// file in it, a GGUF file, or a file that --pack-to made
@@ -129,12 +131,27 @@ pub struct Args {
 
     /// Put the prompt into the model's chat template, as the message of a user. Without a prompt: a conversation, in
     /// which each line of the terminal or of a pipe is a message (/help there lists commands)
-    #[arg(long, help_heading = "Text")]
+    #[arg(long, group = "templated", help_heading = "Text")]
     pub chat: bool,
 
-    /// A chat template (Jinja) in place of the model's
-    #[arg(long, value_name = "FILE", requires = "chat", help_heading = "Text")]
+    /// Answer a conversation in JSON, as OpenAI's interface has it: an object with messages, tools and variables of the
+    /// template, or the list of messages alone. '-' reads it from standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "templated",
+        conflicts_with_all = ["prompt", "prompt_file", "system"],
+        help_heading = "Text"
+    )]
+    pub messages: Option<PathBuf>,
+
+    /// One of the model's own chat templates by its name, or a file with another one (Jinja) in place of the model's
+    #[arg(long, value_name = "NAME|FILE", requires = "templated", help_heading = "Text")]
     pub chat_template: Option<PathBuf>,
+
+    /// The date that a chat template gets when it asks for today's [default: that of the session, else today's]
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "templated", value_parser = date, help_heading = "Text")]
+    pub date: Option<Date>,
 
     /// Do not keep the lines typed in a conversation for the next one
     #[arg(long, requires = "chat", help_heading = "Text")]
@@ -145,8 +162,8 @@ pub struct Args {
     pub system: Option<String>,
 
     /// Keep the text with its keys and values in FILE when it ends. A later run computes only what comes behind the
-    /// beginning that its prompt shares with that text; an empty prompt (--prompt "") goes on with it, and a conversation
-    /// with --chat with that conversation
+    /// beginning that its prompt shares with that text; an empty prompt (--prompt "") goes on with it, and --chat with
+    /// that conversation
     #[arg(long, value_name = "FILE", help_heading = "Text")]
     pub session: Option<PathBuf>,
 
@@ -198,6 +215,10 @@ pub struct Args {
     /// Seed of the random numbers, or 'random'. The same seed gives the same text on every machine
     #[arg(long, value_name = "N", default_value = "42", value_parser = seed, help_heading = "Sampling")]
     pub seed: Seed,
+
+    /// Print the prompt as the model would get it, with its token ids, and end; with --json as an object
+    #[arg(long, help_heading = "Output")]
+    pub print_prompt: bool,
 
     /// Print the prompt before the text
     #[arg(long, conflicts_with = "json", help_heading = "Output")]

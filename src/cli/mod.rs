@@ -16,6 +16,7 @@ mod micro_bench;
 mod notice;
 mod output;
 mod packing;
+mod print_prompt;
 mod profile;
 mod progress;
 mod prompt;

@@ -16,14 +16,7 @@ const LIMIT: u64 = 64 << 20;
 pub fn read(args: &Args) -> Result<String> {
     let text = match (&args.prompt, args.prompt_file.as_deref()) {
         (Some(text), _) => text.clone(),
-        (None, Some(path)) if path == Path::new("-") => from_reader(stdin(), "standard input")?,
-        (None, Some(path)) => {
-            let name = path.display().to_string();
-            from_reader(
-                File::open(path).with_context(|| format!("cannot open the prompt file {name}"))?,
-                &name,
-            )?
-        }
+        (None, Some(path)) => file(path)?.0,
         (None, None) if !stdin().is_terminal() => from_reader(stdin(), "standard input")?,
         (None, None) => String::new(),
     };
@@ -32,6 +25,17 @@ pub fn read(args: &Args) -> Result<String> {
         bail!("the prompt is empty; give some text with --prompt, --prompt-file or standard input");
     }
     Ok(text)
+}
+
+/// The text of a file, or of standard input for `-`, and its name in messages.
+pub fn file(path: &Path) -> Result<(String, String)> {
+    if path == Path::new("-") {
+        let name = "standard input";
+        return Ok((from_reader(stdin(), name)?, name.to_owned()));
+    }
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot open the prompt file {name}"))?;
+    Ok((from_reader(file, &name)?, name))
 }
 
 /// A chat template.

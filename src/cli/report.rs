@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::eviction;
 use super::settings::Settings;
 use super::throttle::ThrottleStats;
+use crate::chat::Date;
 use crate::engine::{Footprint, Outcome};
 use crate::host::{human_bytes, peak_resident_bytes};
 
@@ -32,6 +33,8 @@ pub struct Report<'a> {
     pub throttle: Option<ThrottleStats>,
     /// The text and its timings.
     pub outcome: &'a Outcome,
+    /// The date that the chat template was given, if the prompt depends on it.
+    pub date: Option<Date>,
 }
 
 fn rate(count: usize, time: Duration) -> Option<f64> {
@@ -138,6 +141,7 @@ impl Report<'_> {
             "settings": {
                 "model": self.model,
                 "backend": self.backend,
+                "date": self.date.map(|date| date.to_string()),
                 "weight_dtype": self.settings.session.weight_dtype.name(),
                 "kv_type": self.settings.session.kv_types.to_string(),
                 "max_seq_len": self.settings.session.max_seq_len,

@@ -11,21 +11,24 @@ use super::devices::Choice;
 use super::limits::granted_threads;
 use super::notice::{say, sentence};
 use super::output::Stream;
+use super::print_prompt::Prompt;
 use super::profile::Watched;
 use super::progress::Progress;
 use super::report::Report;
 use super::session::SessionFile;
 use super::settings::Settings;
 use super::throttle::Throttle;
-use super::{chat, devices, doctor, hybrid, interrupt, packing, profile, prompt, terminal, values};
+use super::{
+    chat, devices, doctor, hybrid, interrupt, packing, print_prompt, profile, prompt, terminal, values,
+};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
-use crate::chat::Message;
+use crate::chat::{ChatInput, Date, Message};
 use crate::core::Backend;
 use crate::engine::{
-    ChatFormat, Finish, Holding, Identity, MemorySource, ModelFiles, Origin, Request, Session, Text,
-    TextLength,
+    ChatFormat, Conversation, Finish, Holding, Identity, MemorySource, ModelFiles, Origin, Outcome, Request,
+    SavedConversation, Session, Text, TextLength, saved_conversation,
 };
 use crate::host::human_bytes;
 use crate::models::llama::LoadProgress;
@@ -67,10 +70,16 @@ fn run(args: &Args) -> Result<ExitCode> {
             "--json is for one answer, and --chat without a prompt is a conversation; leave one of them out"
         );
     }
-    let text = if chat::is_wanted(args) { None } else { Some(prompt::read(args)?) };
-    let kept = args.session.as_deref().map(SessionFile::new).transpose()?;
-    let template = args.chat_template.as_deref().map(prompt::template).transpose()?;
+    let asked = match &args.messages {
+        Some(path) => Asked::Messages(chat::format::messages(path)?),
+        None if args.print_prompt && chat::is_wanted(args) => Asked::Text(prompt::read(args)?),
+        None if chat::is_wanted(args) => Asked::Conversation,
+        None => Asked::Text(prompt::read(args)?),
+    };
+    let kept = args.session.as_deref().filter(|_| !args.print_prompt).map(SessionFile::new).transpose()?;
+    let saved = args.session.as_deref().and_then(saved_conversation).unwrap_or_default();
     let files = match &args.model_path {
+        Some(path) if args.print_prompt => ModelFiles::open(path)?,
         Some(path) => packing::load(args, path)?,
         None => {
             if !args.quiet {
@@ -82,10 +91,13 @@ fn run(args: &Args) -> Result<ExitCode> {
             ModelFiles::demo()?
         }
     };
-    let format =
-        if args.chat { Some(ChatFormat::new(&files.tokenizer_config, template.as_deref())?) } else { None };
-    let first =
-        format.as_ref().map(|f| f.first_tokens(&files.tokenizer, args.system.as_deref())).transpose()?;
+    let format = chat::format::choose(args, &files.tokenizer_config, saved.date)?;
+    if args.print_prompt {
+        let prompt = question(args, &files, &format, &asked, &saved)?;
+        return print_prompt::print(args, &files, format.as_ref(), &prompt);
+    }
+    let system = chat::system(&saved.messages).or(args.system.as_deref());
+    let first = format.as_ref().map(|f| f.first_tokens(&files.tokenizer, system)).transpose()?;
     let settings = Settings::new(args, &files, first)?;
     for warning in &settings.warnings {
         say(&format!("warning: {warning}"));
@@ -93,14 +105,20 @@ fn run(args: &Args) -> Result<ExitCode> {
     for note in settings.notes.iter().filter(|_| !args.quiet) {
         say(&format!("note: {note}"));
     }
-    let task = match (text, format) {
-        (None, Some(format)) => Task::Conversation(Box::new(format)),
-        (text, format) => {
-            let text = text.unwrap_or_default();
-            // Nothing to begin with: the text of the session goes on.
-            let goes_on = text.is_empty() && format.is_none();
-            let prompt = if goes_on { Vec::new() } else { encode(args, &files, format.as_ref(), &text)? };
-            Task::Text { prompt, text }
+    let task = match (asked, format) {
+        (Asked::Conversation, Some(format)) => Task::Conversation(Box::new(format)),
+        // Nothing to begin with: the text of the session goes on.
+        (Asked::Text(text), None) if text.is_empty() => {
+            Task::Text { prompt: Vec::new(), text, date: None, conversation: None }
+        }
+        (asked, format) => {
+            let Prompt { text, ids } = question(args, &files, &format, &asked, &saved)?;
+            let date = format.as_ref().and_then(ChatFormat::date);
+            let conversation = match (asked, format) {
+                (Asked::Text(text), Some(format)) => Some((Conversation::new(format, system), text)),
+                _ => None,
+            };
+            Task::Text { prompt: ids, text, date, conversation: conversation.map(Box::new) }
         }
     };
     let throttle = args.limits.throttle()?;
@@ -153,21 +171,54 @@ fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
-/// The prompt as ids, through the chat template if asked for.
-fn encode(args: &Args, files: &ModelFiles, format: Option<&ChatFormat>, text: &str) -> Result<Vec<u32>> {
-    let Some(format) = format else { return Ok(files.encode_text(text)?) };
-    let mut messages = Vec::new();
-    if let Some(system) = &args.system {
-        messages.push(Message::new("system", system));
-    }
-    messages.push(Message::new("user", text));
-    Ok(format.encode(&files.tokenizer, &messages)?)
+/// What the arguments ask about.
+enum Asked {
+    /// A text to go on from, or with a template a message.
+    Text(String),
+    /// Messages in JSON.
+    Messages(ChatInput),
+    /// A conversation.
+    Conversation,
+}
+
+/// What the model is asked, as text and as ids; `saved` is the conversation that goes on.
+fn question(
+    args: &Args,
+    files: &ModelFiles,
+    format: &Option<ChatFormat>,
+    asked: &Asked,
+    saved: &SavedConversation,
+) -> Result<Prompt> {
+    let (text, ids) = match (asked, format) {
+        (Asked::Messages(input), Some(format)) => format.prompt(&files.tokenizer, input)?,
+        (Asked::Text(text), Some(format)) => {
+            let system = chat::system(&saved.messages).or(args.system.as_deref());
+            if let Some(file) = &args.session {
+                chat::check_system(args, system, file)?;
+            }
+            let mut messages = saved.messages.clone();
+            if messages.is_empty() {
+                messages.extend(system.map(|text| Message::new("system", text)));
+            }
+            messages.pop_if(|m| m.role == "user");
+            messages.push(Message::new("user", text));
+            format.prompt(&files.tokenizer, &ChatInput::new(&messages, true))?
+        }
+        (Asked::Text(text), None) => (text.clone(), files.encode_text(text)?),
+        (Asked::Messages(_) | Asked::Conversation, _) => Default::default(),
+    };
+    Ok(Prompt { text, ids })
 }
 
 /// What is to be done with the model.
 enum Task {
-    /// Go on with a text.
-    Text { prompt: Vec<u32>, text: String },
+    /// Go on with a text, or with a conversation by one message.
+    Text {
+        prompt: Vec<u32>,
+        text: String,
+        date: Option<Date>,
+        conversation: Option<Box<(Conversation, String)>>,
+    },
     /// Talk.
     Conversation(Box<ChatFormat>),
 }
@@ -238,8 +289,8 @@ impl Job<'_> {
                 packed.as_ref().filter(|p| **p != model).map(|p| format!(" from {p}")).unwrap_or_default()
             ));
         }
-        let (prompt, text) = match task {
-            Task::Text { prompt, text } => (prompt, text),
+        let (prompt, text, date, mut conversation) = match task {
+            Task::Text { prompt, text, date, conversation } => (prompt, text, date, conversation),
             Task::Conversation(format) => {
                 return chat::converse(&mut session, args, &settings, *format, &origin, kept, throttle);
             }
@@ -248,7 +299,15 @@ impl Job<'_> {
         let (mut prompt, mut draws) = (prompt, 0);
         if let Some(kept) = &mut kept {
             let earlier = kept.restore(&mut session, &origin)?;
-            if prompt.is_empty() {
+            if let Some((conversation, message)) = conversation.as_deref_mut() {
+                let earlier = earlier.unwrap_or_default();
+                if !earlier.messages.is_empty() {
+                    draws = if earlier.seed == settings.sampling.seed { earlier.draws } else { 0 };
+                    conversation.resume(Text { date: args.date.or(earlier.date), ..earlier })?;
+                }
+                conversation.ask(message);
+                prompt = conversation.prompt(session.tokenizer())?.ids;
+            } else if prompt.is_empty() {
                 let earlier = earlier.with_context(|| format!("'{}' holds no text", kept.path().display()));
                 let earlier =
                     earlier.context("there is nothing to go on with, so give some text with --prompt")?;
@@ -293,6 +352,7 @@ impl Job<'_> {
             footprint,
             throttle,
             outcome: &outcome,
+            date,
         };
         if args.json {
             let mut out = Stream::new(Some(stdout()), true);
@@ -307,16 +367,40 @@ impl Job<'_> {
             profile::lines(monitor, decode, outcome.decode_steps)?.iter().for_each(|line| say(line));
         }
         if let Some(kept) = &kept {
-            let ids = [request.prompt.as_slice(), &outcome.ids].concat();
             let (seed, draws) = (settings.sampling.seed, outcome.draws);
-            kept.save(&mut session, &origin, &Text { ids, seed, draws, ..Text::default() })?;
+            let text = match conversation {
+                Some(of) => said(of.0, &mut session, &outcome, request.draws, seed)?,
+                None => {
+                    let ids = [request.prompt.as_slice(), &outcome.ids].concat();
+                    Text { ids, seed, draws, date, ..Text::default() }
+                }
+            };
+            kept.save(&mut session, &origin, &text)?;
         }
-        Ok(if outcome.finish == Finish::Cancelled {
-            ExitCode::from(interrupt::EXIT_CODE)
-        } else {
-            ExitCode::SUCCESS
+        Ok(match interrupt::ending_code() {
+            Some(code) => code,
+            None if outcome.finish == Finish::Cancelled => ExitCode::from(interrupt::EXIT_CODE),
+            None => ExitCode::SUCCESS,
         })
     }
+}
+
+/// What was said, the last answer included. Where nothing was answered, it is as if nothing had been asked.
+fn said<B: Backend>(
+    mut conversation: Conversation,
+    session: &mut Session<B>,
+    outcome: &Outcome,
+    draws_before: u64,
+    seed: u64,
+) -> Result<Text> {
+    if outcome.finish == Finish::Cancelled && outcome.ids.is_empty() {
+        conversation.unask();
+        session.cut_back(conversation.ids());
+        return Ok(conversation.to_text(seed, draws_before));
+    }
+    let prompt = conversation.prompt(session.tokenizer())?;
+    conversation.answer(prompt, outcome);
+    Ok(conversation.to_text(seed, outcome.draws))
 }
 
 /// What is left of a text that an error has ended: what was made of it stays, as text or as an object.

@@ -27,6 +27,14 @@ pub fn restore() {
     }
 }
 
+/// Whether the terminal that lines come from has been closed.
+pub fn is_gone() -> bool {
+    let mut now = std::mem::MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: the pointer is to memory of the type that the function fills; nothing is read of it.
+    let known = unsafe { libc::tcgetattr(libc::STDIN_FILENO, now.as_mut_ptr()) } == 0;
+    !known && std::io::Error::last_os_error().raw_os_error() == Some(libc::EIO)
+}
+
 /// Whether notes and prompts may have colours: on a terminal that knows them, unless the person wants none
 /// (`--no-color`, or `NO_COLOR` as of <https://no-color.org>).
 pub fn colours(no_color: bool) -> bool {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::Parser;
 
 use crate::backend::cpu::Isa;
+use crate::chat::Date;
 use crate::engine::{CachePlace, WeightDType};
 use crate::host::most_threads;
 
@@ -98,6 +99,10 @@ pub(super) fn cache_place(text: &str) -> Result<CachePlace, String> {
 
 pub(super) fn not_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("a stop string cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+pub(super) fn date(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|()| "a date is needed, like 2026-01-31".to_owned())
 }
 
 pub(super) fn seed(text: &str) -> Result<Seed, String> {

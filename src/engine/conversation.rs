@@ -3,7 +3,7 @@
 use super::EngineError;
 use super::generate::{Finish, Outcome};
 use super::saved::Text;
-use crate::chat::{ChatTemplate, Message};
+use crate::chat::{ChatError, ChatInput, ChatTemplate, Date, Message, SpecialTexts};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
 /// Stands for any words of a user; nobody writes this.
@@ -13,25 +13,50 @@ const WORDS: &str = "\u{e000}words\u{e001}";
 #[derive(Debug)]
 pub struct ChatFormat {
     template: ChatTemplate,
-    bos: String,
-    eos: String,
+    special: SpecialTexts,
+    date: Date,
     /// The token before a conversation, where the template writes none.
     begin: Option<u32>,
 }
 
 impl ChatFormat {
-    /// By the template in `config`, or by `template` in its place.
+    /// By the default template in `config`, or by the source `template` in its place. `date` is what templates get when
+    /// they ask for today's.
     ///
     /// # Errors
-    /// [`crate::chat::ChatError::Missing`] where there is neither, or a template that is no Jinja.
-    pub fn new(config: &TokenizerConfig, template: Option<&str>) -> Result<Self, EngineError> {
+    /// [`ChatError::Missing`] or [`ChatError::NoDefault`] where there is neither, or a template that is no Jinja.
+    pub fn new(config: &TokenizerConfig, template: Option<&str>, date: Date) -> Result<Self, EngineError> {
         let text = |token: &Option<String>| token.clone().unwrap_or_default();
+        let source = template.or(config.chat_templates.default());
+        let source = source.ok_or_else(|| match config.chat_templates.names() {
+            names if names.is_empty() => ChatError::Missing,
+            names => ChatError::NoDefault { names },
+        })?;
         Ok(Self {
-            template: ChatTemplate::from_optional(template.or(config.chat_template.as_deref()))?,
-            bos: text(&config.bos_token),
-            eos: text(&config.eos_token),
+            template: ChatTemplate::new(source)?,
+            special: SpecialTexts { bos: text(&config.bos_token), eos: text(&config.eos_token) },
+            date,
             begin: config.begins_chats,
         })
+    }
+
+    /// The date that the text depends on, if it does.
+    pub fn date(&self) -> Option<Date> {
+        self.template.uses_date().then_some(self.date)
+    }
+
+    /// The text of a conversation, and its ids.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn prompt(
+        &self,
+        tokenizer: &Tokenizer,
+        input: &ChatInput,
+    ) -> Result<(String, Vec<u32>), EngineError> {
+        let text = self.template.render(input, &self.special, self.date)?;
+        let ids = tokenizer.encode(&text, false)?;
+        Ok((text, ids))
     }
 
     /// The ids of a conversation, up to where the answer begins.
@@ -45,7 +70,8 @@ impl ChatFormat {
     /// The ids of what the template writes for a whole conversation, or for the beginning of one.
     fn ids(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, EngineError> {
         let mut ids = tokenizer.encode(text, false)?;
-        let written = !self.bos.is_empty() && text.trim_start().starts_with(&self.bos);
+        let bos = &self.special.bos;
+        let written = !bos.is_empty() && text.trim_start().starts_with(bos.as_str());
         if let Some(begin) = self.begin.filter(|begin| !written && ids.first() != Some(begin)) {
             ids.insert(0, begin);
         }
@@ -67,7 +93,7 @@ impl ChatFormat {
     }
 
     fn render(&self, messages: &[Message]) -> Result<String, EngineError> {
-        Ok(self.template.render(messages, true, &self.bos, &self.eos)?)
+        Ok(self.template.render(&ChatInput::new(messages, true), &self.special, self.date)?)
     }
 }
 
@@ -131,14 +157,20 @@ impl Conversation {
     /// What was said, for a file.
     pub fn to_text(&self, seed: u64, draws: u64) -> Text {
         let spelt = !self.text.ends_with(WORDS);
-        Text { ids: self.ids.clone(), seed, draws, messages: self.messages.clone(), spelt }
+        let date = self.format.date();
+        Text { ids: self.ids.clone(), seed, draws, messages: self.messages.clone(), spelt, date }
     }
 
     /// Goes on with what was said in an earlier run.
     ///
     /// # Errors
     /// A template that refuses the messages.
-    pub fn resume(&mut self, text: Text) -> Result<(), EngineError> {
+    pub fn resume(&mut self, mut text: Text) -> Result<(), EngineError> {
+        self.format.date = text.date.unwrap_or(self.format.date);
+        // A question that was never answered: templates want an answer after each.
+        if text.messages.pop_if(|m| m.role == "user").is_some() {
+            text.spelt = false;
+        }
         let said = match text.messages.split_last() {
             Some((answer, asked)) if text.spelt && answer.role == "assistant" => {
                 Some(self.format.render(asked)? + &answer.content)
@@ -149,6 +181,11 @@ impl Conversation {
         self.prompts.clear();
         (self.ids, self.text) = said.map_or_else(Default::default, |said| (text.ids, said));
         Ok(())
+    }
+
+    /// The ids of the last prompt and its answer.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// Adds what the user says.

@@ -35,7 +35,7 @@ pub use model_files::{LoadOptions, ModelFiles};
 pub use packing::{CachePlace, PackObserver, PackedWeights};
 pub use partner::{MoveStats, Switch};
 pub use prompt_form::PromptForm;
-pub use saved::{Identity, Origin, Restored, Text, saved_messages, take_place};
+pub use saved::{Identity, Origin, Restored, SavedConversation, Text, saved_conversation, take_place};
 pub use session::{Session, SessionOptions};
 pub use speculative::LookupStats;
 pub use stop::StopMatcher;

@@ -1,7 +1,7 @@
 //! How a model wants to see a prompt.
 
 use super::{ChatFormat, EngineError};
-use crate::chat::Message;
+use crate::chat::{Date, Message};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
 /// The token before a text's first, and what belongs around messages. Kept by whoever still makes prompts when the
@@ -28,6 +28,6 @@ impl PromptForm {
     /// # Errors
     /// No template, or one that refuses these messages.
     pub fn encode_chat(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
-        ChatFormat::new(&self.config, None)?.encode(tokenizer, messages)
+        ChatFormat::new(&self.config, None, Date::today())?.encode(tokenizer, messages)
     }
 }

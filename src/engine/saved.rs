@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::model_files::ModelFiles;
 use super::session::Session;
 use super::{EngineError, packing};
-use crate::chat::Message;
+use crate::chat::{Date, Message};
 use crate::core::{Backend, CoreError, DType, KvRecords};
 use crate::format::session::{self, Found, SessionLock, SessionReader};
 use crate::format::{Checksum, FormatError, OutputFile, shown};
@@ -45,6 +45,8 @@ pub struct Text {
     pub messages: Vec<Message>,
     /// The ids say the messages, as the template writes them, and nothing else.
     pub spelt: bool,
+    /// The date that the template was given, if its text depends on it.
+    pub date: Option<Date>,
 }
 
 /// What came of reading a session file.
@@ -84,6 +86,9 @@ struct Description {
     draws: u64,
     messages: Vec<SavedMessage>,
     spelt: bool,
+    /// `YYYY-MM-DD`; left out where the text does not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    date: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,11 +151,22 @@ impl ModelFiles {
     }
 }
 
-/// The messages of the session file at `path`, if it is one that can be read. Nothing in it is certain yet.
-pub fn saved_messages(path: &Path) -> Option<Vec<Message>> {
+/// What the session file at `path` says of a conversation, if it is one that can be read. Nothing in it is certain yet.
+pub fn saved_conversation(path: &Path) -> Option<SavedConversation> {
     let Ok(Found::Session(mut reader)) = SessionReader::open(path) else { return None };
     let (description, _) = reader.start().ok()?;
-    serde_json::from_slice(&description).ok().map(Description::into_messages)
+    let description: Description = serde_json::from_slice(&description).ok()?;
+    let date = description.date();
+    Some(SavedConversation { messages: description.into_messages(), date })
+}
+
+/// See [`saved_conversation`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SavedConversation {
+    /// What was said.
+    pub messages: Vec<Message>,
+    /// The date that the template was given.
+    pub date: Option<Date>,
 }
 
 /// Makes sure that a session can be saved at `path`, as far as that can be known beforehand, and that no other process
@@ -212,6 +228,7 @@ impl<B: Backend> Session<B> {
                 .map(|m| SavedMessage { role: m.role.clone(), content: m.content.clone() })
                 .collect(),
             spelt: text.spelt,
+            date: text.date.map(|date| date.to_string()),
         };
         let description =
             serde_json::to_vec(&description).map_err(|e| cannot_write(path, std::io::Error::other(e)))?;
@@ -291,8 +308,9 @@ impl<B: Backend> Session<B> {
             }
         }
         let Description { seed, draws, spelt, .. } = description;
+        let date = description.date();
         let messages = description.into_messages();
-        Ok((Text { ids, seed, draws, messages, spelt }, why))
+        Ok((Text { ids, seed, draws, messages, spelt, date }, why))
     }
 
     /// Whether the cache in a file can be taken up: what has made it, and what its counts are. The reason, if not, as the
@@ -388,6 +406,10 @@ impl<B: Backend> Session<B> {
 }
 
 impl Description {
+    fn date(&self) -> Option<Date> {
+        self.date.as_deref()?.parse().ok()
+    }
+
     fn into_messages(self) -> Vec<Message> {
         self.messages.into_iter().map(|m| Message::new(m.role, m.content)).collect()
     }

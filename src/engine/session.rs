@@ -243,6 +243,11 @@ impl<B: Backend> Session<B> {
         }
     }
 
+    /// Forgets of the text before what does not belong to `ids`, so that the cache can be kept with them.
+    pub fn cut_back(&mut self, ids: &[u32]) {
+        self.keep_common(ids);
+    }
+
     /// Brings the cache back to the longest beginning of `prompt` that the text before had too, and gives its length:
     /// less than that of the prompt, whose last token has to go through the model for its logits. Nothing is left of
     /// the text before where a token behind that beginning was evicted for.

@@ -9,20 +9,24 @@ use super::warning::ModelWarning;
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, read_bounded};
 use crate::models::{GenerationConfig, ModelConfig, unused_settings};
-use crate::tokenizer::{FlatForm, Tokenizer, TokenizerConfig};
+use crate::tokenizer::{FlatForm, Tokenizer, TokenizerConfig, more_templates};
 
 /// The most bytes of any of these files; the largest tokenizers have some ten million.
 const MAX_FILE: u64 = 256 << 20;
 
 /// The files that a model may have beside its weights, under the names that its directory has for them.
-pub(super) const NAMES: [&str; 6] = [
+pub(super) const NAMES: [&str; 7] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    "chat_template.json",
 ];
+
+/// More templates, which lie in a directory: as one file of JSON.
+const MORE_TEMPLATES: &str = "additional_chat_templates.json";
 
 /// Sections of a packed file in which a tokenizer lies in its flat form; `tokenizer.json` is absent then.
 const FLAT_REST: &str = "tokenizer.rest.json";
@@ -46,6 +50,7 @@ impl SmallFiles {
                 files.push((name, read_bounded(&path, MAX_FILE)?));
             }
         }
+        files.extend(more_templates(dir)?.map(|bytes| (MORE_TEMPLATES, bytes)));
         Ok(Self { files })
     }
 
@@ -162,6 +167,8 @@ impl Described {
         let parts = ["tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"].map(file);
         let [json, map, jinja] = parts.each_ref().map(Option::as_deref);
         let mut tokenizer_config = TokenizerConfig::from_parts(json, map, jinja, origin)?;
+        let (legacy, more) = (file("chat_template.json"), file(MORE_TEMPLATES));
+        tokenizer_config.add_templates(legacy.as_deref(), more.as_deref(), origin)?;
         tokenizer.declare(&tokenizer_config.declared)?;
         let config = ModelConfig::from_slice(&config.0, &config.1)?;
         let generation = GenerationConfig::from_slice(&generation.0, &generation.1)?;

@@ -6,6 +6,7 @@
 
 pub mod affinity;
 mod cgroup;
+mod clock;
 mod cores;
 mod directories;
 mod identity;
@@ -13,6 +14,7 @@ mod lock;
 mod memory;
 mod thermal;
 
+pub use clock::local_date;
 pub use cores::{Cluster, Machine, clusters, most_threads};
 pub use directories::{cache_directory, open_private, private_directory};
 pub use identity::{Identity, core_name};

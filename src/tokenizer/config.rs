@@ -8,14 +8,15 @@ use serde_json::{Map, Value};
 
 use super::declared::{Declared, DeclaredToken};
 use super::error::{Result, TokenizerError, read};
+use super::templates::{ChatTemplates, RawTemplates, more_templates};
 use crate::format::{parse_json, unmarked};
 
 /// The parts of a model's `tokenizer_config.json` that generation needs. All of them are optional, as is the
 /// file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenizerConfig {
-    /// The Jinja source of the chat template.
-    pub chat_template: Option<String>,
+    /// The Jinja sources of the chat templates.
+    pub chat_templates: ChatTemplates,
     /// Text of the token that begins a sequence.
     pub bos_token: Option<String>,
     /// Text of the token that ends one.
@@ -33,22 +34,9 @@ pub struct TokenizerConfig {
 #[derive(Deserialize)]
 struct RawConfig {
     #[serde(default)]
-    chat_template: Option<RawTemplate>,
+    chat_template: Option<RawTemplates>,
     #[serde(default)]
     add_bos_token: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawTemplate {
-    One(String),
-    Named(Vec<NamedTemplate>),
-}
-
-#[derive(Deserialize)]
-struct NamedTemplate {
-    name: String,
-    template: String,
 }
 
 impl TokenizerConfig {
@@ -61,9 +49,11 @@ impl TokenizerConfig {
         let json = read_optional(&dir.join("tokenizer_config.json"))?;
         let map = read_optional(&dir.join("special_tokens_map.json"))?;
         let jinja = read_optional(&dir.join("chat_template.jinja"))?;
-        Self::from_parts(json.as_deref(), map.as_deref(), jinja.as_deref(), &|name| {
-            dir.join(name).display().to_string()
-        })
+        let origin = |name: &str| dir.join(name).display().to_string();
+        let mut config = Self::from_parts(json.as_deref(), map.as_deref(), jinja.as_deref(), &origin)?;
+        let legacy = read_optional(&dir.join("chat_template.json"))?;
+        config.add_templates(legacy.as_deref(), more_templates(dir)?.as_deref(), &origin)?;
+        Ok(config)
     }
 
     /// As [`Self::from_dir`], from the bytes of the files; `origin` gives the name of a file in messages.
@@ -93,29 +83,35 @@ impl TokenizerConfig {
                 path: origin("chat_template.jinja").into(),
                 source: std::io::Error::new(std::io::ErrorKind::InvalidData, e),
             })?;
-            config.chat_template = Some(template.to_owned());
+            config.chat_templates.put("default", template.to_owned());
         }
         Ok(config)
     }
 
-    /// Reads the JSON of a `tokenizer_config.json`. Of several named templates the one called "default" is
-    /// taken, or the only one. `origin` names the source in messages.
+    /// Adds the templates of further files: `legacy` is the bytes of chat_template.json, `more` those of
+    /// [`more_templates`].
+    ///
+    /// # Errors
+    /// A file that is not of that form.
+    pub fn add_templates(
+        &mut self,
+        legacy: Option<&[u8]>,
+        more: Option<&[u8]>,
+        origin: &dyn Fn(&str) -> String,
+    ) -> Result<()> {
+        self.chat_templates.add(legacy, more, &|file| origin(file).into())
+    }
+
+    /// Reads the JSON of a `tokenizer_config.json`. `origin` names the source in messages.
     ///
     /// # Errors
     /// [`TokenizerError::BadConfig`] if it is not JSON or a field has another type.
     fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
-        let raw: RawConfig = parse_json(bytes)
-            .map_err(|e| TokenizerError::BadConfig { origin: origin.to_owned(), reason: e.to_string() })?;
-        let chat_template = match raw.chat_template {
-            Some(RawTemplate::One(template)) => Some(template),
-            Some(RawTemplate::Named(mut named)) => match named.iter().position(|t| t.name == "default") {
-                Some(i) => Some(named.swap_remove(i).template),
-                None if named.len() == 1 => named.pop().map(|t| t.template),
-                None => None,
-            },
-            None => None,
-        };
-        Ok(Self { chat_template, add_bos_token: raw.add_bos_token, ..Self::default() })
+        let bad = |reason: String| TokenizerError::BadConfig { origin: origin.to_owned(), reason };
+        let raw: RawConfig = parse_json(bytes).map_err(|e| bad(e.to_string()))?;
+        let chat_templates =
+            raw.chat_template.map(ChatTemplates::from_raw).transpose().map_err(bad)?.unwrap_or_default();
+        Ok(Self { chat_templates, add_bos_token: raw.add_bos_token, ..Self::default() })
     }
 }
 
@@ -142,7 +138,7 @@ mod tests {
             r#"{"bos_token": "<s>", "eos_token": {"__type": "AddedToken", "content": "</s>", "lstrip": false},
                 "add_bos_token": true, "model_max_length": 1e30, "chat_template": "hi"}"#,
         );
-        assert_eq!((config.chat_template.as_deref(), config.add_bos_token), (Some("hi"), Some(true)));
+        assert_eq!((config.chat_templates.default(), config.add_bos_token), (Some("hi"), Some(true)));
         assert_eq!((config.bos_token.as_deref(), config.eos_token.as_deref()), (Some("<s>"), Some("</s>")));
         assert_eq!(config.declared.len(), 2);
         let none = parse(r#"{"bos_token": null, "chat_template": null}"#);
@@ -153,10 +149,29 @@ mod tests {
     fn of_several_templates_the_default_is_taken() {
         let tool = r#"{"name": "tool_use", "template": "T"}"#;
         let default = r#"{"name": "default", "template": "D"}"#;
-        let template = |list: &str| parse(&format!(r#"{{"chat_template": [{list}]}}"#)).chat_template;
-        assert_eq!(template(&format!("{tool},{default}")).as_deref(), Some("D"));
-        assert_eq!(template(tool).as_deref(), Some("T"));
-        assert_eq!(template(""), None);
+        let templates = |value: &str| parse(&format!(r#"{{"chat_template": {value}}}"#)).chat_templates;
+        assert_eq!(templates(&format!("[{tool},{default}]")).default(), Some("D"));
+        assert_eq!(templates(&format!("[{tool},{default}]")).get("tool_use"), Some("T"));
+        assert_eq!(templates(&format!("[{tool}]")).default(), Some("T"));
+        assert_eq!(templates("[]").default(), None);
+        assert_eq!(templates(r#"{"default": "D", "rag": "R"}"#).default(), Some("D"));
+        let none = templates(r#"{"tool_use": "T", "rag": "R"}"#);
+        assert_eq!((none.default(), none.names()), (None, vec!["tool_use".to_owned(), "rag".to_owned()]));
+    }
+
+    #[test]
+    fn templates_lie_in_further_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        put("chat_template.json", r#"{"chat_template": "legacy"}"#);
+        let templates = || TokenizerConfig::from_dir(dir.path()).unwrap().chat_templates;
+        assert_eq!(templates().default(), Some("legacy"));
+        put("tokenizer_config.json", r#"{"chat_template": "new"}"#);
+        assert_eq!(templates().default(), Some("new"));
+        std::fs::create_dir(dir.path().join("additional_chat_templates")).unwrap();
+        put("additional_chat_templates/rag.jinja", "R");
+        put("additional_chat_templates/notes.txt", "no template");
+        assert_eq!((templates().default(), templates().get("rag")), (Some("new"), Some("R")));
     }
 
     #[test]
@@ -165,10 +180,10 @@ mod tests {
         assert_eq!(TokenizerConfig::from_dir(dir.path()).unwrap(), TokenizerConfig::default());
         let json = br#"{"chat_template": "old", "bos_token": "<s>"}"#;
         std::fs::write(dir.path().join("tokenizer_config.json"), json).unwrap();
-        assert_eq!(TokenizerConfig::from_dir(dir.path()).unwrap().chat_template.as_deref(), Some("old"));
+        assert_eq!(TokenizerConfig::from_dir(dir.path()).unwrap().chat_templates.default(), Some("old"));
         std::fs::write(dir.path().join("chat_template.jinja"), "new").unwrap();
         let config = TokenizerConfig::from_dir(dir.path()).unwrap();
-        assert_eq!(config.chat_template.as_deref(), Some("new"));
+        assert_eq!(config.chat_templates.default(), Some("new"));
         assert_eq!((config.bos_token.as_deref(), config.eos_token), (Some("<s>"), None));
         std::fs::write(dir.path().join("special_tokens_map.json"), "\u{feff}{\"eos_token\": \"</s>\"}")
             .unwrap();

@@ -10,6 +10,7 @@ mod error;
 mod flat;
 mod merge_check;
 mod stream;
+mod templates;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use error::{Result, TokenizerError};
 pub use flat::FlatForm;
 use flat::FlatTokenizer;
 pub use stream::StreamDecoder;
+pub use templates::{ChatTemplates, more_templates};
 
 /// A model's tokenizer, as its `tokenizer.json` describes it.
 pub struct Tokenizer {

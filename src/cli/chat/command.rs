@@ -1,5 +1,6 @@
-//! What a person types in a conversation.
+//! What a user types in a conversation.
 
+use std::env;
 use std::path::PathBuf;
 
 /// One line, understood.
@@ -20,7 +21,7 @@ pub enum Command {
     Help,
     /// Forget what was said.
     Reset,
-    /// Another system message, or tell the present one.
+    /// Another system message, or show the present one.
     System(Option<String>),
     /// Write the conversation to a file.
     Save(PathBuf),
@@ -38,11 +39,11 @@ pub enum Command {
 pub const HELP: &str = "\
 /help           list these commands
 /reset          forget what was said and begin a new conversation
-/system [TEXT]  begin a new conversation with this system message; without TEXT, tell the present one
+/system [TEXT]  begin a new conversation with this system message; without TEXT, show the present one
 /save FILE      write the conversation and its keys and values to a file
 /load FILE      go on with the conversation in a file
 /regen          answer your last message again, with other random numbers
-/stats          tell tokens, speed and memory
+/stats          show tokens, speed and memory
 /quit           leave, as Ctrl-D does
 A message that begins with / is written with //, and a \\ at the end of a line continues it on the next.
 Ctrl-C stops an answer.";
@@ -64,12 +65,12 @@ impl Input {
         let rest = rest.trim();
         let alone = |command: Command| match rest {
             "" => Ok(Input::Command(command)),
-            _ => Err(format!("/{name} takes nothing behind it, but got '{rest}'")),
+            _ => Err(format!("/{name} takes nothing after it, but got '{rest}'")),
         };
         match name {
             "save" | "load" if rest.is_empty() => Err(format!("/{name} needs the name of a file")),
-            "save" => Ok(Input::Command(Command::Save(rest.into()))),
-            "load" => Ok(Input::Command(Command::Load(rest.into()))),
+            "save" => Ok(Input::Command(Command::Save(path(rest)))),
+            "load" => Ok(Input::Command(Command::Load(path(rest)))),
             "help" => alone(Command::Help),
             "reset" => alone(Command::Reset),
             "stats" => alone(Command::Stats),
@@ -80,6 +81,17 @@ impl Input {
                 "there is no command '/{name}'; /help lists them, and a message that begins with / is written with //"
             )),
         }
+    }
+}
+
+/// A path as typed: `~` at its start is the home directory, as in a shell.
+fn path(typed: &str) -> PathBuf {
+    let home = || env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    match typed.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            home().map_or_else(|| typed.into(), |home| home.join(rest.trim_start_matches('/')))
+        }
+        _ => typed.into(),
     }
 }
 

@@ -1,8 +1,9 @@
-//! The lines that a person types, or that a pipe brings.
+//! The lines that a user types, or that a pipe brings.
 
 use std::io::{BufRead, IsTerminal, Read, stdin};
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::{env, fs, thread};
 
 use anyhow::{Context, Result, bail};
 use rustyline::config::{Behavior, Builder};
@@ -11,7 +12,7 @@ use rustyline::history::FileHistory;
 use rustyline::{ColorMode, Editor};
 
 use crate::cli::notice::say;
-use crate::cli::terminal;
+use crate::cli::{interrupt, terminal};
 
 /// A longer line than this is a mistake (some other file).
 const LIMIT: u64 = 16 << 20;
@@ -25,14 +26,22 @@ pub enum Line {
     Interrupted,
     /// Ctrl-D, or the end of a file.
     End,
+    /// A signal that ends the program, or a terminal that is gone.
+    Ending,
 }
 
-/// Where lines come from.
-pub enum Lines {
-    /// A terminal, where they are edited.
-    Terminal(Box<Terminal>),
-    /// Anything else: one after the other, unseen.
-    Plain,
+/// Where lines come from: a thread that reads them, so that a signal can end the wait for one.
+pub struct Lines {
+    wanted: Sender<()>,
+    events: Receiver<Event>,
+    /// For whoever wakes [`Self::next`].
+    event: Sender<Event>,
+    are_typed: bool,
+}
+
+enum Event {
+    Line(Result<Line>),
+    Signal,
 }
 
 impl Lines {
@@ -41,16 +50,35 @@ impl Lines {
     /// # Errors
     /// A terminal that cannot be used.
     pub fn open(colours: bool, history: bool) -> Result<Self> {
-        if !stdin().is_terminal() {
-            return Ok(Lines::Plain);
+        let are_typed = stdin().is_terminal();
+        if are_typed {
+            terminal::remember();
         }
-        terminal::remember();
-        Ok(Lines::Terminal(Box::new(Terminal::open(colours, history)?)))
+        let (wanted, requests) = channel();
+        let (event, events) = channel();
+        let (opened, result) = channel();
+        let answers = event.clone();
+        // The editor stays on the thread that has made it.
+        let read = move || {
+            let source = match are_typed {
+                true => Terminal::open(colours, history).map(|t| Source::Terminal(Box::new(t))),
+                false => Ok(Source::Plain),
+            };
+            let mut source = match source {
+                Ok(source) => source,
+                Err(e) => return drop(opened.send(Err(e))),
+            };
+            let _ = opened.send(Ok(()));
+            while requests.recv().is_ok() && answers.send(Event::Line(source.next())).is_ok() {}
+        };
+        thread::Builder::new().name("lines".into()).spawn(read).context("cannot start a thread")?;
+        result.recv().context("the thread that reads lines has ended")??;
+        Ok(Self { wanted, events, event, are_typed })
     }
 
-    /// Whether a person types.
+    /// Whether somebody types.
     pub fn are_typed(&self) -> bool {
-        matches!(self, Lines::Terminal(_))
+        self.are_typed
     }
 
     /// The next line.
@@ -58,11 +86,43 @@ impl Lines {
     /// # Errors
     /// What the system answers, and text that is not UTF-8.
     pub fn next(&mut self) -> Result<Line> {
+        let event = self.event.clone();
+        interrupt::wait_for_signal(Box::new(move || drop(event.send(Event::Signal))));
+        let _ = self.wanted.send(());
+        let came = self.events.recv();
+        interrupt::wait_no_longer();
+        let line = match came {
+            Ok(Event::Line(line)) => line,
+            Ok(Event::Signal) => Ok(Line::Ending),
+            Err(_) => bail!("the thread that reads lines has ended"),
+        };
+        if self.are_typed && matches!(line, Ok(Line::End) | Err(_)) && terminal::is_gone() {
+            interrupt::hung_up();
+        }
+        if interrupt::ending().is_some() {
+            // The other thread may be in the middle of a line.
+            terminal::restore();
+            return Ok(Line::Ending);
+        }
+        line
+    }
+}
+
+/// What lines are read from.
+enum Source {
+    /// A terminal, where they are edited.
+    Terminal(Box<Terminal>),
+    /// Anything else: one after the other, unseen.
+    Plain,
+}
+
+impl Source {
+    fn next(&mut self) -> Result<Line> {
         let mut text = String::new();
         loop {
             let more = match self {
-                Lines::Terminal(terminal) => terminal.line(text.is_empty())?,
-                Lines::Plain => plain(&mut stdin().lock())?,
+                Source::Terminal(terminal) => terminal.line(text.is_empty())?,
+                Source::Plain => plain(&mut stdin().lock())?,
             };
             match more {
                 Line::Text(line) => text.push_str(&line),
@@ -75,7 +135,7 @@ impl Lines {
             text.pop();
             text.push('\n');
         }
-        if let Lines::Terminal(terminal) = self {
+        if let Source::Terminal(terminal) = self {
             terminal.keep(&text);
         }
         Ok(Line::Text(text))
@@ -155,7 +215,7 @@ impl Terminal {
     }
 }
 
-/// Where typed lines are kept: with a person's other state, as of the XDG base directories.
+/// Where typed lines are kept: with a user's other state, as of the XDG base directories.
 fn history_file() -> Option<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|p: &PathBuf| p.is_absolute());
     let home = || absolute("HOME").filter(|home| home != Path::new("/"));

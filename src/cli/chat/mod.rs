@@ -3,6 +3,7 @@
 //! Standard output carries the answers and nothing else.
 
 mod command;
+pub mod format;
 mod lines;
 
 use std::io::{IsTerminal, stdout};
@@ -25,22 +26,23 @@ use super::throttle::Throttle;
 use crate::chat::Message;
 use crate::core::Backend;
 use crate::engine::{
-    ChatFormat, Conversation, EngineError, Finish, Origin, Outcome, Request, Session, Text, saved_messages,
+    ChatFormat, Conversation, EngineError, Finish, Origin, Outcome, Request, Session, Text,
+    saved_conversation,
 };
 use crate::host::{human_bytes, peak_resident_bytes};
 
 /// Room that is made for an answer before it begins, in tokens, where `-n` does not say how long it may become.
 const ANSWER: usize = 256;
 
-/// Whether the arguments ask for a conversation: nobody has said what to answer.
+/// Whether the arguments ask for a conversation: no message is given.
 pub fn is_wanted(args: &Args) -> bool {
-    args.chat && args.prompt.is_none() && args.prompt_file.is_none()
+    args.chat && args.prompt.is_none() && args.prompt_file.is_none() && args.messages.is_none()
 }
 
-/// Talks with a person until they leave.
+/// Talks with a user until they leave.
 ///
 /// # Errors
-/// Standard output that cannot be written, a terminal that cannot be read; behind a pipe, whatever goes wrong.
+/// Standard output that cannot be written, a terminal that cannot be read; on a pipe, whatever goes wrong.
 pub fn converse<B: Backend>(
     session: &mut Session<B>,
     args: &Args,
@@ -63,16 +65,27 @@ pub fn converse<B: Backend>(
         draws: 0,
         answers: 0,
         last: None,
+        failed: false,
         throttle,
     };
+    interrupt::conversation_starts();
     let mut kept = kept;
     if let Some(kept) = &mut kept {
         chat.resume(kept)?;
     }
     let talked = chat.talk(&mut lines);
+    let failed = chat.failed;
     // What was said is worth as much after a failure.
     let saved = kept.map_or(Ok(()), |kept| kept.save(chat.session, origin, &chat.text()));
-    talked.and(saved).map(|()| ExitCode::SUCCESS)
+    match interrupt::ending_code() {
+        Some(code) => {
+            if let Err(error) = saved {
+                say(&format!("error: {}", sentence(&error)));
+            }
+            Ok(code)
+        }
+        None => talked.and(saved).map(|()| if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
+    }
 }
 
 /// Whether the conversation goes on, or how it ends.
@@ -90,6 +103,8 @@ struct Chat<'a, B: Backend> {
     /// Answers given so far.
     answers: usize,
     last: Option<Outcome>,
+    /// Something went wrong that did not end the conversation.
+    failed: bool,
     /// Watches the heat.
     throttle: Option<Throttle>,
 }
@@ -102,7 +117,7 @@ impl<B: Backend> Chat<'_, B> {
         let mut interrupted = false;
         loop {
             let input = match lines.next()? {
-                Line::End => break,
+                Line::End | Line::Ending => break,
                 Line::Interrupted if interrupted => break,
                 Line::Interrupted => {
                     interrupted = true;
@@ -115,9 +130,12 @@ impl<B: Backend> Chat<'_, B> {
             match input.and_then(|input| self.take(input)) {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(result)) => return result,
-                // A person reads what is wrong and goes on. Behind a pipe nobody does.
+                // A user reads what is wrong and goes on. On a pipe nothing does.
                 Err(error) if lines.are_typed() => say(&format!("error: {}", sentence(&error))),
                 Err(error) => return Err(error),
+            }
+            if interrupt::ending().is_some() {
+                break;
             }
         }
         Ok(())
@@ -147,10 +165,15 @@ impl<B: Backend> Chat<'_, B> {
                 self.note("a new conversation begins with this system message");
             }
             Input::Command(Command::Save(path)) => {
-                self.session
-                    .save(&path, self.origin, &self.text())
-                    .context("the conversation is not saved")?;
-                self.note(&format!("saved as '{}'", path.display()));
+                let saved = self.session.save(&path, self.origin, &self.text());
+                match saved.context("the conversation is not saved") {
+                    Ok(_) => self.note(&format!("saved as '{}'", path.display())),
+                    // It goes on, and may be saved elsewhere.
+                    Err(error) => {
+                        self.failed = true;
+                        say(&format!("error: {}", sentence(&error)));
+                    }
+                }
             }
             Input::Command(Command::Load(path)) => self.load(&path)?,
             Input::Command(Command::Regen) => {
@@ -184,15 +207,9 @@ impl<B: Backend> Chat<'_, B> {
 
     /// Goes on with the conversation of `--session`.
     fn resume(&mut self, kept: &mut SessionFile) -> Result<()> {
-        let messages = saved_messages(kept.path()).unwrap_or_default();
+        let messages = saved_conversation(kept.path()).unwrap_or_default().messages;
         let system = system(&messages).or(self.args.system.as_deref());
-        if self.args.system.is_some() && system != self.args.system.as_deref() {
-            bail!(
-                "'{}' goes on with a conversation that has another system message; leave out --system, or name another \
-                 file",
-                kept.path().display()
-            );
-        }
+        check_system(self.args, system, kept.path())?;
         self.protect(system)?;
         if let Some(text) = kept.restore(self.session, self.origin)? {
             self.go_on(text)?;
@@ -202,7 +219,7 @@ impl<B: Backend> Chat<'_, B> {
 
     /// `/load`.
     fn load(&mut self, path: &Path) -> Result<()> {
-        let messages = saved_messages(path).unwrap_or_default();
+        let messages = saved_conversation(path).unwrap_or_default().messages;
         self.protect(system(&messages))?;
         let restored = self.session.restore(path, self.origin)?;
         match restored.text {
@@ -225,15 +242,16 @@ impl<B: Backend> Chat<'_, B> {
         }
     }
 
-    fn go_on(&mut self, text: Text) -> Result<()> {
+    fn go_on(&mut self, mut text: Text) -> Result<()> {
         if text.messages.is_empty() {
             return Ok(());
         }
+        text.date = self.args.date.or(text.date);
         self.draws = if text.seed == self.settings.sampling.seed { text.draws } else { 0 };
         self.last = None;
         self.conversation.resume(text)?;
         let answers = self.conversation.messages().iter().filter(|m| m.role == "assistant").count();
-        self.note(&format!("the conversation goes on behind {answers} answers; /reset begins a new one"));
+        self.note(&format!("the conversation goes on after {answers} answers; /reset begins a new one"));
         Ok(())
     }
 
@@ -277,20 +295,28 @@ impl<B: Backend> Chat<'_, B> {
         if to_terminal {
             let _ = out.write(if outcome.text.ends_with('\n') { "\n" } else { "\n\n" });
         }
-        if let Err(e) = out.finish().context("cannot write the answer to standard output") {
-            return Ok(Next::Break(Err(e)));
-        }
+        let written = out.finish().context("cannot write the answer to standard output");
         match &outcome.finish {
-            Finish::OutputClosed => return Ok(Next::Break(Ok(()))),
             Finish::Cancelled => self.note("stopped"),
             Finish::ContextFull => say(&format!("note: {}", self.full(outcome.positions + 1))),
             _ => {}
         }
-        self.draws = outcome.draws;
-        self.answers += 1;
-        self.conversation.answer(prompt, &outcome);
-        self.last = Some(outcome);
-        Ok(Next::Continue(()))
+        let closed = outcome.finish == Finish::OutputClosed;
+        if outcome.finish == Finish::Cancelled && outcome.ids.is_empty() {
+            // Nothing was answered: it is as if nothing had been asked.
+            self.conversation.unask();
+            self.session.cut_back(self.conversation.ids());
+        } else {
+            self.draws = outcome.draws;
+            self.answers += 1;
+            self.conversation.answer(prompt, &outcome);
+            self.last = Some(outcome);
+        }
+        Ok(match written {
+            Err(e) => Next::Break(Err(e)),
+            Ok(()) if closed => Next::Break(Ok(())),
+            Ok(()) => Next::Continue(()),
+        })
     }
 
     fn explain(&self, error: EngineError) -> anyhow::Error {
@@ -320,7 +346,7 @@ impl<B: Backend> Chat<'_, B> {
             let new = o.prompt_tokens - o.reused_tokens;
             let rate = o.decode_steps as f64 / o.timings.decode.as_secs_f64().max(1e-9);
             say(&format!(
-                "last answer: {new} new tokens behind {} known, first token {:.2} s, {} tokens, {rate:.1} tok/s, ended \
+                "last answer: {new} new tokens after {} known, first token {:.2} s, {} tokens, {rate:.1} tok/s, ended \
                  by {}",
                 o.reused_tokens,
                 o.timings.first_token.as_secs_f64(),
@@ -338,7 +364,7 @@ impl<B: Backend> Chat<'_, B> {
         ));
     }
 
-    /// A line that helps, and that nobody has asked for.
+    /// A line that helps, and that no command has asked for.
     fn note(&self, text: &str) {
         if !self.args.quiet {
             say(&terminal::dimmed(&format!("note: {text}"), self.colours));
@@ -346,7 +372,22 @@ impl<B: Backend> Chat<'_, B> {
     }
 }
 
+/// Refuses a system message other than that of the conversation that goes on.
+///
+/// # Errors
+/// A sentence that names the session's file.
+pub fn check_system(args: &Args, system: Option<&str>, file: &Path) -> Result<()> {
+    if args.system.is_some() && system != args.system.as_deref() {
+        bail!(
+            "'{}' goes on with a conversation that has another system message; leave out --system, or name another \
+             file",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
 /// The system message that a conversation begins with.
-fn system(messages: &[Message]) -> Option<&str> {
+pub fn system(messages: &[Message]) -> Option<&str> {
     messages.first().filter(|m| m.role == "system").map(|m| m.content.as_str())
 }

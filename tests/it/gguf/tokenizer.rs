@@ -56,7 +56,7 @@ fn llama_3_gives_the_published_ids() {
     assert_eq!(files.eos, [128_001, 128_008, 128_009]);
     assert_eq!(files.bos, Some(128_000));
     assert_eq!(files.tokenizer_config.bos_token.as_deref(), Some("<|begin_of_text|>"));
-    assert_eq!(files.tokenizer_config.chat_template.as_deref(), Some("{{ bos_token }}hi"));
+    assert_eq!(files.tokenizer_config.chat_templates.default(), Some("{{ bos_token }}hi"));
 }
 
 /// A vocabulary of SentencePiece's, with the scores that its merges stand for.
