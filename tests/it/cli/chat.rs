@@ -45,8 +45,8 @@ fn a_pipe_gets_the_answers_and_nothing_else() {
     assert_eq!((stdout, code), (format!("{first}\n\n{second}\n"), 0));
     assert!(!stderr.contains('\x1b') && !stderr.contains('>'), "{stderr}");
     // The last token of the answer is new to the model, and so are the four of the next message.
-    assert!(stderr.contains("last answer: 3 new tokens behind 0 known"), "{stderr}");
-    assert!(stderr.contains("last answer: 5 new tokens behind 8 known"), "{stderr}");
+    assert!(stderr.contains("last answer: 3 new tokens after 0 known"), "{stderr}");
+    assert!(stderr.contains("last answer: 5 new tokens after 8 known"), "{stderr}");
     assert!(stderr.contains("conversation: 4 messages, 18 tokens, 18 of them held"), "{stderr}");
     // A file that ends is a person who leaves.
     let (stdout, _, code) = talk(&copy, "t5", &[]);
@@ -202,7 +202,7 @@ fn a_person_talks_in_a_terminal() {
     t.see("no command '/nonsense'");
     t.prompt();
     t.enter(&format!("/load {file}"));
-    t.see("goes on behind 2 answers");
+    t.see("goes on after 2 answers");
     t.prompt();
     t.enter("/quit");
     assert_eq!(t.code(), Some(0), "{}", t.screen());

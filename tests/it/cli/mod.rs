@@ -17,4 +17,5 @@ mod program;
 mod pty;
 mod session;
 mod special_tokens;
+mod templates;
 mod text;

@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,9 @@ pub const UP: &str = "\x1b[A";
 
 /// A program with a terminal of its own.
 pub struct Terminal {
-    pty: Arc<Pty>,
+    pty: Option<Arc<Pty>>,
+    /// Ends the thread that reads.
+    closed: Arc<AtomicBool>,
     child: Child,
     output: Receiver<Vec<u8>>,
     screen: vt100::Parser,
@@ -51,28 +55,51 @@ impl Terminal {
         let pty = Arc::new(pty);
         let (send, output) = channel();
         let reader = Arc::clone(&pty);
+        let closed = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&closed);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // The terminal answers with an error when nobody has it open any more.
-            while let Ok(count @ 1..) = (&*reader).read(&mut buffer) {
-                if send.send(buffer[..count].to_vec()).is_err() {
-                    break;
+            // The terminal answers with an error when no program has it open any more.
+            while !done.load(Ordering::SeqCst) {
+                let mut ready = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+                // SAFETY: the pointer is to one structure that lives during the call.
+                if unsafe { libc::poll(&raw mut ready, 1, 50) } < 1 {
+                    continue;
+                }
+                match (&*reader).read(&mut buffer) {
+                    Ok(count @ 1..) if send.send(buffer[..count].to_vec()).is_ok() => {}
+                    _ => break,
                 }
             }
         });
         let screen = vt100::Parser::new(ROWS, COLUMNS, 0);
-        Self { pty, child, output, screen, raw: String::new() }
+        Self { pty: Some(pty), closed, child, output, screen, raw: String::new() }
     }
 
     /// Presses keys.
     pub fn press(&self, keys: &str) {
-        (&*self.pty).write_all(keys.as_bytes()).expect("the terminal takes keys");
+        self.pty
+            .as_deref()
+            .expect("an open terminal")
+            .write_all(keys.as_bytes())
+            .expect("the terminal takes keys");
     }
 
     /// Types a line and presses Enter.
     pub fn enter(&self, line: &str) {
         self.press(line);
         self.press("\r");
+    }
+
+    /// Sends a signal to the program.
+    pub fn signal(&self, signal: i32) {
+        send(&self.child, signal);
+    }
+
+    /// Closes the terminal, as if its window were closed.
+    pub fn close(&mut self) {
+        self.pty = None;
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     /// What stands on the screen.
@@ -127,6 +154,14 @@ impl Terminal {
             }
         }
     }
+}
+
+/// Sends a signal to a child that has not been waited for.
+pub fn send(child: &Child, signal: i32) {
+    let pid = i32::try_from(child.id()).expect("a process id");
+    // SAFETY: kill takes two integers and touches no memory; the process is our own child and not yet waited for, so
+    // that its id cannot belong to anything else.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
 }
 
 impl Drop for Terminal {

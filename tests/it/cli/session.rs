@@ -333,9 +333,9 @@ fn a_conversation_goes_on_in_another_run() {
     let (first, _) = talk("t5\nt6\n", &[&system[..], &session].concat());
     let (rest, stderr) = talk("t7\n/stats\n", &session);
     assert_eq!(format!("{first}\n{rest}"), whole);
-    assert!(stderr.contains("goes on behind 2 answers"), "{stderr}");
+    assert!(stderr.contains("goes on after 2 answers"), "{stderr}");
     // Three messages and the answers of six tokens to two of them, but for the last token; a system message of three.
-    assert!(stderr.contains("4 new tokens behind 20 known"), "{stderr}");
+    assert!(stderr.contains("4 new tokens after 20 known"), "{stderr}");
     // The same by commands, and another answer to the last message in place of the first one.
     let again = file.with_extension("again");
     let (_, stderr) = talk(&format!("t5\nt6\n/save {}\n", again.display()), &system);
