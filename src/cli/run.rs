@@ -97,7 +97,8 @@ fn run(args: &Args) -> Result<ExitCode> {
         return print_prompt::print(args, &files, format.as_ref(), &prompt);
     }
     let system = chat::system(&saved.messages).or(args.system.as_deref());
-    let first = format.as_ref().map(|f| f.first_tokens(&files.tokenizer, system)).transpose()?;
+    let first = format.as_ref().map(|f| f.first_tokens(&files.tokenizer, system)).transpose();
+    let first = first.map_err(chat::format::advise)?;
     let settings = Settings::new(args, &files, first)?;
     for warning in &settings.warnings {
         say(&format!("warning: {warning}"));
@@ -118,6 +119,8 @@ fn run(args: &Args) -> Result<ExitCode> {
                 (Asked::Text(text), Some(format)) => Some((Conversation::new(format, system), text)),
                 _ => None,
             };
+            // What was typed is what may be printed again.
+            let text = conversation.as_ref().map_or(text, |(_, message)| message.clone());
             Task::Text { prompt: ids, text, date, conversation: conversation.map(Box::new) }
         }
     };
@@ -171,6 +174,11 @@ fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
+/// Whether a plain prompt is shown before its text.
+fn shows_prompt(args: &Args) -> bool {
+    !args.quiet && !args.chat && args.messages.is_none() && !args.json
+}
+
 /// What the arguments ask about.
 enum Asked {
     /// A text to go on from, or with a template a message.
@@ -190,7 +198,9 @@ fn question(
     saved: &SavedConversation,
 ) -> Result<Prompt> {
     let (text, ids) = match (asked, format) {
-        (Asked::Messages(input), Some(format)) => format.prompt(&files.tokenizer, input)?,
+        (Asked::Messages(input), Some(format)) => {
+            format.prompt(&files.tokenizer, input).map_err(chat::format::advise)?
+        }
         (Asked::Text(text), Some(format)) => {
             let system = chat::system(&saved.messages).or(args.system.as_deref());
             if let Some(file) = &args.session {
@@ -202,7 +212,8 @@ fn question(
             }
             messages.pop_if(|m| m.role == "user");
             messages.push(Message::new("user", text));
-            format.prompt(&files.tokenizer, &ChatInput::new(&messages, true))?
+            let input = ChatInput::new(&messages, true);
+            format.prompt(&files.tokenizer, &input).map_err(chat::format::advise)?
         }
         (Asked::Text(text), None) => (text.clone(), files.encode_text(text)?),
         (Asked::Messages(_) | Asked::Conversation, _) => Default::default(),
@@ -327,8 +338,7 @@ impl Job<'_> {
         let mut out = Stream::new((!args.json).then(stdout), args.quiet).throttled(throttle);
         if args.echo {
             let _ = out.write(&text);
-        } else if !args.quiet && !args.chat && !args.json && stdout().is_terminal() && stderr().is_terminal()
-        {
+        } else if shows_prompt(args) && stdout().is_terminal() && stderr().is_terminal() {
             // Beside the text on the screen, but not in what a pipe or a file receives.
             let _ = write!(stderr(), "{}", terminal::dimmed(&text, terminal::colours(args.no_color)));
         }

@@ -1,9 +1,11 @@
 //! What the system's clock says.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// Year, month and day, where this machine is.
 pub fn local_date() -> (u16, u8, u8) {
-    // SAFETY: the argument may be null, and then nothing is written.
-    let now = unsafe { libc::time(std::ptr::null_mut()) };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = libc::time_t::try_from(since.as_secs()).unwrap_or(0);
     let mut local = std::mem::MaybeUninit::<libc::tm>::zeroed();
     // SAFETY: both pointers are to values of the types that the function reads and fills.
     let known = unsafe { !libc::localtime_r(&raw const now, local.as_mut_ptr()).is_null() };

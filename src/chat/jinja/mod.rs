@@ -23,6 +23,8 @@ mod predicates;
 mod repr;
 mod str_methods;
 mod strftime;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::sync::Arc;

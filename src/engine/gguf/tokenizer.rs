@@ -255,7 +255,24 @@ pub(super) fn tokenizer_config(vocabulary: &Vocabulary<'_>) -> Result<Json, Form
     Ok(json!({
         "bos_token": vocabulary.token(vocabulary.special.bos),
         "eos_token": vocabulary.token(vocabulary.special.eos),
-        "chat_template": metadata.text("tokenizer.chat_template")?,
+        "chat_template": chat_templates(metadata)?,
         "add_bos_token": vocabulary.adds_bos()?,
     }))
+}
+
+/// The chat templates of a file: the default, and those that `tokenizer.chat_templates` names.
+fn chat_templates(metadata: &Metadata) -> Result<Json, FormatError> {
+    let mut templates = serde_json::Map::new();
+    let default =
+        metadata.text("tokenizer.chat_template")?.map(|source| ("default".to_owned(), source.into()));
+    templates.extend(default);
+    if let Some(names) = metadata.list("tokenizer.chat_templates")? {
+        for name in names.iter() {
+            let Value::Text(name) = name else { continue };
+            if let Some(source) = metadata.text(&format!("tokenizer.chat_template.{name}"))? {
+                templates.insert(name.to_owned(), source.into());
+            }
+        }
+    }
+    Ok(if templates.is_empty() { Json::Null } else { templates.into() })
 }

@@ -38,6 +38,8 @@ fn llama_3_gives_the_published_ids() {
     file.set("tokenizer.ggml.bos_token_id", Key::U32(128_000));
     file.set("tokenizer.ggml.eos_token_id", Key::U32(128_009));
     file.set("tokenizer.chat_template", Key::Text("{{ bos_token }}hi".into()));
+    file.set("tokenizer.chat_templates", Key::Texts(vec!["default".into(), "rag".into(), "gone".into()]));
+    file.set("tokenizer.chat_template.rag", Key::Text("{{ documents }}".into()));
     let (_kept, path) = written(&file);
     let files = ModelFiles::open(&path).unwrap();
     let inputs = fs::read_to_string(dir.join("cases.inp")).unwrap();
@@ -56,7 +58,9 @@ fn llama_3_gives_the_published_ids() {
     assert_eq!(files.eos, [128_001, 128_008, 128_009]);
     assert_eq!(files.bos, Some(128_000));
     assert_eq!(files.tokenizer_config.bos_token.as_deref(), Some("<|begin_of_text|>"));
-    assert_eq!(files.tokenizer_config.chat_templates.default(), Some("{{ bos_token }}hi"));
+    let templates = &files.tokenizer_config.chat_templates;
+    assert_eq!(templates.default(), Some("{{ bos_token }}hi"));
+    assert_eq!((templates.get("rag"), templates.names().len()), (Some("{{ documents }}"), 2));
 }
 
 /// A vocabulary of SentencePiece's, with the scores that its merges stand for.

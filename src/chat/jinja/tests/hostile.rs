@@ -133,3 +133,15 @@ fn what_is_only_odd_has_an_end() {
         let _ = kind(&source);
     }
 }
+
+#[test]
+fn a_caller_needs_no_stack_for_it() {
+    let sources = [
+        nested("(", "1", ")"),
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".into(),
+        "{{ ".to_owned() + &"[".repeat(120) + &"]".repeat(120) + "|tojson }}",
+    ];
+    let work = move || sources.iter().map(|source| kind(source)).collect::<Vec<_>>();
+    let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(work).unwrap();
+    assert_eq!(thread.join().unwrap(), [Some(Kind::Syntax), Some(Kind::TooMuch), None]);
+}
