@@ -19,7 +19,7 @@ fn kind(source: &str) -> Option<Kind> {
 }
 
 fn nested(open: &str, inner: &str, close: &str) -> String {
-    format!("{{{{ {}{inner}{} }}}}", open.repeat(100_000), close.repeat(100_000))
+    format!("{{{{ {}{inner}{} }}}}", open.repeat(20_000), close.repeat(20_000))
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn what_takes_too_much_is_refused() {
         "{{ 'x' * 1000000000 }}",
         "{{ [0] * 1000000000 }}",
         "{{ range(1000000000) }}",
-        "{{ range(-10**30, 10**30)|list }}",
+        "{{ range(0 - 10**30, 10**30)|list }}",
         "{{ 'a'|center(1000000000) }}{{ 'a'.ljust(1000000000) }}",
         "{{ 'a\nb'|indent(1000000000) }}",
         "{{ '%1000000000s' % 1 }}",
