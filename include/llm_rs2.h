@@ -1,7 +1,7 @@
 /* llm_rs2: text from a Llama model on this device.
  *
- * Every function that can fail answers a status (LLM_RS2_OK or a code below) and, where `error` is not NULL, writes the
- * code and a sentence there. All text is UTF-8. Everything may be called from any thread; one model generates one text
+ * Every function that can fail returns a status (LLM_RS2_OK or a code below) and, where `error` is not NULL, writes the
+ * code and a message there. All text is UTF-8. Everything may be called from any thread; one model generates one text
  * at a time. docs/EMBEDDING.md shows how to build the library and has examples.
  */
 #ifndef LLM_RS2_H
@@ -100,8 +100,8 @@ typedef struct llm_rs2_result {
     double decode_seconds;
 } llm_rs2_result;
 
-/* Receives more of the text: whole characters, `length` bytes and a NUL behind them. They are gone when it returns.
- * Answers whether to go on: 0 ends the text. It is called on the thread that called llm_rs2_generate(), and must
+/* Receives more of the text: whole characters, `length` bytes and a NUL after them, valid until it returns.
+ * Returns whether to continue: 0 ends the text. It is called on the thread that called llm_rs2_generate(), and must
  * return: no longjmp, no exception. */
 typedef int32_t (*llm_rs2_callback)(const char *text, size_t length, void *user_data);
 
@@ -126,7 +126,7 @@ int32_t llm_rs2_tokenize(llm_rs2_model model, const char *text, int32_t begin, u
                          size_t *count, llm_rs2_error *error);
 
 /* A number for the next text, to be put into its options. llm_rs2_cancel() with it ends that text and no other, whether
- * it is generated already or not. A call that answers LLM_RS2_BUSY has not used it up. */
+ * it is generated already or not. A call that returns LLM_RS2_BUSY has not used it up. */
 int32_t llm_rs2_request_new(llm_rs2_model model, llm_rs2_request *request, llm_rs2_error *error);
 
 /* Generates; `result` and `callback` may be NULL. */
@@ -135,10 +135,10 @@ int32_t llm_rs2_generate(llm_rs2_model model, const llm_rs2_generate_options *op
 
 /* Ends the text of a request before its next token, or before its first; 0 stands for all requests of the model that
  * were made and have not ended. LLM_RS2_OK also for one that has ended. The llm_rs2_generate() of the request, which may
- * be running on another thread or be called later, answers LLM_RS2_OK with LLM_RS2_CANCELLED as its reason. */
+ * be running on another thread or be called later, returns LLM_RS2_OK with LLM_RS2_CANCELLED as its reason. */
 int32_t llm_rs2_cancel(llm_rs2_model model, llm_rs2_request request, llm_rs2_error *error);
 
-/* Forgets the model. Calls on other threads that use it already end as cancelled ones do, also those that have not begun
+/* Frees the model. Calls on other threads that use it already end as cancelled ones do, also those that have not begun
  * to generate; its memory goes when they have ended. */
 int32_t llm_rs2_free(llm_rs2_model model, llm_rs2_error *error);
 

@@ -134,7 +134,7 @@ pub struct Args {
     #[arg(long, group = "templated", help_heading = "Text")]
     pub chat: bool,
 
-    /// Answer a conversation in JSON, as OpenAI's interface has it: an object with messages, tools and variables of the
+    /// Answer a conversation in JSON, in the format of OpenAI's API: an object with messages, tools and variables of the
     /// template, or the list of messages alone. '-' reads it from standard input
     #[arg(
         long,
@@ -161,9 +161,9 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", requires = "chat", help_heading = "Text")]
     pub system: Option<String>,
 
-    /// Keep the text with its keys and values in FILE when it ends. A later run computes only what comes behind the
-    /// beginning that its prompt shares with that text; an empty prompt (--prompt "") goes on with it, and --chat with
-    /// that conversation
+    /// Keep the text with its keys and values in FILE when it ends. A later run computes only what follows the prefix
+    /// that its prompt shares with that text; an empty prompt (--prompt "") continues the text, and --chat continues the
+    /// conversation
     #[arg(long, value_name = "FILE", help_heading = "Text")]
     pub session: Option<PathBuf>,
 
@@ -216,7 +216,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "42", value_parser = seed, help_heading = "Sampling")]
     pub seed: Seed,
 
-    /// Print the prompt as the model would get it, with its token ids, and end; with --json as an object
+    /// Print the prompt as the model would get it, with its token ids, and exit; with --json as an object
     #[arg(long, help_heading = "Output")]
     pub print_prompt: bool,
 

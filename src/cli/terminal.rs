@@ -35,7 +35,7 @@ pub fn is_gone() -> bool {
     !known && std::io::Error::last_os_error().raw_os_error() == Some(libc::EIO)
 }
 
-/// Whether notes and prompts may have colours: on a terminal that knows them, unless the person wants none
+/// Whether notes and prompts may have colors: on a terminal that supports them, unless the user wants none
 /// (`--no-color`, or `NO_COLOR` as of <https://no-color.org>).
 pub fn colours(no_color: bool) -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());

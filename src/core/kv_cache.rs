@@ -6,7 +6,7 @@ pub use transfer::KvRecords;
 
 use std::ops::Range;
 
-use super::kv_received::ReceivedAttention;
+use super::kv_attention::AccumulatedAttention;
 use super::{Backend, Buffer, CoreError, KvLayer, KvLayout, KvTypes, Result, Tensor, UnrotatedPrefix};
 
 /// The cache of all layers.
@@ -23,7 +23,7 @@ pub struct KvCache<B> {
     retained: usize,
     max_len: usize,
     prefix: Option<UnrotatedPrefix>,
-    received: Option<ReceivedAttention>,
+    attention: Option<AccumulatedAttention>,
 }
 
 const GROWTH: usize = 256;
@@ -66,7 +66,7 @@ impl<B: Buffer> KvCache<B> {
         types.check("the key/value cache")?;
         let layout = KvLayout { types, kv_heads, head_dim, capacity: 0 };
         let layers = (0..layers).map(|_| KvLayer::new(backend, &layout)).collect::<Result<_>>()?;
-        Ok(Self { layers, layout, len: 0, position: 0, retained: 0, max_len, prefix: None, received: None })
+        Ok(Self { layers, layout, len: 0, position: 0, retained: 0, max_len, prefix: None, attention: None })
     }
 
     /// Makes room for `more` tokens after those held. Growing goes layer by layer, and takes the memory that one more
@@ -110,7 +110,7 @@ impl<B: Buffer> KvCache<B> {
         let capacity = need.checked_next_multiple_of(Self::GROWTH).unwrap_or(need).min(self.max_len);
         self.move_all(backend, keep, capacity)?;
         self.retained = self.position;
-        if let Some(attention) = &mut self.received {
+        if let Some(attention) = &mut self.attention {
             attention.retain(held, keep);
         }
         Ok(())
@@ -209,7 +209,7 @@ impl<B: Buffer> KvCache<B> {
         self.len = 0;
         self.position = 0;
         self.retained = 0;
-        if let Some(attention) = &mut self.received {
+        if let Some(attention) = &mut self.attention {
             attention.clear();
         }
         if let Some(prefix) = &mut self.prefix {
@@ -235,7 +235,7 @@ impl<B: Buffer> KvCache<B> {
     /// Whether nothing was evicted since `position` tokens were seen.
     pub fn can_rewind(&self, position: usize) -> bool {
         // Attention from tokens that are forgotten stays in the sums.
-        position == self.position || self.received.is_none() && position >= self.retained
+        position == self.position || self.attention.is_none() && position >= self.retained
     }
 
     /// How many tokens were seen at the last [`Self::retain`]; 0 where there was none.
@@ -284,18 +284,18 @@ impl<B: Buffer> KvCache<B> {
         stored + self.prefix.as_ref().map_or(0, UnrotatedPrefix::size_bytes)
     }
 
-    /// From now on the attention that each token receives is summed up. [`Self::rewind`] takes back no more than `drafts`
+    /// From now on the attention of each token is accumulated. [`Self::rewind`] takes back no more than `drafts`
     /// tokens of a pass.
     ///
     /// # Errors
     /// [`CoreError::Lacking`] if the backend does not compute it.
-    pub fn count_received<K: Backend<Buffer = B>>(&mut self, backend: &K, drafts: usize) -> Result<()> {
+    pub fn accumulate_attention<K: Backend<Buffer = B>>(&mut self, backend: &K, drafts: usize) -> Result<()> {
         if let Some(layer) = self.layers.first() {
             let width = self.layout.kv_heads * self.layout.head_dim;
             backend.attention_weights(&backend.tensor(0, width)?, layer, &self.layout, 0, &mut [])?;
         }
         // Of a prompt's tokens the last layer computes the queries of the last one alone.
-        self.received = Some(ReceivedAttention::new(self.layers.len().saturating_sub(1).max(1), drafts));
+        self.attention = Some(AccumulatedAttention::new(self.layers.len().saturating_sub(1).max(1), drafts));
         Ok(())
     }
 
@@ -310,7 +310,7 @@ impl<B: Buffer> KvCache<B> {
         q: &Tensor<B>,
         at: usize,
     ) -> Result<()> {
-        let Some(attention) = self.received.as_mut().filter(|attention| attention.has(layer)) else {
+        let Some(attention) = self.attention.as_mut().filter(|attention| attention.has(layer)) else {
             return Ok(());
         };
         let (stored, layout) = (&self.layers[layer], &self.layout);
@@ -322,7 +322,7 @@ impl<B: Buffer> KvCache<B> {
     /// (unless there is only one). Empty if it is not accumulated.
     pub fn accumulated_attention(&mut self) -> &[f64] {
         let len = self.len;
-        self.received.as_mut().map_or(&[], |attention| attention.total(len))
+        self.attention.as_mut().map_or(&[], |attention| attention.total(len))
     }
 
     /// From now on the first `tokens` of each text are kept unrotated as well, in f32.

@@ -90,7 +90,7 @@ impl<B: Backend> Session<B> {
         if let Some(evictor) = evictor.as_ref().filter(|evictor| evictor.wants_attention()) {
             let policy = evictor.settings().policy().name;
             cache
-                .count_received(&backend, options.lookup + 1)
+                .accumulate_attention(&backend, options.lookup + 1)
                 .map_err(|why| EngineError::Policy { policy, why })?;
         }
         let chunk = options.prefill_chunk.clamp(1, most.max(1));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::KvCache;
-use crate::core::kv_received::ReceivedAttention;
+use crate::core::kv_attention::AccumulatedAttention;
 use crate::core::{Backend, Buffer, CoreError, Result};
 
 /// What a cache stores of a text besides its keys and values, for evictions.
@@ -76,7 +76,7 @@ impl<B: Buffer> KvCache<B> {
     pub fn records(&self, position: usize) -> KvRecords {
         KvRecords {
             unrotated: self.prefix_tokens().min(position),
-            received: self.received.as_ref().map_or(0, ReceivedAttention::layers),
+            received: self.attention.as_ref().map_or(0, AccumulatedAttention::layers),
         }
     }
 
@@ -108,7 +108,7 @@ impl<B: Buffer> KvCache<B> {
                 put(&rows.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
             }
         }
-        for sums in self.received.iter_mut().flat_map(|attention| attention.sums(self.len)) {
+        for sums in self.attention.iter_mut().flat_map(|attention| attention.sums(self.len)) {
             put(&sums.iter().flat_map(|sum| sum.to_le_bytes()).collect::<Vec<u8>>())?;
         }
         Ok(())
@@ -131,7 +131,7 @@ impl<B: Buffer> KvCache<B> {
                 Ok(())
             })?;
         }
-        if let Some(attention) = &mut self.received {
+        if let Some(attention) = &mut self.attention {
             attention.fill(len, |sums: &mut [f64]| {
                 bytes.resize(size_of_val(sums), 0);
                 get(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! How much attention each token of a cache has received.
+//! The accumulated attention of each token of a cache.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use std::ops::Range;
 /// may be taken back; only of passes larger than any draft it counts at once, and the memory of their weights serves one
 /// layer after the other.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ReceivedAttention {
+pub(super) struct AccumulatedAttention {
     layers: Vec<Layer>,
     /// The most rows that may be taken back.
     drafts: usize,
@@ -25,7 +25,7 @@ struct Layer {
     rows: usize,
 }
 
-impl ReceivedAttention {
+impl AccumulatedAttention {
     /// Of so many layers; passes of up to `drafts` rows may be taken back.
     pub fn new(layers: usize, drafts: usize) -> Self {
         Self { layers: vec![Layer::default(); layers], drafts, total: Vec::new() }
@@ -41,7 +41,7 @@ impl ReceivedAttention {
         layer < self.layers.len()
     }
 
-    /// Takes in what `rows` rows attend to, the first of them in slot `at`; `weigh` fills in their weights,
+    /// Adds what `rows` rows attend to, the first of them in slot `at`; `weigh` fills in their weights,
     /// `[rows, at + rows]`.
     pub fn add<E>(
         &mut self,
@@ -64,7 +64,7 @@ impl ReceivedAttention {
         Ok(())
     }
 
-    /// What each of the `len` slots held has received.
+    /// The accumulated attention of each of the `len` slots held.
     pub fn total(&mut self, len: usize) -> &[f64] {
         self.total.clear();
         self.total.resize(len, 0.0);
@@ -75,7 +75,7 @@ impl ReceivedAttention {
         &self.total
     }
 
-    /// What each of the `len` slots held has received, layer by layer.
+    /// The accumulated attention of each of the `len` slots held, layer by layer.
     pub fn sums(&mut self, len: usize) -> impl Iterator<Item = &[f64]> {
         self.layers.iter_mut().map(move |layer| {
             layer.settle(len);
@@ -83,7 +83,7 @@ impl ReceivedAttention {
         })
     }
 
-    /// Takes what the `len` slots of a text have received from `get`, which fills in what [`Self::sums`] gives.
+    /// Restores the sums of the `len` slots of a text from `get`, which fills in what [`Self::sums`] gave.
     pub fn fill<E>(&mut self, len: usize, mut get: impl FnMut(&mut [f64]) -> Result<(), E>) -> Result<(), E> {
         self.clear();
         self.layers.iter_mut().try_for_each(|layer| {
@@ -136,9 +136,9 @@ mod tests {
         ((row * 31 + slot * 17) % 23) as f32 / 23.0
     }
 
-    fn pass(received: &mut ReceivedAttention, at: usize, rows: usize) {
+    fn pass(attention: &mut AccumulatedAttention, at: usize, rows: usize) {
         for layer in 0..2 {
-            received
+            attention
                 .add(layer, (at, rows), |weights| {
                     for (row, weights) in weights.chunks_exact_mut(at + rows).enumerate() {
                         for (slot, w) in weights.iter_mut().enumerate().take(at + row + 1) {
@@ -153,11 +153,11 @@ mod tests {
 
     #[test]
     fn sums_do_not_depend_on_passes_or_drafts() {
-        let mut whole = ReceivedAttention::new(2, 1);
+        let mut whole = AccumulatedAttention::new(2, 1);
         pass(&mut whole, 0, 300);
         let expected = whole.total(300).to_vec();
         assert!((expected[299] - f64::from(2.0 * weight(299, 299) + 1.0)).abs() < 1e-6);
-        let mut parts = ReceivedAttention::new(2, 100);
+        let mut parts = AccumulatedAttention::new(2, 100);
         for (at, rows) in [(0, 1), (1, 129), (130, 20), (140, 5), (142, 100), (200, 100)] {
             pass(&mut parts, at, rows);
         }
@@ -166,15 +166,15 @@ mod tests {
 
     #[test]
     fn what_goes_takes_its_sum_along() {
-        let mut received = ReceivedAttention::new(2, 1);
-        pass(&mut received, 0, 40);
-        let all = received.total(40).to_vec();
-        received.retain(40, &[0..2, 5..6, 30..40]);
+        let mut attention = AccumulatedAttention::new(2, 1);
+        pass(&mut attention, 0, 40);
+        let all = attention.total(40).to_vec();
+        attention.retain(40, &[0..2, 5..6, 30..40]);
         let kept: Vec<f64> = (0..2).chain(5..6).chain(30..40).map(|slot| all[slot]).collect();
-        assert_eq!(received.total(13), kept);
-        pass(&mut received, 13, 1);
-        assert_eq!(received.total(14).len(), 14);
-        received.clear();
-        assert_eq!(received.total(3), [0.0; 3]);
+        assert_eq!(attention.total(13), kept);
+        pass(&mut attention, 13, 1);
+        assert_eq!(attention.total(14).len(), 14);
+        attention.clear();
+        assert_eq!(attention.total(3), [0.0; 3]);
     }
 }
