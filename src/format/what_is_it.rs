@@ -65,6 +65,12 @@ fn beginning(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     BEGINNINGS.iter().find(known).map(|(_, what, way_on)| (*what, *way_on))
 }
 
+/// As [`beginning`]; PyTorch's checkpoints are ZIP archives too, under other names.
+fn known(name: &str, bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let known = beginning(bytes)?;
+    Some(if fits(&ARCHIVES, name) { ("an archive", ARCHIVES.2) } else { known })
+}
+
 /// What a file is that is no safetensors, if it is known.
 pub(super) fn other_format(path: &Path, bytes: &[u8]) -> Option<FormatError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -73,7 +79,7 @@ pub(super) fn other_format(path: &Path, bytes: &[u8]) -> Option<FormatError> {
         let way_on = way_on_by_name(&name).filter(|_| bytes.get(8).is_some_and(|&byte| byte != b'{'))?;
         Some(("in a format that is not read", way_on))
     };
-    let (what, way_on) = beginning(bytes).or_else(by_name)?;
+    let (what, way_on) = known(&name, bytes).or_else(by_name)?;
     Some(FormatError::OtherFormat { path: path.into(), what, way_on: way_on.replace("{}", "its directory") })
 }
 
@@ -119,11 +125,14 @@ const CONTENTS: &[Row] = &[
         ],
         OTHER_FORM,
     ),
-    ("", &[".zip", ".tar", ".gz", ".7z", ".zst"], "unpack it first"),
+    ARCHIVES,
     ("", &[".incomplete", ".part", ".crdownload", ".aria2"], "the download has not ended: download it again"),
 ];
 
+/// How a file's name begins and ends, and what to do with it.
 type Row = (&'static str, &'static [&'static str], &'static str);
+
+const ARCHIVES: Row = ("", &[".zip", ".tar", ".gz", ".tgz", ".7z", ".zst", ".xz"], "unpack it first");
 
 fn fits((start, ends, _): &Row, name: &str) -> bool {
     name.starts_with(start) && ends.iter().any(|end| name.ends_with(end))
@@ -159,7 +168,7 @@ fn found(dir: &Path, names: &[String]) -> String {
         CONTENTS.iter().find_map(|row| names.iter().find(|name| fits(row, name)).map(|name| (name, row.2)));
     if let Some((name, way_on)) = other {
         // Some names stand for several formats.
-        return match beginning(&first_bytes(&dir.join(name))) {
+        return match known(name, &first_bytes(&dir.join(name))) {
             Some((what, way_on)) => {
                 format!("it holds '{}', {what}: {}", shown(name), way_on.replace("{}", &place))
             }
@@ -334,7 +343,7 @@ pub(super) fn absent(path: &Path) -> String {
     let known = if address.is_some() { parts.len() >= 2 } else { parts.len() == 2 };
     match parts.as_slice() {
         [owner, model, file]
-            if plain && [owner, model, file].into_iter().all(|p| word(p)) && file.ends_with(".gguf") =>
+            if plain && [owner, model, file].into_iter().all(word) && file.ends_with(".gguf") =>
         {
             format!(
                 "; if it is a file of a model on the hub, download it first: 'hf download {owner}/{model} {file} \
@@ -376,6 +385,10 @@ mod tests {
             let error = other_format(Path::new("m.onnx"), bytes).unwrap().to_string();
             assert!(error.contains(says) && error.contains("; ") && !error.contains("damaged"), "{error}");
         }
+        let zip =
+            |name: &str| other_format(Path::new(name), b"PK\x03\x04\x14\0\0\0\x08\0").unwrap().to_string();
+        assert_eq!(zip("m.zip"), "'m.zip' is an archive; unpack it first");
+        assert!(zip("pytorch_model.bin").contains("pickle"));
         // A header may be as long as these letters say.
         assert!(other_format(Path::new("m"), b"PK\x03\x04\0\0\0\0{}").is_none());
         assert!(other_format(Path::new("m"), b"").is_none());

@@ -48,11 +48,6 @@ struct Entry {
 }
 
 impl GgufFile {
-    /// Whether bytes are those of a GGUF file, going by the first four.
-    pub fn is_one(bytes: &[u8]) -> bool {
-        bytes.starts_with(MAGIC)
-    }
-
     /// Whether a GGUF file is at this path. What cannot be read is none.
     pub fn is_at(path: &Path) -> bool {
         begins_with(path, MAGIC)
