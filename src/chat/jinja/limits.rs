@@ -20,7 +20,7 @@ pub const VALUE_DEPTH: usize = 150;
 pub const STACK: usize = 64 << 20;
 
 /// The longest text that a template may make, in bytes.
-pub const OUTPUT: usize = 64 << 20;
+pub const OUTPUT: usize = 8 << 20;
 
 /// The most elements of `range()`, as in Jinja's sandbox.
 pub const RANGE: i128 = 100_000;
@@ -29,7 +29,7 @@ pub const RANGE: i128 = 100_000;
 const STEPS: u64 = 20_000_000;
 
 /// Bytes of all values together, those that are no longer in use among them.
-const MEMORY: u64 = 384 << 20;
+const MEMORY: u64 = 256 << 20;
 
 /// Counts down what is left.
 #[derive(Debug)]

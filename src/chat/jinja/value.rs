@@ -143,7 +143,7 @@ impl Range {
 impl Seq {
     /// Items, unless they are nested too deeply.
     pub fn new(items: Vec<Value>, limits: &Limits) -> Result<Rc<Self>> {
-        limits.memory(size_of::<Self>() + items.len() * size_of::<Value>())?;
+        limits.memory(96 + items.len() * size_of::<Value>())?;
         let depth = deeper(items.iter())?;
         Ok(Rc::new(Self { items, depth }))
     }
@@ -152,7 +152,7 @@ impl Seq {
 impl Dict {
     /// Pairs whose keys are all different, unless they are nested too deeply.
     pub fn new(pairs: Vec<(Value, Value)>, limits: &Limits) -> Result<Rc<Self>> {
-        limits.memory(size_of::<Self>() + pairs.len() * size_of::<(Value, Value)>())?;
+        limits.memory(96 + pairs.len() * size_of::<(Value, Value)>())?;
         let depth = deeper(pairs.iter().flat_map(|(k, v)| [k, v]))?;
         Ok(Rc::new(Self { pairs, depth }))
     }
