@@ -185,7 +185,7 @@ fn a_whole_cache_moves_with_its_counts() {
         let here = export(&from, cache.layer(layer), cache.layout(), 0..204);
         assert!(here == export(&to, other.layer(layer), other.layout(), 0..204));
     }
-    // It goes on from there: the next token is one behind those held.
+    // It goes on from there: the next token is one after those held.
     other.reserve(&to, 1).unwrap();
     other.advance(1);
     assert_eq!((other.len(), other.position()), (205, 301));

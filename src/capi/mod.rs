@@ -1,4 +1,4 @@
-//! The C interface that `include/llm_rs2.h` declares; `docs/EMBEDDING.md` tells how it is built and used.
+//! The C interface that `include/llm_rs2.h` declares; `docs/EMBEDDING.md` says how it is built and used.
 //!
 //! A model is a number that is looked up here, so that a freed or invented one is an error and no fault. No panic
 //! crosses the boundary. What the caller has to promise are pointers to what the header says, for the time of a call.

@@ -222,7 +222,7 @@ struct Listener<'a> {
     callback: Option<Callback>,
     user_data: *mut c_void,
     running: &'a Running<'a>,
-    /// The piece with a NUL behind it.
+    /// The piece with a NUL after it.
     piece: Vec<u8>,
 }
 

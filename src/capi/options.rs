@@ -95,7 +95,7 @@ pub struct GenerateOptions {
     pub chat: u32,
     /// 0: no limit.
     pub max_tokens: u32,
-    /// Not 0: go on behind the end-of-text token.
+    /// Not 0: go on after the end-of-text token.
     pub ignore_eos: u32,
     /// Tokens that penalties look at.
     pub repetition_window: u32,
@@ -223,13 +223,13 @@ pub struct GenerateResult {
     pub finish: i32,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
-    /// Tokens behind it.
+    /// Tokens after it.
     pub generated_tokens: u32,
     /// 0.
     pub reserved: u32,
     /// Taking in the prompt.
     pub prefill_seconds: f64,
-    /// All tokens behind the first.
+    /// All tokens after the first.
     pub decode_seconds: f64,
 }
 
@@ -255,7 +255,7 @@ impl GenerateResult {
     }
 }
 
-/// Writes the defaults: as much of the struct as there is room for in `size` bytes, with zeros behind what is known here.
+/// Writes the defaults: as much of the struct as there is room for in `size` bytes, with zeros after what is known here.
 ///
 /// # Safety
 /// `pointer` is NULL, or `size` bytes can be written there.

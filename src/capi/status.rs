@@ -104,7 +104,7 @@ impl Failure {
 /// # Safety
 /// `error` is NULL or can be written.
 pub(super) unsafe fn answer(error: *mut ErrorText, call: impl FnOnce() -> Result<(), Failure>) -> i32 {
-    // Whatever a panic leaves half done is behind a lock that is poisoned by it.
+    // Whatever a panic leaves half done is under a lock that is poisoned by it.
     let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
         Err(Failure::new(Status::Panicked, format!("a fault of the library: {}", said(&*payload))))
     });
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use std::ffi::CStr;
 
-    fn told(call: impl FnOnce() -> Result<(), Failure>) -> (i32, i32, String) {
+    fn caught(call: impl FnOnce() -> Result<(), Failure>) -> (i32, i32, String) {
         let mut error = ErrorText::new(Status::Failed, "before");
         // SAFETY: `error` can be written.
         let status = unsafe { answer(&raw mut error, call) };
@@ -137,8 +137,8 @@ mod tests {
 
     #[test]
     fn panics_become_codes() {
-        assert_eq!(told(|| Ok(())), (0, 0, String::new()));
-        let (status, code, text) = told(|| panic!("no {}", "way"));
+        assert_eq!(caught(|| Ok(())), (0, 0, String::new()));
+        let (status, code, text) = caught(|| panic!("no {}", "way"));
         assert_eq!((status, code), (9, 9));
         assert_eq!(text, "a fault of the library: no way");
         // SAFETY: NULL is allowed.
@@ -147,9 +147,9 @@ mod tests {
 
     #[test]
     fn long_sentences_are_cut_between_characters() {
-        let (_, _, text) = told(|| Err(Failure::argument("ä".repeat(2000))));
+        let (_, _, text) = caught(|| Err(Failure::argument("ä".repeat(2000))));
         assert_eq!(text, "ä".repeat(509));
-        let (_, _, text) = told(|| Err(Failure::argument("a\0b")));
+        let (_, _, text) = caught(|| Err(Failure::argument("a\0b")));
         assert_eq!(text, "a b");
     }
 }

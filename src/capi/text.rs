@@ -8,7 +8,7 @@ use super::status::Failure;
 /// The text at `pointer`, or none for NULL; `name` is the argument's.
 ///
 /// # Safety
-/// `pointer` is NULL or points to bytes with a NUL behind them that stay as they are for `'a`.
+/// `pointer` is NULL or points to bytes with a NUL after them that stay as they are for `'a`.
 pub(super) unsafe fn optional<'a>(pointer: *const c_char, name: &str) -> Result<Option<&'a str>, Failure> {
     if pointer.is_null() {
         return Ok(None);

@@ -46,7 +46,7 @@ pub fn options(device: Option<&str>, place: Option<&CachePlace>) -> OpenClOption
     }
 }
 
-/// Opens the device that is meant, and tells what its self-test found.
+/// Opens the device that is meant, and reports what its self-test found.
 pub fn open(options: OpenClOptions) -> Result<OpenClBackend> {
     let gpu = OpenClBackend::new(options)?;
     if let Some(warning) = gpu.warning() {

@@ -64,7 +64,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     if let Some(target) = &args.pack.pack_to {
         return packing::pack(args, target);
     }
-    // Before the model is loaded: a mistake here is told at once.
+    // Before the model is loaded: a mistake here is reported at once.
     if chat::is_wanted(args) && args.json {
         bail!(
             "--json is for one answer, and --chat without a prompt is a conversation; leave one of them out"
@@ -144,18 +144,18 @@ fn run(args: &Args) -> Result<ExitCode> {
         BackendName::Auto => {
             let (config, format) = (&job.files.config, job.settings.session.weight_dtype);
             let choice = devices::choose(options(), cpu()?, config, format);
-            let tell = |backend: &str, why: &str| {
+            let report = |backend: &str, why: &str| {
                 if !args.quiet {
                     say(&format!("auto: {backend}, since {why}"));
                 }
             };
             match choice {
                 Choice::Cpu(cpu, why) => {
-                    tell("cpu", &why);
+                    report("cpu", &why);
                     job.run(*cpu, Holding::InPlace)
                 }
                 Choice::OpenCl(gpu, why) => {
-                    tell("opencl", &why);
+                    report("opencl", &why);
                     job.monitor = Some(gpu.monitor());
                     let holding = devices::holding(&gpu);
                     job.run(*gpu, holding)

@@ -23,7 +23,7 @@ pub struct Settings {
     pub session: SessionOptions,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
-    /// What the person should know although it is no error.
+    /// What the user should know although it is no error.
     pub warnings: Vec<String>,
     /// What the program has chosen by itself.
     pub notes: Vec<String>,

@@ -24,7 +24,7 @@ use crate::oracle::{Case, Operator, Subject, Trial};
 const ABSENT: u8 = 2;
 
 /// Failed cases that are listed one by one under a table.
-const TOLD: usize = 20;
+const SHOWN: usize = 20;
 
 /// Runs the program on the process's arguments.
 pub fn test_backend() -> ExitCode {
@@ -91,7 +91,7 @@ fn compare<'a>(
     if args.json {
         let _ = out.write(&serde_json::to_string_pretty(&report::json(setting, subjects, &records))?);
     } else if !closed {
-        let _ = out.write(&report::conclusion(&records, TOLD));
+        let _ = out.write(&report::conclusion(&records, SHOWN));
     }
     out.finish().context("cannot write to standard output")?;
     Ok(records)

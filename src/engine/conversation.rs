@@ -6,7 +6,7 @@ use super::saved::Text;
 use crate::chat::{ChatError, ChatInput, ChatTemplate, Date, Message, SpecialTexts};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
-/// Stands for any words of a user; nobody writes this.
+/// Stands for any text of a user; no user writes this.
 const WORDS: &str = "\u{e000}words\u{e001}";
 
 /// How messages become the text that a model was trained on.

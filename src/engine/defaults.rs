@@ -1,4 +1,4 @@
-//! What holds where nobody says anything: the model's generation_config.json, and then these.
+//! What holds where no setting is given: the model's generation_config.json, and then these.
 
 use super::EngineError;
 use crate::models::{GenerationConfig, ModelConfig};

@@ -27,7 +27,7 @@ pub enum Holding {
 }
 
 impl Holding {
-    /// Whether a tensor that lies as `stored` in this order, and is wanted in `format`, stays where it is mapped.
+    /// Whether a tensor that is `stored` in this order, and is wanted in `format`, stays where it is mapped.
     pub fn uses_in_place(self, stored: DType, order: Order, format: DType) -> bool {
         let readable = order == Order::read_by_kernels(format);
         let reads = matches!(self, Holding::InPlace | Holding::InPlaceAndCopied);
@@ -63,7 +63,7 @@ impl Holding {
 pub struct TextLength {
     /// Of the prompt.
     pub prompt: usize,
-    /// The most that are generated behind it; `None`: as far as the context goes.
+    /// The most that are generated after it; `None`: as far as the context goes.
     pub generated: Option<usize>,
 }
 
@@ -183,7 +183,7 @@ impl Footprint {
     }
 }
 
-/// How a tensor lies in the file that it is loaded from.
+/// How a tensor is stored in the file that it is loaded from.
 struct Stored {
     dtype: DType,
     order: Order,

@@ -53,7 +53,7 @@ fn the_cache_is_counted_for_the_tokens_that_will_come() {
     assert_eq!(of(&options(), short), 128 * token);
     assert_eq!(of(&SessionOptions { lookup: 2, ..options() }, short), 130 * token);
     assert_eq!(of(&SessionOptions { kv_types: DType::F32.into(), ..options() }, short), 256 * token);
-    // Behind 8192 slots it grows by 4096, layer by layer: one of the 16 is there twice, with 8192 tokens.
+    // After 8192 slots it grows by 4096, layer by layer: one of the 16 is there twice, with 8192 tokens.
     assert_eq!(of(&SessionOptions { max_seq_len: 8200, ..options() }, LONG), 8192 * token / 16 * 17);
     assert_eq!(of(&SessionOptions { max_seq_len: 12_000, ..options() }, LONG), 12_000 * token);
     let policy = Registered::named("sliding").unwrap();

@@ -44,23 +44,23 @@ pub trait Observer {
     /// generation (the reader has gone).
     fn text(&mut self, piece: &str) -> ControlFlow<()>;
 
-    /// Something in the model's arithmetic is not finite, and what follows from it has no meaning. Told once, and
+    /// Something in the model's arithmetic is not finite, and what follows from it has no meaning. Reported once, and
     /// only if the session looks for it.
     fn non_finite(&mut self, _found: &NonFinite) {}
 
     /// The text has become longer than the `trained` positions that the model was trained for, which only a cache
-    /// that evicts lets it. Told once.
+    /// that evicts lets it. Reported once.
     fn beyond_training(&mut self, _trained: usize) {}
 
     /// The model has computed for `busy` since the last such call, and will go on when this returns: the moment to let
-    /// the machine rest. Told behind every chunk of the prompt and every token.
+    /// the machine rest. Reported after every chunk of the prompt and every token.
     fn rest(&mut self, _busy: Duration) {}
 
     /// Whether to stop now. Asked before every chunk of the prompt and every token.
     fn cancelled(&self) -> bool;
 }
 
-/// Nobody watches.
+/// No observer.
 impl Observer for () {
     fn prefill(&mut self, _: usize, _: usize) {}
 
@@ -111,7 +111,7 @@ pub struct Timings {
     pub prefill: Duration,
     /// From the start of prefill until the first token was chosen; zero if none was.
     pub first_token: Duration,
-    /// All tokens behind the first one.
+    /// All tokens after the first one.
     pub decode: Duration,
 }
 
@@ -120,13 +120,13 @@ pub struct Timings {
 pub struct Outcome {
     /// The text, without prompt and stop string.
     pub text: String,
-    /// The ids behind the prompt, in order; the end-of-text token is not among them unless it was ignored.
+    /// The ids after the prompt, in order; the end-of-text token is not among them unless it was ignored.
     pub ids: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Those of them that did not go through the model, since the text before began with them.
     pub reused_tokens: usize,
-    /// Tokens taken in behind the prompt, which [`Timings::decode`] covers. Each is a forward pass of its own,
+    /// Tokens taken in after the prompt, which [`Timings::decode`] covers. Each is a forward pass of its own,
     /// but for those that were drafted and accepted.
     pub decode_steps: usize,
     /// What prompt lookup did.
@@ -236,7 +236,7 @@ impl<B: Backend> Session<B> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// What an observer is told behind every pass.
+    /// What an observer gets after every pass.
     fn report(&mut self, run: &mut Run, observer: &mut dyn Observer) {
         let trained = self.model.config().max_position_embeddings;
         if self.evictor.is_some() && self.positions_in_force() > trained && !run.beyond_training {
@@ -301,7 +301,7 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// The logits behind the last token chosen, of which `left` more are wanted at most: from the pass that has
+    /// The logits after the last token chosen, of which `left` more are wanted at most: from the pass that has
     /// verified a draft, or from a new one.
     fn next_logits(&mut self, run: &mut Run, left: usize) -> Result<(), EngineError> {
         run.taken_in = run.history.len();
@@ -353,7 +353,7 @@ struct Run {
     lookup: Lookup,
     /// Tokens of the history that have gone through the model for certain: the cache may hold drafts beyond them.
     taken_in: usize,
-    /// [`Observer::beyond_training`] was told.
+    /// [`Observer::beyond_training`] was called.
     beyond_training: bool,
 }
 

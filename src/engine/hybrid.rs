@@ -21,7 +21,7 @@ impl<B: Backend> Session<B> {
         self.hybrid.as_ref().map(|hybrid| hybrid.moved).unwrap_or_default()
     }
 
-    /// Takes in tokens behind those held, on the backend whose turn it is.
+    /// Takes in tokens after those held, on the backend whose turn it is.
     pub(super) fn pass(&mut self, turn: Turn, ids: &[u32], wanted: Wanted) -> Result<()> {
         let Self { backend, model, cache, workspace, hybrid, .. } = self;
         let Some(hybrid) = hybrid else { return Side { backend, model, cache, workspace }.pass(ids, wanted) };
@@ -42,7 +42,7 @@ impl<B: Backend> Session<B> {
         self.hybrid.as_mut().map_or(Turn::First, |hybrid| hybrid.of_prompt(tokens))
     }
 
-    /// Whose turn it is behind the tokens that are held.
+    /// Whose turn it is after the tokens that are held.
     pub(super) fn turn_of_decode(&mut self) -> Turn {
         let held = self.cache.len();
         self.hybrid.as_mut().map_or(Turn::First, |hybrid| hybrid.of_decode(held))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::host::Memory;
 
-/// Where the system tells how much memory is left: the trees of Linux, unless they are said to be elsewhere.
+/// Where the system reports how much memory is left: the trees of Linux, unless they are said to be elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemorySource {
     /// `/proc`.

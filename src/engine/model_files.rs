@@ -16,7 +16,7 @@ use crate::models::llama::{find_tensor, tensor_specs, without_absent_biases};
 use crate::models::{GenerationConfig, ModelConfig};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
-/// A model as it lies on disk, opened and checked; its weights are mapped, not read.
+/// A model as it is on disk, opened and checked; its weights are mapped, not read.
 pub struct ModelFiles {
     /// The path, or what stands for it in messages.
     pub origin: String,
@@ -171,7 +171,7 @@ impl ModelFiles {
             let config = without_absent_biases(parts.config.clone(), &file, false);
             return Self::new(origin, Described { config, ..parts }, Tensors::Packed(file));
         }
-        // The weights first: their errors tell best what a path that is no model is instead.
+        // The weights first: their errors say best what a path that is no model is instead.
         let checkpoint = Checkpoint::open(path)?;
         let config = config_of(&checkpoint)?;
         let warnings = warnings_about(&checkpoint, &config)?;

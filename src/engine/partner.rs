@@ -15,7 +15,7 @@ use crate::models::llama::{Llama, NonFinite, Workspace};
 pub struct Switch {
     /// Prompts of at least so many tokens go through the second backend.
     pub prompt: usize,
-    /// Behind the prompt, tokens go through the second backend as soon as so many are held, to the end of the text.
+    /// After the prompt, tokens go through the second backend as soon as so many are held, to the end of the text.
     pub decode: usize,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Side<'a, B: Backend> {
 }
 
 impl<B: Backend> Side<'_, B> {
-    /// Takes in tokens behind those held.
+    /// Takes in tokens after those held.
     pub fn pass(&mut self, ids: &[u32], wanted: Wanted) -> Result<()> {
         let Self { backend, model, cache, workspace } = self;
         match wanted {
@@ -229,7 +229,7 @@ impl Hybrid {
         self.switch.of_decode(held, &mut self.late)
     }
 
-    /// Makes the cache of whose turn it is hold all that the text has, with room for `more` tokens behind it. `first` is
+    /// Makes the cache of whose turn it is hold all that the text has, with room for `more` tokens after it. `first` is
     /// the session's own cache, whose counts are the text's.
     ///
     /// # Errors

@@ -130,7 +130,7 @@ impl From<CoreError> for Fault {
 }
 
 impl ModelFiles {
-    /// What tells this model from others, with its matrices in `format`: the same for each form in which its files may
+    /// What distinguishes this model from others, with its matrices in `format`: the same for each form in which its files may
     /// lie.
     ///
     /// # Errors
@@ -256,9 +256,9 @@ impl<B: Backend> Session<B> {
     pub fn restore(&mut self, path: &Path, origin: &Origin) -> Result<Restored, EngineError> {
         self.forget();
         self.keep_prefix();
-        let told = |why: String| Some(format!("'{}' {why}", path.display()));
-        let foreign = |why: String| Restored { text: None, refused: told(why), foreign: true };
-        let unusable = |why: String| Restored { text: None, refused: told(why), foreign: false };
+        let refusal = |why: String| Some(format!("'{}' {why}", path.display()));
+        let foreign = |why: String| Restored { text: None, refused: refusal(why), foreign: true };
+        let unusable = |why: String| Restored { text: None, refused: refusal(why), foreign: false };
         let reader = match SessionReader::open(path)? {
             Found::Nothing => return Ok(Restored::default()),
             Found::Foreign => return Ok(foreign("is no session file".into())),
@@ -266,7 +266,7 @@ impl<B: Backend> Session<B> {
             Found::Session(reader) => reader,
         };
         Ok(match self.read(reader, origin) {
-            Ok((text, why)) => Restored { text: Some(text), refused: why.and_then(told), foreign: false },
+            Ok((text, why)) => Restored { text: Some(text), refused: why.and_then(refusal), foreign: false },
             Err(Refusal::Unusable(why)) => unusable(why),
             Err(Refusal::Foreign(why)) => foreign(why),
         })

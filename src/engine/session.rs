@@ -25,7 +25,7 @@ pub struct SessionOptions {
     /// The most tokens that are drafted from earlier text and verified in one pass (prompt lookup); 0 for none.
     /// Changes memory and speed, never the text (CPU backend).
     pub lookup: usize,
-    /// Look for values that are not finite after each step of each layer, and tell
+    /// Look for values that are not finite after each step of each layer, and report
     /// [`Observer::non_finite`](super::Observer::non_finite).
     pub check_numerics: bool,
 }
@@ -168,7 +168,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// Runs `ids` through the model from an empty context and gives the logits of every position from `from` on, in
-    /// order: `sink` is told the position and its logits.
+    /// order: `sink` gets the position and its logits.
     ///
     /// # Errors
     /// No ids, more than the context holds, ids outside of the vocabulary, or what the backend reports.
@@ -250,7 +250,7 @@ impl<B: Backend> Session<B> {
 
     /// Brings the cache back to the longest beginning of `prompt` that the text before had too, and gives its length:
     /// less than that of the prompt, whose last token has to go through the model for its logits. Nothing is left of
-    /// the text before where a token behind that beginning was evicted for.
+    /// the text before where a token after that beginning was evicted for.
     pub(super) fn keep_common(&mut self, prompt: &[u32]) -> usize {
         let same = self.seen.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         let kept = same.min(prompt.len().saturating_sub(1));
@@ -265,7 +265,7 @@ impl<B: Backend> Session<B> {
         kept
     }
 
-    /// How many tokens fit behind those held: at least one where a full cache gives up old ones.
+    /// How many tokens fit after those held: at least one where a full cache gives up old ones.
     pub(super) fn make_room(&mut self) -> Result<usize> {
         self.make_room_for(0)
     }

@@ -28,7 +28,7 @@ pub(super) const NAMES: [&str; 7] = [
 /// More templates, which lie in a directory: as one file of JSON.
 const MORE_TEMPLATES: &str = "additional_chat_templates.json";
 
-/// Sections of a packed file in which a tokenizer lies in its flat form; `tokenizer.json` is absent then.
+/// Sections of a packed file that hold a tokenizer in its flat form; `tokenizer.json` is absent then.
 const FLAT_REST: &str = "tokenizer.rest.json";
 const FLAT_BPE: &str = "tokenizer.bpe";
 

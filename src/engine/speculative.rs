@@ -15,10 +15,10 @@
 const LONG: usize = 3;
 const SHORT: usize = 2;
 
-/// Agreement beyond this many tokens is not told apart.
+/// Agreement beyond this many tokens is not distinguished.
 const LONGEST: usize = 8;
 
-/// What each row behind the first one adds to the cost of a pass, as a share of a pass over one row. Measured
+/// What each row after the first one adds to the cost of a pass, as a share of a pass over one row. Measured
 /// for 2 to 12 rows of models in memory (0.15 to 0.3) and in cache (0.35).
 const ROW_COST: f64 = 0.3;
 
@@ -68,7 +68,7 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
-    /// Drafts of up to `most` tokens behind `prompt`; 0 never drafts.
+    /// Drafts of up to `most` tokens after `prompt`; 0 never drafts.
     pub fn new(most: usize, prompt: &[u32]) -> Self {
         let mut this = Self {
             most,
@@ -121,14 +121,14 @@ impl Lookup {
         None
     }
 
-    /// The tokens of the next pass: the last one of `history`, and behind it a draft of up to `room` tokens.
+    /// The tokens of the next pass: the last one of `history`, and after it a draft of up to `room` tokens.
     pub fn rows(&mut self, history: &[u32], room: usize) -> &[u32] {
         self.rows.clear();
         self.at = 0;
         self.rows.extend(history.last());
         if let Some(found) = self.found {
             for i in 0..self.worth_drafting(found.agree, room.min(self.most)) {
-                // Behind the end of the text its last stretch repeats itself.
+                // After the end of the text its last stretch repeats itself.
                 let behind = (found.next + i).checked_sub(history.len());
                 let token = behind.map_or_else(|| history[found.next + i], |b| self.rows[b + 1]);
                 self.rows.push(token);
@@ -179,12 +179,12 @@ fn class(agree: usize) -> usize {
     }
 }
 
-/// Where each run of `N` tokens last occurred with a token behind it.
+/// Where each run of `N` tokens last occurred with a token after it.
 ///
 /// An open-addressed table of positions; the runs themselves are read from the text.
 #[derive(Debug, Default)]
 struct Occurrences<const N: usize> {
-    /// The position behind a run; 0 where there is none. The length is 0 or a power of two.
+    /// The position after a run; 0 where there is none. The length is 0 or a power of two.
     slots: Vec<u32>,
     used: usize,
 }
@@ -202,7 +202,7 @@ impl<const N: usize> Occurrences<N> {
         self.slots[slot] = position;
     }
 
-    /// The position behind the last noted run that is the same as the end of `history`.
+    /// The position after the last noted run that is the same as the end of `history`.
     fn find(&self, history: &[u32]) -> Option<usize> {
         if self.slots.is_empty() || history.len() < N {
             return None;
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn what_fails_is_not_drafted_and_what_comes_true_is_drafted_far() {
-        // Every pair of tokens comes back with another token behind it.
+        // Every pair of tokens comes back with another token after it.
         let mut history = Vec::new();
         for i in 0..200 {
             history.extend([1, 2, 100 + i]);

@@ -31,7 +31,7 @@ impl FromStr for WeightDType {
 }
 
 /// Below this a model is kept as it is stored: its weights fit caches and are read faster than a person can
-/// tell, so that nothing is gained by rounding them.
+/// notice, so that nothing is gained by rounding them.
 const SMALL: u64 = 512_000_000;
 
 impl WeightDType {

@@ -28,7 +28,7 @@ pub(super) struct SafeTensorsFile {
     tensors: HashMap<String, Entry>,
 }
 
-/// Where a tensor lies.
+/// Where a tensor is.
 #[derive(Debug)]
 struct Entry {
     dtype: Dtype,

@@ -43,7 +43,7 @@ struct Header {
     ids: u64,
     /// Bytes of the cache.
     cache: u64,
-    /// Checksum of all bytes behind the header.
+    /// Checksum of all bytes after the header.
     sum: u64,
 }
 

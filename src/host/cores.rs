@@ -23,7 +23,7 @@ pub struct Machine {
     pub allowed: Vec<usize>,
     /// Those of them on fast cores.
     pub fast: Vec<usize>,
-    /// Threads to use unless told otherwise: one for each fast physical core.
+    /// Threads to use by default: one for each fast physical core.
     pub default_threads: usize,
 }
 
@@ -97,13 +97,13 @@ fn clusters_in(root: &Path) -> Vec<Cluster> {
 }
 
 /// The number of fast physical cores among `allowed` and their logical CPUs, as the tree under `root`
-/// ([`ROOT`]) tells them; `None` if it tells nothing about one of them.
+/// ([`ROOT`]) reports them; `None` if it reports nothing about one of them.
 fn fast_cores(root: &Path, allowed: &[usize]) -> Option<(usize, Vec<usize>)> {
     // One logical CPU stands for its core: the lowest-numbered of its allowed siblings.
     let mut fast: BTreeSet<usize> = allowed.iter().map(|&cpu| representative(root, cpu, allowed)).collect();
     let known = root.join(format!("cpu{}", fast.first()?)).is_dir();
     let all = fast.clone();
-    let mut told = false;
+    let mut reported = false;
     for (file, percent) in [("cpufreq/cpuinfo_max_freq", FAST_CLOCK), ("cpu_capacity", FAST_CAPACITY)] {
         let speed = |cpu: &usize| read_number(&root.join(format!("cpu{cpu}")).join(file));
         let Some(speeds) = all.iter().map(speed).collect::<Option<Vec<u64>>>() else { continue };
@@ -113,15 +113,15 @@ fn fast_cores(root: &Path, allowed: &[usize]) -> Option<(usize, Vec<usize>)> {
                 fast.remove(cpu);
             }
         }
-        told = true;
+        reported = true;
     }
     if fast.is_empty() {
         // Clock and capacity contradict each other: then neither is worth anything.
         fast = all;
     }
     let on_fast = |cpu: &usize| fast.contains(&representative(root, *cpu, allowed));
-    // A machine that tells no speeds (most virtual ones) has cores of one kind.
-    (told || known).then(|| (fast.len(), allowed.iter().copied().filter(on_fast).collect()))
+    // A machine that reports no speeds (most virtual ones) has cores of one kind.
+    (reported || known).then(|| (fast.len(), allowed.iter().copied().filter(on_fast).collect()))
 }
 
 fn representative(root: &Path, cpu: usize, allowed: &[usize]) -> usize {

@@ -1,4 +1,4 @@
-//! What this machine is: device, chip, system. Nothing that tells one owner's machine from another of its kind: no serial
+//! What this machine is: device, chip, system. Nothing that distinguishes one owner's machine from another of its kind: no serial
 //! numbers, no names that people give, no addresses.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::read_text;
 
-/// Names of device, chip and system; `None` for what is not told.
+/// Names of device, chip and system; `None` for what is not reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// Maker and model of the device or board.
@@ -22,7 +22,7 @@ pub struct Identity {
     pub kernel: Option<String>,
 }
 
-/// Android's tool that tells its properties.
+/// Android's tool that prints its properties.
 const GETPROP: &str = "/system/bin/getprop";
 
 impl Identity {
@@ -38,7 +38,7 @@ impl Identity {
         Self::read(Path::new("/"), &property)
     }
 
-    /// What the files under `root` (`/`) and Android's properties tell.
+    /// What the files under `root` (`/`) and Android's properties say.
     pub fn read(root: &Path, property: &dyn Fn(&str) -> Option<String>) -> Self {
         let file = |path: &str| read_text(&root.join(path));
         let both = |a: Option<String>, b: Option<String>| match (a, b) {

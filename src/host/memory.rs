@@ -1,11 +1,11 @@
-//! How much memory there is, and how much this process has taken, as Linux and Android tell it.
+//! How much memory there is, and how much this process has taken, as Linux and Android report it.
 
 use std::fs;
 use std::path::Path;
 
 use super::cgroup::{self, Limit};
 
-/// Memory of the machine, in bytes; `None` for what the system does not tell.
+/// Memory of the machine, in bytes; `None` for what the system does not report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// All that there is.
@@ -22,7 +22,7 @@ impl Memory {
         Self::read(Path::new("/proc"), Path::new("/sys/fs/cgroup"))
     }
 
-    /// What the trees under `proc` (`/proc`) and `cgroup` (`/sys/fs/cgroup`) tell.
+    /// What the trees under `proc` (`/proc`) and `cgroup` (`/sys/fs/cgroup`) report.
     pub fn read(proc: &Path, cgroup: &Path) -> Self {
         let info = fs::read_to_string(proc.join("meminfo")).unwrap_or_default();
         let total = field(&info, "MemTotal:");
@@ -37,12 +37,12 @@ impl Memory {
     }
 }
 
-/// Memory that this process can take now, in bytes. `None` where the system does not tell.
+/// Memory that this process can take now, in bytes. `None` where the system does not report it.
 pub fn available_bytes() -> Option<u64> {
     Memory::now().free()
 }
 
-/// The most memory that this process has had resident, in bytes. `None` where `/proc` does not tell.
+/// The most memory that this process has had resident, in bytes. `None` where `/proc` does not report it.
 pub fn peak_resident_bytes() -> Option<u64> {
     field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }

@@ -288,7 +288,7 @@ fn devices(api: &Api, platform: cl_platform_id) -> Vec<Handle> {
     if status == cl::CL_SUCCESS { ids.into_iter().map(Handle).collect() } else { Vec::new() }
 }
 
-/// A text that the driver tells in two calls: how long it is, and what it is. Empty if it does not tell.
+/// A text that the driver gives in two calls: how long it is, and what it is. Empty if it does not report it.
 pub(super) fn text(ask: impl Fn(usize, *mut c_void, *mut usize) -> cl::cl_int) -> String {
     let mut len = 0;
     if ask(0, ptr::null_mut(), &mut len) != cl::CL_SUCCESS {
@@ -302,14 +302,14 @@ pub(super) fn text(ask: impl Fn(usize, *mut c_void, *mut usize) -> cl::cl_int) -
     String::from_utf8_lossy(&bytes[..end]).trim().to_owned()
 }
 
-/// Numbers that a device tells.
+/// Numbers that a device reports.
 trait Plain: Copy + Default {}
 impl Plain for cl_uint {}
 impl Plain for cl_ulong {}
 impl Plain for usize {}
 impl Plain for [usize; 3] {}
 
-/// A number of a device; 0 if it does not tell.
+/// A number of a device; 0 if it does not report it.
 fn number<T: Plain>(api: &Api, id: Handle, what: cl_device_info) -> T {
     let mut value = T::default();
     let to = ptr::from_mut(&mut value).cast();

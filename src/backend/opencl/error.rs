@@ -22,7 +22,7 @@ pub enum OpenClError {
          (docs/ANDROID.md) or one that is not static, or the cpu backend"
     )]
     Static,
-    /// A library, but nothing behind it.
+    /// A library without a device.
     #[error("the OpenCL library {library} knows no device; install the GPU's driver, or use the cpu backend")]
     NoDevice {
         /// The library's file.

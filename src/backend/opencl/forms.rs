@@ -54,7 +54,7 @@ pub(super) const KV_BLOCKS: &str = "keys and values in blocks";
 type Flag = fn(&mut Forms) -> &mut bool;
 
 impl Forms {
-    /// What is only ever switched on or off, by the names that people are told.
+    /// What is only ever switched on or off, by the names that people see.
     pub const FLAGS: [(&'static str, Flag); 11] = [
         ("rms_norm", |f| &mut f.norm),
         ("linear_row", |f| &mut f.row),

@@ -164,7 +164,7 @@ fn group(runtime: &Runtime) -> usize {
     1 << most.max(1).ilog2()
 }
 
-/// What the compiler is told.
+/// The options of the compiler.
 fn options(group: usize, perturb: Option<&str>, parts: &[&str], language: &str) -> String {
     let mut options = format!("-cl-std={language} -D GROUP={group} -D TILE={TILE}");
     // Only for the file that it means: the others stay what they are in the cache.

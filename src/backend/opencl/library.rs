@@ -191,7 +191,7 @@ impl Api {
 
     fn open(path: &OsString) -> Result<Self, String> {
         // SAFETY: loading runs the library's initialization. The names are those of OpenCL drivers, or the one
-        // that the person gave for this purpose; like every driver it is trusted.
+        // that the user gave for this purpose; like every driver it is trusted.
         let library = unsafe { Library::new(path) }.map_err(|e| e.to_string())?;
         // SAFETY: as above; and the library is never unloaded, since its handle is forgotten below.
         let api = unsafe { Self::from(&library, path.to_string_lossy().into_owned()) };

@@ -202,7 +202,7 @@ fn tiles<'a>(
 /// Puts the kernel into the queue. It is made, and bound to its part, when it is first asked for.
 ///
 /// # Safety
-/// `args` have to be what the kernel takes behind WEIGHT of `kernels/layout.cl`, as long as the part's shape and `tokens`
+/// `args` have to be what the kernel takes after WEIGHT of `kernels/layout.cl`, as long as the part's shape and `tokens`
 /// ask for. It keeps within the part's rows and `tokens`.
 unsafe fn launch(part: &Part, choice: &Choice<'_>, args: &[Arg<'_>]) -> Result<()> {
     let make = || Kernel::new(choice.program, choice.name);

@@ -13,7 +13,7 @@ pub struct KernelTime {
     pub nanoseconds: u64,
 }
 
-/// Events that were not looked at yet, and what the others told.
+/// Events that were not looked at yet, and what the others gave.
 #[derive(Debug, Default)]
 pub struct Profile {
     pub(super) pending: Vec<(&'static str, Handle)>,

@@ -84,7 +84,7 @@ impl Program {
             return None;
         }
         let kernel = program.kernel(source.has).ok()?;
-        // SAFETY: made above and used by nobody.
+        // SAFETY: made above and not in use.
         unsafe { (runtime.api.release_kernel)(kernel.0) };
         Some(program)
     }
@@ -162,7 +162,7 @@ impl Program {
         let mut bytes = vec![0u8; size];
         let mut at = bytes.as_mut_ptr();
         let to = ptr::from_mut(&mut at).cast();
-        // SAFETY: for one device the binaries are one pointer, to which the driver writes the size that it told.
+        // SAFETY: for one device the binaries are one pointer, to which the driver writes the size that it reported.
         let status =
             unsafe { info(self.raw.0, cl::CL_PROGRAM_BINARIES, size_of::<*mut u8>(), to, ptr::null_mut()) };
         (status == cl::CL_SUCCESS).then_some(bytes)

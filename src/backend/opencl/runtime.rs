@@ -14,7 +14,7 @@ use super::error::{OpenClError, Result};
 use super::library::{Api, Handle};
 use super::profile::{KernelTime, Profile};
 
-/// What was done so far; differences of two readings tell what happened in between.
+/// What was done so far; differences of two readings show what happened in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Kernels started.
@@ -73,12 +73,12 @@ pub struct Runtime {
 }
 
 /// Host memory that transfers to the device read from. They do not wait, so it has to stay as it is until the queue
-/// has passed them: which it has when anything behind them was waited for.
+/// has passed them: which it has when anything after them was waited for.
 #[derive(Default)]
 struct Staging {
     in_flight: Vec<Vec<u8>>,
     free: Vec<Vec<u8>>,
-    /// The first failure that could not be told where it happened (see [`Runtime::unmap`]).
+    /// The first failure that could not be reported where it happened (see [`Runtime::unmap`]).
     failed: Option<OpenClError>,
 }
 
@@ -107,7 +107,7 @@ impl Runtime {
         // SAFETY: the context was made for this device. Without CL_QUEUE_OUT_OF_ORDER the queue is in order.
         let queue = unsafe { (api.create_command_queue)(context, device.id.0, properties, &mut status) };
         if status != cl::CL_SUCCESS || queue.is_null() {
-            // SAFETY: made above and used by nobody.
+            // SAFETY: made above and not in use.
             unsafe { (api.release_context)(context) };
             return Err(failed("clCreateCommandQueue", status));
         }
@@ -169,12 +169,12 @@ impl Runtime {
             let time = profile.times.entry(kernel).or_default();
             time.launches += 1;
             time.nanoseconds += self.event_time(event);
-            // SAFETY: a launch gave the event to us, and nobody else has it.
+            // SAFETY: a launch gave the event to us, and no one else has it.
             unsafe { (self.api.release_event)(event.0) };
         }
     }
 
-    /// Nanoseconds from start to end; 0 if the driver does not tell.
+    /// Nanoseconds from start to end; 0 if the driver does not report it.
     fn event_time(&self, event: Handle) -> u64 {
         let ask = |what| {
             let mut at: cl::cl_ulong = 0;
@@ -428,8 +428,8 @@ impl Runtime {
         Ok(at.cast())
     }
 
-    /// Gives a mapped buffer back to the device. A failure is kept for the next call that reads: there is nobody to
-    /// tell it to where a guard is dropped.
+    /// Gives a mapped buffer back to the device. A failure is kept for the next call that reads: there is no caller to
+    /// report it to where a guard is dropped.
     ///
     /// # Safety
     /// `at` has to be what [`Self::map`] gave for `mem`, and must not be used any more.
@@ -452,7 +452,7 @@ impl Runtime {
 }
 
 impl Staging {
-    /// The queue is behind everything that was in flight.
+    /// Everything that was in flight has passed the queue.
     fn passed(&mut self) {
         self.free.append(&mut self.in_flight);
     }

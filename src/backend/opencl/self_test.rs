@@ -20,13 +20,13 @@ pub(super) const BOUND: f64 = 1e-4;
 
 const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
 
-/// The same where inputs are rounded to int8: what lies between two int8 may fall to either side.
+/// The same where inputs are rounded to int8: what is between two int8 may fall to either side.
 const BOUND_ROUNDED: f64 = 5e-3;
 
 /// The same where inputs and products are rounded to 11 bits.
 const BOUND_HALF: f64 = 1e-3;
 
-/// The same over keys and values in blocks: what lies between two quants may fall to either side.
+/// The same over keys and values in blocks: what is between two quants may fall to either side.
 const BOUND_BLOCKS: f64 = 2e-2;
 
 /// Types of keys and values.
@@ -300,7 +300,7 @@ fn time_sums(gpu: &OpenClBackend) -> Result<f64> {
 }
 
 impl Verdict {
-    /// These forms, which nobody has tried.
+    /// These forms, which have not been tried.
     pub fn trusted(forms: Forms) -> Self {
         Self { forms, bad: Vec::new(), wrong: None }
     }

@@ -19,7 +19,7 @@ const BOUND: f64 = 2e-5;
 /// Inputs and products of 11 bits.
 const BOUND_HALF: f64 = 1e-3;
 
-/// What lies halfway between two int8 may be rounded to the other one than the reference's.
+/// What is halfway between two int8 may be rounded to the other one than the reference's.
 const BOUND_ROUNDED: f64 = 2e-3;
 
 fn options() -> OpenClOptions {

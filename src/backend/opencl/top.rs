@@ -35,7 +35,7 @@ pub(super) fn top(gpu: &OpenClBackend, x: &T, row: usize, count: usize, top: &mu
     argmax::shares(gpu, x, from, groups, found)?;
     let (bar, collect) = (&mut lock(&gpu.kernels.top_bar), &mut lock(&gpu.kernels.top_collect));
     // SAFETY: `found` has the shares of so many groups, at most as many as one has work-items; `answer` has room for
-    // MOST values behind its head, beyond which the kernel does not write.
+    // MOST values after its head, beyond which the kernel does not write.
     unsafe {
         run(bar, 0, &[Arg::Memory(found), n(groups), n(count), Arg::Memory(answer)], line, line)?;
         run(collect, 0, &[f32s(op, x)?, n(from), n(cols), Arg::Memory(answer)], all, line)?;

@@ -57,7 +57,7 @@ pub(super) enum Form {
 pub(super) struct PartKernels([Option<Kernel>; 7]);
 
 impl PartKernels {
-    /// The kernel of this form. When it is first asked for it is made, and told of `part` with its `units`.
+    /// The kernel of this form. When it is first asked for it is made, with the arguments of `part` with its `units`.
     ///
     /// # Errors
     /// What the driver answers.

@@ -191,7 +191,7 @@ impl<B: Backend> Chat<'_, B> {
         Ok(())
     }
 
-    /// Forgets the cache. What comes before the first words behind this system message will not be evicted.
+    /// Forgets the cache. What comes before the first words after this system message will not be evicted.
     fn protect(&mut self, system: Option<&str>) -> Result<()> {
         if self.args.eviction.protected_prefix.is_none() {
             let first = self.conversation.format().first_tokens(self.session.tokenizer(), system)?;

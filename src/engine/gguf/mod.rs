@@ -1,4 +1,4 @@
-//! What a GGUF file tells about its model, as the files that a Hugging Face directory would have for it. From there on
+//! What a GGUF file says about its model, as the files that a Hugging Face directory would have for it. From there on
 //! both are read alike, and the same values give the same bits.
 
 mod config;

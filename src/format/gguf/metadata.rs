@@ -71,7 +71,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Reads a value and steps behind it. Arrays of arrays are refused: no known key has one.
+    /// Reads a value and steps after it. Arrays of arrays are refused: no known key has one.
     fn read(reader: &mut Reader<'a>, kind: Kind) -> Result<Self, Fault> {
         let mut number = |n: usize| -> Result<[u8; 8], Fault> {
             let mut wide = [0; 8];
@@ -182,7 +182,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads `count` keys and values and steps behind them.
+    /// Reads `count` keys and values and steps after them.
     pub(super) fn read(
         path: &Path,
         bytes: &HostBytes,

@@ -32,11 +32,11 @@ pub struct GgufFile {
     bytes: HostBytes,
     /// By the names in the file.
     tensors: BTreeMap<String, Entry>,
-    /// Rows of a head of queries and of keys; `None` where the keys that tell are absent.
+    /// Rows of a head of queries and of keys; `None` where the keys for it are absent.
     head_rows: Option<usize>,
 }
 
-/// Where a tensor lies.
+/// Where a tensor is.
 #[derive(Debug)]
 struct Entry {
     /// `enum ggml_type`.
@@ -149,7 +149,7 @@ impl GgufFile {
             (true, Some(rows)) => Order::Interleaved(rows),
             (true, None) => {
                 return Err(fault(
-                    "cannot be read, since the file does not tell how many heads there are".into(),
+                    "cannot be read, since the file does not say how many heads there are".into(),
                 ));
             }
         };
@@ -172,7 +172,7 @@ impl GgufFile {
 }
 
 /// Where the header of a file ends, or what is wrong with it. Only numbers are looked at, and each of them once: whatever
-/// they are, the place lies within the file.
+/// they are, the place is within the file.
 fn header_end(all: &[u8]) -> usize {
     let mut reader = Reader::new(all, 0);
     // Reading the copy finds the fault again, and says it.
@@ -215,7 +215,7 @@ fn start(reader: &mut Reader<'_>) -> Result<usize, Fault> {
     }
 }
 
-/// The entries behind the keys, and where their bytes lie behind the entries.
+/// The entries after the keys, and where their bytes are after the entries.
 fn read_tensors(
     reader: &mut Reader<'_>,
     count: usize,
@@ -266,7 +266,7 @@ fn read_tensors(
         })?;
         let end = offset.checked_add(bytes as u64).filter(|&end| end <= room).ok_or_else(|| {
             format!(
-                "ends {room} bytes behind its header, but tensor '{}' needs {bytes} from byte {offset} on: {AGAIN}",
+                "ends {room} bytes after its header, but tensor '{}' needs {bytes} from byte {offset} on: {AGAIN}",
                 shown(&name)
             )
         })?;

@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         let room = self.left() / least;
         usize::try_from(count).ok().filter(|&n| n <= room).ok_or_else(|| {
             format!(
-                "claims {count} {what}, but the {} bytes behind that have room for {room}: {AGAIN}",
+                "claims {count} {what}, but the {} bytes after that have room for {room}: {AGAIN}",
                 self.left()
             )
         })

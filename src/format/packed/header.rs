@@ -42,7 +42,7 @@ pub fn is_packed(bytes: &[u8]) -> bool {
 /// The fixed fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Bytes of the table, which begins behind the header.
+    /// Bytes of the table, which begins after the header.
     pub table: u64,
     /// Where the data begins.
     pub data: u64,

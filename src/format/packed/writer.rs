@@ -29,7 +29,7 @@ pub struct Packer {
 
 impl Packer {
     /// Plans a file of these sections and tensors, in this order; each tensor is stored as the type beside it.
-    /// Block formats are stored in tiles, the others row by row. `matrices` is what the file tells about itself.
+    /// Block formats are stored in tiles, the others row by row. `matrices` is what the file says about itself.
     ///
     /// # Errors
     /// A tensor that has no such form.
@@ -54,7 +54,7 @@ impl Packer {
         Err(CoreError::OutOfMemory { what: "the table of a packed file", bytes: usize::MAX })
     }
 
-    /// Places everything behind a table as long as the last one, or longer.
+    /// Places everything after a table as long as the last one, or longer.
     fn lay_out(&mut self) -> Result<(), CoreError> {
         let overflow = || CoreError::OutOfMemory { what: "a packed file", bytes: usize::MAX };
         let mut at = HEADER as u64 + self.header.table;

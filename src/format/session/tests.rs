@@ -48,7 +48,7 @@ fn what_was_written_is_read() {
     assert_eq!(read(&path).unwrap_err(), "foreign");
     written(&path);
     assert_eq!(read(&path).unwrap(), (DESCRIPTION.to_vec(), IDS.to_vec(), CACHE.to_vec()));
-    // The rest is checked even if nobody asks for it, and nobody gets more than there is.
+    // The rest is checked even if it is not asked for, and no read gets more than there is.
     let Found::Session(mut reader) = SessionReader::open(&path).unwrap() else { panic!("a session file") };
     reader.start().unwrap();
     assert_eq!(reader.fill(&mut [0; 41]).unwrap_err(), "holds too little of the cache");

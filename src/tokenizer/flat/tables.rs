@@ -115,7 +115,7 @@ impl Tables {
     }
 }
 
-/// What the crate tells of a byte-pair model when it is written as JSON, beside its vocabulary.
+/// What the crate says of a byte-pair model when it is written as JSON, beside its vocabulary.
 #[derive(Deserialize)]
 struct Written {
     dropout: Option<f32>,

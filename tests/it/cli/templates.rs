@@ -172,7 +172,10 @@ fn a_template_that_means_harm_is_refused_in_words() {
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
     for (source, says) in [
         ("{{ 'x' * 10000000000 }}", "is stopped: it takes more than"),
-        ("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "it takes more than"),
+        (
+            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+            "it takes more than",
+        ),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself too often"),
         (deep.as_str(), "nested more than"),
         ("{{ raise_exception('not\nthis') }}", "refuses these messages: not this"),

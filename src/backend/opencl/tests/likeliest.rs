@@ -39,7 +39,7 @@ fn the_largest_few_are_those_that_the_host_would_find() {
         let change = |f: &dyn Fn(usize, f32) -> f32| -> Vec<f32> {
             noise.iter().enumerate().map(|(i, &v)| f(i, v)).collect()
         };
-        // Which are found on the device, as the bytes that come back tell: not where too many are alike.
+        // Which are found on the device, as the bytes that come back show: not where too many are alike.
         let rows = [
             (noise.clone(), true),
             (numbers(4, 32_000), true),

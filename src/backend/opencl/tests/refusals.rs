@@ -51,11 +51,12 @@ fn a_device_that_is_lost_is_said_to_be_by_every_call_from_then_on() {
     let gpu = OpenClBackend::new(OpenClOptions { lose_after: Some(2), preset, ..options() }).unwrap();
     let (x, mut acc) = (tensor(&gpu, 1, 1, 5).unwrap(), gpu.tensor(1, 5).unwrap());
     gpu.add(&x, &mut acc).unwrap();
-    // The second launch is the last one that works; nobody has waited for it yet.
-    let mut told = vec![gpu.add(&x, &mut acc).and_then(|()| gpu.add(&x, &mut acc)).unwrap_err().to_string()];
-    told.push(gpu.download(&acc, 0, &mut [0.0; 5]).unwrap_err().to_string());
-    told.push(gpu.alloc(DType::F32, 4).unwrap_err().to_string());
-    for said in told {
+    // The second launch is the last one that works; nothing has waited for it yet.
+    let mut reported =
+        vec![gpu.add(&x, &mut acc).and_then(|()| gpu.add(&x, &mut acc)).unwrap_err().to_string()];
+    reported.push(gpu.download(&acc, 0, &mut [0.0; 5]).unwrap_err().to_string());
+    reported.push(gpu.alloc(DType::F32, 4).unwrap_err().to_string());
+    for said in reported {
         let parts =
             ["CL_OUT_OF_RESOURCES", gpu.device().name.as_str(), "gave up or was lost", "--backend cpu"];
         assert!(parts.iter().all(|part| said.contains(part)), "{said}");
