@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the results of src/chat/jinja/tests/cases.json anew: what Python's Jinja, set up as in transformers, makes of each
-source there. Needs transformers and jinja2; a new case is a line with its source alone.
+"""Writes the results of src/chat/jinja/tests/cases.json anew: what Python's Jinja, set up as in transformers, makes of
+each source there. Needs transformers and jinja2; a new case is a line with its source alone.
 
     python scripts/make_template_cases.py
 """

@@ -172,6 +172,23 @@ pub fn hung_up() {
     let _ = ENDING.compare_exchange(0, libc::SIGHUP, Ordering::SeqCst, Ordering::SeqCst);
 }
 
+/// Waits until something can be written to a file or a pipe; false if a signal ends the program before that.
+pub fn wait_for_room(fd: libc::c_int) -> bool {
+    loop {
+        let mut ready = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: the pointer is to one structure that lives during the call.
+        let found = unsafe { libc::poll(&raw mut ready, 1, 100) };
+        // What cannot be waited for is for the write to report.
+        let interrupted = found < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;
+        if found > 0 || found < 0 && !interrupted {
+            return true;
+        }
+        if ending().is_some() {
+            return false;
+        }
+    }
+}
+
 /// Whether a text is to stop.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)

@@ -1,6 +1,6 @@
 //! The text on its way to standard output.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Stdout, Write, stdout};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -22,6 +22,15 @@ pub struct Stream<W> {
     /// There is no line to end: nothing was written, or a newline last.
     ends_with_newline: bool,
     throttle: Option<Throttle>,
+    /// Who reads may be slow: a signal that ends the program does not wait for them.
+    waits: bool,
+}
+
+impl Stream<Stdout> {
+    /// Writes to standard output as it is generated.
+    pub fn to_stdout(quiet: bool) -> Self {
+        Self { waits: true, ..Self::new(Some(stdout()), quiet) }
+    }
 }
 
 impl<W: Write> Stream<W> {
@@ -34,6 +43,7 @@ impl<W: Write> Stream<W> {
             error: None,
             ends_with_newline: true,
             throttle: None,
+            waits: false,
         }
     }
 
@@ -55,6 +65,10 @@ impl<W: Write> Stream<W> {
     /// Writes `piece` at once.
     pub fn write(&mut self, piece: &str) -> ControlFlow<()> {
         let Some(out) = &mut self.out else { return ControlFlow::Continue(()) };
+        if self.waits && !interrupt::wait_for_room(libc::STDOUT_FILENO) {
+            self.error = Some(ErrorKind::BrokenPipe.into());
+            return ControlFlow::Break(());
+        }
         self.ends_with_newline = piece.ends_with('\n');
         match out.write_all(piece.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => ControlFlow::Continue(()),

@@ -335,7 +335,8 @@ impl Job<'_> {
             draws,
             room: 0,
         };
-        let mut out = Stream::new((!args.json).then(stdout), args.quiet).throttled(throttle);
+        let out = if args.json { Stream::new(None, args.quiet) } else { Stream::to_stdout(args.quiet) };
+        let mut out = out.throttled(throttle);
         if args.echo {
             let _ = out.write(&text);
         } else if shows_prompt(args) && stdout().is_terminal() && stderr().is_terminal() {

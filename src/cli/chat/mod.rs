@@ -281,7 +281,7 @@ impl<B: Backend> Chat<'_, B> {
             room: self.args.num_tokens.unwrap_or(ANSWER),
         };
         let to_terminal = stdout().is_terminal();
-        let mut out = Stream::new(Some(stdout()), self.args.quiet).throttled(self.throttle.take());
+        let mut out = Stream::to_stdout(self.args.quiet).throttled(self.throttle.take());
         if self.answers > 0 && !to_terminal {
             // Answers may have several lines: an empty one parts them.
             let _ = out.write("\n");

@@ -132,6 +132,23 @@ fn a_signal_in_an_answer_keeps_what_was_said() {
 }
 
 #[test]
+fn a_signal_does_not_wait_for_a_reader_that_has_stopped() {
+    let copy = Copy::with_template();
+    let file = copy.file("talk.session");
+    let mut child = talk(&copy, &file, &["--max-seq-len", "100000"]);
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(b"t5\n").expect("it reads");
+    let mut out = child.stdout.take().expect("piped");
+    out.read_exact(&mut [0; 60]).expect("an answer");
+    // The pipe takes 64 KB, and then the program waits.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    send(&child, libc::SIGTERM);
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    assert_eq!(messages(&file).len(), 2);
+    drop(out);
+}
+
+#[test]
 fn a_signal_while_a_prompt_is_read_keeps_what_was_said_before() {
     let copy = Copy::with_template();
     let file = copy.file("talk.session");
