@@ -111,12 +111,20 @@ fn write(out: &mut String, value: &Value, style: &Style, limits: &Limits, depth:
     }
 }
 
+/// How long a character becomes.
+fn escaped_len(c: char, ascii: bool) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        c if c < ' ' || ascii && !(' '..='~').contains(&c) => 6 * c.len_utf16(),
+        c => c.len_utf8(),
+    }
+}
+
 fn string(out: &mut String, text: &str, ascii: bool, limits: &Limits) -> Result<()> {
-    limits.memory(2 + text.len())?;
-    let mut charged = 2 * text.len();
+    limits.look(text.len())?;
+    limits.memory(2 + text.chars().map(|c| escaped_len(c, ascii)).sum::<usize>())?;
     out.push('"');
     for c in text.chars() {
-        let before = out.len();
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
@@ -125,20 +133,12 @@ fn string(out: &mut String, text: &str, ascii: bool, limits: &Limits) -> Result<
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            c if c < ' ' || ascii && !(' '..='~').contains(&c) => {
+            c if escaped_len(c, ascii) >= 6 => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     let _ = write!(out, "\\u{unit:04x}");
                 }
             }
             c => out.push(c),
-        }
-        // What is much longer than it was is counted as it grows.
-        let added = out.len() - before;
-        if added > 2 {
-            match charged.checked_sub(added) {
-                Some(left) => charged = left,
-                None => limits.memory(added)?,
-            }
         }
     }
     out.push('"');
