@@ -219,7 +219,7 @@ mod tests {
             reason(serde_json::json!({"logits": dump}).to_string())
         };
         assert!(reason("{}".to_owned()).contains("holds no logits"));
-        assert!(reason("[1, 2".to_owned()).contains("is no report of eval_model"));
+        assert!(reason("[1, 2".to_owned()).contains("is no report of an evaluation"));
         assert!(broken(&|d| d.top_k = 0).contains("has 0 top tokens"));
         assert!(broken(&|d| d.top_k = 4).contains("step 0 cannot be"));
         assert!(broken(&|d| d.steps[1].top[0].0 = 10).contains("step 1"), "an id outside of the vocabulary");

@@ -119,7 +119,10 @@ fn another_run_is_compared_step_by_step() {
     let text = stdout(&[&args[..], &["--against", other.to_str().unwrap()]].concat());
     assert!(text.lines().nth(2).unwrap().contains("same top token 100.00 %"), "{text}");
     let path = other.to_str().unwrap();
-    refuses(&["-f", args[1], "-q", "--against", path], &["bf16.json", "--window 64 --stride 32"]);
+    refuses(
+        &["-f", args[1], "-q", "--against", path],
+        &["bf16.json", "a window of 64 and a stride of 32", "--window, --stride"],
+    );
     refuses(&["--teacher-force", "1,2,3", "--against", path], &["bf16.json", "this one has 3"]);
     let model = tiny().to_str().unwrap();
     refuses(&["-m", model, "--teacher-force", "1,2", "--against", path], &["2048 tokens", "has 512"]);
@@ -218,7 +221,7 @@ fn what_cannot_be_evaluated_is_a_sentence() {
     let (_dir, json) = with_file("other.json", b"{\"perplexity\": 3}");
     refuses(&["-f", &path, "--against", &json], &["other.json", "--dump-logits-topk"]);
     let (_dir, json) = with_file("other.json", b"not JSON");
-    refuses(&["-f", &path, "--against", &json], &["other.json", "is no report of eval_model"]);
+    refuses(&["-f", &path, "--against", &json], &["other.json", "is no report of an evaluation"]);
     refuses(&["-f", &path, "-b", "reference", "-t", "1"], &["--threads"]);
     refuses(&["-f", &path, "--device", "0"], &["--device", "--backend opencl"]);
     refuses(&["-f", &path, "-m", "/no/such/model"], &["'/no/such/model' does not exist"]);

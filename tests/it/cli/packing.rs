@@ -326,7 +326,7 @@ fn a_shipped_file_says_what_its_directory_says_and_needs_nothing_else() {
     refuses(
         &["-m", file, "-p", "t5", "--weight-dtype", "q8_0"],
         1,
-        &[file, "holds q4_0 weights", "asks for q8_0"],
+        &[file, "holds q4_0 weights", "not q8_0"],
     );
     refuses(&["-m", file, "--pack-to", "x"], 1, &[file, "is a packed file already"]);
     let mut damaged = fs::read(file).unwrap();

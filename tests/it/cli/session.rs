@@ -161,7 +161,7 @@ fn what_cannot_be_used_is_refused_with_a_reason_and_computed_anew() {
     own(&flipped(whole.len() - 9), &[], "contents do not have the checksum");
     own(&flipped(8), &[], "version");
     own(&whole, &["--kv-type", "f32"], "another type of keys: f16, not f32");
-    own(&whole, &["--weight-dtype", "q8_0"], "another --weight-dtype");
+    own(&whole, &["--weight-dtype", "q8_0"], "another format of the weights");
     own(&whole, &["--backend", "reference"], "another arithmetic (--backend, --isa): cpu, not reference");
     own(&whole, &["--max-seq-len", "22"], "holds 24 tokens, more than the 22");
     // One that belongs to something else is not.

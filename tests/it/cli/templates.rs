@@ -192,16 +192,11 @@ fn a_template_that_means_harm_is_refused_in_words() {
 
 #[test]
 fn real_templates_give_what_transformers_gives() {
+    let test = "real_templates_give_what_transformers_gives";
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let templates = root.join("../shared/templates");
-    let skip = |why: &str| {
-        let _ = writeln!(std::io::stderr(), "skipped: real_templates_give_what_transformers_gives: {why}");
-    };
-    if !templates.is_dir() {
-        return skip("../shared/templates is absent");
-    }
+    let Some(templates) = crate::skip::shared(test, "templates") else { return };
     if !Command::new("python3").args(["-c", "import jinja2"]).output().is_ok_and(|o| o.status.success()) {
-        return skip("there is no python3 with jinja2");
+        return crate::skip::skipped(test, "there is no python3 with jinja2");
     }
     let program = raw();
     let output = Command::new("python3")

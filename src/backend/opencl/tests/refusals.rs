@@ -58,7 +58,7 @@ fn a_device_that_is_lost_is_said_to_be_by_every_call_from_then_on() {
     reported.push(gpu.alloc(DType::F32, 4).unwrap_err().to_string());
     for said in reported {
         let parts =
-            ["CL_OUT_OF_RESOURCES", gpu.device().name.as_str(), "gave up or was lost", "--backend cpu"];
+            ["CL_OUT_OF_RESOURCES", gpu.device().name.as_str(), "gave up or was lost", "the cpu backend"];
         assert!(parts.iter().all(|part| said.contains(part)), "{said}");
     }
 }
@@ -87,7 +87,15 @@ fn what_the_device_refuses_names_the_kernel_the_file_and_the_way_on() {
     let runtime = Arc::new(Runtime::new(small, false, None).unwrap());
     let first = Memory::new(&runtime, 1 << 19, "a test").unwrap();
     let refused = Memory::new(&runtime, 1 << 20, "a test").err().unwrap().to_string();
-    says(refused, &[name, "1048576 bytes of memory", "524288 are taken", "--weight-dtype", "--max-seq-len"]);
+    says(
+        refused,
+        &[
+            name,
+            "1048576 bytes of memory",
+            "524288 are taken",
+            "a smaller format of the weights or a shorter context",
+        ],
+    );
     drop(first);
     Memory::new(&runtime, 1 << 20, "a test").unwrap();
     // A program that does not compile.
@@ -95,7 +103,7 @@ fn what_the_device_refuses_names_the_kernel_the_file_and_the_way_on() {
     let refused = program::Program::build(&runtime, &broken, "", &DeviceCache::default()).err().unwrap();
     says(
         refused.to_string(),
-        &[name, "kernels/broken.cl", "CL_BUILD_PROGRAM_FAILURE", "error", "--backend cpu"],
+        &[name, "kernels/broken.cl", "CL_BUILD_PROGRAM_FAILURE", "error", "the cpu backend"],
     );
     // A kernel that is not there, and one that cannot be launched.
     let good = program::Source {
@@ -108,13 +116,13 @@ fn what_the_device_refuses_names_the_kernel_the_file_and_the_way_on() {
     let mut kernel = kernel::Kernel::new(&program, "good").unwrap();
     // SAFETY: refused before anything runs: no argument is set, and no device has groups of 2^30.
     let refused = unsafe { kernel.launch([1 << 30, 1, 1], [1 << 30, 1, 1]) }.unwrap_err();
-    says(refused.to_string(), &["clEnqueueNDRangeKernel (good)", name, "--backend cpu"]);
+    says(refused.to_string(), &["clEnqueueNDRangeKernel (good)", name, "the cpu backend"]);
     // A device that the kernels cannot run on.
     for lack in [
         Device { version: "OpenCL 1.1 old".into(), ..gpu.device().clone() },
         Device { max_group: 32, ..gpu.device().clone() },
         Device { local_memory: 8192, ..gpu.device().clone() },
     ] {
-        says(Runtime::new(lack, false, None).unwrap_err().to_string(), &[name, "needed", "--device"]);
+        says(Runtime::new(lack, false, None).unwrap_err().to_string(), &[name, "needed", "another device"]);
     }
 }
