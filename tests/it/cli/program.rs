@@ -1,5 +1,6 @@
 //! Running the program.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,6 +20,16 @@ pub fn generate() -> Assert {
 pub fn raw() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
     command.env_remove("RUST_BACKTRACE");
+    // Under nohup, say, a signal that these tests send would be ignored.
+    let heard = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            // SAFETY: signal is allowed between fork and exec, and the default needs no handler.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: the closure calls nothing but signal, and touches no memory.
+    unsafe { command.pre_exec(heard) };
     command
 }
 
