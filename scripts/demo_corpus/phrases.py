@@ -2,8 +2,8 @@
 
 # G = says nothing about a certain day; the plot then begins with "One day".
 OPEN_GENERIC = """
-Once upon a time, there was {a.full} named {a}. {a.He} lived {home}.
-Once upon a time, there was {a.full} [named|called] {a} who lived {home}.
+[Once upon a time,|Once upon a time,|Once upon a time,|Once upon a time] there was {a.full} named {a}. {a.He} lived {home}.
+[Once upon a time,|Once upon a time,|Once upon a time,|Once upon a time] there was {a.full} [named|called] {a} who lived {home}.
 Once upon a time, {home}, there lived {a.full} named {a}.
 Once upon a time, {a.full} named {a} lived {home}. {a.He} loved to {hobby}.
 Once there was {a.full} named {a} who loved to {hobby}.
@@ -36,8 +36,8 @@ Have you ever heard of {a}? {a.He} was {a.full} who lived {home}.
 OPEN_UNNAMED = """
 {a} lived {home}. {a.He} loved to {hobby}.
 {a} lived all alone {home}.
-Once upon a time, {a.full} lived {home}.
-Once upon a time, there was {a.full} who loved to {hobby}.
+[Once upon a time,|Once upon a time] {a.full} lived {home}.
+[Once upon a time,|Once upon a time,|Once upon a time,|Once upon a time] there was {a.full} who loved to {hobby}.
 There once was {a.full} who lived {home}.
 {home}, there lived {a.full}. {a.He} loved to {hobby}.
 {a} was known [all over the land|by everyone] because {a.he} loved to {hobby}.
@@ -50,6 +50,12 @@ Somewhere [in the world|far from here], {home}, there lived {a.full}.
 Not far from here, {home}, there lived {a.full}.
 Many years ago, there was {a.full} who lived {home}.
 Long ago, {a.full} lived {home} and loved to {hobby}.
+"""
+# Children with a pet that the plot does not need.
+OPEN_PET = """
+{a} and {a.his} [dog|cat] lived {home}. They did everything together.
+{a} and {a.his} [dog|cat] lived {home}. They liked to {hobby}.
+[Once upon a time,|Once upon a time] {a} and {a.his} [dog|cat] lived {home}.
 """
 OPEN_FRIENDS = """
 {a} and {b} were best friends. They liked to {hobby} together.

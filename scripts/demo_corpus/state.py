@@ -1,27 +1,22 @@
 """Characters and objects: what a story remembers of them."""
 
-from .words import HOOVES, WINGS
-
 
 class Being:
-    """A character: every attribute is text that a template can use."""
+    """A character. `str()` is how a template names it; the writer chooses between the name and a pronoun."""
 
-    def __init__(self, name: str, kind: str, gender: str, adj: str, group: str, named: bool = True):
-        self.name, self.kind, self.adj, self.group, self.named = name, kind, adj, group, named
+    def __init__(self, name: str, kind: str, gender: str, adj: str = "", group: str = "", named: bool = True):
+        self.name, self.kind, self.gender, self.adj, self.group, self.named = name, kind, gender, adj, group, named
         self.N = cap(name)
-        self.he, self.him, self.his = ("he", "him", "his") if gender == "m" else ("she", "her", "her")
-        self.He, self.His = cap(self.he), cap(self.his)
-        self.self = "himself" if gender == "m" else "herself"
         self.v = name if named else name.removeprefix("the ")
-        self.hands = "wings" if kind in WINGS else "hooves" if kind in HOOVES else "claws" if kind == "dragon" else "paws"
-        if group in ("child", "worker", "fancy") and kind != "dragon":
-            self.hands = "hands"
-        self.full = an(f"{adj} {kind}")
-        self.intro = name
-        self.new = name
+        self.full = an(f"{adj} {kind}".strip())
+        self.new = f"{self.full} named {name}"
+        self.he, self.him, self.his, self.self = PRONOUNS[gender]
 
     def __str__(self) -> str:
         return self.name
+
+
+PRONOUNS = {"m": ("he", "him", "his", "himself"), "f": ("she", "her", "her", "herself")}
 
 
 class Thing:

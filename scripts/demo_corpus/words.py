@@ -1,81 +1,57 @@
 """The cast of the stories and the words for their world."""
 
+# Names have one gender each, no name is in two lists, and most are one or two tokens long.
 GIRLS = [
-    "Mia", "Anna", "Lily", "Rosa", "Emma", "Nora", "Ella", "Ruby", "Ivy", "Clara", "Lucy", "Zoe", "Maya", "Nina", "Tara", "Sara",
-    "Lena", "Hana", "Amy", "Kate", "Molly", "Daisy", "Eva", "Ada", "Leah", "Alma", "Greta", "Elsa", "Wendy", "Poppy", "Hazel",
-    "June", "Olive", "Pearl", "Stella", "Tina", "Uma", "Vera", "Willa", "Yuki", "Zara", "Bella", "Dora", "Fern", "Gwen", "Holly",
-    "Juno", "Kira", "Luna", "Marta", "Penny", "Robin", "Suki", "Tilly", "Abby", "Agnes", "Aisha", "Alice", "Amber", "Amelia",
-    "Anita", "April", "Aria", "Astrid", "Audrey", "Ava", "Beth", "Betty", "Camila", "Carmen", "Carol", "Celia", "Charlotte",
-    "Chloe", "Claire", "Cora", "Dana", "Diana", "Edith", "Eleanor", "Elena", "Elise", "Eliza", "Elizabeth", "Emily", "Erin", "Esme",
-    "Esther", "Fatima", "Fiona", "Flora", "Frida", "Gina", "Grace", "Hannah", "Harriet", "Heidi", "Helen", "Ida", "Ines", "Ingrid",
-    "Irene", "Iris", "Isabel", "Jade", "Jane", "Jasmine", "Jenny", "Joan", "Josie", "Julia", "Kaya", "Laila", "Laura", "Leila",
-    "Leni", "Linda", "Lisa", "Lola", "Lorna", "Louise", "Lydia", "Mabel", "Maria", "Mary", "Matilda", "Mei", "Mila", "Mina",
-    "Miriam", "Nadia", "Naomi", "Nell", "Nelly", "Noor", "Paula", "Petra", "Phoebe", "Priya", "Rachel", "Rita", "Rosie", "Sadie",
-    "Sally", "Selma", "Sofia", "Sophie", "Susan", "Sylvia", "Thea", "Trudy", "Violet", "Viola", "Yara",
+    "Mia", "Anna", "Lily", "Emma", "Nora", "Ella", "Clara", "Maya", "Nina", "Tara", "Sara", "Lena", "Hana", "Amy", "Kate", "Molly",
+    "Eva", "Ada", "Alma", "Elsa", "Stella", "Tina", "Zara", "Dora", "Holly", "Luna", "Marta", "Alice", "Ava", "Beth", "Cora",
+    "Emily", "Flora", "Gina", "Helen", "Ida", "Iris", "Jenny", "Julia", "Laila", "Leila", "Lola", "Maria", "Mila", "Mina", "Naomi",
+    "Nelly", "Rita", "Sally", "Yara", "Zoe", "Rosa",
 ]
 BOYS = [
-    "Tom", "Ben", "Sam", "Max", "Leo", "Finn", "Jack", "Noah", "Theo", "Oscar", "Hugo", "Milo", "Eli", "Adam", "Luke", "Owen",
-    "Jake", "Tim", "Dan", "Nico", "Omar", "Ravi", "Ken", "Paul", "Peter", "Simon", "Victor", "Will", "Felix", "Ned", "Otto", "Rory",
-    "Alan", "Bruno", "Carl", "David", "Emil", "Frank", "George", "Henry", "Ivan", "Joey", "Kai", "Liam", "Martin", "Neil", "Pedro",
-    "Ray", "Toby", "Walter", "Zack", "Arlo", "Aaron", "Albert", "Alex", "Alfie", "Ali", "Andy", "Anton", "Archie", "Arthur", "Axel",
-    "Barney", "Basil", "Billy", "Bobby", "Boris", "Caleb", "Charlie", "Chris", "Colin", "Daniel", "Dario", "Dennis", "Diego",
-    "Eddie", "Edgar", "Edward", "Elias", "Eric", "Ernie", "Ethan", "Ezra", "Fred", "Gabriel", "Gavin", "Hans", "Harry", "Hassan",
-    "Hector", "Henrik", "Howard", "Ian", "Isaac", "Jacob", "James", "Jamal", "Jasper", "Jim", "Joe", "John", "Jonas", "Jonah",
-    "Jordan", "Joseph", "Josh", "Juan", "Julian", "Karim", "Karl", "Kevin", "Kurt", "Lars", "Lenny", "Leon", "Louis", "Lucas",
-    "Malik", "Marco", "Mark", "Mason", "Mateo", "Matt", "Mike", "Morris", "Nathan", "Nick", "Nils", "Norman", "Oliver", "Olaf",
-    "Pablo", "Percy", "Philip", "Quentin", "Ralph", "Rex", "Robert", "Rufus", "Samir", "Scott", "Seth", "Silas", "Stefan", "Steve",
-    "Sven", "Ted", "Thomas", "Timmy", "Tobias", "Tony", "Tyler", "Vincent", "Warren", "Wilbur", "William", "Yusuf",
+    "Tom", "Ben", "Sam", "Max", "Leo", "Finn", "Jack", "Noah", "Theo", "Milo", "Eli", "Luke", "Owen", "Jake", "Tim", "Dan", "Paul",
+    "Peter", "Carl", "Emil", "Henry", "Ivan", "Liam", "Martin", "Toby", "Arlo", "Albert", "Billy", "Daniel", "Fred", "Harry", "Jim",
+    "Jonas", "Josh", "Karl", "Lars", "Leon", "Lucas", "Marco", "Mark", "Mike", "Nick", "Oliver", "Robert", "Ted", "Zack", "Edgar",
+    "Hector", "Colin", "Hugo", "Oscar", "Adam",
 ]
-PET_NAMES = [
-    "Pip", "Bramble", "Hopper", "Fuzzy", "Clover", "Button", "Nutmeg", "Pepper", "Biscuit", "Ginger", "Mossy", "Tumble", "Acorn",
-    "Pebble", "Dusty", "Maple", "Sunny", "Twig", "Waffle", "Honey", "Cocoa", "Rusty", "Snowy", "Willow", "Bean", "Muffin", "Berry",
-    "Cricket", "Dapple", "Echo", "Flick", "Gus", "Hickory", "Juniper", "Kip", "Misty", "Nibble", "Olly", "Patch", "Quill", "Rolo",
-    "Skip", "Tansy", "Whisk", "Ziggy", "Banjo", "Basil", "Bella", "Biff", "Blossom", "Bobbin", "Bubbles", "Buttercup", "Caramel",
-    "Chestnut", "Chip", "Cookie", "Copper", "Cotton", "Crumb", "Daisy", "Dandelion", "Domino", "Dot", "Feather", "Fidget",
-    "Freckle", "Fudge", "Ginny", "Hazel", "Inky", "Jasper", "Jellybean", "Licorice", "Lulu", "Mango", "Marble", "Marshmallow",
-    "Mittens", "Mocha", "Noodle", "Oats", "Olive", "Paddle", "Peach", "Peanut", "Petal", "Pickle", "Pippin", "Plum", "Poppy",
-    "Puddle", "Pumpkin", "Raisin", "Ripple", "Rocket", "Rosie", "Saffron", "Scout", "Shadow", "Smoky", "Socks", "Spark", "Speckle",
-    "Sprout", "Sugar", "Thistle", "Thumper", "Toffee", "Topaz", "Truffle", "Tulip", "Velvet", "Wiggle", "Wink", "Zip",
+# Animals and creatures out of tales.
+PETS_F = [
+    "Rosie", "Daisy", "Poppy", "Willow", "Honey", "Misty", "Blossom", "Petal", "Lulu", "Peach", "Tulip", "Dot", "Bella", "Maple",
+    "Ginger", "Hazel", "Olive", "Tansy", "Dandelion", "Sugar", "Sunny", "Juniper", "Caramel", "Feather",
 ]
-SYLL_A = [
-    "Ba", "Be", "Da", "Do", "Fa", "Fi", "Ga", "Jo", "Ka", "Ki", "La", "Lo", "Ma", "Mo", "Na", "Ne", "Pa", "Po", "Ra", "Ri", "Sa",
-    "So", "Ta", "Ti", "Va", "Wi", "Ya", "Zo", "Bri", "Cla", "Tre", "Flo",
+PETS_M = [
+    "Pip", "Rusty", "Gus", "Kip", "Hopper", "Ziggy", "Biscuit", "Bramble", "Copper", "Rocket", "Chip", "Pickle", "Fudge", "Smoky",
+    "Basil", "Jasper", "Dusty", "Acorn", "Scout", "Bobbin", "Rolo", "Pippin", "Flick", "Quill",
 ]
-SYLL_B = ["ra", "la", "na", "mi", "ri", "do", "ko", "ta", "vi", "li", "bo", "no", "sha", "len", "rin", "mel", "dan", "ro", "ni", "lo"]
-SYLL_C = ["a", "o", "y", "ie", "en", "el", "in", "et", "ka", "na", "la"]
+# Invented names: a beginning and an end, and the end tells the gender.
+SYLL_A = ["Ba", "Be", "Da", "Fa", "Fi", "Ga", "Ka", "Ki", "La", "Ma", "Na", "Ne", "Pa", "Ra", "Ri", "Sa", "Ta", "Ti", "Va", "Ya", "Bri", "Tre"]
+SYLL_F = ["lina", "mira", "nia", "shena", "vella"]
+SYLL_M = ["bo", "do", "ko", "ro", "mo"]
 
-FOREST = [
-    "fox", "rabbit", "bear", "mouse", "squirrel", "hedgehog", "owl", "deer", "badger", "otter", "frog", "duck", "mole", "raccoon",
-    "beaver", "turtle", "wolf", "bunny", "hare", "weasel", "skunk", "chipmunk", "moose", "lynx", "marten", "toad", "crow", "robin",
-    "sparrow", "woodpecker", "bat", "snail", "beetle", "ant", "bee", "caterpillar", "lizard", "swan", "boar",
-]
-FARM = [
-    "cat", "dog", "puppy", "kitten", "hen", "pig", "goat", "lamb", "pony", "donkey", "goose", "cow", "chicken", "rooster", "sheep",
-    "calf", "turkey", "horse", "hamster", "foal", "bull", "piglet", "duckling",
-]
-WILD = [
-    "elephant", "lion", "monkey", "tiger", "giraffe", "penguin", "parrot", "zebra", "hippo", "koala", "panda", "camel", "kangaroo",
-    "crocodile", "rhino", "leopard", "gorilla", "flamingo", "seal", "whale", "dolphin", "crab", "walrus", "buffalo", "ostrich",
-    "snake", "toucan", "turtle", "octopus",
-]
-FANCY = [
-    "robot", "dragon", "giant", "elf", "fairy", "wizard", "troll", "unicorn", "mermaid", "knight", "witch", "ghost", "snowman",
-    "goblin", "doll", "teddy bear", "toy soldier", "ogre", "pirate", "astronaut", "princess", "prince",
-]
-WORKERS = [
-    "baker", "fisherman", "farmer", "gardener", "king", "queen", "sailor", "tailor", "clockmaker", "miller", "shepherd", "painter",
-    "astronaut", "pirate", "doctor", "teacher", "carpenter", "mailman", "cook", "captain", "musician", "blacksmith", "woman", "man",
-    "woodcutter", "weaver", "potter", "librarian", "beekeeper", "soldier", "hunter", "inventor", "singer", "writer", "driver",
-    "nurse", "merchant",
-]
-WINGS = {
-    "owl", "duck", "hen", "goose", "penguin", "parrot", "crow", "robin", "sparrow", "woodpecker", "bat", "bee", "swan", "chicken", "rooster",
-    "turkey", "duckling", "flamingo", "ostrich", "toucan",
+# Every kind has one gender too, whether its hero has a name or not: "the old fox" is a he, "the old owl" a she.
+FOREST_M = ["fox", "bear", "badger", "frog", "beaver", "wolf", "hare", "mole", "crow", "toad", "raccoon", "moose", "beetle", "woodpecker"]
+FOREST_F = ["rabbit", "squirrel", "owl", "deer", "duck", "otter", "hedgehog", "turtle", "bee", "swan", "mouse", "snail", "bunny", "sparrow"]
+FARM_M = ["dog", "puppy", "pig", "goat", "rooster", "donkey", "horse", "hamster"]
+FARM_F = ["cat", "kitten", "hen", "cow", "sheep", "goose", "lamb", "pony"]
+WILD_M = ["lion", "tiger", "penguin", "crocodile", "camel", "monkey", "elephant", "rhino"]
+WILD_F = ["giraffe", "zebra", "koala", "panda", "parrot", "dolphin", "kangaroo", "seal"]
+FANCY_M = ["robot", "dragon", "giant", "wizard", "knight", "pirate", "snowman", "troll", "prince"]
+FANCY_F = ["fairy", "witch", "mermaid", "unicorn", "doll", "princess", "ghost", "elf"]
+WORKERS_M = ["baker", "fisherman", "king", "sailor", "shepherd", "gardener", "carpenter", "tailor", "cook", "nurse", "woodcutter"]
+WORKERS_F = ["queen", "painter", "farmer", "weaver", "musician", "captain", "singer", "inventor", "librarian", "potter", "beekeeper"]
+KINDS = {
+    "child": {"m": ["boy"], "f": ["girl"]}, "forest": {"m": FOREST_M, "f": FOREST_F}, "farm": {"m": FARM_M, "f": FARM_F},
+    "wild": {"m": WILD_M, "f": WILD_F}, "fancy": {"m": FANCY_M, "f": FANCY_F}, "worker": {"m": WORKERS_M, "f": WORKERS_F},
 }
-HOOVES = {"deer", "goat", "lamb", "pony", "donkey", "cow", "zebra", "giraffe", "moose", "boar", "sheep", "calf", "horse", "foal", "bull", "camel", "unicorn", "buffalo"}
+BABIES = ["puppy", "kitten", "lamb", "bunny"]  # never old
 
-MALE = {"king", "wizard", "giant", "fisherman", "rooster", "bull", "snowman", "prince", "mailman", "man", "woodcutter", "ogre", "toy soldier"}
-FEMALE = {"queen", "fairy", "hen", "cow", "mermaid", "witch", "doll", "princess", "woman", "chicken"}
+# Grown-ups who help: who they are for a hero of the family, for an old one, and for a creature out of a tale.
+FAMILY = {"Mother": "f", "Father": "m", "Grandmother": "f", "Grandfather": "m"}
+GUIDES = {
+    "child": FAMILY | {"the teacher": "f"}, "animal": FAMILY | {"the wise old owl": "f", "the wise old bear": "m"},
+    "elder": {"the mayor": "m", "the doctor": "f", "the miller": "m", "the teacher": "f"}, "fancy": {"the old clockmaker": "f", "the old miller": "m"},
+}
+# Strangers who need help on the road: how they are called first and then.
+ROAD = [("an old woman", "the old woman", "f"), ("an old man", "the old man", "m"), ("an old goat", "the old goat", "m"), ("an old hen", "the old hen", "f")]
 
 YOUNG_ADJ = [
     "little", "small", "young", "curious", "kind", "brave", "shy", "cheerful", "clever", "gentle", "quiet", "playful", "friendly",
@@ -138,13 +114,10 @@ HOBBIES = [
 
 COLORS = ["black", "gray", "red", "blue", "green", "yellow", "orange", "purple", "white", "silver", "golden", "pink", "brown"]
 TOYS = [
-    "ball", "kite", "hat", "scarf", "drum", "boat", "bell", "cup", "whistle", "lantern", "basket", "umbrella", "ribbon", "button",
-    "box", "book", "coat", "key", "top", "marble", "spoon", "mirror", "bottle", "candle", "compass", "feather", "flute", "puppet",
-    "blanket", "pillow", "pencil", "bag", "mitten", "clock", "cart", "necklace", "map", "shell", "stone", "ring", "jar", "teapot",
-    "watch", "bucket", "flag", "crown", "doll", "train", "wheel", "ladder",
+    "ball", "kite", "hat", "scarf", "drum", "boat", "bell", "cup", "whistle", "lantern", "basket", "umbrella", "ribbon", "box", "book",
+    "spoon", "feather", "blanket", "bag", "clock", "map", "shell", "stone", "jar", "watch", "bucket", "train", "flute", "puppet",
 ]
-OBJ_ADJ = ["lovely", "small", "funny", "striped", "pretty", "special", "little", "old", "shiny", "wooden", "tiny", "round", "soft", "big"]
-SOFT = {"hat", "scarf", "ribbon", "coat", "blanket", "pillow", "mitten", "flag", "feather", "map", "kite"}
+OBJ_ADJ = ["little", "old", "special", "small", "pretty"]
 
 WX = {
     "out": ["sunny", "warm", "windy", "bright", "breezy", "cool", "cloudy", "clear", "fine"],

@@ -12,45 +12,92 @@ from .phrases import (
     OPEN_DAY_UNNAMED,
     OPEN_FRIENDS,
     OPEN_GENERIC,
+    OPEN_PET,
     OPEN_UNNAMED,
     WOKE,
     WOKE_ANIMAL,
 )
 from .plots import PLOTS
-from .state import Being, Thing, an, cap
+from .state import Being, Thing, cap
 from .words import (
+    BABIES,
     BOYS,
     COLORS,
-    FANCY,
-    FARM,
-    FEMALE,
-    FOREST,
     GIRLS,
+    GUIDES,
     HOBBIES,
     HOMES,
-    MALE,
+    KINDS,
     OBJ_ADJ,
     OLD_ADJ,
-    PET_NAMES,
-    SOFT,
+    PETS_F,
+    PETS_M,
+    ROAD,
     SYLL_A,
-    SYLL_B,
-    SYLL_C,
+    SYLL_F,
+    SYLL_M,
     TOYS,
-    WILD,
-    WORKERS,
     WX,
     WX_LINE,
     YOUNG_ADJ,
 )
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
+_FIELD = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _SENT = re.compile(r'(^|\n|[.!?] |\." )([a-z])')
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
 _VARIANTS = {
-    "generic": OPEN_GENERIC, "unnamed": OPEN_UNNAMED, "friends": OPEN_FRIENDS, "day": OPEN_DAY, "day_unnamed": OPEN_DAY_UNNAMED, "end": END_DAY, "detail": DETAIL,
+    "generic": OPEN_GENERIC, "unnamed": OPEN_UNNAMED, "pet": OPEN_PET, "friends": OPEN_FRIENDS, "day": OPEN_DAY,
+    "day_unnamed": OPEN_DAY_UNNAMED, "end": END_DAY, "detail": DETAIL,
 }
 LINES = {k: [x for x in v.strip().splitlines() if x.strip()] for k, v in _VARIANTS.items()}
+
+
+class Teller:
+    """Fills templates in. A pronoun always stands for the one who was mentioned last; otherwise the name is used."""
+
+    def __init__(self, r: random.Random, ns: dict):
+        self.r, self.ns, self.last = r, ns, None
+
+    def choose(self, text: str) -> str:
+        """Resolve the inline choices and the fields that are text themselves, until only characters and objects remain."""
+        while True:
+            done = _CHOICE.sub(lambda m: self.r.choice(m.group(1).split("|")), text)
+            done = _FIELD.sub(self.text, done)
+            if done == text:
+                return done
+            text = done
+
+    def text(self, m: re.Match) -> str:
+        value = self.ns[m.group(1)]
+        if m.group(2) == "intro":
+            return value.intro
+        return value if isinstance(value, str) else m.group(0)
+
+    def field(self, m: re.Match) -> str:
+        of, what = self.ns[m.group(1)], m.group(2)
+        if isinstance(of, Thing) or what == "adj":
+            return str(getattr(of, what)) if what else str(of)
+        same, self.last = self.last is of, of
+        low = (what or "").lower()
+        if low == "self" or (low in ("he", "him", "his") and same):
+            word = getattr(of, low)
+            return word if what == low else cap(word)
+        if low in ("he", "him", "his"):
+            return of.name + ("'s" if low == "his" else "")
+        return str(getattr(of, what)) if what else of.name
+
+    def sentence(self, template: str) -> str:
+        text = _FIELD.sub(self.field, self.choose(template))
+        return _SENT.sub(lambda m: m.group(1) + m.group(2).upper(), text)
+
+    def paragraph(self, templates: list[str]) -> str:
+        self.last, out = None, []
+        for t in templates:
+            if self.r.random() < 0.25:
+                self.last = None  # say the name again
+            out.append(self.sentence(t))
+        return " ".join(out)
 
 
 class Writer:
@@ -60,39 +107,63 @@ class Writer:
         self.r = random.Random(seed)
 
     # -- small helpers ------------------------------------------------------
-    def choose(self, text: str) -> str:
-        """Resolve the inline choices of a template."""
-        return _CHOICE.sub(lambda m: self.r.choice(m.group(1).split("|")), text)
-
     def name_for(self, gender: str, group: str) -> str:
         r = self.r
-        x = r.random()
-        if x < 0.10:  # an invented name, so that the model learns to copy names
-            return r.choice(SYLL_A) + (r.choice(SYLL_B) if r.random() < 0.6 else "") + r.choice(SYLL_C)
-        if group in ("forest", "farm", "wild", "fancy") and x < 0.75:
-            return r.choice(PET_NAMES)
-        return r.choice(GIRLS if gender == "f" else BOYS)
-
-    def kind_for(self, group: str, gender: str) -> str:
-        if group == "child":
-            return "girl" if gender == "f" else "boy"
-        pool = {"forest": FOREST, "farm": FARM, "wild": WILD, "fancy": FANCY, "worker": WORKERS}[group]
-        while True:
-            kind = self.r.choice(pool)
-            if gender == "f" and kind in MALE:
-                continue
-            if gender == "m" and kind in FEMALE:
-                continue
-            return kind
+        if r.random() < 0.03:
+            return r.choice(SYLL_A) + r.choice(SYLL_F if gender == "f" else SYLL_M)
+        if group in ("child", "worker"):
+            return r.choice(GIRLS if gender == "f" else BOYS)
+        return r.choice(PETS_F if gender == "f" else PETS_M)
 
     def opening(self, style: str, a: Being) -> str:
         """Pick an opening that tells what an animal hero is and does not say "Tom the boy"."""
         while True:
             line = self.r.choice(LINES[style])
-            if a.group == "child" or a.kind in ("man", "woman"):
-                return line.replace("{a} the {a.kind}", "{a}") if self.r.random() < 0.9 else line
+            if a.group == "child":
+                return line.replace("{a} the {a.kind}", "{a}")
             if not a.named or "{a.kind}" in line or "{a.full}" in line:
                 return line
+
+    def hero(self, group: str, elder: bool) -> Being:
+        r = self.r
+        gender = r.choice("mf")
+        kind = r.choice(KINDS[group][gender])
+        while elder and kind in BABIES:
+            kind = r.choice(KINDS[group][gender])
+        if elder:
+            adj = r.choice(OLD_ADJ) if r.random() < 0.7 else r.choice(["kind", "quiet", "cheerful", "clever", "gentle", "friendly"])
+        else:
+            adj = r.choice(YOUNG_ADJ)
+        if group == "wild" and adj == "tiny":
+            adj = "small"
+        if group == "child" or r.random() > 0.22:
+            return Being(self.name_for(gender, group), kind, gender, adj, group)
+        if r.random() < 0.6:
+            adj = "old" if elder else "little"
+        return Being(f"the {adj} {kind}", kind, gender, adj, group, False)
+
+    def friend(self, a: Being, new: bool) -> Being:
+        """The friend's sentence of introduction says "her friend"; the teller turns it into "Mia's friend" where that is clearer."""
+        r = self.r
+        group = {"worker": "child", "fancy": "child"}.get(a.group, a.group)
+        if (a.group == "child" and new and r.random() < 0.12) or (a.group == "fancy" and r.random() < 0.4):
+            group = "forest"
+        gender = r.choice("mf")
+        name, kind = a.name, a.kind
+        while name == a.name:
+            name = self.name_for(gender, group)
+        while kind == a.kind and group != "child":
+            kind = r.choice(KINDS[group][gender])
+        if group == "child":
+            kind = KINDS[group][gender][0]
+        b = Being(name, kind, gender, r.choice(YOUNG_ADJ), group)
+        ways = ["{a.his} friend {b}", "{a.his} best friend {b}"]
+        if group != "child":
+            ways += ["{b} the {b.kind}", "{a.his} friend {b} the {b.kind}"]
+        elif a.group == "child":
+            ways.append("{a.his} " + ("sister" if gender == "f" else "brother") + " {b}")
+        b.intro = r.choice(ways)
+        return b
 
     # -- one story ----------------------------------------------------------
     def story(self) -> str:
@@ -103,62 +174,17 @@ class Writer:
             group = r.choices(["child", "forest", "farm", "wild", "fancy", "worker"], [46, 22, 9, 6, 9, 8])[0]
             if not (young_only and group == "worker"):
                 break
-        gender = r.choice("mf")
-        kind = self.kind_for(group, gender)
         elder = group == "worker" or (not young_only and group in ("forest", "farm", "fancy") and r.random() < 0.2)
-        adj = r.choice(OLD_ADJ if elder and r.random() < 0.7 else YOUNG_ADJ if not elder else ["kind", "quiet", "cheerful", "clever", "gentle", "friendly"])
-        if elder and kind in ("puppy", "kitten", "lamb", "bunny", "calf", "foal", "piglet", "duckling"):
-            kind = "fox" if group == "forest" else "dog"
-        if group == "wild" and adj in ("tiny",):
-            adj = "small"
-        named = not (group != "child" and r.random() < 0.22)
-        name = self.name_for(gender, group) if named else f"the {adj} {kind}"
-        if not named and "little" not in name and "old" not in name and r.random() < 0.5:
-            adj = "old" if elder else "little"
-            name = f"the {adj} {kind}"
-        a = Being(name, kind, gender, adj, group, named)
-        a.hand1 = "hand" if a.hands == "hands" else a.hands[:-1].replace("hoove", "hoof")
+        a = self.hero(group, elder)
+        b = self.friend(a, plot.opt["b"] == "new")
 
-        # the friend
-        bgroup = {"worker": "child", "fancy": "child"}.get(group, group)
-        if group == "child" and r.random() < 0.12 and plot.opt["b"] == "new":
-            bgroup = "forest"
-        if group == "fancy" and r.random() < 0.4:
-            bgroup = "forest"
-        bgender = gender if r.random() < 0.25 else ("m" if gender == "f" else "f")
-        bname = self.name_for(bgender, bgroup)
-        while bname == name:
-            bname = self.name_for(bgender, bgroup)
-        bkind = self.kind_for(bgroup, bgender)
-        while bkind == kind and bgroup != "child":
-            bkind = self.kind_for(bgroup, bgender)
-        b = Being(bname, bkind, bgender, r.choice(YOUNG_ADJ), bgroup)
-        friendly = ["{a.his} friend {b}", "{a.his} best friend {b}", "{a.his} good friend {b}"]
-        if bgroup == "child":
-            if group == "child":
-                friendly += ["{a.his} " + ("sister" if bgender == "f" else "brother") + " {b}", "{a.his} cousin {b}", "{a.his} neighbor {b}"]
-        else:
-            friendly += ["{b} the {b.kind}", "{a.his} friend {b} the {b.kind}"]
-        b.new = f"{an(b.adj + ' ' + b.kind)} named {b}"
-        b.newn = an(b.adj + " " + b.kind)
-        b.intro = r.choice(friendly).format(a=a, b=b)
-
-        # the grown-up
-        if group == "child":
-            pool = [("f", f"{a.his} mother"), ("m", f"{a.his} father"), ("f", f"{a.his} grandmother"), ("m", f"{a.his} grandfather"), ("f", f"{a.his} aunt"), ("m", f"{a.his} uncle"), ("f", "the teacher")]
-        elif elder:
-            pool = [("f", f"{a.his} neighbor"), ("f", f"{a.his} sister"), ("m", f"{a.his} brother"), ("m", "the mayor")]
-        elif group == "fancy":
-            pool = [("m", "the old inventor"), ("f", "the kind old clockmaker"), ("f", f"{a.his} neighbor"), ("m", "the old teacher")]
-        else:
-            pool = [("f", f"{a.his} mother"), ("m", f"{a.his} father"), ("f", f"{a.his} grandmother"), ("m", f"{a.his} grandfather"), ("m", "the wise old owl" if kind != "owl" else "the wise old bear")]
-        ggender, gname = r.choice(pool)
-        g = Being(gname, "grown-up", ggender, "old", group, False)
-
-        # the object
-        noun = r.choice(TOYS)
-        adjs = COLORS + [x for x in OBJ_ADJ if not (noun in SOFT and x in ("wooden", "round", "tiny"))]
-        o = Thing(r.choice(adjs), noun)
+        circle = "child" if group == "child" else "elder" if elder else "fancy" if group == "fancy" else "animal"
+        guide, guide_gender = r.choice([x for x in GUIDES[circle].items() if x[0].split()[-1] not in (a.kind, b.kind)])
+        g = Being(guide, "guide", guide_gender, named=False)
+        first, then, gender = r.choice([x for x in ROAD if x[1].split()[-1] != a.kind])
+        c = Being(then, "stranger", gender, named=False)
+        c.new = first
+        o = Thing(r.choice(COLORS if r.random() < 0.8 else OBJ_ADJ), r.choice(TOYS))
 
         # time, weather, home
         wxset = plot.opt["wx"]
@@ -167,57 +193,51 @@ class Writer:
         tod = r.choice(["evening", "night"]) if night else r.choice(["morning", "morning", "afternoon", "day", "day"])
         season = "winter" if wxset == "snow" else r.choice(["spring", "summer", "autumn"] + (["winter"] if wx in ("cold", "chilly") else []))
         home = r.choice(HOMES[group])
-        while kind in ("robot",) and "cave" in home:
+        while a.kind == "robot" and "cave" in home:
             home = r.choice(HOMES[group])
         hobby, hobby2 = r.sample(HOBBIES, 2)
         if group in ("child", "fancy", "worker"):
             home2 = r.choice(["in the village", "in town", "in the whole town"])
         else:
-            home2 = r.choice(["in the forest", "in the valley", "in the meadow"]) if group == "forest" else r.choice(["on the farm", "in the meadow"]) if group == "farm" else "in the land"
+            home2 = r.choice({"forest": ["in the forest", "in the valley", "in the meadow"], "farm": ["on the farm", "in the meadow"]}.get(group, ["in the land"]))
 
         ns: dict = {
-            "a": a, "b": b, "g": g, "o": o, "home": home, "home2": home2, "hobby": hobby, "hobby2": hobby2,
+            "a": a, "b": b, "g": g, "c": c, "o": o, "home": home, "home2": home2, "hobby": hobby, "hobby2": hobby2,
             "wx": wx, "tod": tod, "season": season, "color": r.choice(COLORS), "coins": r.choice(["five", "seven", "nine", "ten", "twelve"]),
         }
-        ns["wxline"] = self.choose(r.choice(WX_LINE[wx]))
+        teller = Teller(r, ns)
+        ns["wxline"] = teller.choose(r.choice(WX_LINE[wx]))
         ns["home2v"] = home2.replace("in ", "to ", 1).replace("on ", "to ", 1).replace("the whole town", "town")
-        ns["dozed"] = r.choice(["watched the clouds", "thought about the world", "listened to the wind", "hummed a song", "dreamed a little"])
+        ns["dozed"] = r.choice(["watched the stars", "thought about the world", "listened to the wind"] + ([] if night else ["watched the clouds", "hummed a song", "dreamed a little"]))
         if night:
-            ns["dozed"] = r.choice(["watched the stars", "thought about the world", "listened to the wind"])
-        human = group in ("child", "worker")
-        ns["woke"] = self.choose(r.choice(WOKE if human else WOKE_ANIMAL)).format_map(ns) if not night else self.choose(r.choice(["looked up at the sky", "sat by the window", "was still awake", "listened to the wind", "lay in bed and listened"]))
+            ns["woke"] = r.choice(["looked up at the sky", "sat by the window", "was still awake", "listened to the wind", "lay in bed and listened"])
+        else:
+            ns["woke"] = teller.choose(r.choice(WOKE if group in ("child", "worker") else WOKE_ANIMAL))
 
         # opening
         x = r.random()
-        bmode = plot.opt["b"]
         specific = False
-        if named and bmode == "friend" and x < 0.12 and plot.name not in ("letter",):
+        if a.named and plot.opt["b"] == "friend" and x < 0.12 and plot.name != "letter":
             opening = r.choice(LINES["friends"])
-            b.intro = b.name
+            b.intro = "{b}"
+        elif group == "child" and x < 0.16:
+            opening = r.choice(LINES["pet"])
         elif x < 0.58:
-            opening = self.opening("generic" if named else "unnamed", a)
+            opening = self.opening("generic" if a.named else "unnamed", a)
         else:
-            opening = self.opening("day" if named else "day_unnamed", a)
+            opening = self.opening("day" if a.named else "day_unnamed", a)
             specific = True
-        b.intro2 = b.intro
 
         for keys, rows in plot.slots:
-            row = r.choice(rows)
-            for k, v in zip(keys, row):
-                ns[k] = self.choose(v).format_map(ns)
-        if "his" in ns:
-            ns["His"] = cap(ns["his"])
-        for k in ("thing", "cause", "bad2"):
+            for k, v in zip(keys, r.choice(rows)):
+                ns[k] = teller.choose(v)
+        for k in ("thing", "cause"):
             if k in ns:
                 ns["N_" + k] = cap(ns[k])
         if plot.name == "build":
             ns["thing2"] = "the " + ns["thing"].split(" ", 1)[1]
         if plot.name == "treasure":
             ns["chest2"] = ns["chest"] if ns["chest"].startswith("full") else "a chest " + ns["chest"]
-        if plot.name == "promise":
-            ns["task2"] = _promise(ns["task"], ns["b"])
-            ns["need2"] = ns["need"]
-            ns["task2"] = ns["task2"].replace(f"{b}'s", "your").replace(f"bring {b}", "bring you").replace(f"help {b}", "help you").replace(f"for {b}", "for you")
         if specific:
             oneday = r.choice(["", "", "That day, ", "On that day, "] if not night else ["", "", "That night, "])
             if plot.name == "snow":
@@ -227,9 +247,9 @@ class Writer:
         else:
             oneday = r.choice(["One day, ", "One day, ", f"One {wx} {tod}, ", f"One {wx} {tod}, ", f"On a {wx} {tod}, ", "One morning, " if tod == "morning" else "One day, ", f"One day in {season}, "])
         ns["oneday"] = oneday
-
         ns["season2"] = r.choice(["spring", "summer", "autumn", "winter"])
         ns["taste"] = r.choice(["honey", "apples", "warm bread", "berries", "soup", "pears", "cheese", "plums"])
+
         paras: list[list[str]] = [[opening]]
         if not specific and "They" not in opening and r.random() < 0.4:
             paras[0].append(r.choice(LINES["detail"]))
@@ -246,21 +266,11 @@ class Writer:
                 paras[-1].append("It was a [quiet|beautiful|peaceful] night.")
         elif r.random() < 0.45:
             paras[-1].append(r.choice(LINES["end"]))
-        out = []
         # short first paragraphs are joined with the next one in half of the stories
         if len(paras) > 2 and r.random() < 0.5:
             paras[0:2] = [paras[0] + paras[1]]
-        for para in paras:
-            if not para:
-                continue
-            text = " ".join(_SENT.sub(lambda m: m.group(1) + m.group(2).upper(), self.choose(s).format_map(ns)) for s in para)
-            out.append(text)
-        text = "\n".join(out)
+        text = "\n".join(teller.paragraph(p) for p in paras if p)
         text = _ARTICLE.sub(r"\1n ", text)
         if r.random() < 0.08:
             text += "\nThe end."
         return text
-
-
-def _promise(task: str, friend: Being) -> str:
-    return task.replace(f"look after {friend}'s", "look after your")
