@@ -256,6 +256,16 @@ def load_model(ckpt: Path, weights: str = "best") -> tuple[Llama, dict]:
     return model, state
 
 
+def load_export(model: Llama, folder: Path) -> None:
+    """Take the weights of an export, which must have the same shape."""
+    from safetensors.torch import load_file
+
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        raise SystemExit(f"error: {file} is missing")
+    model.load_state_dict({k.removeprefix("model."): v.float() for k, v in load_file(file).items()})
+
+
 def special(token: str) -> dict:
     """Entry of a special token in tokenizer_config.json."""
     return {"content": token, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
@@ -407,7 +417,9 @@ def cmd_train(a: argparse.Namespace) -> None:
     tok_path, train_bin, held_bin, ckpt = work / "tokenizer.json", work / "train.bin", work / "heldout.bin", work / "ckpt.pt"
     if not train_bin.exists():
         stories = read_stories(a.corpus)
-        if not tok_path.exists():
+        if a.tokenizer:
+            shutil.copyfile(a.tokenizer, tok_path)
+        elif not tok_path.exists():
             train_tokenizer(stories[: a.tokenizer_stories], tok_path, a.vocab)
         encode(stories, tok_path).tofile(train_bin)
         encode(read_stories(a.heldout), tok_path).tofile(held_bin)
@@ -416,6 +428,8 @@ def cmd_train(a: argparse.Namespace) -> None:
     c = SIZES[a.size]
     c.vocab = a.vocab
     model = Llama(c)
+    if a.init:
+        load_export(model, a.init)
     opt = make_optimizer(model, a.lr)
     ema = Ema(model, a.ema)
     step, used, seen, history = 0, 0.0, 0, []
@@ -543,7 +557,6 @@ def cmd_sample(a: argparse.Namespace) -> None:
 
 
 def cmd_verify(a: argparse.Namespace) -> None:
-    from safetensors.torch import load_file
     from tokenizers import Tokenizer
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -557,9 +570,7 @@ def cmd_verify(a: argparse.Namespace) -> None:
         export(model, tok_path, f32, torch.float32)
         for label, path in (("f32 export", f32), ("given export", a.export)):
             if path == a.export:  # compare with the weights as they are stored
-                with torch.no_grad():
-                    for name, t in load_file(path / "model.safetensors").items():
-                        model.get_parameter(name.removeprefix("model.")).copy_(t)
+                load_export(model, path)
             hf = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
             hf_tok = AutoTokenizer.from_pretrained(path)
             diff = 0.0
@@ -586,6 +597,8 @@ def main() -> int:
     p.add_argument("--heldout", type=Path, required=True, help="held-out stories")
     p.add_argument("--work", type=Path, required=True, help="folder for the tokenizer, token streams and checkpoint")
     p.add_argument("--export", type=Path, help="Hugging Face directory to keep up to date")
+    p.add_argument("--init", type=Path, help="start from the weights of this export, not from random ones")
+    p.add_argument("--tokenizer", type=Path, help="use this tokenizer.json; without it one is trained on the corpus")
     p.add_argument("--minutes", type=float, default=70, help="time budget, resumed runs included")
     p.add_argument("--size", choices=sorted(SIZES), default="small", help="model size")
     p.add_argument("--vocab", type=int, default=2048, help="vocabulary size")
