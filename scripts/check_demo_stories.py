@@ -71,19 +71,29 @@ BARE = re.compile(rf"(?:Where is my|There was no) (?P<noun>{'|'.join(words.TOYS)
 # -- what belongs together in a plot ------------------------------------------
 
 
-def as_pattern(cell: str) -> str:
-    """A slot's text as a regular expression: choices and fields stand for what they may become."""
-    out = []
-    for part in re.split(r"(\[[^\[\]]*\]|\{[^{}]*\})", cell):
+_SOMEONE = r"(?:the (?:[a-z]+ ){1,3})?[\w']+"
+
+
+def as_pattern(text: str, slots: dict[str, str] | None = None) -> str:
+    """A text of the grammar as a regular expression: choices and fields stand for what they may become, `slots` become groups."""
+    out, seen = [], set()
+    for part in re.split(r"(\[[^\[\]]*\]|\{[^{}]*\})", text):
+        field = re.fullmatch(r"\{(?:N_)?(\w+?)2?(?:\.(\w+))?\}", part)
         if part.startswith("["):
-            out.append("(?:" + "|".join(re.escape(x) for x in part[1:-1].split("|")) + ")")
+            out.append("(?:" + "|".join(as_pattern(x) for x in part[1:-1].split("|")) + ")")
+        elif field and slots and field.group(1) in slots and field.group(2) in (None, "a"):
+            name = field.group(1)
+            out.append(f"(?P={name})" if name in seen else f"(?:an? )?(?P<{name}>{slots[name]})")
+            seen.add(name)
         elif part == "{color}":
             out.append("(?:" + "|".join(words.COLORS) + ")")
-        elif part.startswith("{"):
-            out.append(r"(?:the (?:[a-z]+ ){1,3})?[\w']+")
+        elif field and field.group(2) in ("intro", "new"):
+            out.append(r"[^.!?\"\n]{1,60}?")
+        elif field:
+            out.append(_SOMEONE)
         else:
             out.append(re.escape(part))
-    return rf"\b{''.join(out)}\b"
+    return "".join(out)
 
 
 def slot_groups() -> list[tuple[str, list[list[re.Pattern]]]]:
@@ -103,7 +113,7 @@ def slot_groups() -> list[tuple[str, list[list[re.Pattern]]]]:
                 for cell in row:
                     if len(cell) < 5 or cell.startswith("{"):
                         continue
-                    pattern = re.compile(as_pattern(cell), re.IGNORECASE)
+                    pattern = re.compile(rf"\b{as_pattern(cell)}\b", re.IGNORECASE)
                     others = "\n".join(c for *where, c in cells if where != [p.name, g, i])
                     if not pattern.search(everything) and not pattern.search(others):
                         mine.append(pattern)
@@ -113,6 +123,34 @@ def slot_groups() -> list[tuple[str, list[list[re.Pattern]]]]:
 
 
 SLOTS = slot_groups()
+
+
+def slot_sentences() -> list[tuple[str, re.Pattern]]:
+    """The sentences of each plot that name something by a slot, with a group for each of its slots."""
+    out = []
+    thing = f"(?:{'|'.join(words.COLORS + words.OBJ_ADJ)}) (?:{'|'.join(words.TOYS)})"
+    for p in PLOTS:
+        slots = {k: "|".join(as_pattern(re.sub("^an? ", "", row[i])) for row in rows) for keys, rows in p.slots for i, k in enumerate(keys)}
+        slots["o"] = thing
+        variants = [v for beat in p.beats if beat for v in beat[1]]
+        for keys, rows in p.slots:  # a slot may name another one
+            for i, k in enumerate(keys):
+                if any(f"{{{other}}}" in row[i] for row in rows for other in slots):
+                    variants = [v.replace(f"{{{k}}}", row[i]) for v in variants for row in (rows if f"{{{k}}}" in v else rows[:1])]
+        for variant in variants:
+            held = ""
+            for sentence in re.split(r'(?<=[.!?]) |(?<=[.!?]") ', variant.replace("{oneday}", "")):
+                held = f"{held} {sentence}".strip()
+                fields = set(re.findall(r"\{(?:N_)?(\w+?)2?(?:\.a)?\}", held)) & set(slots)
+                letters = len(re.findall("[a-z]", re.sub(r"\{[^{}]*\}|\[[^\[\]]*\]", "", held)))
+                if fields and letters >= 12:
+                    out.append((p.name, re.compile(rf"(?<!\w){as_pattern(held, slots)}(?!\w)", re.IGNORECASE)))
+                if not fields or letters >= 12:
+                    held = ""
+    return out
+
+
+SENTENCES = slot_sentences()
 
 
 # -- one story ----------------------------------------------------------------
@@ -228,7 +266,7 @@ class Check:
         label = re.sub(r"^an? ", "the ", text)
         if label == self.hero_label:
             return self.people[label]
-        known = kind in KINDS or (kind not in words.TOYS and self.story.lower().count(label) > 2)
+        known = kind in KINDS or (kind not in WORDS and self.story.lower().count(label) > 2)
         if not known:
             return None
         named = re.match(rf"{_NAMED} ({_NAME})\b", self.story[m.end() :])
@@ -238,7 +276,7 @@ class Check:
             self.hero_label = label
             return self.person(label, None if self.infer else KINDS.get(kind))
         before = self.story[: m.start()]
-        if text.startswith("the ") and not before.endswith(", "):
+        if text.startswith("the ") and not re.search(rf"\b{_NAME}, $", before):
             self.fault("cast", f"{text} was never introduced")
         return None
 
@@ -276,6 +314,14 @@ class Check:
         for m in BARE.finditer(self.story):
             if things and all(not t.endswith(" " + m["noun"]) for t in things):
                 self.fault("object", f"{m.group()}, but it is the {min(things)}")
+        values: dict[tuple[str, str], set[str]] = {}
+        for plot, pattern in SENTENCES:
+            for m in pattern.finditer(self.story):
+                for slot, text in m.groupdict().items():
+                    values.setdefault((plot, slot), set()).add(re.sub("^(?:an?|the) ", "", text.lower()))
+        for (plot, _), texts in values.items():
+            if len(texts) > 1:
+                self.fault("object", f"{plot}: " + " / ".join(sorted(texts)))
         for plot, rows in SLOTS:
             told = [[m.group() for p in row if (m := p.search(self.story))] for row in rows]
             told = [t[0] for t in told if t]

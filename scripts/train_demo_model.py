@@ -168,12 +168,12 @@ class Llama(nn.Module):
             x = layer(x, cos, sin, mask)
         return F.linear(self.norm(x), self.embed_tokens.weight)
 
-    def loss(self, ids: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Mean cross entropy of packed stories; a position sees only its own story, as it does in use."""
+    def loss(self, ids: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+        """Mean cross entropy of packed stories; a position sees only its own story, as it does in use. `weight` is one per token of the vocabulary."""
         story = (ids == BOS_ID).cumsum(1)
         see = (story[:, :, None] == story[:, None, :]).tril()
         logits = self(ids, torch.zeros(see.shape).masked_fill_(~see, -1e4)[:, None])
-        return F.cross_entropy(logits.float().flatten(0, 1), target.flatten())
+        return F.cross_entropy(logits.float().flatten(0, 1), target.flatten(), weight)
 
 
 # --------------------------------------------------------------------------
@@ -230,6 +230,25 @@ def encode(stories: list[str], tok_path: Path) -> np.ndarray:
             flat.append(EOS_ID)
         parts.append(np.array(flat, dtype=np.uint16))
     return np.concatenate(parts)
+
+
+def focus_weights(tok_path: Path, focus: float) -> torch.Tensor | None:
+    """A weight for each token: `focus` for pronouns, half of it for the last part of a name, and 1 for the rest."""
+    from demo_corpus import words
+    from tokenizers import Tokenizer
+
+    if focus == 1:
+        return None
+    tok = Tokenizer.from_file(str(tok_path))
+    weight = torch.ones(tok.get_vocab_size())
+    for name in words.GIRLS + words.BOYS + words.PETS_F + words.PETS_M:
+        weight[tok.encode(" " + name, add_special_tokens=False).ids[-1]] = max(1.0, focus / 2)
+    for word in ("he", "him", "his", "himself", "she", "her", "herself"):
+        for text in (word, " " + word, word.capitalize(), " " + word.capitalize()):
+            ids = tok.encode(text, add_special_tokens=False).ids
+            if len(ids) == 1:
+                weight[ids[0]] = focus
+    return weight
 
 
 # --------------------------------------------------------------------------
@@ -444,6 +463,7 @@ def cmd_train(a: argparse.Namespace) -> None:
     print(f"{n_par} parameters, {len(data)} training tokens, {len(held)} held-out tokens", flush=True)
 
     loss_fn = torch.compile(model.loss, dynamic=False) if a.compile else model.loss
+    weight = focus_weights(tok_path, a.focus)
     budget = a.minutes * 60
     order = Order((len(data) - 1) // a.seq, a.seed)
     spare = Llama(c).eval()  # the weights that are evaluated and exported
@@ -481,7 +501,7 @@ def cmd_train(a: argparse.Namespace) -> None:
         idx = order.take(step * a.batch, a.batch)
         chunk = torch.from_numpy(np.stack([data[j * a.seq : (j + 1) * a.seq + 1] for j in idx]).astype(np.int64))
         with torch.autocast("cpu", torch.bfloat16, enabled=a.bf16):
-            loss = loss_fn(chunk[:, :-1].contiguous(), chunk[:, 1:].contiguous())
+            loss = loss_fn(chunk[:, :-1].contiguous(), chunk[:, 1:].contiguous(), weight)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
@@ -608,6 +628,7 @@ def main() -> int:
     p.add_argument("--lr", type=float, default=2.5e-3, help="peak learning rate")
     p.add_argument("--warmup", type=int, default=100, help="warmup steps")
     p.add_argument("--decay", type=float, default=0.55, help="last share of the budget in which the rate falls to zero")
+    p.add_argument("--focus", type=float, default=1, help="how much more a pronoun counts in the loss than another word (names: half of it)")
     p.add_argument("--ema", type=float, default=0.998, help="decay of the running average of the weights")
     p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bf16 autocast")
     p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile")

@@ -21,8 +21,8 @@ One day, Mia could not find her red ball. "Where is my ball?" she asked. Then he
 """
 OLD_FOX = """\
 The old fox lived all alone in a small stable. He loved to sing.
-One day, he was playing at his friend Rosie's home. Rosie had a beautiful vase. The old fox was not careful, and he knocked it off the table.
-The old fox went to Rosie. "I am sorry," the old fox said. Rosie smiled, and she forgave him. The old fox glued the pieces together.
+One day, he was playing at his friend Rosie's home. Rosie had a beautiful vase. The old fox was not careful, and he knocked it off the table. The vase was broken!
+The old fox went to Rosie. "I am sorry," the old fox said. Rosie smiled, and she forgave him. To make it right, the old fox saved up coins to buy a new vase.
 """
 
 
@@ -52,8 +52,9 @@ class Check(unittest.TestCase):
             (RED_BALL, "Where is my ball", "Where is my kite", ["object"]),
             (OLD_FOX, "He loved to sing", "She loved to sing", ["pronoun"]),
             (OLD_FOX, "The old fox was not careful", "The little fox was not careful", ["cast", "pronoun"]),
-            (OLD_FOX, "The old fox glued", "The old bear glued", ["cast"]),
-            (OLD_FOX, "glued the pieces together", "put a new skin on it", ["object"]),
+            (OLD_FOX, "right, the old fox", "right, the old bear", ["cast"]),
+            (OLD_FOX, "buy a new vase", "buy a new drum", ["object"]),
+            (OLD_FOX, "vase was broken", "snow globe was broken", ["object"]),
         ]
         for story, before, after, rules in cases:
             with self.subTest(after):
