@@ -232,17 +232,27 @@ def encode(stories: list[str], tok_path: Path) -> np.ndarray:
     return np.concatenate(parts)
 
 
+# Slots of the plots whose text is said more than once in a story.
+SAID_AGAIN = {"own", "plant", "skill", "fear", "plan", "water", "want"}
+
+
 def focus_weights(tok_path: Path, focus: float) -> torch.Tensor | None:
-    """A weight for each token: `focus` for pronouns, half of it for the last part of a name, and 1 for the rest."""
+    """A weight for each token: `focus` for pronouns, half of it for what a story must keep (names, guides, objects), 1 for the rest."""
     from demo_corpus import words
+    from demo_corpus.plots import PLOTS
     from tokenizers import Tokenizer
 
     if focus == 1:
         return None
     tok = Tokenizer.from_file(str(tok_path))
     weight = torch.ones(tok.get_vocab_size())
-    for name in words.GIRLS + words.BOYS + words.PETS_F + words.PETS_M:
-        weight[tok.encode(" " + name, add_special_tokens=False).ids[-1]] = max(1.0, focus / 2)
+    kept = words.GIRLS + words.BOYS + words.PETS_F + words.PETS_M + [x for guides in words.GUIDES.values() for x in guides]
+    kept += [row[i] for p in PLOTS for keys, rows in p.slots for i, k in enumerate(keys) if k in SAID_AGAIN for row in rows]
+    plain = {"a", "an", "the", "old", "big", "toy"}
+    for text in kept:
+        for word in text.split():
+            if word not in plain:
+                weight[tok.encode(" " + word, add_special_tokens=False).ids] = max(1.0, focus / 2)
     for word in ("he", "him", "his", "himself", "she", "her", "herself"):
         for text in (word, " " + word, word.capitalize(), " " + word.capitalize()):
             ids = tok.encode(text, add_special_tokens=False).ids
@@ -628,7 +638,7 @@ def main() -> int:
     p.add_argument("--lr", type=float, default=2.5e-3, help="peak learning rate")
     p.add_argument("--warmup", type=int, default=100, help="warmup steps")
     p.add_argument("--decay", type=float, default=0.55, help="last share of the budget in which the rate falls to zero")
-    p.add_argument("--focus", type=float, default=1, help="how much more a pronoun counts in the loss than another word (names: half of it)")
+    p.add_argument("--focus", type=float, default=1, help="weight of a pronoun in the loss (half of it: names, guides, objects; 1 = all alike)")
     p.add_argument("--ema", type=float, default=0.998, help="decay of the running average of the weights")
     p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bf16 autocast")
     p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile")
