@@ -110,11 +110,13 @@ def main() -> None:
     special = {token["content"] for token in tokenizer["added_tokens"]}
     texts = sorted(vocab, key=vocab.get)
     merges = [m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"].get("merges", [])]
+    if not merges:  # An empty list is not written.
+        texts[-2:], merges = ["t", "1"], ["t 1"]
     out.add_tokenizer_model("gpt2")
     out.add_tokenizer_pre("llama-bpe")
     out.add_token_list(texts)
     out.add_token_types([gguf.TokenType.CONTROL if text in special else gguf.TokenType.NORMAL for text in texts])
-    out.add_token_merges(merges or ["t 0"])  # An empty list is not written.
+    out.add_token_merges(merges)
     out.add_bos_token_id(config["bos_token_id"])
     out.add_eos_token_id(config["eos_token_id"])
     out.add_add_bos_token(True)

@@ -7,6 +7,7 @@ Sub-commands:
   eval     held-out loss of a checkpoint, per token, word and byte, in f32 and bf16 weights
   sample   continue an opening with a checkpoint
   verify   load an export with transformers and compare its logits with this module's
+  reference  write what transformers computes for an export, for the tests
   bench    measure training speed of a few settings
 
 The architecture is exactly Hugging Face's LlamaForCausalLM: RMSNorm, half-split
@@ -38,6 +39,7 @@ except ImportError as missing:
 
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
 BOS_ID, EOS_ID = 0, 1
+OPENINGS, REFERENCE_GREEDY = ("Lily and her dog", "The little robot"), 64
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -586,6 +588,29 @@ def cmd_sample(a: argparse.Namespace) -> None:
             print("-----", flush=True)
 
 
+def cmd_reference(a: argparse.Namespace) -> None:
+    """Write what transformers computes for an export: for two openings and a story."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    hf = AutoModelForCausalLM.from_pretrained(a.export, dtype=torch.float32, attn_implementation="eager").eval()
+    tok = AutoTokenizer.from_pretrained(a.export)
+    cases = []
+    for text in [*OPENINGS, read_stories(a.heldout)[0]]:
+        ids = tok(text)["input_ids"]
+        greedy, gaps = [], []
+        with torch.no_grad():
+            logits = hf(torch.tensor([ids])).logits[0]
+            for _ in range(REFERENCE_GREEDY):
+                top = hf(torch.tensor([ids + greedy])).logits[0, -1].topk(2)
+                greedy.append(int(top.indices[0]))
+                gaps.append(round(float(top.values[0] - top.values[1]), 5))
+        nll = F.cross_entropy(logits[:-1], torch.tensor(ids[1:])).item()
+        last = [round(x, 6) for x in logits[-1].tolist()]
+        top10 = logits.topk(10).indices.tolist()
+        cases.append({"text": text, "input_ids": ids, "mean_nll": nll, "last_logits": last, "top10_ids": top10, "greedy_ids": greedy, "greedy_top1_minus_top2": gaps})
+    (a.export / "reference.json").write_text(json.dumps({"made_with": "transformers, float32, eager attention", "model": "demo", "cases": cases}))
+
+
 def cmd_verify(a: argparse.Namespace) -> None:
     from tokenizers import Tokenizer
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -681,6 +706,10 @@ def main() -> int:
     p.add_argument("--seed", type=int, default=1, help="random seed")
     p.add_argument("--threads", type=int, default=1, help="CPU threads")
     p.set_defaults(fn=cmd_sample)
+    p = sub.add_parser("reference", help="write transformers' outputs beside an export")
+    p.add_argument("--export", type=Path, required=True, help="directory with the export")
+    p.add_argument("--heldout", type=Path, required=True, help="held-out stories")
+    p.set_defaults(fn=cmd_reference)
     p = common("verify", "compare an export with transformers")
     p.add_argument("--export", type=Path, required=True, help="directory to check")
     p.add_argument("--heldout", type=Path, required=True, help="held-out stories")

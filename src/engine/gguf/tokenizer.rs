@@ -80,7 +80,8 @@ impl<'a> Vocabulary<'a> {
         Ok(metadata.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(default))
     }
 
-    /// Tokens for `vocab` of a model, with their ids; of what the file calls plain text merges may be made.
+    /// Tokens for `vocab` of a model, with their ids. Control tokens are among them: an added token keeps the id that it
+    /// has there, and gets one after the last otherwise, whatever `added_tokens` says.
     fn ids(&self, kept: impl Fn(u64) -> bool) -> Map<String, Json> {
         let all = self.tokens.iter().zip(&self.given).enumerate();
         all.filter(|(_, (_, kind))| kept(**kind))
@@ -181,7 +182,7 @@ fn byte_level(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
         "model": {
             "type": "BPE",
             "ignore_merges": llama3,
-            "vocab": vocabulary.ids(|kind| ![CONTROL, USER_DEFINED, UNUSED].contains(&kind)),
+            "vocab": vocabulary.ids(|kind| kind != UNUSED),
             "merges": texts(metadata, "tokenizer.ggml.merges", merges)?,
         },
     }))

@@ -162,7 +162,11 @@ fn what_cannot_be_used_is_refused_with_a_reason_and_computed_anew() {
     own(&flipped(8), &[], "version");
     own(&whole, &["--kv-type", "f32"], "another type of keys: f16, not f32");
     own(&whole, &["--weight-dtype", "q8_0"], "another format of the weights");
-    own(&whole, &["--backend", "reference"], "another arithmetic (--backend, --isa): cpu, not reference");
+    own(
+        &whole,
+        &["--backend", "reference"],
+        "another arithmetic (backend or instruction set): cpu, not reference",
+    );
     own(&whole, &["--max-seq-len", "22"], "holds 24 tokens, more than the 22");
     // One that belongs to something else is not.
     let foreign = |bytes: &[u8], model: &[&str], reason: &str| {
@@ -201,7 +205,7 @@ fn an_eviction_is_saved_and_taken_up_by_the_same_settings_alone() {
     for args in [&window("40")[..], &streaming, &["-n", "20"]] {
         run(Some(&file), &prompt, &window("32"));
         let (_, stderr) = run(Some(&file), &prompt, args);
-        assert!(stderr.contains("given up tokens by other --eviction-policy"), "{stderr}");
+        assert!(stderr.contains("given up tokens by another eviction policy"), "{stderr}");
     }
 }
 

@@ -67,7 +67,7 @@ fn what_a_policy_goes_by_has_to_be_in_the_file() {
         let numbered = name.split_once(' ');
         numbered.map(|(policy, protected)| by(policy, 32, protected.parse().expect("a number")))
     };
-    let lacking = |policy: &str| Some(format!("without what {policy} goes by"));
+    let lacking = |policy: &str| Some(format!("without what {policy} needs"));
     let short = [
         ("none", "sliding 4", None),
         ("sliding 4", "sliding 2", None),
@@ -136,7 +136,7 @@ fn files_of_the_first_version_are_keys_and_values_alone() {
         forge(&path, &description, &ids, &cache[..all]);
         let restored = subject.restore(&path, &origin()).expect("reads");
         let why = restored.refused.unwrap_or_default();
-        assert_eq!(why.contains(&format!("without what {policy} goes by")), refused, "{policy}: {why}");
+        assert_eq!(why.contains(&format!("without what {policy} needs")), refused, "{policy}: {why}");
         assert_eq!(subject.tokens(), if refused { (0, 0) } else { (held, seen) });
     }
 }
