@@ -115,3 +115,20 @@ fn sentence_piece_gives_the_ids_of_its_merges() {
     }
     assert_eq!((files.bos, files.eos.as_slice()), (Some(1), &[2][..]));
 }
+
+/// SmolLM2 has its control tokens first, Llama 3 last, others among the rest.
+#[test]
+fn control_tokens_keep_their_ids_wherever_they_are() {
+    let tokens = ["<|first|>", "h", "<|middle|>", "i", "hi", "<|last|>"].map(str::to_owned).to_vec();
+    let types = vec![3, 1, 3, 1, 1, 4];
+    let mut file = smallest(types.len() as u64);
+    file.set("tokenizer.ggml.model", Key::Text("gpt2".into()));
+    file.set("tokenizer.ggml.pre", Key::Text("gpt-2".into()));
+    file.set("tokenizer.ggml.tokens", Key::Texts(tokens));
+    file.set("tokenizer.ggml.token_type", Key::I32s(types));
+    file.set("tokenizer.ggml.merges", Key::Texts(vec!["h i".into()]));
+    let (_kept, path) = written(&file);
+    let files = ModelFiles::open(&path).unwrap();
+    assert_eq!(files.encode_text("<|last|>hi<|first|>i<|middle|>").unwrap(), [5, 4, 0, 3, 2]);
+    assert_eq!(files.tokenizer.decode(&[0, 4, 2, 5], false).unwrap(), "<|first|>hi<|middle|><|last|>");
+}
