@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 WHAT="the arm64 tests"
 source scripts/skip.source
 
-PACKAGES=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static rust-web libstd-rust-web-dev:arm64)
+PACKAGES=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static rustc-web libstd-rust-web-dev:arm64)
 
 # Where this system starts arm64 programs like its own, for the tests that start some.
 NAMESPACES=(unshare --user --map-root-user --pid --mount --fork --kill-child --mount-proc)
