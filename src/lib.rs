@@ -38,6 +38,6 @@ pub mod oracle;
 pub mod quant;
 pub mod sampling;
 #[cfg(test)]
-#[path = "../tests/skip.rs"]
+#[path = "../tests/skip/mod.rs"]
 mod skip;
 pub mod tokenizer;

@@ -21,5 +21,5 @@ mod run_android;
 #[cfg(target_os = "linux")]
 mod scripts;
 mod sessions;
-#[path = "../skip.rs"]
+#[path = "../skip/mod.rs"]
 mod skip;

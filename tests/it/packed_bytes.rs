@@ -6,12 +6,12 @@ use llm_rs2::format::checksum;
 
 /// XXH64 of the demo model's packed file, by format.
 const EXPECTED: [(DType, u64); 6] = [
-    (DType::F32, 0x2669_db6e_0cd1_77d0),
-    (DType::F16, 0x9846_47d2_56fc_4098),
-    (DType::BF16, 0x8f20_9f10_f02a_f922),
-    (DType::Q8_0, 0x0d00_88fb_2e07_18ee),
-    (DType::Q4_0, 0xc721_b29f_3207_ba14),
-    (DType::Q4_1, 0x468b_8e1a_b536_815f),
+    (DType::F32, 0xaf94_0a10_4020_4637),
+    (DType::F16, 0xe4ac_eff4_84f7_5914),
+    (DType::BF16, 0xe4ae_0c8a_c5d8_723b),
+    (DType::Q8_0, 0x562b_1e99_6730_ec43),
+    (DType::Q4_0, 0x4bf9_1dfc_e9b2_9a5d),
+    (DType::Q4_1, 0x8a46_8706_4bae_c64b),
 ];
 
 #[test]

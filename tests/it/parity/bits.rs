@@ -42,28 +42,28 @@ const LOGITS: [(&str, [u64; 8]); 3] = [
     (
         "assets/demo",
         [
-            0xdbba_3e7f_c8e7_56e0,
-            0xedb9_35dd_06cd_e02a,
-            0x68e0_a91e_68dc_d469,
-            0xed8b_df11_564b_f363,
-            0x5c28_7966_5f0b_c1f5,
-            0x5836_6102_9f5f_5ebe,
-            0xa3ac_f92f_95a9_8754,
-            0x4a73_ddc4_00e1_90be,
+            0xe311_8180_341b_3632,
+            0x26ea_3482_533c_12b6,
+            0x8a84_43cc_c12f_b208,
+            0xfa86_98dc_1a67_3ec1,
+            0x2729_8a95_2977_d265,
+            0x7536_a180_dc4c_f403,
+            0xd64b_329b_5093_6641,
+            0x5069_77ae_8332_b098,
         ],
     ),
 ];
 
 /// Hashes of the 40 likeliest ids after the prompt by the demo model, one by one.
 const TEXTS: [u64; 8] = [
-    0xe438_ba05_7f27_cd46,
-    0xe438_ba05_7f27_cd46,
-    0xe438_ba05_7f27_cd46,
-    0xe438_ba05_7f27_cd46,
-    0xaa7c_1ed1_ee30_e0a3,
-    0xe438_ba05_7f27_cd46,
-    0xe438_ba05_7f27_cd46,
-    0x52d0_b17b_e711_d825,
+    0x3d58_a0f3_44db_8a31,
+    0x3d58_a0f3_44db_8a31,
+    0x3d58_a0f3_44db_8a31,
+    0x3d58_a0f3_44db_8a31,
+    0x3d58_a0f3_44db_8a31,
+    0x3d58_a0f3_44db_8a31,
+    0x3d58_a0f3_44db_8a31,
+    0x7aee_b991_7788_b4ec,
 ];
 
 /// Formats of the weights, and of keys and values.
