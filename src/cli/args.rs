@@ -171,7 +171,7 @@ pub struct Args {
     #[arg(short = 'n', long, value_name = "N", value_parser = whole, help_heading = "Text")]
     pub num_tokens: Option<usize>,
 
-    /// End the text before this string, or at this special token (<|im_end|>, say); may be given several times
+    /// End the text before this string, or at this special token (</s>, say); may be given several times
     #[arg(long, value_name = "TEXT", value_parser = not_empty, help_heading = "Text")]
     pub stop: Vec<String>,
 
