@@ -2,8 +2,8 @@
 
 use super::compare::find;
 use super::fault::{Fault, Result};
-use super::interpreter::Namespaces;
 use super::limits::Limits;
+use super::namespaces::Namespaces;
 use super::value::{Text, Value};
 
 /// Methods of strings, lists and so on. Those that would change a value are known too, and refused when called.

@@ -3,8 +3,8 @@
 use super::ast::Op;
 use super::fault::{Fault, Result};
 use super::format::percent;
-use super::interpreter::Namespaces;
 use super::limits::Limits;
+use super::namespaces::Namespaces;
 use super::repr::to_text;
 use super::value::{Text, Value};
 

@@ -182,3 +182,21 @@ pub fn sort<T>(items: &mut [(Value, T)], reverse: bool, limits: &Limits) -> Resu
     });
     fault.map_or(Ok(()), Err)
 }
+
+/// Adds a pair, or replaces the value of its key.
+pub fn put(pairs: &mut Vec<(Value, Value)>, key: Value, value: Value, limits: &Limits) -> Result<()> {
+    hashable(&key)?;
+    let known = find(pairs, &key, limits)?.is_some();
+    if !known {
+        limits.memory(size_of::<(Value, Value)>())?;
+        pairs.push((key, value));
+        return Ok(());
+    }
+    for (k, v) in pairs.iter_mut() {
+        if equal(k, &key, limits)? {
+            *v = value;
+            break;
+        }
+    }
+    Ok(())
+}

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::args::{Args, int, int_or, string};
 use super::ast::{Arguments, Expr, Literal};
-use super::compare::compare;
+use super::compare::{compare, put};
 use super::fault::{Fault, Kind, Result};
 use super::interpreter::{Interpreter, joined};
 use super::limits::RANGE;
-use super::methods::{self, put};
+use super::methods;
 use super::repr::to_text;
 use super::value::{Cycler, Dict, Macro, Range, Seq, Text, Value};
 use super::{access, arithmetic, filters, predicates};

@@ -2,8 +2,8 @@
 
 use super::access;
 use super::fault::{Fault, Result};
-use super::interpreter::Namespaces;
 use super::limits::Limits;
+use super::namespaces::Namespaces;
 use super::repr::{float, to_repr, to_text};
 use super::value::Value;
 

@@ -2,10 +2,10 @@
 
 use super::access;
 use super::args::Args;
-use super::compare::{equal, find};
+use super::compare::{equal, find, put};
 use super::fault::{Fault, Result};
-use super::interpreter::Namespaces;
 use super::limits::Limits;
+use super::namespaces::Namespaces;
 use super::str_methods::str_method;
 use super::value::{Dict, Seq, Value, View};
 
@@ -65,24 +65,6 @@ pub fn call(of: &Value, name: &str, args: Args, spaces: &Namespaces, limits: &Li
 
 fn unsafe_method(of: &Value, name: &str) -> Result<Value> {
     Err(Fault::failed(format!("access to attribute '{name}' of '{}' object is unsafe", of.type_name())))
-}
-
-/// Adds a pair, or replaces the value of its key.
-pub fn put(pairs: &mut Vec<(Value, Value)>, key: Value, value: Value, limits: &Limits) -> Result<()> {
-    super::compare::hashable(&key)?;
-    let known = find(pairs, &key, limits)?.is_some();
-    if !known {
-        limits.memory(size_of::<(Value, Value)>())?;
-        pairs.push((key, value));
-        return Ok(());
-    }
-    for (k, v) in pairs.iter_mut() {
-        if equal(k, &key, limits)? {
-            *v = value;
-            break;
-        }
-    }
-    Ok(())
 }
 
 fn dict_method(dict: &std::rc::Rc<Dict>, name: &str, args: Args, limits: &Limits) -> Result<Value> {

@@ -18,6 +18,7 @@ mod json;
 mod lexer;
 mod limits;
 mod methods;
+mod namespaces;
 mod parser;
 mod predicates;
 mod repr;
@@ -36,8 +37,9 @@ pub use self::fault::{Fault, Kind};
 pub use self::strftime::Date;
 
 use self::fault::Result;
-use self::interpreter::{Interpreter, Namespaces};
+use self::interpreter::Interpreter;
 use self::limits::{Limits, STACK};
+use self::namespaces::Namespaces;
 use self::value::Value;
 
 /// A template that has been parsed.

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::fault::{Fault, Result};
-use super::interpreter::Namespaces;
 use super::limits::Limits;
+use super::namespaces::Namespaces;
 use super::value::{Value, View};
 
 /// As `str()`.

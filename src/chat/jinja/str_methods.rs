@@ -3,9 +3,9 @@
 use super::args::{Args, int, int_or, size_or, string};
 use super::fault::{Fault, Result};
 use super::format::braces;
-use super::interpreter::Namespaces;
 use super::lexer::is_space;
 use super::limits::Limits;
+use super::namespaces::Namespaces;
 use super::value::{Text, Value};
 
 /// Which characters `strip` and its kin take away.

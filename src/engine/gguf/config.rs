@@ -2,15 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::key::key;
 use super::special::SpecialIds;
 use super::{rope, unused};
 use crate::format::gguf::GgufFile;
 use crate::format::{FormatError, shown};
-
-/// The key of a Llama.
-pub(super) fn key(name: &str) -> String {
-    format!("llama.{name}")
-}
 
 /// config.json for a file.
 pub(super) fn config(file: &GgufFile) -> Result<Value, FormatError> {

@@ -2,6 +2,7 @@
 //! both are read alike, and the same values give the same bits.
 
 mod config;
+mod key;
 mod rope;
 mod special;
 mod token_type;

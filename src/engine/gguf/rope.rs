@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::config::key;
+use super::key::key;
 use crate::format::gguf::GgufFile;
 use crate::format::{FormatError, shown};
 use crate::models::{Rope, RopeConfig, RopeScaling};

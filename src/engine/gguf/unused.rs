@@ -1,6 +1,6 @@
 //! Keys of other models that a Llama's GGUF file may carry along.
 
-use super::config::key;
+use super::key::key;
 use crate::engine::warning::ModelWarning;
 use crate::format::FormatError;
 use crate::format::gguf::{Metadata, Value};
