@@ -53,8 +53,8 @@ on() {
 }
 
 # Left out: see above.
-SKIPPED=(--skip cli::eval:: --skip cli::eviction:: --skip cli::opencl:: --skip cli::oracle:: --skip eviction:: --skip gguf::
-    --skip lookup:: --skip scripts::)
+SKIPPED=(--skip cli::eval:: --skip cli::eviction:: --skip cli::opencl:: --skip cli::oracle:: --skip cli::templates::real
+    --skip documents:: --skip eviction:: --skip gguf:: --skip lookup:: --skip real_models:: --skip scripts::)
 
 cargo test --locked --no-run --target "$TARGET" --lib --test it --test memory
 cargo build --locked --target "$TARGET" --bin generate
