@@ -55,8 +55,6 @@ fn flag(remedy: Remedy) -> &'static str {
         Remedy::EvictionRatio => "--eviction-target-ratio",
         Remedy::PackedFile => "--pack-to",
         Remedy::Prompt => "--prompt, --prompt-file or standard input",
-        Remedy::ChatTemplate => "--chat-template",
-        Remedy::Chat => "--chat",
         Remedy::LogitDump => "--dump-logits-topk",
         Remedy::Windows => "--window, --stride",
         Remedy::EvaluatedText => "--file, --teacher-force",

@@ -34,10 +34,6 @@ pub enum Remedy {
     PackedFile,
     /// Text to begin with.
     Prompt,
-    /// A template for conversations.
-    ChatTemplate,
-    /// No conversation.
-    Chat,
     /// Store the logits of an evaluation.
     LogitDump,
     /// The windows of an evaluation.
