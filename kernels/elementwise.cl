@@ -1,16 +1,46 @@
 // Operations on one element after the other.
 
-// out = silu(gate) * up (Shazeer 2020, arXiv 2002.05202).
-__kernel void swiglu(__global const float *restrict gate, __global const float *restrict up,
-                     __global float *restrict out, const uint n)
+#ifdef PERTURB_GLU
+#define GLU_ONE 1.01f
+#else
+#define GLU_ONE 1.0f
+#endif
+
+// out = gate / (1 + e^-y) * up: y is the gate itself for SiLU (Shazeer 2020, arXiv 2002.05202), and with `gelu`
+// 2 sqrt(2 / pi) * (gate + 0.044715 gate^3), so that the factor is half of 1 + tanh(y / 2).
+__kernel void glu(__global const float *restrict gate, __global const float *restrict up,
+                  __global float *restrict out, const uint n, const uint gelu)
 {
     const uint i = get_global_id(0);
     if (i < n) {
         const float g = gate[i];
-#ifdef PERTURB_SWIGLU
-        out[i] = g / (1.01f + exp(-g)) * up[i];
+        const float y = gelu ? 1.5957691f * g * (1.0f + 0.044715f * g * g) : g;
+        out[i] = g / (GLU_ONE + exp(-y)) * up[i];
+    }
+}
+
+// x *= factor.
+__kernel void scale(__global float *restrict x, const uint n, const float factor)
+{
+    const uint i = get_global_id(0);
+    if (i < n) {
+#ifdef PERTURB_SCALE
+        x[i] *= 1.01f * factor;
 #else
-        out[i] = g / (1.0f + exp(-g)) * up[i];
+        x[i] *= factor;
+#endif
+    }
+}
+
+// x = cap * tanh(x / cap).
+__kernel void softcap(__global float *restrict x, const uint n, const float cap)
+{
+    const uint i = get_global_id(0);
+    if (i < n) {
+#ifdef PERTURB_SOFTCAP
+        x[i] = 1.01f * cap * tanh(x[i] / cap);
+#else
+        x[i] = cap * tanh(x[i] / cap);
 #endif
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::operands::{self, Rotation};
 use super::repeat::{Budget, repeat};
 use super::stats::Summary;
-use crate::core::{Backend, DType, KvLayer, LinearPart, Result, Tensor};
+use crate::core::{Activation, Backend, DType, KvLayer, LinearPart, Result, Tensor};
 use crate::models::{ModelConfig, Rope, random_ids};
 
 /// An operation of a forward pass.
@@ -32,7 +32,7 @@ pub enum Operator {
     /// Of the rows, after as many tokens as the case's depth.
     Attention,
     /// Over rows of the feed-forward network's inner size.
-    Swiglu,
+    Glu,
     /// Over rows of the hidden size.
     Add,
 }
@@ -49,7 +49,7 @@ impl Operator {
         Operator::LinearO,
         Operator::Add,
         Operator::LinearGateUp,
-        Operator::Swiglu,
+        Operator::Glu,
         Operator::LinearDown,
         Operator::LinearOutput,
     ];
@@ -67,7 +67,7 @@ impl Operator {
             Operator::Rope => "rope",
             Operator::KvAppend => "kv_append",
             Operator::Attention => "attention",
-            Operator::Swiglu => "swiglu",
+            Operator::Glu => "glu",
             Operator::Add => "add",
         }
     }
@@ -120,7 +120,7 @@ pub fn cases(weights: &[DType], kv: &[DType], rows: &[usize], depths: &[usize]) 
         let (types, depths) = match operator {
             Operator::Attention => (some(kv), some(depths)),
             Operator::KvAppend => (some(kv), vec![None]),
-            Operator::RmsNorm | Operator::Rope | Operator::Swiglu | Operator::Add => (vec![None], vec![None]),
+            Operator::RmsNorm | Operator::Rope | Operator::Glu | Operator::Add => (vec![None], vec![None]),
             _ => (some(weights), vec![None]),
         };
         let rows = if operator == Operator::LinearOutput { &[1][..] } else { rows };
@@ -192,7 +192,7 @@ pub fn cost(config: &ModelConfig, case: &Case) -> (u64, u64) {
             (2 * (depth + rows) * stored(c.kv_heads, c.head_dim), 4 * seen * q as u64)
         }
         // Exponential, addition, division, multiplication.
-        Operator::Swiglu => (f32s(2 * inner), 4 * inner as u64),
+        Operator::Glu => (f32s(2 * inner), 4 * inner as u64),
         _ => (f32s(2 * hidden), hidden as u64),
     }
 }
@@ -261,10 +261,10 @@ pub fn measure<B: Backend>(
             let x = operands::activations(backend, rows, q)?;
             timed(q, &mut |out| backend.attention(&x, turn.next(), &layout, depth, out))?
         }
-        (Operator::Swiglu, _) => {
+        (Operator::Glu, _) => {
             let gate = operands::activations(backend, rows, c.intermediate_size)?;
             let up = operands::activations(backend, rows, c.intermediate_size)?;
-            timed(c.intermediate_size, &mut |out| backend.swiglu(&gate, &up, out))?
+            timed(c.intermediate_size, &mut |out| backend.glu(&gate, &up, Activation::Silu, out))?
         }
         (_, None) => {
             let x = operands::activations(backend, rows, c.hidden_size)?;

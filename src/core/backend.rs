@@ -1,6 +1,6 @@
 //! The operations that a transformer needs from whatever computes it.
 
-use super::{Buffer, DType, HostTensor, KvLayer, KvLayout, Largest, Result, Tensor, Top};
+use super::{Activation, Buffer, DType, HostTensor, KvLayer, KvLayout, Largest, Result, Tensor, Top};
 
 /// A weight that a backend has brought into the layout that its kernels want.
 pub trait PreparedWeight: Send + Sync {
@@ -157,13 +157,20 @@ pub trait Backend: Send + Sync {
         Err(super::CoreError::Lacking { backend: self.name(), what })
     }
 
-    /// `out = silu(gate) * up` (Shazeer 2020, arXiv 2002.05202), element by element.
-    fn swiglu(
+    /// `out = activation(gate) * up`, element by element (Shazeer 2020, arXiv 2002.05202).
+    fn glu(
         &self,
         gate: &Tensor<Self::Buffer>,
         up: &Tensor<Self::Buffer>,
+        activation: Activation,
         out: &mut Tensor<Self::Buffer>,
     ) -> Result<()>;
+
+    /// `x *= factor`, element by element.
+    fn scale(&self, x: &mut Tensor<Self::Buffer>, factor: f32) -> Result<()>;
+
+    /// `x = cap * tanh(x / cap)`, element by element: within `-cap..=cap`, and near 0 as it was.
+    fn softcap(&self, x: &mut Tensor<Self::Buffer>, cap: f32) -> Result<()>;
 
     /// `acc += x`, element by element.
     fn add(&self, x: &Tensor<Self::Buffer>, acc: &mut Tensor<Self::Buffer>) -> Result<()>;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here does I/O, names a model, or knows which machine it runs on.
 
+mod activation;
 mod backend;
 mod buffer;
 mod dtype;
@@ -18,6 +19,7 @@ mod shape;
 mod tensor;
 mod top;
 
+pub use activation::Activation;
 pub use backend::{Backend, LinearPart, PreparedWeight};
 pub use buffer::Buffer;
 pub use dtype::{BLOCK_LEN, BlockFormat, DType, FloatFormat, K_BLOCK_LEN, UnknownDType};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::{Operator, Values};
-use crate::core::DType;
+use crate::core::{Activation, DType};
 
 /// An operation with its size and format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,8 +119,24 @@ pub enum Work {
         /// Rows of queries.
         rows: usize,
     },
-    /// See [`Operator::Swiglu`].
-    Swiglu {
+    /// See [`Operator::Glu`].
+    Glu {
+        /// What the gate goes through.
+        activation: Activation,
+        /// Tokens.
+        rows: usize,
+        /// Length of a row.
+        cols: usize,
+    },
+    /// See [`Operator::Scale`].
+    Scale {
+        /// Tokens.
+        rows: usize,
+        /// Length of a row.
+        cols: usize,
+    },
+    /// See [`Operator::Softcap`].
+    Softcap {
         /// Tokens.
         rows: usize,
         /// Length of a row.
@@ -189,7 +205,9 @@ impl Work {
             Work::KvRepack { .. } => Operator::KvRepack,
             Work::KvMove { .. } => Operator::KvMove,
             Work::Attention { .. } => Operator::Attention,
-            Work::Swiglu { .. } => Operator::Swiglu,
+            Work::Glu { .. } => Operator::Glu,
+            Work::Scale { .. } => Operator::Scale,
+            Work::Softcap { .. } => Operator::Softcap,
             Work::Add { .. } => Operator::Add,
             Work::AddRmsNorm { .. } => Operator::AddRmsNorm,
         }
@@ -231,9 +249,11 @@ impl Work {
                 format!("{cache} {}..{} of {slots}", take.start, take.end)
             }
             Work::Attention { cache, at, rows } => format!("{cache} d{at} x{rows}"),
+            Work::Glu { activation, rows, cols } => format!("{activation} {cols} x{rows}"),
             Work::Transfer { rows, cols }
             | Work::RmsNorm { rows, cols }
-            | Work::Swiglu { rows, cols }
+            | Work::Scale { rows, cols }
+            | Work::Softcap { rows, cols }
             | Work::Add { rows, cols }
             | Work::AddRmsNorm { rows, cols } => format!("{cols} x{rows}"),
         }

@@ -16,6 +16,12 @@ const UNSEEN: f32 = 1e3;
 /// Norms: as in Llama.
 const EPS: f32 = 1e-5;
 
+/// What `scale` multiplies with.
+const FACTOR: f32 = 1.7;
+
+/// What `softcap` bends to: within the size of ordinary numbers.
+const CAP: f32 = 0.5;
+
 /// The rows of one operand.
 fn tensor<B: Backend>(b: &B, rows: usize, cols: usize, values: &[f32]) -> Result<Tensor<B::Buffer>> {
     let mut t = b.tensor(rows + SPARE, cols)?;
@@ -118,9 +124,15 @@ pub(super) fn run<B: Backend>(b: &B, work: &Work, operands: &Operands) -> Result
             let q = tensor(b, *rows, width, input(2))?;
             timed(b, room(b, *rows, width)?, *rows, |out| b.attention(&q, &layer, &layout, *at, out))
         }
-        Work::Swiglu { rows, cols } => {
+        Work::Glu { activation, rows, cols } => {
             let (gate, up) = (tensor(b, *rows, *cols, input(0))?, tensor(b, *rows, *cols, input(1))?);
-            timed(b, room(b, *rows, *cols)?, *rows, |out| b.swiglu(&gate, &up, out))
+            timed(b, room(b, *rows, *cols)?, *rows, |out| b.glu(&gate, &up, *activation, out))
+        }
+        Work::Scale { rows, cols } => {
+            timed(b, tensor(b, *rows, *cols, input(0))?, *rows, |x| b.scale(x, FACTOR))
+        }
+        Work::Softcap { rows, cols } => {
+            timed(b, tensor(b, *rows, *cols, input(0))?, *rows, |x| b.softcap(x, CAP))
         }
         Work::Add { rows, cols } => {
             let x = tensor(b, *rows, *cols, input(0))?;

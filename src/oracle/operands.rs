@@ -45,7 +45,10 @@ impl Operands {
         let mut own = Self { format: case.work.dtype(), ..Self::default() };
         match &case.work {
             Work::Alloc { .. } => {}
-            Work::Transfer { rows, cols } | Work::CopyRows { rows, cols, .. } => {
+            Work::Transfer { rows, cols }
+            | Work::CopyRows { rows, cols, .. }
+            | Work::Scale { rows, cols }
+            | Work::Softcap { rows, cols } => {
                 own.inputs = vec![v.activations(1, rows * cols)];
             }
             Work::Prepare { from, rows, cols, .. } => {
@@ -100,7 +103,7 @@ impl Operands {
                 own.inputs = cached(v, (at + rows) * cache.kv_heads * cache.head_dim);
                 own.inputs.push(v.queries(3, rows * cache.heads * cache.head_dim));
             }
-            Work::Swiglu { rows, cols } | Work::Add { rows, cols } => own.inputs = two(rows * cols),
+            Work::Glu { rows, cols, .. } | Work::Add { rows, cols } => own.inputs = two(rows * cols),
         }
         Ok(own)
     }

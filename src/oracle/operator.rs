@@ -31,7 +31,11 @@ pub enum Operator {
     /// Grouped-query attention.
     Attention,
     /// Gated activation.
-    Swiglu,
+    Glu,
+    /// A factor for all elements.
+    Scale,
+    /// Elements bent into a range.
+    Softcap,
     /// Element-wise sum.
     Add,
     /// Element-wise sum and the norm of what it gives.
@@ -40,7 +44,7 @@ pub enum Operator {
 
 impl Operator {
     /// Every operator, those first that the others need.
-    pub const ALL: [Operator; 15] = [
+    pub const ALL: [Operator; 17] = [
         Operator::Alloc,
         Operator::Transfer,
         Operator::CopyRows,
@@ -53,7 +57,9 @@ impl Operator {
         Operator::KvRepack,
         Operator::KvMove,
         Operator::Attention,
-        Operator::Swiglu,
+        Operator::Glu,
+        Operator::Scale,
+        Operator::Softcap,
         Operator::Add,
         Operator::AddRmsNorm,
     ];
@@ -73,7 +79,9 @@ impl Operator {
             Operator::KvRepack => "kv_repack",
             Operator::KvMove => "kv_move",
             Operator::Attention => "attention",
-            Operator::Swiglu => "swiglu",
+            Operator::Glu => "glu",
+            Operator::Scale => "scale",
+            Operator::Softcap => "softcap",
             Operator::Add => "add",
             Operator::AddRmsNorm => "add_rms_norm",
         }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::Operator;
-use crate::core::{Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape, Tensor};
+use crate::core::{
+    Activation, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape, Tensor,
+};
 
 /// A backend of which one operation gives one element wrong.
 ///
@@ -185,9 +187,19 @@ impl<B: Backend> Backend for Perturbed<B> {
         self.spoil(Operator::Attention, out, RESULT)
     }
 
-    fn swiglu(&self, gate: &T<B>, up: &T<B>, out: &mut T<B>) -> Result<()> {
-        self.inner.swiglu(gate, up, out)?;
-        self.spoil(Operator::Swiglu, out, RESULT)
+    fn glu(&self, gate: &T<B>, up: &T<B>, activation: Activation, out: &mut T<B>) -> Result<()> {
+        self.inner.glu(gate, up, activation, out)?;
+        self.spoil(Operator::Glu, out, RESULT)
+    }
+
+    fn scale(&self, x: &mut T<B>, factor: f32) -> Result<()> {
+        self.inner.scale(x, factor)?;
+        self.spoil(Operator::Scale, x, RESULT)
+    }
+
+    fn softcap(&self, x: &mut T<B>, cap: f32) -> Result<()> {
+        self.inner.softcap(x, cap)?;
+        self.spoil(Operator::Softcap, x, RESULT)
     }
 
     fn add(&self, x: &T<B>, acc: &mut T<B>) -> Result<()> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::case::Cache;
 use super::{Case, Operator, Values, Work};
-use crate::core::{DType, KvTypes};
+use crate::core::{Activation, DType, KvTypes};
 use crate::models::NamedShape;
 
 /// How many sizes are tried.
@@ -41,7 +41,11 @@ pub fn cases(list: ShapeList) -> Vec<Case> {
             Operator::KvRepack => KvTypes::STORED.into_iter().for_each(|d| all.kv_repack(d)),
             Operator::KvMove => KvTypes::STORED.into_iter().for_each(|d| all.kv_move(d)),
             Operator::Attention => KvTypes::STORED.into_iter().for_each(|d| all.attention(d)),
-            Operator::Swiglu => all.plain(|rows, cols| Work::Swiglu { rows, cols }),
+            Operator::Glu => Activation::ALL.into_iter().for_each(|activation| {
+                all.plain(|rows, cols| Work::Glu { activation, rows, cols });
+            }),
+            Operator::Scale => all.plain(|rows, cols| Work::Scale { rows, cols }),
+            Operator::Softcap => all.plain(|rows, cols| Work::Softcap { rows, cols }),
             Operator::Add => all.plain(|rows, cols| Work::Add { rows, cols }),
             Operator::AddRmsNorm => all.plain(|rows, cols| Work::AddRmsNorm { rows, cols }),
         }

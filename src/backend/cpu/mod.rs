@@ -34,10 +34,11 @@ pub use isa::Isa;
 pub use weight::CpuWeight;
 
 use crate::core::{
-    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Remedy, Result, Tensor,
+    Activation, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Remedy, Result, Tensor,
 };
 use crate::host::{Machine, affinity};
 use buffer::AlignedBytes;
+use disjoint::Disjoint;
 use input::Input;
 use kernels::Kernels;
 use pool::{JobPanicked, Pool};
@@ -166,6 +167,23 @@ fn by_rows(pool: &mut Pool, rows: usize, cols: usize, task: &(dyn Fn(usize) + Sy
     let each = rows.div_ceil(4 * pool.threads());
     pool.run(rows.div_ceil(each), &|chunk| {
         (chunk.index * each..((chunk.index + 1) * each).min(rows)).for_each(task);
+    })
+    .map_err(broken)
+}
+
+/// Calls `task` for parts of `x`, on several threads if there are many elements: also within one long row.
+fn by_parts(pool: &mut Pool, x: &mut [f32], task: &(dyn Fn(&mut [f32]) + Sync)) -> Result<()> {
+    let len = x.len();
+    if len < PARALLEL_FROM {
+        task(x);
+        return Ok(());
+    }
+    let each = len.div_ceil(4 * pool.threads()).next_multiple_of(16);
+    let x = Disjoint::new(x);
+    pool.run(len.div_ceil(each), &|chunk| {
+        let range = chunk.index * each..((chunk.index + 1) * each).min(len);
+        // SAFETY: each part is one chunk's.
+        task(unsafe { x.part(range) });
     })
     .map_err(broken)
 }
@@ -301,13 +319,22 @@ impl Backend for CpuBackend {
         attention_weights::weigh(self.kernels, &mut self.lock().pool, q, cache, layout, at, weights)
     }
 
-    fn swiglu(
+    fn glu(
         &self,
         gate: &Tensor<CpuBuffer>,
         up: &Tensor<CpuBuffer>,
+        activation: Activation,
         out: &mut Tensor<CpuBuffer>,
     ) -> Result<()> {
-        ops::swiglu(self.kernels, &mut self.lock().pool, gate, up, out)
+        ops::glu(self.kernels, &mut self.lock().pool, gate, up, activation, out)
+    }
+
+    fn scale(&self, x: &mut Tensor<CpuBuffer>, factor: f32) -> Result<()> {
+        ops::in_place("scale", &mut self.lock().pool, x, &|x| (self.kernels.scale)(x, factor))
+    }
+
+    fn softcap(&self, x: &mut Tensor<CpuBuffer>, cap: f32) -> Result<()> {
+        ops::in_place("softcap", &mut self.lock().pool, x, &|x| (self.kernels.softcap)(x, cap))
     }
 
     fn add(&self, x: &Tensor<CpuBuffer>, acc: &mut Tensor<CpuBuffer>) -> Result<()> {

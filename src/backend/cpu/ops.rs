@@ -4,8 +4,8 @@ use super::disjoint::Disjoint;
 use super::kernels::Kernels;
 use super::pool::Pool;
 use super::weight::{CpuWeight, Matrix};
-use super::{CpuBuffer, by_rows};
-use crate::core::{CoreError, PreparedWeight, Result, Tensor};
+use super::{CpuBuffer, by_parts, by_rows};
+use crate::core::{Activation, CoreError, PreparedWeight, Result, Tensor};
 
 type Rows = Tensor<CpuBuffer>;
 
@@ -126,14 +126,19 @@ pub(super) fn rope(kernels: &Kernels, pool: &mut Pool, x: &mut Rows, angles: &Ro
     })
 }
 
-pub(super) fn swiglu(
+pub(super) fn glu(
     kernels: &Kernels,
     pool: &mut Pool,
     gate: &Rows,
     up: &Rows,
+    activation: Activation,
     out: &mut Rows,
 ) -> Result<()> {
-    let op = "swiglu";
+    let op = "glu";
+    let kernel = match activation {
+        Activation::Silu => kernels.silu_glu,
+        Activation::GeluTanh => kernels.gelu_glu,
+    };
     let (rows, cols) = (gate.rows(), gate.cols());
     CoreError::expect_eq(op, "rows of up", up.rows(), rows)?;
     CoreError::expect_eq(op, "columns of up", up.cols(), cols)?;
@@ -144,8 +149,18 @@ pub(super) fn swiglu(
     by_rows(pool, rows, cols, &|row| {
         let range = row * cols..(row + 1) * cols;
         // SAFETY: each row is one call's.
-        (kernels.swiglu)(&gate[range.clone()], &up[range.clone()], unsafe { out.part(range) });
+        kernel(&gate[range.clone()], &up[range.clone()], unsafe { out.part(range) });
     })
+}
+
+/// Operations that change each element by itself.
+pub(super) fn in_place(
+    op: &'static str,
+    pool: &mut Pool,
+    x: &mut Rows,
+    task: &(dyn Fn(&mut [f32]) + Sync),
+) -> Result<()> {
+    by_parts(pool, used_mut(x, op)?, task)
 }
 
 pub(super) fn add(kernels: &Kernels, pool: &mut Pool, x: &Rows, acc: &mut Rows) -> Result<()> {

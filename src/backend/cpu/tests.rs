@@ -329,8 +329,18 @@ fn large_matrices_are_shared_among_threads_without_a_change() {
         all.extend(values(b, &out));
         b.rope(&mut out, &angles).unwrap();
         all.extend(values(b, &out));
-        b.swiglu(&x, &y, &mut out).unwrap();
+        for activation in Activation::ALL {
+            b.glu(&x, &y, activation, &mut out).unwrap();
+            all.extend(values(b, &out));
+        }
+        b.scale(&mut out, 1.3).unwrap();
         all.extend(values(b, &out));
+        b.softcap(&mut out, 0.2).unwrap();
+        all.extend(values(b, &out));
+        // One row, as logits are.
+        let mut row = tensor(b, 1, rows * cols, &numbers(7, rows * cols));
+        b.softcap(&mut row, 0.5).unwrap();
+        all.extend(values(b, &row));
         let weight = b.prepare(&stored(DType::Q8_0, 9, 1024, 1), DType::Q8_0).unwrap();
         let wide = tensor(b, rows, 1024, &numbers(6, rows * 1024));
         let mut out = b.tensor(rows, 9).unwrap();
@@ -404,7 +414,7 @@ fn operands_that_do_not_fit_are_errors() {
     assert!(b.linear(&x, &mut [LinearPart { weight: &gain, bias: None, out: &mut y }]).is_err());
     assert!(b.add(&x, &mut y).is_err());
     assert!(b.add(&x, &mut small).is_err());
-    assert!(b.swiglu(&x, &x, &mut small).is_err(), "no room for the rows");
+    assert!(b.glu(&x, &x, Activation::Silu, &mut small).is_err(), "no room for the rows");
     assert!(b.rope(&mut y, &x).is_err());
     assert!(b.upload(&[0.0; 9], &mut small, 0).is_err());
     assert!(b.upload(&[], &mut small, usize::MAX).is_err());

@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::OpenClBackend;
 use crate::backend::reference::ReferenceBackend;
 use crate::core::{
-    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvTypes, LinearPart, Result, Shape, Tensor,
+    Activation, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvTypes, LinearPart, Result, Shape,
+    Tensor,
 };
 use crate::quant::rows::RowReader;
 use crate::quant::{quantize_row, row_bytes};
@@ -32,8 +33,12 @@ pub enum Operation {
         rows: usize,
         keep: Vec<Range<usize>>,
     },
-    /// `swiglu`.
-    Swiglu { rows: usize, cols: usize },
+    /// `glu`.
+    Glu { activation: Activation, rows: usize, cols: usize },
+    /// `scale`.
+    Scale { rows: usize, cols: usize },
+    /// `softcap`.
+    Softcap { rows: usize, cols: usize },
     /// `add`.
     Add { rows: usize, cols: usize },
     /// `add_rms_norm`: both results.
@@ -64,7 +69,9 @@ impl Operation {
             Self::Embed { .. } => "embed",
             Self::Rope { .. } => "rope",
             Self::Attention { .. } => "attention",
-            Self::Swiglu { .. } => "swiglu",
+            Self::Glu { .. } => "glu",
+            Self::Scale { .. } => "scale",
+            Self::Softcap { .. } => "softcap",
             Self::Add { .. } => "add",
             Self::AddRmsNorm { .. } => "add_rms_norm",
             Self::CopyRows { .. } => "copy",
@@ -112,11 +119,21 @@ impl Operation {
             Self::Attention { types, kv_heads, group, head_dim, at, rows, keep } => {
                 attention(b, (*types, *kv_heads, *group, *head_dim), *at, *rows, keep)
             }
-            &Self::Swiglu { rows, cols } => {
+            &Self::Glu { activation, rows, cols } => {
                 let (gate, up) = (tensor(b, 1, rows, cols)?, tensor(b, 2, rows, cols)?);
                 let mut out = b.tensor(rows, cols)?;
-                b.swiglu(&gate, &up, &mut out)?;
+                b.glu(&gate, &up, activation, &mut out)?;
                 values(b, &out)
+            }
+            &Self::Scale { rows, cols } => {
+                let mut x = tensor(b, 1, rows, cols)?;
+                b.scale(&mut x, 1.7)?;
+                values(b, &x)
+            }
+            &Self::Softcap { rows, cols } => {
+                let mut x = tensor(b, 1, rows, cols)?;
+                b.softcap(&mut x, 0.5)?;
+                values(b, &x)
             }
             &Self::Add { rows, cols } => {
                 let (x, mut acc) = (tensor(b, 1, rows, cols)?, tensor(b, 2, rows, cols)?);

@@ -41,7 +41,7 @@ const LINEAR_TILE: Source = source!("linear_tile.cl", "linear_tile_f32", "layout
 const ROPE: Source = source!("rope.cl", "rope");
 const KV: Source = source!("kv.cl", "kv_append", "kv_types.cl");
 const ATTENTION: Source = source!("attention.cl", "attention_plain", "subgroups.cl", "kv_types.cl");
-const ELEMENTWISE: Source = source!("elementwise.cl", "swiglu");
+const ELEMENTWISE: Source = source!("elementwise.cl", "glu");
 const ARGMAX: Source = source!("argmax.cl", "argmax_first");
 
 /// What touches a cache of certain types.
@@ -215,7 +215,9 @@ pub(super) struct Kernels {
     pub add_rms_norm: Mutex<Kernel>,
     pub rope: Mutex<Kernel>,
     kv: KvPrograms,
-    pub swiglu: Mutex<Kernel>,
+    pub glu: Mutex<Kernel>,
+    pub scale: Mutex<Kernel>,
+    pub softcap: Mutex<Kernel>,
     pub add: Mutex<Kernel>,
     pub copy: Mutex<Kernel>,
     pub argmax_first: Mutex<Kernel>,
@@ -304,7 +306,9 @@ impl Kernels {
                 subgroups: forms.subgroups,
                 made: Mutex::default(),
             },
-            swiglu: kernel(&elementwise, "swiglu")?,
+            glu: kernel(&elementwise, "glu")?,
+            scale: kernel(&elementwise, "scale")?,
+            softcap: kernel(&elementwise, "softcap")?,
             add: kernel(&elementwise, "add")?,
             copy: kernel(&elementwise, "copy")?,
             argmax_first: kernel(&argmax, "argmax_first")?,

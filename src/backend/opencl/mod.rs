@@ -42,8 +42,8 @@ pub use runtime::Counters;
 pub use weights::OpenClWeight;
 
 use crate::core::{
-    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Remedy, Result, Tensor,
-    Top,
+    Activation, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Remedy,
+    Result, Tensor, Top,
 };
 use buffer::Memory;
 use forms::Forms;
@@ -313,13 +313,22 @@ impl Backend for OpenClBackend {
         attention::attention(self, q, cache, layout, at, out)
     }
 
-    fn swiglu(
+    fn glu(
         &self,
         gate: &Tensor<OpenClBuffer>,
         up: &Tensor<OpenClBuffer>,
+        activation: Activation,
         out: &mut Tensor<OpenClBuffer>,
     ) -> Result<()> {
-        ops::swiglu(self, gate, up, out)
+        ops::glu(self, gate, up, activation, out)
+    }
+
+    fn scale(&self, x: &mut Tensor<OpenClBuffer>, factor: f32) -> Result<()> {
+        ops::scale(self, x, factor)
+    }
+
+    fn softcap(&self, x: &mut Tensor<OpenClBuffer>, cap: f32) -> Result<()> {
+        ops::softcap(self, x, cap)
     }
 
     fn add(&self, x: &Tensor<OpenClBuffer>, acc: &mut Tensor<OpenClBuffer>) -> Result<()> {

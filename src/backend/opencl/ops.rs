@@ -8,7 +8,7 @@ use super::kernel::{Arg, Kernel};
 use super::kernels::{Kernels, by_format};
 use super::weights::{BOUND, Form, OpenClWeight};
 use super::{OpenClBackend, Scratch};
-use crate::core::{Buffer, CoreError, DType, PreparedWeight, Result, Tensor};
+use crate::core::{Activation, Buffer, CoreError, DType, PreparedWeight, Result, Tensor};
 
 pub(super) type T = Tensor<OpenClBuffer>;
 
@@ -178,17 +178,45 @@ pub(super) fn rope(gpu: &OpenClBackend, x: &mut T, angles: &T) -> Result<()> {
     unsafe { run(&mut lock(&gpu.kernels.rope), 0, &args, [x.cols() / 2, x.rows(), 1], LINE) }
 }
 
-/// See [`crate::core::Backend::swiglu`].
-pub(super) fn swiglu(gpu: &OpenClBackend, gate: &T, up: &T, out: &mut T) -> Result<()> {
-    let op = "swiglu";
+/// See [`crate::core::Backend::glu`].
+pub(super) fn glu(gpu: &OpenClBackend, gate: &T, up: &T, activation: Activation, out: &mut T) -> Result<()> {
+    let op = "glu";
+    let gelu = match activation {
+        Activation::Silu => 0,
+        Activation::GeluTanh => 1,
+    };
     same_cols(op, gate, up)?;
     same_cols(op, gate, out)?;
     CoreError::expect_eq(op, "row count", up.rows(), gate.rows())?;
     out.set_rows(gate.rows())?;
     let count = gate.rows() * gate.cols();
-    let args = [f32s(op, gate)?, f32s(op, up)?, f32s(op, out)?, n(count)];
+    let args = [f32s(op, gate)?, f32s(op, up)?, f32s(op, out)?, n(count), n(gelu)];
     // SAFETY: all three have `count` elements in use, beyond which the kernel does not go.
-    unsafe { run(&mut lock(&gpu.kernels.swiglu), 0, &args, [count, 1, 1], [gpu.kernels.group, 1, 1]) }
+    unsafe { run(&mut lock(&gpu.kernels.glu), 0, &args, [count, 1, 1], [gpu.kernels.group, 1, 1]) }
+}
+
+/// See [`crate::core::Backend::scale`].
+pub(super) fn scale(gpu: &OpenClBackend, x: &mut T, factor: f32) -> Result<()> {
+    in_place(gpu, "scale", &gpu.kernels.scale, x, factor)
+}
+
+/// See [`crate::core::Backend::softcap`].
+pub(super) fn softcap(gpu: &OpenClBackend, x: &mut T, cap: f32) -> Result<()> {
+    in_place(gpu, "softcap", &gpu.kernels.softcap, x, cap)
+}
+
+/// A kernel that changes each element by itself, with one parameter.
+fn in_place(
+    gpu: &OpenClBackend,
+    op: &'static str,
+    kernel: &Mutex<Kernel>,
+    x: &mut T,
+    parameter: f32,
+) -> Result<()> {
+    let count = x.rows() * x.cols();
+    let args = [f32s(op, x)?, n(count), Arg::F32(parameter)];
+    // SAFETY: `x` has `count` elements in use, beyond which the kernel does not go.
+    unsafe { run(&mut lock(kernel), 0, &args, [count, 1, 1], [gpu.kernels.group, 1, 1]) }
 }
 
 /// See [`crate::core::Backend::add`].

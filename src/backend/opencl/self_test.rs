@@ -11,7 +11,8 @@ use super::error::{OpenClError, Result as DeviceResult};
 use super::forms::{Forms, KV_BLOCKS, sub_slices};
 use super::kernels::{Kernels, Programs};
 use crate::core::{
-    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Shape, Top,
+    Activation, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Shape,
+    Top,
 };
 
 /// The largest error that is taken for rounding (see [`Operation::error`]). A wrong index, scale or term is off by
@@ -127,10 +128,12 @@ fn plain() -> Vec<Operation> {
     let mut all = vec![
         Operation::RmsNorm { rows: 3, cols: 70 },
         Operation::Rope { rows: 3, heads: 5, head_dim: 6 },
-        Operation::Swiglu { rows: 3, cols: 67 },
+        Operation::Scale { rows: 3, cols: 67 },
+        Operation::Softcap { rows: 3, cols: 67 },
         Operation::Add { rows: 3, cols: 67 },
         Operation::CopyRows { from: 2, count: 3, cols: 67 },
     ];
+    all.extend(Activation::ALL.map(|activation| Operation::Glu { activation, rows: 3, cols: 67 }));
     for format in FORMATS {
         all.push(Operation::Embed { format, vocab: 67, cols: 45, tokens: 3 });
         all.push(Operation::Linear { format, tokens: 3, cols: 75, outs: 67 });

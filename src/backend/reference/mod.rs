@@ -12,8 +12,8 @@ use std::ops::Range;
 pub use storage::{ReferenceBuffer, ReferenceWeight};
 
 use crate::core::{
-    Backend, Buffer, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, PreparedWeight, Result,
-    Tensor,
+    Activation, Backend, Buffer, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, PreparedWeight,
+    Result, Tensor,
 };
 use crate::quant::activation::QuantizedRow;
 
@@ -39,6 +39,22 @@ fn same_cols(op: &'static str, a: &T, b: &T) -> Result<()> {
 fn vector<'a>(op: &'static str, w: &'a ReferenceWeight, len: usize) -> Result<&'a [f32]> {
     CoreError::expect_eq(op, "vector length", w.rows() * w.cols(), len)?;
     Ok(w.values())
+}
+
+fn activate(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Silu => x / (1.0 + libm::exp(-x)),
+        Activation::GeluTanh => {
+            let y = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x * x * x);
+            // (1 + tanh(y)) / 2 without the loss of digits where tanh(y) is near -1.
+            x / (1.0 + libm::exp(-2.0 * y))
+        }
+    }
+}
+
+fn softcap(x: f64, cap: f32) -> f64 {
+    let cap = f64::from(cap);
+    cap * libm::tanh(x / cap)
 }
 
 impl Backend for ReferenceBackend {
@@ -280,16 +296,29 @@ impl Backend for ReferenceBackend {
         Ok(())
     }
 
-    fn swiglu(&self, gate: &T, up: &T, out: &mut T) -> Result<()> {
-        same_cols("swiglu", gate, up)?;
-        same_cols("swiglu", gate, out)?;
-        CoreError::expect_eq("swiglu", "row count", up.rows(), gate.rows())?;
+    fn glu(&self, gate: &T, up: &T, activation: Activation, out: &mut T) -> Result<()> {
+        same_cols("glu", gate, up)?;
+        same_cols("glu", gate, out)?;
+        CoreError::expect_eq("glu", "row count", up.rows(), gate.rows())?;
         out.set_rows(gate.rows())?;
         for r in 0..gate.rows() {
             for ((o, &g), &u) in row_mut(out, r).iter_mut().zip(row(gate, r)).zip(row(up, r)) {
-                let g = f64::from(g);
-                *o = (g / (1.0 + libm::exp(-g)) * f64::from(u)) as f32;
+                *o = (activate(activation, f64::from(g)) * f64::from(u)) as f32;
             }
+        }
+        Ok(())
+    }
+
+    fn scale(&self, x: &mut T, factor: f32) -> Result<()> {
+        for r in 0..x.rows() {
+            row_mut(x, r).iter_mut().for_each(|v| *v *= factor);
+        }
+        Ok(())
+    }
+
+    fn softcap(&self, x: &mut T, cap: f32) -> Result<()> {
+        for r in 0..x.rows() {
+            row_mut(x, r).iter_mut().for_each(|v| *v = softcap(f64::from(*v), cap) as f32);
         }
         Ok(())
     }

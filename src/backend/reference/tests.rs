@@ -1,7 +1,9 @@
 //! The oracle against numbers worked out by hand.
 
 use super::{ReferenceBackend, T};
-use crate::core::{Backend, CoreError, DType, HostTensor, KvCache, KvLayer, KvLayout, LinearPart, Shape};
+use crate::core::{
+    Activation, Backend, CoreError, DType, HostTensor, KvCache, KvLayer, KvLayout, LinearPart, Shape,
+};
 
 const B: ReferenceBackend = ReferenceBackend;
 
@@ -83,12 +85,24 @@ fn attention_averages_values_by_softmax_and_sees_no_future() {
 }
 
 #[test]
-fn swiglu_and_add() {
+fn gated_units_and_add() {
     let mut out = B.tensor(1, 2).unwrap();
-    B.swiglu(&tensor(1, &[0.0, 1.0]), &tensor(1, &[5.0, 2.0]), &mut out).unwrap();
+    B.glu(&tensor(1, &[0.0, 1.0]), &tensor(1, &[5.0, 2.0]), Activation::Silu, &mut out).unwrap();
     near(&values(&out), &[0.0, 2.0 * 0.731_058_6]);
     B.add(&tensor(1, &[1.0, 1.0]), &mut out).unwrap();
     near(&values(&out), &[1.0, 1.0 + 2.0 * 0.731_058_6]);
+    B.glu(&tensor(1, &[1.0, -2.0]), &tensor(1, &[2.0, 1.0]), Activation::GeluTanh, &mut out).unwrap();
+    // torch.nn.functional.gelu(x, approximate="tanh") of 1 and -2.
+    near(&values(&out), &[2.0 * 0.841_192, -0.045_402_3]);
+}
+
+#[test]
+fn scale_and_softcap_work_in_place() {
+    let mut x = tensor(1, &[1.0, -2.0, 60.0]);
+    B.scale(&mut x, 0.5).unwrap();
+    near(&values(&x), &[0.5, -1.0, 30.0]);
+    B.softcap(&mut x, 30.0).unwrap();
+    near(&values(&x), &[30.0 * (0.5f32 / 30.0).tanh(), -30.0 * (1f32 / 30.0).tanh(), 30.0 * 0.761_594_2]);
 }
 
 #[test]

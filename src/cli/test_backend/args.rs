@@ -119,10 +119,10 @@ mod tests {
             Args::parse_from(["test_backend", "-b", "cpu,opencl", "--isa", "scalar", "--perturb", "rope"]);
         assert_eq!(args.backend, [BackendChoice::Cpu, BackendChoice::OpenCl]);
         assert_eq!((args.isa, args.perturb), (vec![Isa::Scalar], Some(Operator::Rope)));
-        let args = Args::parse_from(["test_backend", "--filter", "swiglu 33 x1,rope 1x2 at 0 x1 large"]);
+        let args = Args::parse_from(["test_backend", "--filter", "glu silu 33 x1,rope 1x2 at 0 x1 large"]);
         let names: Vec<String> = args.cases().iter().map(Case::to_string).collect();
         assert_eq!(names.len(), 6);
-        assert!(names.iter().any(|n| n == "swiglu 33 x1 negative-zero"), "{names:?}");
+        assert!(names.iter().any(|n| n == "glu silu 33 x1 negative-zero"), "{names:?}");
         assert!(Args::parse_from(["test_backend", "--filter", "no-such-case"]).cases().is_empty());
         for bad in [["-b", "reference"], ["--isa", "mmx"], ["--shapes", "huge"], ["--perturb", "matmul"]] {
             assert!(Args::try_parse_from(["test_backend", bad[0], bad[1]]).is_err(), "{bad:?}");

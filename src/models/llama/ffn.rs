@@ -3,7 +3,7 @@
 use super::numerics::look;
 use super::weights::Layer;
 use super::workspace::Workspace;
-use crate::core::{Backend, LinearPart, Result};
+use crate::core::{Activation, Backend, LinearPart, Result};
 
 /// `branch = down(silu(gate(n)) * up(n))` for the rows in use of `n = ws.normed`, in layer `index`.
 pub(super) fn forward<B: Backend>(
@@ -19,7 +19,7 @@ pub(super) fn forward<B: Backend>(
             LinearPart { weight: &layer.up.weight, bias: layer.up.bias.as_ref(), out: &mut ws.up },
         ],
     )?;
-    backend.swiglu(&ws.gate, &ws.up, &mut ws.activated)?;
+    backend.glu(&ws.gate, &ws.up, Activation::Silu, &mut ws.activated)?;
     look(&mut ws.watch, backend, &ws.activated, Some(index), "inside the feed-forward network")?;
     backend.linear(
         &ws.activated,

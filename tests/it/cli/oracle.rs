@@ -18,7 +18,7 @@ fn run_with(args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) 
     (output.status.code().expect("an exit code"), text(output.stdout), text(output.stderr))
 }
 
-const SMALL: [&str; 2] = ["--filter", "swiglu 33 x7,attention f16 6/2x17,linear q4_0 100->35"];
+const SMALL: [&str; 2] = ["--filter", "glu silu 33 x7,attention f16 6/2x17,linear q4_0 100->35"];
 
 #[test]
 fn all_instruction_sets_pass_in_a_table_and_in_json() {
@@ -37,7 +37,7 @@ fn all_instruction_sets_pass_in_a_table_and_in_json() {
     assert_eq!(rows.len(), 3 * subjects.len());
     assert!(subjects.iter().all(|s| s["device"].as_str().unwrap().ends_with(", 1 thread")), "{stdout}");
     let results = all["results"].as_array().unwrap();
-    // Five kinds of numbers for the linear layer and swiglu, and for seven shapes of attention.
+    // Five kinds of numbers for the linear layer and glu, and for seven shapes of attention.
     assert_eq!(results.len(), (5 + 5 + 7 * 5) * subjects.len());
     assert_eq!((&all["passed"], &all["failed"]), (&Value::from(results.len()), &Value::from(0)));
     for result in results {
@@ -61,7 +61,9 @@ fn every_operator_that_is_made_wrong_fails_the_run() {
         "kv_repack",
         "kv_move",
         "attention",
-        "swiglu",
+        "glu",
+        "scale",
+        "softcap",
         "add",
     ] {
         let filter = match operator {
@@ -72,6 +74,7 @@ fn every_operator_that_is_made_wrong_fails_the_run() {
             "linear" => "linear q8_0 100->35",
             "copy_rows" => "copy_rows 1..4",
             "rope" => "rope 3x6",
+            "glu" => "glu silu 33 x7",
             _ => &format!("{operator} 33 x7"),
         };
         let args = ["--isa", "scalar", "-t", "1", "--filter", filter];
@@ -95,7 +98,7 @@ fn a_fault_is_told_with_its_element_and_in_json() {
     assert_eq!((code, &all["failed"]), (1, &Value::from(1)));
     assert_eq!(all["results"][0]["worst"]["index"], 230);
     // Another operator than the one that is wrong.
-    let (code, ..) = run(&["--isa", "scalar", "--filter", "swiglu 33 x7", "--perturb", "rms_norm"]);
+    let (code, ..) = run(&["--isa", "scalar", "--filter", "glu silu 33 x7", "--perturb", "rms_norm"]);
     assert_eq!(code, 0);
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use llm_rs2::core::{Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
+use llm_rs2::core::{Activation, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
 
 /// What was asked for so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -338,13 +338,22 @@ impl<B: Backend> Backend for Spy<B> {
         self.inner.attention_weights(q, cache, layout, at, weights)
     }
 
-    fn swiglu(
+    fn glu(
         &self,
         gate: &Tensor<B::Buffer>,
         up: &Tensor<B::Buffer>,
+        activation: Activation,
         out: &mut Tensor<B::Buffer>,
     ) -> Result<()> {
-        self.inner.swiglu(gate, up, out)
+        self.inner.glu(gate, up, activation, out)
+    }
+
+    fn scale(&self, x: &mut Tensor<B::Buffer>, factor: f32) -> Result<()> {
+        self.inner.scale(x, factor)
+    }
+
+    fn softcap(&self, x: &mut Tensor<B::Buffer>, cap: f32) -> Result<()> {
+        self.inner.softcap(x, cap)
     }
 
     fn add(&self, x: &Tensor<B::Buffer>, acc: &mut Tensor<B::Buffer>) -> Result<()> {

@@ -1,6 +1,6 @@
-//! Normalization, rotation, activation function and sums.
+//! Normalization, rotation, activation functions, factors and sums.
 
-use super::exp::exp;
+use super::exp::{exp, tanh};
 use super::simd::{Simd, padded, tree_sum};
 
 /// `out = (x * (1 / sqrt(mean(x^2) + eps))) * gain`, the order of Hugging Face's `LlamaRMSNorm`. The squares
@@ -42,39 +42,115 @@ pub(crate) fn add<S: Simd>(s: S, x: &[f32], acc: &mut [f32]) {
     }
 }
 
+/// A function of one element. No closure: such might stay outside of the function with the target features.
+trait Map: Copy {
+    fn of<S: Simd>(self, s: S, x: S::F) -> S::F;
+}
+
 /// `out = gate / (1 + e^-gate) * up`.
 #[inline(always)]
-pub(crate) fn swiglu<S: Simd>(s: S, gate: &[f32], up: &[f32], out: &mut [f32]) {
+pub(crate) fn silu_glu<S: Simd>(s: S, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    glu(s, gate, up, out, Silu);
+}
+
+/// `out = gate / (1 + e^-2y) * up` with `y = sqrt(2 / pi) * (gate + 0.044715 gate^3)`: half of `1 + tanh(y)`, without
+/// the loss of digits that this sum has where tanh is near -1.
+#[inline(always)]
+pub(crate) fn gelu_glu<S: Simd>(s: S, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    glu(s, gate, up, out, Gelu);
+}
+
+#[derive(Clone, Copy)]
+struct Silu;
+
+impl Map for Silu {
+    #[inline(always)]
+    fn of<S: Simd>(self, s: S, gate: S::F) -> S::F {
+        sigmoid(s, gate, gate)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Gelu;
+
+impl Map for Gelu {
+    #[inline(always)]
+    fn of<S: Simd>(self, s: S, gate: S::F) -> S::F {
+        /// `2 sqrt(2 / pi)`.
+        const SLOPE: f32 = 1.595_769;
+        let bend = s.fma(s.mul(gate, gate), s.splat(0.044_715), s.splat(1.0));
+        sigmoid(s, gate, s.mul(s.mul(gate, s.splat(SLOPE)), bend))
+    }
+}
+
+/// `gate / (1 + e^-y)`.
+#[inline(always)]
+fn sigmoid<S: Simd>(s: S, gate: S::F, y: S::F) -> S::F {
+    let e = exp(s, s.sub(s.splat(0.0), y));
+    s.div(gate, s.add(s.splat(1.0), e))
+}
+
+/// `out = activation(gate) * up`.
+#[inline(always)]
+fn glu<S: Simd>(s: S, gate: &[f32], up: &[f32], out: &mut [f32], activation: impl Map) {
     let (gates, gate_tail) = gate.as_chunks::<16>();
     let (ups, up_tail) = up.as_chunks::<16>();
     let (outs, out_tail) = out.as_chunks_mut::<16>();
     for ((g, u), o) in gates.iter().zip(ups).zip(outs) {
-        s.store(swiglu16(s, s.load(g), s.load(u)), o);
+        s.store(s.mul(activation.of(s, s.load(g)), s.load(u)), o);
     }
     if !gate_tail.is_empty() {
         let mut lanes = [0.0; 16];
-        s.store(swiglu16(s, s.load(&padded(gate_tail, 0.0)), s.load(&padded(up_tail, 0.0))), &mut lanes);
+        let (g, u) = (s.load(&padded(gate_tail, 0.0)), s.load(&padded(up_tail, 0.0)));
+        s.store(s.mul(activation.of(s, g), u), &mut lanes);
         out_tail.copy_from_slice(&lanes[..gate_tail.len()]);
     }
 }
 
+/// `x *= factor`.
 #[inline(always)]
-fn swiglu16<S: Simd>(s: S, gate: S::F, up: S::F) -> S::F {
-    let e = exp(s, s.sub(s.splat(0.0), gate));
-    s.mul(s.div(gate, s.add(s.splat(1.0), e)), up)
+pub(crate) fn scale<S: Simd>(s: S, x: &mut [f32], factor: f32) {
+    each(s, x, Scale(factor));
 }
 
-/// `x = e^x`.
-#[cfg(test)]
+#[derive(Clone, Copy)]
+struct Scale(f32);
+
+impl Map for Scale {
+    #[inline(always)]
+    fn of<S: Simd>(self, s: S, x: S::F) -> S::F {
+        s.mul(x, s.splat(self.0))
+    }
+}
+
+/// `x = cap * tanh(x / cap)`.
 #[inline(always)]
-pub(crate) fn exp_in_place<S: Simd>(s: S, x: &mut [f32]) {
+pub(crate) fn softcap<S: Simd>(s: S, x: &mut [f32], cap: f32) {
+    each(s, x, Softcap(cap));
+}
+
+#[derive(Clone, Copy)]
+struct Softcap(f32);
+
+impl Map for Softcap {
+    #[inline(always)]
+    fn of<S: Simd>(self, s: S, x: S::F) -> S::F {
+        s.mul(tanh(s, s.div(x, s.splat(self.0))), s.splat(self.0))
+    }
+}
+
+/// Changes each element by itself, sixteen at a time.
+#[inline(always)]
+fn each<S: Simd>(s: S, x: &mut [f32], f: impl Map) {
     let (xs, tail) = x.as_chunks_mut::<16>();
     for c in xs {
-        s.store(exp(s, s.load(c)), c);
+        s.store(f.of(s, s.load(c)), c);
     }
-    let mut lanes = [0.0; 16];
-    s.store(exp(s, s.load(&padded(tail, 0.0))), &mut lanes);
-    tail.copy_from_slice(&lanes[..tail.len()]);
+    if !tail.is_empty() {
+        let mut lanes = [0.0; 16];
+        s.store(f.of(s, s.load(&padded(tail, 0.0))), &mut lanes);
+        tail.copy_from_slice(&lanes[..tail.len()]);
+    }
 }
 
 /// Turns every head of a row: `x0 cos - x1 sin` and `x1 cos + x0 sin`, the first product rounded, the second
@@ -102,5 +178,43 @@ pub(crate) fn rope<S: Simd>(s: S, x: &mut [f32], angles: &[f32]) {
             *a = (-x1).mul_add(*sin, x0 * cos);
             *b = x0.mul_add(*sin, x1 * cos);
         }
+    }
+}
+
+/// What kernels use within, for their own tests.
+#[cfg(test)]
+pub(crate) mod within {
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    struct Exp;
+
+    impl Map for Exp {
+        #[inline(always)]
+        fn of<S: Simd>(self, s: S, x: S::F) -> S::F {
+            exp(s, x)
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    struct Tanh;
+
+    impl Map for Tanh {
+        #[inline(always)]
+        fn of<S: Simd>(self, s: S, x: S::F) -> S::F {
+            tanh(s, x)
+        }
+    }
+
+    /// `x = e^x`.
+    #[inline(always)]
+    pub(crate) fn exp_in_place<S: Simd>(s: S, x: &mut [f32]) {
+        each(s, x, Exp);
+    }
+
+    /// `x = tanh(x)`.
+    #[inline(always)]
+    pub(crate) fn tanh_in_place<S: Simd>(s: S, x: &mut [f32]) {
+        each(s, x, Tanh);
     }
 }

@@ -1,4 +1,4 @@
-//! The exponential function: the same operations on every instruction set.
+//! The exponential function and the hyperbolic tangent: the same operations on every instruction set.
 
 use super::simd::Simd;
 
@@ -32,4 +32,31 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     p = s.fma(p, r, s.splat(1.0));
     p = s.fma(p, r, s.splat(1.0));
     s.scale_by_pow2(p, t)
+}
+
+/// `tanh(x)` within 4 units in the last place (denormal numbers come back as they are); 1 and -1 from 10 on, NaN for
+/// NaN.
+///
+/// `t / (t + 2)` with `t = e^2x - 1 = 2^n (e^r - 1) + (2^n - 1)`, reduced as [`exp`] is: so nothing cancels near 0.
+#[inline(always)]
+pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.max(x, s.splat(-10.0));
+    let x = s.min(x, s.splat(10.0));
+    let x = s.add(x, x);
+    let magic = s.splat(MAGIC);
+    let t = s.fma(x, s.splat(std::f32::consts::LOG2_E), magic);
+    let n = s.sub(t, magic);
+    let r = s.fnma(n, s.splat(LN2_HIGH), x);
+    let r = s.fnma(n, s.splat(LN2_LOW), r);
+    let mut p = s.splat(1.0 / 5040.0);
+    p = s.fma(p, r, s.splat(1.0 / 720.0));
+    p = s.fma(p, r, s.splat(1.0 / 120.0));
+    p = s.fma(p, r, s.splat(1.0 / 24.0));
+    p = s.fma(p, r, s.splat(1.0 / 6.0));
+    p = s.fma(p, r, s.splat(0.5));
+    p = s.fma(p, r, s.splat(1.0));
+    let one = s.splat(1.0);
+    let power = s.scale_by_pow2(one, t);
+    let less = s.fma(power, s.mul(p, r), s.sub(power, one));
+    s.div(less, s.add(less, s.splat(2.0)))
 }

@@ -75,10 +75,15 @@ impl<T: Copy> OfFloats<T> {
 pub(crate) struct Kernels {
     pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
     pub add: fn(&[f32], &mut [f32]),
-    pub swiglu: fn(&[f32], &[f32], &mut [f32]),
+    pub silu_glu: fn(&[f32], &[f32], &mut [f32]),
+    pub gelu_glu: fn(&[f32], &[f32], &mut [f32]),
+    pub scale: fn(&mut [f32], f32),
+    pub softcap: fn(&mut [f32], f32),
     /// What the others use within, for its own tests.
     #[cfg(test)]
     pub exp: fn(&mut [f32]),
+    #[cfg(test)]
+    pub tanh: fn(&mut [f32]),
     pub rope: fn(&mut [f32], &[f32]),
     pub quantize: Quantize,
     pub arrange: Arrange,
@@ -221,10 +226,16 @@ macro_rules! table {
                 rms_norm: compiled!(S [$($feature)*] elementwise::rms_norm,
                     (x: &[f32], gain: &[f32], eps: f32, out: &mut [f32])),
                 add: compiled!(S [$($feature)*] elementwise::add, (x: &[f32], acc: &mut [f32])),
-                swiglu: compiled!(S [$($feature)*] elementwise::swiglu,
+                silu_glu: compiled!(S [$($feature)*] elementwise::silu_glu,
                     (gate: &[f32], up: &[f32], out: &mut [f32])),
+                gelu_glu: compiled!(S [$($feature)*] elementwise::gelu_glu,
+                    (gate: &[f32], up: &[f32], out: &mut [f32])),
+                scale: compiled!(S [$($feature)*] elementwise::scale, (x: &mut [f32], factor: f32)),
+                softcap: compiled!(S [$($feature)*] elementwise::softcap, (x: &mut [f32], cap: f32)),
                 #[cfg(test)]
-                exp: compiled!(S [$($feature)*] elementwise::exp_in_place, (x: &mut [f32])),
+                exp: compiled!(S [$($feature)*] elementwise::within::exp_in_place, (x: &mut [f32])),
+                #[cfg(test)]
+                tanh: compiled!(S [$($feature)*] elementwise::within::tanh_in_place, (x: &mut [f32])),
                 rope: compiled!(S [$($feature)*] elementwise::rope, (x: &mut [f32], angles: &[f32])),
                 quantize: compiled!(S [$($feature)*] quantized::quantize,
                     (x: &[f32], stride: usize, q: &mut [[i8; BLOCK_LEN]], scales: &mut [f32],

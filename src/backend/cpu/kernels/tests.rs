@@ -249,6 +249,45 @@ fn exp_is_accurate_and_the_same_everywhere() {
 }
 
 #[test]
+fn tanh_is_accurate_and_the_same_everywhere() {
+    let scalar = Kernels::of(Isa::Scalar).unwrap();
+    let sweep = (0..400_000).map(|i| -11.0 + i as f32 * 0.000_055);
+    let small = (0..20_000).map(|i| (i as f32 * 0.01 - 100.0).exp2());
+    let ends = [0.0, -0.0, 1e-45, -1e-40, 9.0, -9.02, 10.0, 88.0, -104.0, f32::MAX, f32::MIN];
+    let mut x: Vec<f32> = sweep.chain(small.clone()).chain(small.map(|x| -x)).chain(ends).collect();
+    x.extend([f32::INFINITY, f32::NEG_INFINITY, f32::NAN]);
+    let mut truth = x.clone();
+    (scalar.tanh)(&mut truth);
+    let mut worst = 0.0f64;
+    for (&x, &y) in x.iter().zip(&truth) {
+        let exact = f64::from(x).tanh();
+        if exact.is_nan() {
+            assert!(y.is_nan());
+        } else if exact != 0.0 {
+            worst = worst.max(((f64::from(y) - exact) / exact).abs());
+            assert!(y.abs() <= 1.0 && y.is_sign_negative() == (x < 0.0), "{x}: {y}");
+        }
+    }
+    assert!(worst < 3e-7, "off by {worst:e} of the value");
+    for (isa, k) in tables() {
+        let mut y = x.clone();
+        (k.tanh)(&mut y);
+        assert_eq!(bits(&y), bits(&truth), "{isa}");
+    }
+    let mut ends = [f32::INFINITY, f32::NEG_INFINITY, 1e30, -12.0, 0.0];
+    (scalar.tanh)(&mut ends);
+    assert_eq!(ends, [1.0, -1.0, 1.0, -1.0, 0.0]);
+    // Far out a gate is open or closed.
+    let gates = [1e20, -1e20, 3e4, -3e4, f32::INFINITY, f32::NAN];
+    for kernel in [scalar.silu_glu, scalar.gelu_glu] {
+        let mut out = [9.0; 6];
+        kernel(&gates, &[1.0; 6], &mut out);
+        assert_eq!(out[..5], [1e20, 0.0, 3e4, 0.0, f32::INFINITY]);
+        assert!(out[5].is_nan());
+    }
+}
+
+#[test]
 fn elementwise_kernels_are_their_formulas() {
     let scalar = Kernels::of(Isa::Scalar).unwrap();
     for (isa, k) in tables() {
@@ -260,12 +299,43 @@ fn elementwise_kernels_are_their_formulas() {
             assert_eq!(bits(&out), bits(&sum), "{isa} add {n}");
 
             let (mut out, mut truth) = (vec![9.0; n], vec![9.0; n]);
-            (k.swiglu)(&a, &b, &mut out);
-            (scalar.swiglu)(&a, &b, &mut truth);
-            assert_eq!(bits(&out), bits(&truth), "{isa} swiglu {n}");
+            (k.silu_glu)(&a, &b, &mut out);
+            (scalar.silu_glu)(&a, &b, &mut truth);
+            assert_eq!(bits(&out), bits(&truth), "{isa} silu_glu {n}");
             for ((&g, &u), &o) in a.iter().zip(&b).zip(&out) {
                 let exact = f64::from(g) / (1.0 + (-f64::from(g)).exp()) * f64::from(u);
                 assert!((f64::from(o) - exact).abs() <= 1e-6 * exact.abs() + 1e-38, "{g} {u}: {o} {exact}");
+            }
+            let gates: Vec<f32> = a.iter().map(|a| 4.0 * a).collect();
+            (k.gelu_glu)(&gates, &b, &mut out);
+            (scalar.gelu_glu)(&gates, &b, &mut truth);
+            assert_eq!(bits(&out), bits(&truth), "{isa} gelu_glu {n}");
+            for ((&g, &u), &o) in gates.iter().zip(&b).zip(&out) {
+                let (g, u) = (f64::from(g), f64::from(u));
+                let exact = 0.5
+                    * g
+                    * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (g + 0.044_715 * g.powi(3))).tanh())
+                    * u;
+                // The exponent's own rounding counts as many times as it is large.
+                assert!((f64::from(o) - exact).abs() <= 4e-6 * exact.abs() + 1e-38, "{g} {u}: {o} {exact}");
+            }
+
+            for (kernel, of_scalar) in [(k.scale, scalar.scale), (k.softcap, scalar.softcap)] {
+                let (mut out, mut truth) = (gates.clone(), gates.clone());
+                kernel(&mut out, 1.7);
+                of_scalar(&mut truth, 1.7);
+                assert_eq!(bits(&out), bits(&truth), "{isa} in place {n}");
+            }
+            let (mut scaled, mut capped) = (gates.clone(), gates.clone());
+            (k.scale)(&mut scaled, 1.7);
+            (k.softcap)(&mut capped, 1.7);
+            for ((&x, &scaled), &capped) in gates.iter().zip(&scaled).zip(&capped) {
+                assert_eq!(scaled.to_bits(), (x * 1.7).to_bits());
+                let exact = 1.7f32 as f64 * (f64::from(x) / 1.7f32 as f64).tanh();
+                assert!(
+                    (f64::from(capped) - exact).abs() <= 1e-6 * exact.abs() + 1e-38,
+                    "{x}: {capped} {exact}"
+                );
             }
 
             (k.rms_norm)(&a, &b, 1e-5, &mut out);

@@ -63,7 +63,9 @@ fn norm_rope_and_elements() {
     for (rows, cols) in [(0, 5), (1, 1), (1, 2048), (3, 63), (2, 257), (70, 64)] {
         all.push(Operation::RmsNorm { rows, cols });
         all.push(Operation::AddRmsNorm { rows, cols });
-        all.push(Operation::Swiglu { rows, cols });
+        all.extend(Activation::ALL.map(|activation| Operation::Glu { activation, rows, cols }));
+        all.push(Operation::Scale { rows, cols });
+        all.push(Operation::Softcap { rows, cols });
         all.push(Operation::Add { rows, cols });
         all.push(Operation::CopyRows { from: rows / 2, count: rows, cols });
     }
@@ -111,7 +113,10 @@ fn small_shapes() {
         let mut all = vec![
             Operation::RmsNorm { rows: 2, cols: 33 },
             Operation::Rope { rows: 2, heads: 3, head_dim: 6 },
-            Operation::Swiglu { rows: 1, cols: 33 },
+            Operation::Glu { activation: Activation::Silu, rows: 1, cols: 33 },
+            Operation::Glu { activation: Activation::GeluTanh, rows: 1, cols: 33 },
+            Operation::Scale { rows: 1, cols: 33 },
+            Operation::Softcap { rows: 1, cols: 33 },
             Operation::Add { rows: 1, cols: 33 },
             Operation::AddRmsNorm { rows: 2, cols: 33 },
             Operation::Linear { format: DType::Q8_0, tokens: 2, cols: 33, outs: 3 },
@@ -160,7 +165,9 @@ fn a_perturbed_kernel_is_far_beyond_the_bound() {
         ("quantize", Preset::IntegerDot, linear(DType::Q8_0, 9)),
         ("linear_half", Preset::Half, linear(DType::Q4_1, 1)),
         ("halve", Preset::Half, linear(DType::Q8_0, 1)),
-        ("swiglu", Preset::Fast, Operation::Swiglu { rows: 1, cols: 9 }),
+        ("glu", Preset::Fast, Operation::Glu { activation: Activation::Silu, rows: 1, cols: 9 }),
+        ("scale", Preset::Fast, Operation::Scale { rows: 1, cols: 9 }),
+        ("softcap", Preset::Fast, Operation::Softcap { rows: 1, cols: 9 }),
     ];
     if gpu.device().subgroups {
         cases.push(("linear_sub", Preset::SubGroups, linear(DType::Q8_0, 1)));
