@@ -42,10 +42,11 @@ float over_group(__local float *sums, const uint lane, const float value)
 #endif
 }
 
-// One work-group of GROUP a row.
+// One work-group of GROUP a row, or a part of one that is normalized by itself. `x` and `out` may be the same memory:
+// each work-item writes only elements that it alone reads afterwards.
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
-rms_norm(__global const float *restrict x, __global const float *restrict gain, __global float *restrict out,
-         const uint cols, const float eps)
+rms_norm(__global const float *x, __global const float *restrict gain, __global float *out, const uint cols,
+         const float eps)
 {
     __local float sums[GROUP];
     const uint lane = get_local_id(0);
@@ -84,8 +85,8 @@ add_rms_norm(__global const float *restrict x, __global float *restrict acc, __g
 }
 
 // One work-item a row: needs nothing of a device.
-__kernel void rms_norm_plain(__global const float *restrict x, __global const float *restrict gain,
-                             __global float *restrict out, const uint cols, const float eps, const uint rows)
+__kernel void rms_norm_plain(__global const float *x, __global const float *restrict gain, __global float *out,
+                             const uint cols, const float eps, const uint rows)
 {
     if (get_global_id(0) >= rows) {
         return;

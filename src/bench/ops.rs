@@ -244,7 +244,7 @@ pub fn measure<B: Backend>(
             Rope::new(&c.rope, c.head_dim).fill(0..rows, &mut angles);
             let mut turns = backend.tensor(rows, c.head_dim)?;
             backend.upload(&angles, &mut turns, 0)?;
-            timed(q, &mut |out| backend.rope(out, &turns))?
+            timed(q, &mut |out| backend.rope(out, &turns, c.head_dim))?
         }
         (Operator::KvAppend, _) => {
             let layout = operands::layout(c, case.dtype, rows);

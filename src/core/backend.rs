@@ -63,7 +63,8 @@ pub trait Backend: Send + Sync {
     /// Row `ids[i]` of an embedding matrix becomes row `i` of `out`.
     fn embed(&self, table: &Self::Weight, ids: &[u32], out: &mut Tensor<Self::Buffer>) -> Result<()>;
 
-    /// `out = x / sqrt(mean(x^2) + eps) * gain`, row by row (Zhang and Sennrich 2019, arXiv 1910.07467).
+    /// `out = x / sqrt(mean(x^2) + eps) * gain`, row by row (Zhang and Sennrich 2019, arXiv 1910.07467). Where the gain is
+    /// shorter than a row, which is a multiple of it then, as many elements (a head) are normalized by themselves.
     fn rms_norm(
         &self,
         x: &Tensor<Self::Buffer>,
@@ -72,13 +73,22 @@ pub trait Backend: Send + Sync {
         out: &mut Tensor<Self::Buffer>,
     ) -> Result<()>;
 
+    /// As [`Self::rms_norm`], in place: the same numbers.
+    fn rms_norm_in_place(&self, x: &mut Tensor<Self::Buffer>, gain: &Self::Weight, eps: f32) -> Result<()>;
+
     /// Several linear layers over one input, so that it is read (and quantized) once.
     fn linear(&self, x: &Tensor<Self::Buffer>, parts: &mut [LinearPart<'_, Self>]) -> Result<()>;
 
-    /// Rotary embedding in place, in the half-split form of Hugging Face: within a head, element `i` and
-    /// `i + head_dim/2` turn by the angle of row `r` and pair `i` (Su et al. 2021, arXiv 2104.09864).
-    /// `angles` has a row a token: `head_dim/2` cosines, then `head_dim/2` sines.
-    fn rope(&self, x: &mut Tensor<Self::Buffer>, angles: &Tensor<Self::Buffer>) -> Result<()>;
+    /// Rotary embedding in place, in the half-split form of Hugging Face: within a head of `head_dim` elements, element
+    /// `i` and `i + pairs` turn by the angle of row `r` and pair `i` (Su et al. 2021, arXiv 2104.09864). `angles` has a row
+    /// a token: `pairs` cosines, then as many sines. Where these are fewer than the elements of a head, those after the
+    /// first `2 pairs` stay as they are.
+    fn rope(
+        &self,
+        x: &mut Tensor<Self::Buffer>,
+        angles: &Tensor<Self::Buffer>,
+        head_dim: usize,
+    ) -> Result<()>;
 
     /// Stores the rows of `k` and `v` (`[rows, kv_heads * head_dim]`) at slots `at..at + rows` of a layer's
     /// cache, converted to its type.

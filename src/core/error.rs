@@ -94,6 +94,14 @@ impl CoreError {
         }
     }
 
+    /// Checks that `all` elements are whole groups of `each`.
+    ///
+    /// # Errors
+    /// [`Self::Mismatch`].
+    pub fn expect_groups(op: &'static str, all: usize, each: usize) -> Result<()> {
+        Self::expect_eq(op, "elements beyond whole groups", all.checked_rem(each).unwrap_or(all), 0)
+    }
+
     /// `Ok` if `got == expected`, else a [`CoreError::Mismatch`] that says so.
     pub fn expect_eq(op: &'static str, what: &'static str, got: usize, expected: usize) -> Result<()> {
         if got == expected { Ok(()) } else { Err(CoreError::Mismatch { op, what, got, expected }) }

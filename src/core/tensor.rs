@@ -239,6 +239,26 @@ impl<B: Buffer> Tensor<B> {
         Ok(())
     }
 
+    /// Checks the operands of [`super::Backend::rope`], whose angles this tensor has.
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`].
+    pub fn check_rope(&self, x: &Self, head_dim: usize) -> Result<()> {
+        let op = "rope";
+        CoreError::expect_eq(op, "rows of angles", self.rows, x.rows)?;
+        CoreError::expect_groups(op, x.cols, head_dim)?;
+        CoreError::expect_eq(op, "an odd number of angles", self.cols % 2, 0)?;
+        if self.cols > head_dim {
+            return Err(CoreError::Mismatch {
+                op,
+                what: "angles of a head",
+                got: self.cols,
+                expected: head_dim,
+            });
+        }
+        Ok(())
+    }
+
     /// Rows in use.
     pub fn rows(&self) -> usize {
         self.rows

@@ -59,6 +59,15 @@ pub enum Work {
         /// Length of a row.
         cols: usize,
     },
+    /// See [`Operator::RmsNormInPlace`].
+    RmsNormInPlace {
+        /// Tokens.
+        rows: usize,
+        /// Heads of a row.
+        heads: usize,
+        /// Elements of a head.
+        head_dim: usize,
+    },
     /// See [`Operator::Linear`].
     Linear {
         /// Format of the matrices.
@@ -80,6 +89,8 @@ pub enum Work {
         heads: usize,
         /// Elements of a head.
         head_dim: usize,
+        /// Those of them that turn, the first ones.
+        turned: usize,
         /// Position of the first row.
         position: usize,
     },
@@ -199,6 +210,7 @@ impl Work {
             Work::Prepare { .. } => Operator::Prepare,
             Work::Embed { .. } => Operator::Embed,
             Work::RmsNorm { .. } => Operator::RmsNorm,
+            Work::RmsNormInPlace { .. } => Operator::RmsNormInPlace,
             Work::Linear { .. } => Operator::Linear,
             Work::Rope { .. } => Operator::Rope,
             Work::KvAppend { .. } => Operator::KvAppend,
@@ -240,8 +252,10 @@ impl Work {
                 let outs: Vec<String> = outs.iter().map(usize::to_string).collect();
                 format!("{cols}->{}{} x{rows}", outs.join("+"), if *bias { " bias" } else { "" })
             }
-            Work::Rope { rows, heads, head_dim, position } => {
-                format!("{heads}x{head_dim} at {position} x{rows}")
+            Work::RmsNormInPlace { rows, heads, head_dim } => format!("{heads}x{head_dim} x{rows}"),
+            Work::Rope { rows, heads, head_dim, turned, position } => {
+                let part = if turned == head_dim { String::new() } else { format!("/{turned}") };
+                format!("{heads}x{head_dim}{part} at {position} x{rows}")
             }
             Work::KvAppend { cache, at, rows } => format!("{cache} at {at} x{rows}"),
             Work::KvRepack { cache, slots, keep } => format!("{cache} {} of {slots}", Ranges(keep)),

@@ -94,9 +94,15 @@ pub(super) fn run<B: Backend>(b: &B, work: &Work, operands: &Operands) -> Result
             timed(b, room(b, *rows, *cols)?, *rows, |out| b.rms_norm(&x, &gain, EPS, out))
         }
         Work::Linear { rows, cols, .. } => linear(b, &tensor(b, *rows, *cols, input(0))?, operands),
-        Work::Rope { rows, heads, head_dim, .. } => {
-            let angles = tensor(b, *rows, *head_dim, input(1))?;
-            timed(b, tensor(b, *rows, heads * head_dim, input(0))?, *rows, |x| b.rope(x, &angles))
+        Work::RmsNormInPlace { rows, heads, head_dim } => {
+            let [gains] = &operands.weights[..] else { return missing("gains") };
+            let gain = b.prepare(gains, DType::F32)?;
+            let x = tensor(b, *rows, heads * head_dim, input(0))?;
+            timed(b, x, *rows, |x| b.rms_norm_in_place(x, &gain, EPS))
+        }
+        Work::Rope { rows, heads, head_dim, turned, .. } => {
+            let angles = tensor(b, *rows, *turned, input(1))?;
+            timed(b, tensor(b, *rows, heads * head_dim, input(0))?, *rows, |x| b.rope(x, &angles, *head_dim))
         }
         Work::KvAppend { cache, at, rows } => append(b, cache, *at, *rows, operands),
         Work::KvRepack { cache, slots, keep } => {

@@ -79,9 +79,13 @@ impl Operands {
                     }
                 }
             }
-            Work::Rope { rows, heads, head_dim, position } => {
-                let mut angles = vec![0.0; rows * head_dim];
-                let rope = Rope::new(&NamedShape::Llama32x1B.config().rope, *head_dim);
+            Work::RmsNormInPlace { rows, heads, head_dim } => {
+                own.inputs = vec![v.activations(1, rows * heads * head_dim)];
+                own.weights = vec![gains(*head_dim)?];
+            }
+            Work::Rope { rows, heads, head_dim, turned, position } => {
+                let mut angles = vec![0.0; rows * turned];
+                let rope = Rope::new(&NamedShape::Llama32x1B.config().rope, *turned);
                 rope.fill(*position..position + rows, &mut angles);
                 own.inputs = vec![v.activations(1, rows * heads * head_dim), angles];
             }

@@ -18,6 +18,8 @@ pub enum Operator {
     Embed,
     /// Root mean square norm.
     RmsNorm,
+    /// The same of each head, in place.
+    RmsNormInPlace,
     /// One or several matrices, with and without bias.
     Linear,
     /// Rotary embedding.
@@ -44,13 +46,14 @@ pub enum Operator {
 
 impl Operator {
     /// Every operator, those first that the others need.
-    pub const ALL: [Operator; 17] = [
+    pub const ALL: [Operator; 18] = [
         Operator::Alloc,
         Operator::Transfer,
         Operator::CopyRows,
         Operator::Prepare,
         Operator::Embed,
         Operator::RmsNorm,
+        Operator::RmsNormInPlace,
         Operator::Linear,
         Operator::Rope,
         Operator::KvAppend,
@@ -73,6 +76,7 @@ impl Operator {
             Operator::Prepare => "prepare",
             Operator::Embed => "embed",
             Operator::RmsNorm => "rms_norm",
+            Operator::RmsNormInPlace => "rms_norm_in_place",
             Operator::Linear => "linear",
             Operator::Rope => "rope",
             Operator::KvAppend => "kv_append",

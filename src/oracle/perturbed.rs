@@ -105,6 +105,11 @@ impl<B: Backend> Backend for Perturbed<B> {
         self.spoil(Operator::RmsNorm, out, RESULT)
     }
 
+    fn rms_norm_in_place(&self, x: &mut T<B>, gain: &B::Weight, eps: f32) -> Result<()> {
+        self.inner.rms_norm_in_place(x, gain, eps)?;
+        self.spoil(Operator::RmsNormInPlace, x, RESULT)
+    }
+
     fn linear(&self, x: &T<B>, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
         let mut inner: Vec<LinearPart<'_, B>> = parts
             .iter_mut()
@@ -114,8 +119,8 @@ impl<B: Backend> Backend for Perturbed<B> {
         parts.last_mut().map_or(Ok(()), |part| self.spoil(Operator::Linear, part.out, RESULT))
     }
 
-    fn rope(&self, x: &mut T<B>, angles: &T<B>) -> Result<()> {
-        self.inner.rope(x, angles)?;
+    fn rope(&self, x: &mut T<B>, angles: &T<B>, head_dim: usize) -> Result<()> {
+        self.inner.rope(x, angles, head_dim)?;
         self.spoil(Operator::Rope, x, RESULT)
     }
 

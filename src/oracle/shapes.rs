@@ -35,6 +35,7 @@ pub fn cases(list: ShapeList) -> Vec<Case> {
             Operator::Prepare => all.prepare(),
             Operator::Embed => all.embed(),
             Operator::RmsNorm => all.plain(|rows, cols| Work::RmsNorm { rows, cols }),
+            Operator::RmsNormInPlace => all.rms_norm_in_place(),
             Operator::Linear => FORMATS.into_iter().for_each(|d| all.linear(d)),
             Operator::Rope => all.rope(),
             Operator::KvAppend => KvTypes::STORED.into_iter().for_each(|d| all.kv_append(d)),
@@ -163,14 +164,22 @@ impl Cases {
         }
     }
 
+    fn rms_norm_in_place(&mut self) {
+        for (heads, head_dim) in [(1, 1), (3, 17), (32, 64), (8, 128)] {
+            for rows in ROWS {
+                self.every(Work::RmsNormInPlace { rows, heads, head_dim });
+            }
+        }
+    }
+
     fn rope(&mut self) {
-        for (heads, head_dim) in [(1, 2), (3, 6), (8, 64), (32, 64)] {
+        for (heads, head_dim, turned) in [(1, 2, 2), (3, 6, 6), (5, 20, 8), (8, 64, 64), (32, 64, 64)] {
             for (position, rows) in [(0, 0), (0, 1), (5, 7), (131_000, 7)] {
-                self.every(Work::Rope { rows, heads, head_dim, position });
+                self.every(Work::Rope { rows, heads, head_dim, turned, position });
             }
         }
         if self.full {
-            self.random(Work::Rope { rows: 512, heads: 32, head_dim: 64, position: 7680 });
+            self.random(Work::Rope { rows: 512, heads: 32, head_dim: 64, turned: 64, position: 7680 });
         }
     }
 

@@ -157,9 +157,17 @@ fn lists_hold_every_operator_in_every_format_without_tokens_and_with_every_kind_
         let all = cases(list);
         let names: Vec<String> = all.iter().map(Case::to_string).collect();
         let has = |start: &str, end: &str| names.iter().any(|n| n.starts_with(start) && n.ends_with(end));
-        for operator in
-            ["transfer", "rms_norm", "rope", "glu silu", "glu gelu_tanh", "scale", "softcap", "add"]
-        {
+        for operator in [
+            "transfer",
+            "rms_norm",
+            "rms_norm_in_place",
+            "rope",
+            "glu silu",
+            "glu gelu_tanh",
+            "scale",
+            "softcap",
+            "add",
+        ] {
             assert!(has(operator, " x0 random"), "{operator}");
         }
         for dtype in ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] {

@@ -238,6 +238,10 @@ impl Backend for CpuBackend {
         ops::rms_norm(self.kernels, &mut self.lock().pool, x, gain, eps, out)
     }
 
+    fn rms_norm_in_place(&self, x: &mut Tensor<CpuBuffer>, gain: &CpuWeight, eps: f32) -> Result<()> {
+        ops::rms_norm_in_place(self.kernels, &mut self.lock().pool, x, gain, eps)
+    }
+
     fn linear(&self, x: &Tensor<CpuBuffer>, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
         let (rows, cols) = (x.rows(), x.cols());
         let values = &x.buffer().f32("linear")?[..rows * cols];
@@ -248,8 +252,8 @@ impl Backend for CpuBackend {
         linear::linear(self.kernels, pool, input, (values, rows, cols), parts)
     }
 
-    fn rope(&self, x: &mut Tensor<CpuBuffer>, angles: &Tensor<CpuBuffer>) -> Result<()> {
-        ops::rope(self.kernels, &mut self.lock().pool, x, angles)
+    fn rope(&self, x: &mut Tensor<CpuBuffer>, angles: &Tensor<CpuBuffer>, head_dim: usize) -> Result<()> {
+        ops::rope(self.kernels, &mut self.lock().pool, x, angles, head_dim)
     }
 
     fn kv_append(

@@ -98,7 +98,7 @@ pub(super) fn rms_norm(
     let op = "rms_norm";
     let (rows, cols) = (x.rows(), x.cols());
     let gain = gain.vector(op)?;
-    CoreError::expect_eq(op, "gain length", gain.len(), cols)?;
+    CoreError::expect_groups(op, cols, gain.len())?;
     CoreError::expect_eq(op, "output columns", out.cols(), cols)?;
     out.set_rows(rows)?;
     let x = used(x, op)?;
@@ -106,23 +106,51 @@ pub(super) fn rms_norm(
     by_rows(pool, rows, cols, &|row| {
         let range = row * cols..(row + 1) * cols;
         // SAFETY: each row is one call's.
-        (kernels.rms_norm)(&x[range.clone()], gain, eps, unsafe { out.part(range) });
+        let out = unsafe { out.part(range.clone()) };
+        let each = gain.len().max(1);
+        for (x, out) in x[range].chunks_exact(each).zip(out.chunks_exact_mut(each)) {
+            (kernels.rms_norm)(x, gain, eps, out);
+        }
     })
 }
 
-pub(super) fn rope(kernels: &Kernels, pool: &mut Pool, x: &mut Rows, angles: &Rows) -> Result<()> {
+pub(super) fn rms_norm_in_place(
+    kernels: &Kernels,
+    pool: &mut Pool,
+    x: &mut Rows,
+    gain: &CpuWeight,
+    eps: f32,
+) -> Result<()> {
+    let op = "rms_norm";
+    let (rows, cols) = (x.rows(), x.cols());
+    let gain = gain.vector(op)?;
+    CoreError::expect_groups(op, cols, gain.len())?;
+    let x = Disjoint::new(used_mut(x, op)?);
+    by_rows(pool, rows, cols, &|row| {
+        // SAFETY: each row is one call's.
+        let x = unsafe { x.part(row * cols..(row + 1) * cols) };
+        for x in x.chunks_exact_mut(gain.len().max(1)) {
+            (kernels.rms_norm_in_place)(x, gain, eps);
+        }
+    })
+}
+
+pub(super) fn rope(
+    kernels: &Kernels,
+    pool: &mut Pool,
+    x: &mut Rows,
+    angles: &Rows,
+    head_dim: usize,
+) -> Result<()> {
     let op = "rope";
-    let (rows, cols, dim) = (x.rows(), x.cols(), angles.cols());
-    CoreError::expect_eq(op, "rows of angles", angles.rows(), rows)?;
-    let whole = cols.checked_rem(dim).unwrap_or(cols);
-    CoreError::expect_eq(op, "columns beyond whole heads", whole, 0)?;
-    CoreError::expect_eq(op, "odd elements of a head", dim % 2, 0)?;
+    angles.check_rope(x, head_dim)?;
+    let (rows, cols, each) = (x.rows(), x.cols(), angles.cols());
     let angles = used(angles, op)?;
     let x = Disjoint::new(used_mut(x, op)?);
     by_rows(pool, rows, cols, &|row| {
         // SAFETY: each row is one call's.
         let x = unsafe { x.part(row * cols..(row + 1) * cols) };
-        (kernels.rope)(x, &angles[row * dim..(row + 1) * dim]);
+        (kernels.rope)(x, &angles[row * each..(row + 1) * each], head_dim);
     })
 }
 

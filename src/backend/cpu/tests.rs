@@ -325,9 +325,19 @@ fn large_matrices_are_shared_among_threads_without_a_change() {
         let mut out = b.tensor(rows, cols).unwrap();
         b.rms_norm(&x, &gain, 1e-6, &mut out).unwrap();
         all.extend(values(b, &out));
+        // Groups of 103 elements, each by itself.
+        let part = HostTensor::from_f32("g", Shape::from([103]), &numbers(5, 103)).unwrap();
+        let part = b.prepare(&part, DType::F32).unwrap();
+        let mut in_place = tensor(b, rows, cols, &numbers(1, rows * cols));
+        b.rms_norm(&x, &part, 1e-6, &mut out).unwrap();
+        b.rms_norm_in_place(&mut in_place, &part, 1e-6).unwrap();
+        assert_eq!(bits(&values(b, &in_place)), bits(&values(b, &out)));
+        all.extend(values(b, &in_place));
         b.add(&y, &mut out).unwrap();
         all.extend(values(b, &out));
-        b.rope(&mut out, &angles).unwrap();
+        b.rope(&mut out, &angles, 206).unwrap();
+        all.extend(values(b, &out));
+        b.rope(&mut out, &angles, 515).unwrap();
         all.extend(values(b, &out));
         for activation in Activation::ALL {
             b.glu(&x, &y, activation, &mut out).unwrap();
@@ -415,7 +425,8 @@ fn operands_that_do_not_fit_are_errors() {
     assert!(b.add(&x, &mut y).is_err());
     assert!(b.add(&x, &mut small).is_err());
     assert!(b.glu(&x, &x, Activation::Silu, &mut small).is_err(), "no room for the rows");
-    assert!(b.rope(&mut y, &x).is_err());
+    assert!(b.rope(&mut y, &x, 8).is_err() && b.rope(&mut y, &x, 3).is_err());
+    assert!(b.rms_norm_in_place(&mut small, &gain, 1e-5).is_err());
     assert!(b.upload(&[0.0; 9], &mut small, 0).is_err());
     assert!(b.upload(&[], &mut small, usize::MAX).is_err());
     assert!(b.download(&x, 1, &mut [0.0; 9]).is_err());

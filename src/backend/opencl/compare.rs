@@ -16,12 +16,14 @@ use crate::quant::{quantize_row, row_bytes};
 pub enum Operation {
     /// `rms_norm`.
     RmsNorm { rows: usize, cols: usize },
+    /// `rms_norm_in_place` of each head.
+    HeadNorm { rows: usize, heads: usize, head_dim: usize },
     /// `linear` with and without a bias, two weights at once: `outs` features each.
     Linear { format: DType, tokens: usize, cols: usize, outs: usize },
     /// `embed`.
     Embed { format: DType, vocab: usize, cols: usize, tokens: usize },
-    /// `rope`.
-    Rope { rows: usize, heads: usize, head_dim: usize },
+    /// `rope` of the first `turned` elements of each head.
+    Rope { rows: usize, heads: usize, head_dim: usize, turned: usize },
     /// `kv_append` of `at` slots and of `rows` more, `kv_repack` of what is in `keep`, and `attention` of the last
     /// rows over that.
     Attention {
@@ -64,7 +66,7 @@ impl Operation {
     /// The name of the kernel family.
     pub fn kernel(&self) -> &'static str {
         match self {
-            Self::RmsNorm { .. } => "rms_norm",
+            Self::RmsNorm { .. } | Self::HeadNorm { .. } => "rms_norm",
             Self::Linear { .. } => "linear",
             Self::Embed { .. } => "embed",
             Self::Rope { .. } => "rope",
@@ -86,6 +88,11 @@ impl Operation {
                 let mut out = b.tensor(rows, cols)?;
                 b.rms_norm(&x, &gain, 1e-5, &mut out)?;
                 values(b, &out)
+            }
+            &Self::HeadNorm { rows, heads, head_dim } => {
+                let (mut x, gain) = (tensor(b, 1, rows, heads * head_dim)?, gain(b, head_dim)?);
+                b.rms_norm_in_place(&mut x, &gain, 1e-5)?;
+                values(b, &x)
             }
             &Self::Linear { format, tokens, cols, outs } => {
                 let x = tensor(b, 1, tokens, cols)?;
@@ -110,10 +117,10 @@ impl Operation {
                 b.embed(&table, &ids, &mut out)?;
                 values(b, &out)
             }
-            &Self::Rope { rows, heads, head_dim } => {
+            &Self::Rope { rows, heads, head_dim, turned } => {
                 let mut x = tensor(b, 1, rows, heads * head_dim)?;
-                let angles = tensor(b, 2, rows, head_dim)?;
-                b.rope(&mut x, &angles)?;
+                let angles = tensor(b, 2, rows, turned)?;
+                b.rope(&mut x, &angles, head_dim)?;
                 values(b, &x)
             }
             Self::Attention { types, kv_heads, group, head_dim, at, rows, keep } => {

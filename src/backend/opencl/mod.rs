@@ -250,12 +250,21 @@ impl Backend for OpenClBackend {
         ops::rms_norm(self, x, gain, eps, out)
     }
 
+    fn rms_norm_in_place(&self, x: &mut Tensor<OpenClBuffer>, gain: &OpenClWeight, eps: f32) -> Result<()> {
+        ops::rms_norm_in_place(self, x, gain, eps)
+    }
+
     fn linear(&self, x: &Tensor<OpenClBuffer>, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
         linear::linear(self, x, parts)
     }
 
-    fn rope(&self, x: &mut Tensor<OpenClBuffer>, angles: &Tensor<OpenClBuffer>) -> Result<()> {
-        ops::rope(self, x, angles)
+    fn rope(
+        &self,
+        x: &mut Tensor<OpenClBuffer>,
+        angles: &Tensor<OpenClBuffer>,
+        head_dim: usize,
+    ) -> Result<()> {
+        ops::rope(self, x, angles, head_dim)
     }
 
     fn kv_append(

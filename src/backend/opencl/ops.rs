@@ -126,17 +126,38 @@ pub(super) fn embed(gpu: &OpenClBackend, table: &OpenClWeight, ids: &[u32], out:
 pub(super) fn rms_norm(gpu: &OpenClBackend, x: &T, gain: &OpenClWeight, eps: f32, out: &mut T) -> Result<()> {
     let op = "rms_norm";
     same_cols(op, x, out)?;
-    let gain = gain.vector(op, x.cols())?;
     out.set_rows(x.rows())?;
+    norm(gpu, (f32s(op, x)?, f32s(op, out)?), x.rows(), x.cols(), gain, eps)
+}
+
+/// See [`crate::core::Backend::rms_norm_in_place`].
+pub(super) fn rms_norm_in_place(gpu: &OpenClBackend, x: &mut T, gain: &OpenClWeight, eps: f32) -> Result<()> {
+    let memory = f32s("rms_norm", x)?;
+    norm(gpu, (memory, memory), x.rows(), x.cols(), gain, eps)
+}
+
+/// The norm of each group of elements as long as the gain, in `rows` rows of `cols`.
+fn norm(
+    gpu: &OpenClBackend,
+    (from, to): (Arg<'_>, Arg<'_>),
+    rows: usize,
+    cols: usize,
+    gain: &OpenClWeight,
+    eps: f32,
+) -> Result<()> {
+    let op = "rms_norm";
+    let each = gain.rows() * gain.cols();
+    CoreError::expect_groups(op, cols, each)?;
+    let groups = rows * cols.checked_div(each).unwrap_or_default();
     let Kernels { group, .. } = gpu.kernels;
-    let args = [f32s(op, x)?, Arg::Memory(gain), f32s(op, out)?, n(x.cols()), Arg::F32(eps), n(x.rows())];
-    // SAFETY: a group a row of `x` and `out`, which have the same columns as `gain`. The plain form counts its rows.
+    let args = [from, Arg::Memory(gain.vector(op, each)?), to, n(each), Arg::F32(eps), n(groups)];
+    // SAFETY: `from` and `to` have as many elements as these groups, which are as long as `gain`; they may be the same,
+    // since the kernels let them. The plain form counts its groups.
     unsafe {
         if gpu.forms.norm {
-            let global = [x.rows() * group, 1, 1];
-            run(&mut lock(&gpu.kernels.rms_norm), 0, &args[..5], global, [group, 1, 1])
+            run(&mut lock(&gpu.kernels.rms_norm), 0, &args[..5], [groups * group, 1, 1], [group, 1, 1])
         } else {
-            run(&mut lock(&gpu.kernels.rms_norm_plain), 0, &args, [x.rows(), 1, 1], LINE)
+            run(&mut lock(&gpu.kernels.rms_norm_plain), 0, &args, [groups, 1, 1], LINE)
         }
     }
 }
@@ -167,15 +188,15 @@ pub(super) fn add_rms_norm(
 }
 
 /// See [`crate::core::Backend::rope`].
-pub(super) fn rope(gpu: &OpenClBackend, x: &mut T, angles: &T) -> Result<()> {
+pub(super) fn rope(gpu: &OpenClBackend, x: &mut T, angles: &T, head_dim: usize) -> Result<()> {
     let op = "rope";
-    let head_dim = angles.cols();
-    CoreError::expect_eq(op, "row count", angles.rows(), x.rows())?;
-    CoreError::expect_eq(op, "half of a head", head_dim % 2, 0)?;
-    CoreError::expect_eq(op, "part of a head", x.cols() % head_dim.max(1), 0)?;
-    let args = [f32s(op, x)?, f32s(op, angles)?, n(x.cols()), n(head_dim / 2)];
-    // SAFETY: a work-item a pair of `x`, whose rows are whole heads; `angles` has as many rows, of a head each.
-    unsafe { run(&mut lock(&gpu.kernels.rope), 0, &args, [x.cols() / 2, x.rows(), 1], LINE) }
+    angles.check_rope(x, head_dim)?;
+    let pairs = angles.cols() / 2;
+    let all = x.cols().checked_div(head_dim).unwrap_or_default() * pairs;
+    let args = [f32s(op, x)?, f32s(op, angles)?, n(x.cols()), n(head_dim), n(pairs)];
+    // SAFETY: a work-item a pair of `x`, whose rows are whole heads of at least as many elements as turn; `angles` has as
+    // many rows, of one head's pairs each.
+    unsafe { run(&mut lock(&gpu.kernels.rope), 0, &args, [all, x.rows(), 1], LINE) }
 }
 
 /// See [`crate::core::Backend::glu`].

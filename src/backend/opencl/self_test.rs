@@ -127,7 +127,9 @@ fn largest_fault(gpu: &OpenClBackend) -> Result<Option<String>> {
 fn plain() -> Vec<Operation> {
     let mut all = vec![
         Operation::RmsNorm { rows: 3, cols: 70 },
-        Operation::Rope { rows: 3, heads: 5, head_dim: 6 },
+        Operation::HeadNorm { rows: 3, heads: 5, head_dim: 14 },
+        Operation::Rope { rows: 3, heads: 5, head_dim: 6, turned: 6 },
+        Operation::Rope { rows: 3, heads: 5, head_dim: 11, turned: 6 },
         Operation::Scale { rows: 3, cols: 67 },
         Operation::Softcap { rows: 3, cols: 67 },
         Operation::Add { rows: 3, cols: 67 },
@@ -158,7 +160,8 @@ fn attention(types: &[DType], at: usize, rows: usize) -> Vec<Operation> {
 }
 
 fn norms() -> Vec<Operation> {
-    vec![Operation::RmsNorm { rows: 3, cols: 300 }, Operation::AddRmsNorm { rows: 3, cols: 300 }]
+    let heads = Operation::HeadNorm { rows: 3, heads: 5, head_dim: 14 };
+    vec![Operation::RmsNorm { rows: 3, cols: 300 }, heads, Operation::AddRmsNorm { rows: 3, cols: 300 }]
 }
 
 /// Operations that take a form which every device should have.

@@ -118,14 +118,23 @@ impl Backend for ReferenceBackend {
 
     fn rms_norm(&self, x: &T, gain: &ReferenceWeight, eps: f32, out: &mut T) -> Result<()> {
         same_cols("rms_norm", x, out)?;
-        let gain = vector("rms_norm", gain, x.cols())?;
         out.set_rows(x.rows())?;
         for r in 0..x.rows() {
-            let source = row(x, r);
-            let mean = source.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() / source.len() as f64;
-            let inverse = 1.0 / (mean + f64::from(eps)).sqrt();
-            for ((o, &v), &g) in row_mut(out, r).iter_mut().zip(source).zip(gain) {
-                *o = (f64::from(v) * inverse * f64::from(g)) as f32;
+            row_mut(out, r).copy_from_slice(row(x, r));
+        }
+        self.rms_norm_in_place(out, gain, eps)
+    }
+
+    fn rms_norm_in_place(&self, x: &mut T, gain: &ReferenceWeight, eps: f32) -> Result<()> {
+        let gain = gain.values();
+        CoreError::expect_groups("rms_norm", x.cols(), gain.len())?;
+        for r in 0..x.rows() {
+            for group in row_mut(x, r).chunks_exact_mut(gain.len().max(1)) {
+                let squares = group.iter().map(|&v| f64::from(v) * f64::from(v));
+                let inverse = 1.0 / (squares.sum::<f64>() / gain.len() as f64 + f64::from(eps)).sqrt();
+                for (v, &g) in group.iter_mut().zip(gain) {
+                    *v = (f64::from(*v) * inverse * f64::from(g)) as f32;
+                }
             }
         }
         Ok(())
@@ -157,14 +166,13 @@ impl Backend for ReferenceBackend {
         Ok(())
     }
 
-    fn rope(&self, x: &mut T, angles: &T) -> Result<()> {
-        let head_dim = angles.cols();
-        CoreError::expect_eq("rope", "row count", angles.rows(), x.rows())?;
-        CoreError::expect_eq("rope", "part of a head", x.cols() % head_dim.max(1), 0)?;
+    fn rope(&self, x: &mut T, angles: &T, head_dim: usize) -> Result<()> {
+        angles.check_rope(x, head_dim)?;
+        let pairs = angles.cols() / 2;
         for r in 0..x.rows() {
-            let (cosines, sines) = row(angles, r).split_at(head_dim / 2);
-            for head in row_mut(x, r).chunks_exact_mut(head_dim) {
-                let (first, second) = head.split_at_mut(head_dim / 2);
+            let (cosines, sines) = row(angles, r).split_at(pairs);
+            for head in row_mut(x, r).chunks_exact_mut(head_dim.max(1)) {
+                let (first, second) = head[..2 * pairs].split_at_mut(pairs);
                 for (i, (a, b)) in first.iter_mut().zip(second).enumerate() {
                     let (x0, x1) = (f64::from(*a), f64::from(*b));
                     let (cos, sin) = (f64::from(cosines[i]), f64::from(sines[i]));

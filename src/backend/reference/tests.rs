@@ -40,6 +40,19 @@ fn rms_norm_divides_by_the_root_of_the_mean_square() {
 }
 
 #[test]
+fn a_gain_shorter_than_a_row_normalizes_each_group_by_itself() {
+    let mut x = tensor(1, &[3.0, 4.0, 30.0, 40.0]);
+    let gain = weight([1, 2], &[1.0, 2.0], DType::F32);
+    let mut out = B.tensor(1, 4).unwrap();
+    B.rms_norm(&x, &gain, 3.5, &mut out).unwrap();
+    let second = 1.0 / 1253.5f32.sqrt();
+    near(&values(&out), &[0.75, 2.0, 30.0 * second, 80.0 * second]);
+    B.rms_norm_in_place(&mut x, &gain, 3.5).unwrap();
+    assert_eq!(values(&x), values(&out));
+    assert!(B.rms_norm_in_place(&mut tensor(1, &[1.0; 5]), &gain, 3.5).is_err());
+}
+
+#[test]
 fn linear_is_x_times_the_transposed_weight_plus_bias() {
     let x = tensor(2, &[1.0, 2.0, 3.0, 4.0]);
     let w = weight([3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, -1.0], DType::F32);
@@ -67,8 +80,12 @@ fn rope_turns_the_pairs_of_each_head() {
     // Two heads of 4; pair 0 turns by 90 degrees, pair 1 not at all.
     let mut x = tensor(1, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
     let angles = tensor(1, &[0.0, 1.0, 1.0, 0.0]);
-    B.rope(&mut x, &angles).unwrap();
+    B.rope(&mut x, &angles, 4).unwrap();
     near(&values(&x), &[-3.0, 2.0, 1.0, 4.0, -7.0, 6.0, 5.0, 8.0]);
+    // One head of 8, of which four elements turn.
+    B.rope(&mut x, &angles, 8).unwrap();
+    near(&values(&x), &[-1.0, 2.0, -3.0, 4.0, -7.0, 6.0, 5.0, 8.0]);
+    assert!(B.rope(&mut x, &angles, 2).is_err() && B.rope(&mut x, &angles, 3).is_err());
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn store<B: Backend>(
     ws: &mut Workspace<B>,
 ) -> Result<()> {
     cache.capture_prefix(backend, index, (&ws.k, &ws.v))?;
-    backend.rope(&mut ws.k, &ws.angles)?;
+    backend.rope(&mut ws.k, &ws.angles, cache.layout().head_dim)?;
     look(&mut ws.watch, backend, &ws.k, Some(index), "in the keys")?;
     look(&mut ws.watch, backend, &ws.v, Some(index), "in the values")?;
     let (layout, at) = (*cache.layout(), cache.len());
@@ -85,7 +85,7 @@ fn attend<B: Backend>(
     cache: &mut KvCache<B::Buffer>,
     ws: &mut Workspace<B>,
 ) -> Result<()> {
-    backend.rope(&mut ws.q, &ws.angles)?;
+    backend.rope(&mut ws.q, &ws.angles, cache.layout().head_dim)?;
     look(&mut ws.watch, backend, &ws.q, Some(index), "in the queries")?;
     cache.add_attention(backend, index, &ws.q, at)?;
     backend.attention(&ws.q, cache.layer(index), cache.layout(), at, &mut ws.attended)?;

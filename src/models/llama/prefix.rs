@@ -23,7 +23,7 @@ impl<B: Backend> Llama<B> {
             self.set_angles(backend, first + rows.start..first + rows.end, ws)?;
             for layer in 0..self.config().layers {
                 cache.bring_prefix(backend, layer, rows.clone(), (&mut ws.k, &mut ws.v))?;
-                backend.rope(&mut ws.k, &ws.angles)?;
+                backend.rope(&mut ws.k, &ws.angles, cache.layout().head_dim)?;
                 let layout = *cache.layout();
                 backend.kv_append(&ws.k, &ws.v, cache.layer_mut(layer), &layout, rows.start)?;
             }

@@ -55,6 +55,7 @@ fn every_operator_that_is_made_wrong_fails_the_run() {
         "prepare",
         "embed",
         "rms_norm",
+        "rms_norm_in_place",
         "linear",
         "rope",
         "kv_append",
@@ -74,6 +75,7 @@ fn every_operator_that_is_made_wrong_fails_the_run() {
             "linear" => "linear q8_0 100->35",
             "copy_rows" => "copy_rows 1..4",
             "rope" => "rope 3x6",
+            "rms_norm_in_place" => "rms_norm_in_place 3x17 x7",
             "glu" => "glu silu 33 x7",
             _ => &format!("{operator} 33 x7"),
         };

@@ -235,6 +235,10 @@ impl<B: Backend> Backend for Spy<B> {
         self.inner.rms_norm(x, gain, eps, out)
     }
 
+    fn rms_norm_in_place(&self, x: &mut Tensor<B::Buffer>, gain: &B::Weight, eps: f32) -> Result<()> {
+        self.inner.rms_norm_in_place(x, gain, eps)
+    }
+
     fn linear(&self, x: &Tensor<B::Buffer>, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
         self.lock().counts.linear_rows += x.rows();
         let mut parts: Vec<LinearPart<'_, B>> = parts
@@ -244,13 +248,13 @@ impl<B: Backend> Backend for Spy<B> {
         self.inner.linear(x, &mut parts)
     }
 
-    fn rope(&self, x: &mut Tensor<B::Buffer>, angles: &Tensor<B::Buffer>) -> Result<()> {
+    fn rope(&self, x: &mut Tensor<B::Buffer>, angles: &Tensor<B::Buffer>, head_dim: usize) -> Result<()> {
         let mut state = self.lock();
         state.counts.rotated += x.rows();
         if let Some(oracle) = &mut state.oracle {
             oracle.unrotated = self.read(x)?;
         }
-        self.inner.rope(x, angles)
+        self.inner.rope(x, angles, head_dim)
     }
 
     fn kv_append(

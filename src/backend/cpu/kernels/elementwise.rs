@@ -3,10 +3,9 @@
 use super::exp::{exp, tanh};
 use super::simd::{Simd, padded, tree_sum};
 
-/// `out = (x * (1 / sqrt(mean(x^2) + eps))) * gain`, the order of Hugging Face's `LlamaRMSNorm`. The squares
-/// go into 16 partial sums and one tree.
+/// `1 / sqrt(mean(x^2) + eps)`. The squares go into 16 partial sums and one tree.
 #[inline(always)]
-pub(crate) fn rms_norm<S: Simd>(s: S, x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+fn inverse_root<S: Simd>(s: S, x: &[f32], eps: f32) -> f32 {
     let (chunks, tail) = x.as_chunks::<16>();
     let mut acc = s.splat(0.0);
     for c in chunks {
@@ -18,7 +17,14 @@ pub(crate) fn rms_norm<S: Simd>(s: S, x: &[f32], gain: &[f32], eps: f32, out: &m
     for (lane, &v) in lanes.iter_mut().zip(tail) {
         *lane = v.mul_add(v, *lane);
     }
-    let inv = 1.0 / (tree_sum(lanes) / x.len() as f32 + eps).sqrt();
+    1.0 / (tree_sum(lanes) / x.len() as f32 + eps).sqrt()
+}
+
+/// `out = (x * (1 / sqrt(mean(x^2) + eps))) * gain`, the order of Hugging Face's `LlamaRMSNorm`.
+#[inline(always)]
+pub(crate) fn rms_norm<S: Simd>(s: S, x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+    let inv = inverse_root(s, x, eps);
+    let (chunks, tail) = x.as_chunks::<16>();
     let (gains, gain_tail) = gain.as_chunks::<16>();
     let (outs, out_tail) = out.as_chunks_mut::<16>();
     for ((c, g), o) in chunks.iter().zip(gains).zip(outs) {
@@ -26,6 +32,20 @@ pub(crate) fn rms_norm<S: Simd>(s: S, x: &[f32], gain: &[f32], eps: f32, out: &m
     }
     for ((&v, &g), o) in tail.iter().zip(gain_tail).zip(out_tail) {
         *o = v * inv * g;
+    }
+}
+
+/// As [`rms_norm`], in place.
+#[inline(always)]
+pub(crate) fn rms_norm_in_place<S: Simd>(s: S, x: &mut [f32], gain: &[f32], eps: f32) {
+    let inv = inverse_root(s, x, eps);
+    let (chunks, tail) = x.as_chunks_mut::<16>();
+    let (gains, gain_tail) = gain.as_chunks::<16>();
+    for (c, g) in chunks.iter_mut().zip(gains) {
+        s.store(s.mul(s.mul(s.load(c), s.splat(inv)), s.load(g)), c);
+    }
+    for (v, &g) in tail.iter_mut().zip(gain_tail) {
+        *v = *v * inv * g;
     }
 }
 
@@ -153,10 +173,11 @@ fn each<S: Simd>(s: S, x: &mut [f32], f: impl Map) {
     }
 }
 
-/// Turns every head of a row: `x0 cos - x1 sin` and `x1 cos + x0 sin`, the first product rounded, the second
-/// fused into the sum. `angles` is a head's half in cosines, then as many sines; `x` is whole heads.
+/// Turns the first `angles.len()` elements of every head of a row: `x0 cos - x1 sin` and `x1 cos + x0 sin`, the first
+/// product rounded, the second fused into the sum. `angles` is half of them in cosines, then as many sines; `x` is whole
+/// heads.
 #[inline(always)]
-pub(crate) fn rope<S: Simd>(s: S, x: &mut [f32], angles: &[f32]) {
+pub(crate) fn rope<S: Simd>(s: S, x: &mut [f32], angles: &[f32], head_dim: usize) {
     let half = angles.len() / 2;
     if half == 0 {
         return;
@@ -164,8 +185,8 @@ pub(crate) fn rope<S: Simd>(s: S, x: &mut [f32], angles: &[f32]) {
     let (cos, sin) = angles.split_at(half);
     let (coss, cos_tail) = cos.as_chunks::<16>();
     let (sins, sin_tail) = sin.as_chunks::<16>();
-    for head in x.chunks_exact_mut(2 * half) {
-        let (first, second) = head.split_at_mut(half);
+    for head in x.chunks_exact_mut(head_dim) {
+        let (first, second) = head[..2 * half].split_at_mut(half);
         let (firsts, first_tail) = first.as_chunks_mut::<16>();
         let (seconds, second_tail) = second.as_chunks_mut::<16>();
         for (((a, b), c), d) in firsts.iter_mut().zip(seconds).zip(coss).zip(sins) {

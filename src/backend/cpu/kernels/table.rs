@@ -74,6 +74,7 @@ impl<T: Copy> OfFloats<T> {
 /// The kernels of one instruction set; the modules that define them say what they do.
 pub(crate) struct Kernels {
     pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
+    pub rms_norm_in_place: fn(&mut [f32], &[f32], f32),
     pub add: fn(&[f32], &mut [f32]),
     pub silu_glu: fn(&[f32], &[f32], &mut [f32]),
     pub gelu_glu: fn(&[f32], &[f32], &mut [f32]),
@@ -84,7 +85,7 @@ pub(crate) struct Kernels {
     pub exp: fn(&mut [f32]),
     #[cfg(test)]
     pub tanh: fn(&mut [f32]),
-    pub rope: fn(&mut [f32], &[f32]),
+    pub rope: fn(&mut [f32], &[f32], usize),
     pub quantize: Quantize,
     pub arrange: Arrange,
     pub narrow_f16: fn(&[f32], &mut [u16]),
@@ -225,6 +226,8 @@ macro_rules! table {
             pub(super) static TABLE: Kernels = Kernels {
                 rms_norm: compiled!(S [$($feature)*] elementwise::rms_norm,
                     (x: &[f32], gain: &[f32], eps: f32, out: &mut [f32])),
+                rms_norm_in_place: compiled!(S [$($feature)*] elementwise::rms_norm_in_place,
+                    (x: &mut [f32], gain: &[f32], eps: f32)),
                 add: compiled!(S [$($feature)*] elementwise::add, (x: &[f32], acc: &mut [f32])),
                 silu_glu: compiled!(S [$($feature)*] elementwise::silu_glu,
                     (gate: &[f32], up: &[f32], out: &mut [f32])),
@@ -236,7 +239,8 @@ macro_rules! table {
                 exp: compiled!(S [$($feature)*] elementwise::within::exp_in_place, (x: &mut [f32])),
                 #[cfg(test)]
                 tanh: compiled!(S [$($feature)*] elementwise::within::tanh_in_place, (x: &mut [f32])),
-                rope: compiled!(S [$($feature)*] elementwise::rope, (x: &mut [f32], angles: &[f32])),
+                rope: compiled!(S [$($feature)*] elementwise::rope,
+                    (x: &mut [f32], angles: &[f32], head_dim: usize)),
                 quantize: compiled!(S [$($feature)*] quantized::quantize,
                     (x: &[f32], stride: usize, q: &mut [[i8; BLOCK_LEN]], scales: &mut [f32],
                      offsets: &mut [i32])),

@@ -347,11 +347,24 @@ fn elementwise_kernels_are_their_formulas() {
             let inv = 1.0 / (mean + 1e-5).sqrt();
             let norm: Vec<f32> = a.iter().zip(&b).map(|(x, g)| (x * inv) * g).collect();
             assert_eq!(bits(&out), bits(&norm), "{isa} rms_norm {n}");
+            let mut in_place = a.clone();
+            (k.rms_norm_in_place)(&mut in_place, &b, 1e-5);
+            assert_eq!(bits(&in_place), bits(&norm), "{isa} rms_norm_in_place {n}");
 
             let angles = numbers(3, 2 * n, false);
             let mut x = numbers(4, 6 * n, wild);
             let before = x.clone();
-            (k.rope)(&mut x, &angles);
+            (k.rope)(&mut x, &angles, 2 * n);
+            // Heads of five elements more, which stay.
+            let wide: Vec<f32> = before
+                .chunks(2 * n.max(1))
+                .flat_map(|head| head.iter().copied().chain([1.0, 2.0, 3.0, 4.0, 5.0]))
+                .collect();
+            let mut partial = wide.clone();
+            (k.rope)(&mut partial, &angles, 2 * n + 5);
+            let whole =
+                x.chunks(2 * n.max(1)).flat_map(|head| head.iter().copied().chain([1.0, 2.0, 3.0, 4.0, 5.0]));
+            assert_eq!(bits(&partial), bits(&whole.collect::<Vec<f32>>()), "{isa} partial rope {n}");
             for (i, &y) in x.iter().enumerate() {
                 let (pair, at) = (i % n, i / (2 * n) * 2 * n + i % n);
                 let (x0, x1, cos, sin) = (before[at], before[at + n], angles[pair], angles[n + pair]);

@@ -70,7 +70,11 @@ fn norm_rope_and_elements() {
         all.push(Operation::CopyRows { from: rows / 2, count: rows, cols });
     }
     for (rows, heads, head_dim) in [(0, 1, 2), (1, 1, 2), (3, 5, 6), (2, 32, 64), (65, 2, 128)] {
-        all.push(Operation::Rope { rows, heads, head_dim });
+        all.push(Operation::Rope { rows, heads, head_dim, turned: head_dim });
+        all.push(Operation::HeadNorm { rows, heads, head_dim });
+    }
+    for (rows, heads, head_dim, turned) in [(1, 1, 3, 2), (3, 5, 80, 32), (9, 2, 96, 48), (2, 3, 7, 0)] {
+        all.push(Operation::Rope { rows, heads, head_dim, turned });
     }
     check("norm_rope_and_elements", &all);
 }
@@ -112,7 +116,9 @@ fn small_shapes() {
         let gpu = OpenClBackend::new(OpenClOptions { preset: Some(preset), ..options() }).unwrap();
         let mut all = vec![
             Operation::RmsNorm { rows: 2, cols: 33 },
-            Operation::Rope { rows: 2, heads: 3, head_dim: 6 },
+            Operation::HeadNorm { rows: 2, heads: 3, head_dim: 5 },
+            Operation::Rope { rows: 2, heads: 3, head_dim: 6, turned: 6 },
+            Operation::Rope { rows: 2, heads: 3, head_dim: 6, turned: 2 },
             Operation::Glu { activation: Activation::Silu, rows: 1, cols: 33 },
             Operation::Glu { activation: Activation::GeluTanh, rows: 1, cols: 33 },
             Operation::Scale { rows: 1, cols: 33 },
