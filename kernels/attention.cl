@@ -1,5 +1,11 @@
-// Causal grouped-query attention: row r of q sees slots 0 .. at + r, and head h reads the cache's head h / group, in
-// the cache's own layout (kv_types.cl).
+// Causal grouped-query attention: row r of q stands in slot at + r and sees the last `window` slots up to there, and head h
+// reads the cache's head h / group, in the cache's own layout (kv_types.cl). Scores are capped unless `cap` is 0.
+
+// The first slot that a query in slot `slot` sees.
+#define FIRST(slot) ((slot) + 1 > window ? (slot) + 1 - window : 0)
+
+// A score, or a vector of them, after the scale.
+#define CAPPED(score) (cap > 0.0f ? cap * tanh((score) / cap) : (score))
 
 typedef OF_KEYS(STORED_) key_stored;
 typedef OF_VALUES(STORED_) value_stored;
@@ -81,7 +87,8 @@ float value_q4_0(__global const uchar *values, const uint head_dim, const uint s
 __kernel void attention_plain(__global const float *restrict q, __global const key_stored *restrict keys,
                                        __global const value_stored *restrict values, __global float *restrict out,
                                        const uint cols, const uint head_dim, const uint group,
-                                       const uint slots, const uint at, const float scale)
+                                       const uint slots, const uint at, const float scale, const uint window,
+                                       const float cap)
 {
     const uint col = get_global_id(0);
     const uint row = get_global_id(1);
@@ -96,10 +103,10 @@ __kernel void attention_plain(__global const float *restrict q, __global const k
     float most = -INFINITY;
     float total = 0.0f;
     float sum = 0.0f;
-    for (uint slot = 0; slot <= at + row; slot++) {
+    for (uint slot = FIRST(at + row); slot <= at + row; slot++) {
         float score = 0.0f;
         DOTS(float, score, QUERY, slot)
-        score *= PERTURBED_SCALE;
+        score = CAPPED(score * PERTURBED_SCALE);
         const float now = fmax(most, score);
         const float keep = exp(most - now);
         const float weight = exp(score - now);
@@ -160,7 +167,7 @@ __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_split
     __global const float *restrict q, __global const key_stored *restrict keys,
     __global const value_stored *restrict values, __global float *restrict out, const uint cols,
     const uint head_dim, const uint group, const uint slots, const uint at, const float scale,
-    __global float *restrict partial, const uint spans)
+    const uint window, const float cap, __global float *restrict partial, const uint spans, const uint first_span)
 {
     __local float query[MOST_DIM];
     __local float weights[SPAN];
@@ -169,9 +176,9 @@ __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_split
     const uint span = get_group_id(0);
     const uint head = get_group_id(1);
     const uint row = get_group_id(2);
-    const uint begin = span * SPAN;
-    const uint seen = at + row + 1;
-    const uint count = seen > begin ? min((uint)SPAN, seen - begin) : 0;
+    const uint begin = max((first_span + span) * SPAN, FIRST(at + row));
+    const uint end = min((first_span + span + 1) * SPAN, at + row + 1);
+    const uint count = end > begin ? end - begin : 0;
     keys += head / group * KEY_SPAN(head_dim, slots);
     values += head / group * VALUE_SPAN(head_dim, slots);
     const ulong place = (ulong)row * cols + head * head_dim;
@@ -183,6 +190,7 @@ __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_split
     for (uint s = lane; s < count; s += LANES) {
         float score = 0.0f;
         DOTS(float, score, QUERY, begin + s)
+        score = CAPPED(score);
         weights[s] = score;
         most = fmax(most, score);
     }
@@ -252,7 +260,7 @@ __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_tile(
     __global const float *restrict q, __global const key_stored *restrict keys,
     __global const value_stored *restrict values, __global float *restrict out, const uint cols,
     const uint head_dim, const uint group, const uint slots, const uint at, const float scale,
-    const uint rows)
+    const uint window, const float cap, const uint rows)
 {
     __local float query[MOST_DIM * 8];
     __local float weights[LANES * 8];
@@ -270,18 +278,20 @@ __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_tile(
     for (uint j = 0; j < MOST_DIM / LANES; j++) {
         sum[j] = 0.0f;
     }
-    float8 most = -INFINITY;
+    // Finite, since of a tile a row may see nothing.
+    float8 most = -FLT_MAX;
     float8 total = 0.0f;
     const uint end = at + min(from + 8, rows);
-    for (uint begin = 0; begin < end; begin += LANES) {
+    for (uint begin = FIRST(at + from) / LANES * LANES; begin < end; begin += LANES) {
         barrier(CLK_LOCAL_MEM_FENCE);
         const uint slot = begin + lane;
         float8 score = -INFINITY;
         if (slot < end) {
             float8 dots = 0.0f;
             DOTS(float8, dots, QUERIES, slot)
-            const int8 sees = (int8)(0, 1, 2, 3, 4, 5, 6, 7) + (int)(at + from) >= (int)slot;
-            score = select(score, dots, sees);
+            const uint8 places = (uint8)(0, 1, 2, 3, 4, 5, 6, 7) + (at + from);
+            const int8 sees = places >= slot && places - slot < window;
+            score = select(score, CAPPED(dots), sees);
         }
         vstore8(score, lane, found);
         barrier(CLK_LOCAL_MEM_FENCE);

@@ -3,7 +3,9 @@
 use super::cpu::{CpuBackend, CpuOptions, Isa};
 use super::opencl::{DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
 use super::reference::ReferenceBackend;
-use crate::core::{Backend, CoreError, DType, KvCache, KvLayer, KvLayout, KvTypes, Result, Tensor};
+use crate::core::{
+    AttentionParams, Backend, CoreError, DType, KvCache, KvLayer, KvLayout, KvTypes, Result, Tensor,
+};
 use crate::models::noise;
 use crate::quant::heads;
 
@@ -106,7 +108,8 @@ fn a_cache_is_exported_and_imported_bit_for_bit() {
 fn look<B: Backend>(b: &B, layer: &KvLayer<B::Buffer>, layout: &KvLayout, last: usize) -> Vec<f32> {
     let width = 2 * layout.kv_heads * layout.head_dim;
     let mut out = b.tensor(2, width).unwrap();
-    b.attention(&tensor(b, 3, 2, width), layer, layout, last - 1, &mut out).unwrap();
+    let how = AttentionParams::of_head_dim(layout.head_dim);
+    b.attention(&tensor(b, 3, 2, width), layer, layout, &how, last - 1, &mut out).unwrap();
     let mut seen = vec![0.0; 2 * width];
     b.download(&out, 0, &mut seen).unwrap();
     seen

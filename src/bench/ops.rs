@@ -5,7 +5,7 @@ use std::fmt;
 use super::operands::{self, Rotation};
 use super::repeat::{Budget, repeat};
 use super::stats::Summary;
-use crate::core::{Activation, Backend, DType, KvLayer, LinearPart, Result, Tensor};
+use crate::core::{Activation, AttentionParams, Backend, DType, KvLayer, LinearPart, Result, Tensor};
 use crate::models::{ModelConfig, Rope, random_ids};
 
 /// An operation of a forward pass.
@@ -256,10 +256,11 @@ pub fn measure<B: Backend>(
         (Operator::Attention, _) => {
             let depth = case.depth.unwrap_or_default();
             let layout = operands::layout(c, case.dtype, depth + rows);
+            let how = AttentionParams::of_head_dim(c.head_dim);
             let layers = (0..copies).map(|_| operands::full_layer(backend, &layout));
             let mut turn = Rotation::new(layers.collect::<Result<_>>()?);
             let x = operands::activations(backend, rows, q)?;
-            timed(q, &mut |out| backend.attention(&x, turn.next(), &layout, depth, out))?
+            timed(q, &mut |out| backend.attention(&x, turn.next(), &layout, &how, depth, out))?
         }
         (Operator::Glu, _) => {
             let gate = operands::activations(backend, rows, c.intermediate_size)?;

@@ -1,6 +1,8 @@
 //! The operations that a transformer needs from whatever computes it.
 
-use super::{Activation, Buffer, DType, HostTensor, KvLayer, KvLayout, Largest, Result, Tensor, Top};
+use super::{
+    Activation, AttentionParams, Buffer, DType, HostTensor, KvLayer, KvLayout, Largest, Result, Tensor, Top,
+};
 
 /// A weight that a backend has brought into the layout that its kernels want.
 pub trait PreparedWeight: Send + Sync {
@@ -137,20 +139,21 @@ pub trait Backend: Send + Sync {
         at: usize,
     ) -> Result<()>;
 
-    /// Causal grouped-query attention: row `r` of `q` (`[rows, heads * head_dim]`) sees slots `0..=at + r`.
-    /// `out = softmax(q . k^T / sqrt(head_dim)) . v`, head `h` reading the cache's head
-    /// `h / (heads / kv_heads)` (Ainslie et al. 2023, arXiv 2305.13245).
+    /// Causal grouped-query attention: row `r` of `q` (`[rows, heads * head_dim]`) stands in slot `at + r` and sees the
+    /// slots [`AttentionParams::visible`] from there. `out = softmax(scale * q . k^T) . v`, with capped scores if `how`
+    /// says so, head `h` reading the cache's head `h / (heads / kv_heads)` (Ainslie et al. 2023, arXiv 2305.13245).
     fn attention(
         &self,
         q: &Tensor<Self::Buffer>,
         cache: &KvLayer<Self::Buffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         out: &mut Tensor<Self::Buffer>,
     ) -> Result<()>;
 
     /// How much attention each row of `q` gives to each slot, over all its heads: `weights` is `[rows, at + rows]`, and
-    /// element `s` of row `r` the sum over heads of `softmax(q . k^T / sqrt(head_dim))` at slot `s`, and 0 where the row
+    /// element `s` of row `r` the sum over heads of the softmax of [`Self::attention`] at slot `s`, and 0 where the row
     /// does not see it. For eviction by attention: with no rows, the answer only says whether the backend can.
     ///
     /// # Errors
@@ -160,6 +163,7 @@ pub trait Backend: Send + Sync {
         _q: &Tensor<Self::Buffer>,
         _cache: &KvLayer<Self::Buffer>,
         _layout: &KvLayout,
+        _how: &AttentionParams,
         _at: usize,
         _weights: &mut [f32],
     ) -> Result<()> {

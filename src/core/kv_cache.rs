@@ -7,7 +7,9 @@ pub use transfer::KvRecords;
 use std::ops::Range;
 
 use super::kv_attention::AccumulatedAttention;
-use super::{Backend, Buffer, CoreError, KvLayer, KvLayout, KvTypes, Result, Tensor, UnrotatedPrefix};
+use super::{
+    AttentionParams, Backend, Buffer, CoreError, KvLayer, KvLayout, KvTypes, Result, Tensor, UnrotatedPrefix,
+};
 
 /// The cache of all layers.
 ///
@@ -292,7 +294,8 @@ impl<B: Buffer> KvCache<B> {
     pub fn accumulate_attention<K: Backend<Buffer = B>>(&mut self, backend: &K, drafts: usize) -> Result<()> {
         if let Some(layer) = self.layers.first() {
             let width = self.layout.kv_heads * self.layout.head_dim;
-            backend.attention_weights(&backend.tensor(0, width)?, layer, &self.layout, 0, &mut [])?;
+            let how = AttentionParams::of_head_dim(self.layout.head_dim);
+            backend.attention_weights(&backend.tensor(0, width)?, layer, &self.layout, &how, 0, &mut [])?;
         }
         // Of a prompt's tokens the last layer computes the queries of the last one alone.
         self.attention = Some(AccumulatedAttention::new(self.layers.len().saturating_sub(1).max(1), drafts));
@@ -308,13 +311,14 @@ impl<B: Buffer> KvCache<B> {
         backend: &K,
         layer: usize,
         q: &Tensor<B>,
+        how: &AttentionParams,
         at: usize,
     ) -> Result<()> {
         let Some(attention) = self.attention.as_mut().filter(|attention| attention.has(layer)) else {
             return Ok(());
         };
         let (stored, layout) = (&self.layers[layer], &self.layout);
-        let weigh = |weights: &mut [f32]| backend.attention_weights(q, stored, layout, at, weights);
+        let weigh = |weights: &mut [f32]| backend.attention_weights(q, stored, layout, how, at, weights);
         attention.add(layer, (at, q.rows()), weigh)
     }
 

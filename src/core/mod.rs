@@ -4,6 +4,7 @@
 //! Nothing here does I/O, names a model, or knows which machine it runs on.
 
 mod activation;
+mod attention_params;
 mod backend;
 mod buffer;
 mod dtype;
@@ -20,6 +21,7 @@ mod tensor;
 mod top;
 
 pub use activation::Activation;
+pub use attention_params::AttentionParams;
 pub use backend::{Backend, LinearPart, PreparedWeight};
 pub use buffer::Buffer;
 pub use dtype::{BLOCK_LEN, BlockFormat, DType, FloatFormat, K_BLOCK_LEN, UnknownDType};

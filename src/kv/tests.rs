@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Eviction, EvictionError, EvictionStats, Evictor, Occupancy, POLICIES, Plan, Registered, Room};
 use crate::backend::reference::ReferenceBackend;
-use crate::core::{Backend, CoreError, DType, KvCache};
+use crate::core::{AttentionParams, Backend, CoreError, DType, KvCache};
 
 proptest! {
     #[test]
@@ -120,7 +120,15 @@ impl Numbered {
         (0..self.cache.len())
             .map(|slot| {
                 let cache = &self.cache;
-                b.attention(&query, cache.layer(layer), cache.layout(), slot, &mut out).expect("fits");
+                b.attention(
+                    &query,
+                    cache.layer(layer),
+                    cache.layout(),
+                    &AttentionParams::of_head_dim(2),
+                    slot,
+                    &mut out,
+                )
+                .expect("fits");
                 let mut mean = [0.0; 2];
                 b.download(&out, 0, &mut mean).expect("fits");
                 let all = f64::from(mean[0]) * (slot + 1) as f64;

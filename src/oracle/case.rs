@@ -125,6 +125,10 @@ pub enum Work {
     Attention {
         /// The cache.
         cache: Cache,
+        /// Slots that a row sees at most.
+        window: Option<usize>,
+        /// Whether scores have a scale of another size, and a cap.
+        capped: bool,
         /// Tokens before the rows.
         at: usize,
         /// Rows of queries.
@@ -262,7 +266,10 @@ impl Work {
             Work::KvMove { cache, slots, take } => {
                 format!("{cache} {}..{} of {slots}", take.start, take.end)
             }
-            Work::Attention { cache, at, rows } => format!("{cache} d{at} x{rows}"),
+            Work::Attention { cache, window, capped, at, rows } => {
+                let window = window.map_or(String::new(), |window| format!(" w{window}"));
+                format!("{cache}{window}{} d{at} x{rows}", if *capped { " capped" } else { "" })
+            }
             Work::Glu { activation, rows, cols } => format!("{activation} {cols} x{rows}"),
             Work::Transfer { rows, cols }
             | Work::RmsNorm { rows, cols }

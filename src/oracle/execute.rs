@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use super::case::Cache;
 use super::operands::{Operands, looks};
 use super::{Outcome, Work};
-use crate::core::{Backend, CoreError, DType, KvLayer, KvLayout, LinearPart, Result, Tensor};
+use crate::core::{
+    AttentionParams, Backend, CoreError, DType, KvLayer, KvLayout, LinearPart, Result, Tensor,
+};
 
 /// Rows of memory beyond those in use, full of NaN: what is not in use must have no influence.
 const SPARE: usize = 2;
@@ -124,11 +126,14 @@ pub(super) fn run<B: Backend>(b: &B, work: &Work, operands: &Operands) -> Result
             b.kv_import(&k, &v, &mut moved, &to, 0)?;
             look(b, cache, (&moved, &to), take.len(), input(2), start.elapsed())
         }
-        Work::Attention { cache, at, rows } => {
+        Work::Attention { cache, window, capped, at, rows } => {
             let (layout, layer) = filled(b, cache, at + rows, operands)?;
             let width = cache.heads * cache.head_dim;
             let q = tensor(b, *rows, width, input(2))?;
-            timed(b, room(b, *rows, width)?, *rows, |out| b.attention(&q, &layer, &layout, *at, out))
+            let plain = AttentionParams { window: *window, ..AttentionParams::of_head_dim(cache.head_dim) };
+            let bent = AttentionParams { scale: FACTOR * plain.scale, softcap: Some(CAP), ..plain };
+            let how = if *capped { bent } else { plain };
+            timed(b, room(b, *rows, width)?, *rows, |out| b.attention(&q, &layer, &layout, &how, *at, out))
         }
         Work::Glu { activation, rows, cols } => {
             let (gate, up) = (tensor(b, *rows, *cols, input(0))?, tensor(b, *rows, *cols, input(1))?);
@@ -244,6 +249,8 @@ fn look<B: Backend>(
     let width = cache.heads * cache.head_dim;
     let (rows, at) = looks(slots);
     let q = tensor(b, rows, width, q)?;
-    let seen = timed(b, room(b, rows, width)?, rows, |out| b.attention(&q, layer, layout, at, out))?;
+    let how = AttentionParams::of_head_dim(cache.head_dim);
+    let act = |out: &mut Tensor<B::Buffer>| b.attention(&q, layer, layout, &how, at, out);
+    let seen = timed(b, room(b, rows, width)?, rows, act)?;
     Ok(Outcome { time, ..seen })
 }

@@ -103,7 +103,7 @@ impl Operands {
                 own.inputs = cached(v, slots * cache.kv_heads * cache.head_dim);
                 own.inputs.push(v.queries(3, looks(take.len()).0 * cache.heads * cache.head_dim));
             }
-            Work::Attention { cache, at, rows } => {
+            Work::Attention { cache, at, rows, .. } => {
                 own.inputs = cached(v, (at + rows) * cache.kv_heads * cache.head_dim);
                 own.inputs.push(v.queries(3, rows * cache.heads * cache.head_dim));
             }

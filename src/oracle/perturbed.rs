@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::Operator;
 use crate::core::{
-    Activation, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape, Tensor,
+    Activation, AttentionParams, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape,
+    Tensor,
 };
 
 /// A backend of which one operation gives one element wrong.
@@ -185,10 +186,11 @@ impl<B: Backend> Backend for Perturbed<B> {
         q: &T<B>,
         cache: &KvLayer<B::Buffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         out: &mut T<B>,
     ) -> Result<()> {
-        self.inner.attention(q, cache, layout, at, out)?;
+        self.inner.attention(q, cache, layout, how, at, out)?;
         self.spoil(Operator::Attention, out, RESULT)
     }
 

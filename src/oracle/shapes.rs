@@ -225,19 +225,28 @@ impl Cases {
     }
 
     fn attention(&mut self, dtype: DType) {
+        let plain = |cache, at, rows| Work::Attention { cache, window: None, capped: false, at, rows };
         for cache in small_caches(dtype) {
             for (at, rows) in [(0, 0), (9, 0), (0, 1), (0, 7), (63, 1), (64, 3), (130, 13)] {
-                self.every(Work::Attention { cache, at, rows });
+                self.every(plain(cache, at, rows));
+            }
+            for (window, at, rows) in [(1, 0, 1), (5, 3, 7), (64, 70, 3), (33, 130, 13), (20, 700, 2)] {
+                self.every(Work::Attention { cache, window: Some(window), capped: false, at, rows });
+            }
+            for (window, at, rows) in [(None, 0, 7), (None, 600, 1), (Some(33), 130, 13), (Some(9), 64, 1)] {
+                self.every(Work::Attention { cache, window, capped: true, at, rows });
             }
         }
         let cache = real_cache(dtype);
         for (at, rows) in [(0, 7), (511, 1), (1030, 1)] {
-            self.random(Work::Attention { cache, at, rows });
+            self.random(plain(cache, at, rows));
         }
+        self.random(Work::Attention { cache, window: Some(512), capped: true, at: 1030, rows: 1 });
         if self.full {
             for (at, rows) in [(0, 256), (2000, 17), (8191, 1), (32_767, 1), (32_760, 7)] {
-                self.random(Work::Attention { cache, at, rows });
+                self.random(plain(cache, at, rows));
             }
+            self.random(Work::Attention { cache, window: Some(1024), capped: false, at: 8000, rows: 64 });
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Attention over the key/value cache: the work of a call cut into chunks.
 
+use std::ops::Range;
+
 use super::buffer::AlignedBytes;
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
-use super::kernels::attention::{Attend, Attention, SPAN, scratch_len, state_len};
+use super::kernels::attention::{Attend, Attention, SPAN, Softcap, scratch_len, state_len};
 use super::pool::{Chunk, Pool};
 use super::{CpuBuffer, broken};
-use crate::core::{CoreError, KvLayer, KvLayout, Result, Tensor};
+use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, Result, Tensor};
 
 /// Query rows that share the reading of a cache tile.
 const ROWS: usize = 8;
@@ -23,12 +25,14 @@ pub(super) fn attention(
     q: &Tensor<CpuBuffer>,
     cache: &KvLayer<CpuBuffer>,
     layout: &KvLayout,
+    how: &AttentionParams,
     at: usize,
     out: &mut Tensor<CpuBuffer>,
 ) -> Result<()> {
     let op = "attention";
     layout.check_layer(op, cache)?;
     layout.check_slots(op, at, q.rows())?;
+    how.check(op)?;
     let (dim, rows, width) = (layout.head_dim, q.rows(), q.cols());
     let kv_width = layout.kv_heads * dim;
     let group = width.checked_div(kv_width).unwrap_or(0);
@@ -44,6 +48,8 @@ pub(super) fn attention(
         at,
         group,
         layout,
+        how,
+        softcap: how.softcap.map(|cap| (cap, kernels.softcap)),
         width,
         q: q.buffer().f32(op)?,
         keys: cache.k.bytes(),
@@ -52,9 +58,9 @@ pub(super) fn attention(
         merge: kernels.merge,
     };
     let out = Disjoint::new(out.buffer_mut().f32_mut(op)?);
-    let spans = (at + rows).div_ceil(SPAN);
-    if spans > 1 && blocks.count() < MIN_CHUNKS * pool.threads() {
-        blocks.by_spans(pool, scratch, spans, &out)
+    let spans = how.visible(at).start / SPAN..(at + rows).div_ceil(SPAN);
+    if spans.len() > 1 && blocks.count() < MIN_CHUNKS * pool.threads() {
+        blocks.by_spans(pool, scratch, &spans, &out)
     } else {
         blocks.by_blocks(pool, scratch, &out)
     }
@@ -67,6 +73,8 @@ struct Blocks<'a> {
     /// Query heads that read a head of the cache.
     group: usize,
     layout: &'a KvLayout,
+    how: &'a AttentionParams,
+    softcap: Option<Softcap>,
     /// Elements of a query row.
     width: usize,
     q: &'a [f32],
@@ -107,9 +115,10 @@ impl Blocks<'_> {
         (state_len(pairs, dim).next_multiple_of(16), scratch_len(pairs, dim).next_multiple_of(16))
     }
 
-    /// Spans that the last row of a block sees.
-    fn spans(&self, block: Block) -> usize {
-        (self.at + block.first + block.rows).div_ceil(SPAN)
+    /// Spans that some row of a block sees.
+    fn spans(&self, block: Block) -> Range<usize> {
+        let first = self.at + block.first;
+        self.how.visible(first).start / SPAN..(first + block.rows).div_ceil(SPAN)
     }
 
     fn attend(&self, block: Block, span: usize, state: &mut [f32], scratch: &mut [f32]) {
@@ -129,10 +138,12 @@ impl Blocks<'_> {
             heads: self.group,
             head_dim: dim,
             visible: at as isize + 1 - from as isize,
+            window: self.how.window.map_or(isize::MAX, |window| window.min(isize::MAX as usize) as isize),
             slots: to - from,
             keys: &self.keys[tiles(self.layout.types.k)],
             values: &self.values[tiles(self.layout.types.v)],
-            scale: 1.0 / (dim as f32).sqrt(),
+            scale: self.how.scale,
+            softcap: self.softcap,
         };
         self.kernel.span(&job, &mut state[..self.state_len(block)], scratch);
     }
@@ -170,9 +181,9 @@ impl Blocks<'_> {
             let mine = unsafe { scratch.part(mine..mine + each) };
             let (states, work) = mine.split_at_mut(2 * state);
             let (sum, next) = states.split_at_mut(state);
-            self.attend(block, 0, sum, work);
-            let len = self.state_len(block);
-            for span in 1..self.spans(block) {
+            let (len, mut spans) = (self.state_len(block), self.spans(block));
+            self.attend(block, spans.next().unwrap_or_default(), sum, work);
+            for span in spans {
                 self.attend(block, span, next, work);
                 (self.merge)(self.layout.head_dim, &mut sum[..len], &next[..len]);
             }
@@ -186,17 +197,18 @@ impl Blocks<'_> {
         &self,
         pool: &mut Pool,
         scratch: &mut AlignedBytes,
-        spans: usize,
+        spans: &Range<usize>,
         out: &Disjoint<'_, f32>,
     ) -> Result<()> {
         let (state, work) = self.room();
-        let states = state * spans * self.count();
+        let each = spans.len();
+        let states = state * each * self.count();
         scratch.grow((states + work * pool.threads()) * size_of::<f32>(), "attention")?;
         let scratch = Disjoint::new(scratch.view_mut::<f32>());
         let job = |chunk: Chunk| {
-            let (index, span) = (chunk.index / spans, chunk.index % spans);
+            let (index, span) = (chunk.index / each, spans.start + chunk.index % each);
             let block = self.block(index);
-            if span >= self.spans(block) {
+            if !self.spans(block).contains(&span) {
                 return;
             }
             let (at, mine) = (state * chunk.index, states + work * chunk.worker);
@@ -204,15 +216,16 @@ impl Blocks<'_> {
             let (state, work) = unsafe { (scratch.part(at..at + state), scratch.part(mine..mine + work)) };
             self.attend(block, span, state, work);
         };
-        pool.run(self.count() * spans, &job).map_err(broken)?;
+        pool.run(self.count() * each, &job).map_err(broken)?;
         let job = |chunk: Chunk| {
             let block = self.block(chunk.index);
-            let at = state * chunk.index * spans;
+            let own = self.spans(block);
+            let at = state * (chunk.index * each + own.start - spans.start);
             // SAFETY: the states of a block are this chunk's.
-            let states = unsafe { scratch.part(at..at + state * spans) };
+            let states = unsafe { scratch.part(at..at + state * own.len()) };
             let (sum, later) = states.split_at_mut(state);
             let len = self.state_len(block);
-            for next in later.chunks_exact(state).take(self.spans(block) - 1) {
+            for next in later.chunks_exact(state) {
                 (self.merge)(self.layout.head_dim, &mut sum[..len], &next[..len]);
             }
             self.settle(block, sum, out);

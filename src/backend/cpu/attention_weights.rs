@@ -5,7 +5,7 @@ use super::kernels::Kernels;
 use super::kernels::attention::Widen;
 use super::pool::Pool;
 use super::{CpuBuffer, broken};
-use crate::core::{CoreError, KvLayer, KvLayout, Result, Tensor};
+use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, Result, Tensor};
 
 /// Slots of a tile of keys, which is stored element by element.
 const LANES: usize = KvLayout::TILE;
@@ -15,18 +15,21 @@ const ROWS: usize = 16;
 
 /// See [`crate::core::Backend::attention_weights`]. A chunk is a head of the cache, so each sum has one order: the query
 /// heads that share such a head, then those heads, all ascending.
+#[expect(clippy::too_many_arguments, reason = "the trait's operands and what the backend adds to them")]
 pub(super) fn weigh(
     kernels: &Kernels,
     pool: &mut Pool,
     q: &Tensor<CpuBuffer>,
     cache: &KvLayer<CpuBuffer>,
     layout: &KvLayout,
+    how: &AttentionParams,
     at: usize,
     weights: &mut [f32],
 ) -> Result<()> {
     let op = "attention_weights";
     layout.check_layer(op, cache)?;
     layout.check_slots(op, at, q.rows())?;
+    how.check(op)?;
     let (rows, width, slots) = (q.rows(), q.cols(), at + q.rows());
     CoreError::expect_eq(op, "part of a head group", width % (layout.kv_heads * layout.head_dim).max(1), 0)?;
     CoreError::expect_eq(op, "weights", weights.len(), rows * slots)?;
@@ -49,7 +52,7 @@ pub(super) fn weigh(
             // SAFETY: the weights of a head are one chunk's, and heads do not overlap.
             let out = unsafe { each.part(head * weights.len()..(head + 1) * weights.len()) };
             out.fill(0.0);
-            let head = Head { kernels, layout, keys, head };
+            let head = Head { kernels, layout, how, keys, head };
             head.weigh(&queries[first * width..], width, at + first, slots, out);
         };
         pool.run(layout.kv_heads, &|chunk| task(chunk.index)).map_err(broken)?;
@@ -72,6 +75,7 @@ enum Keys<'a> {
 struct Head<'a> {
     kernels: &'a Kernels,
     layout: &'a KvLayout,
+    how: &'a AttentionParams,
     keys: Keys<'a>,
     head: usize,
 }
@@ -83,23 +87,34 @@ impl Head<'_> {
         let dim = self.layout.head_dim;
         let group = width / self.layout.kv_heads / dim;
         let rows = out.len() / slots;
-        let tiles = (at + rows).div_ceil(LANES);
+        // Tiles that no row sees are not read.
+        let first = self.how.visible(at).start / LANES;
+        let tiles = (at + rows).div_ceil(LANES) - first;
         let mut wide = vec![0.0; dim * LANES];
         // `[rows][group][tiles]`: a tile of keys serves all rows and heads.
         let mut products = vec![[0.0; LANES]; rows * group * tiles];
         for tile in 0..tiles {
-            let keys = self.tile(tile, &mut wide);
+            let keys = self.tile(first + tile, &mut wide);
             for row in 0..rows {
                 let heads = &queries[row * width + self.head * group * dim..][..group * dim];
                 (self.kernels.products)(keys, heads, &mut products[row * group * tiles + tile..], tiles);
             }
         }
-        let scale = 1.0 / (dim as f32).sqrt();
         for (index, products) in products.chunks_exact_mut(tiles).enumerate() {
             let row = index / group;
-            let seen = at + row + 1;
-            let out = &mut out[row * slots..][..seen];
-            (self.kernels.add_weights)(&mut products[..seen.div_ceil(LANES)], scale, out);
+            let seen = self.how.visible(at + row);
+            let own = seen.start / LANES;
+            let products = &mut products[own - first..seen.end.div_ceil(LANES) - first];
+            let mut scale = self.how.scale;
+            if let Some(cap) = self.how.softcap {
+                (self.kernels.scale)(products.as_flattened_mut(), scale);
+                (self.kernels.softcap)(products.as_flattened_mut(), cap);
+                scale = 1.0;
+            }
+            // Slots before the window that share a tile with it: their weight is 0.
+            products.as_flattened_mut()[..seen.start - own * LANES].fill(f32::NEG_INFINITY);
+            let out = &mut out[row * slots..][own * LANES..seen.end];
+            (self.kernels.add_weights)(products, scale, out);
         }
     }
 
@@ -121,11 +136,18 @@ impl Head<'_> {
 mod tests {
     use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
     use crate::backend::reference::ReferenceBackend;
-    use crate::core::{Backend, DType, KvLayer, KvLayout, KvTypes};
+    use crate::core::{AttentionParams, Backend, DType, KvLayer, KvLayout, KvTypes};
     use crate::models::noise;
 
+    const PLAIN: AttentionParams = AttentionParams { scale: 0.2, window: None, softcap: None };
+
     /// The weights of `rows` rows after `at` others, for heads of 24 elements.
-    fn weights<B: Backend>(b: &B, dtype: DType, (at, rows, group): (usize, usize, usize)) -> Vec<f32> {
+    fn weights<B: Backend>(
+        b: &B,
+        dtype: DType,
+        (at, rows, group): (usize, usize, usize),
+        how: &AttentionParams,
+    ) -> Vec<f32> {
         let layout = KvLayout { types: dtype.into(), kv_heads: 2, head_dim: 24, capacity: at + rows + 3 };
         let mut cache = KvLayer::new(b, &layout).unwrap();
         let tensor = |seed, rows: usize, cols: usize| {
@@ -137,29 +159,38 @@ mod tests {
         let keys = tensor(1, at + rows, 48);
         b.kv_append(&keys, &keys, &mut cache, &layout, 0).unwrap();
         let mut out = vec![f32::NAN; rows * (at + rows)];
-        b.attention_weights(&tensor(2, rows, 48 * group), &cache, &layout, at, &mut out).unwrap();
+        b.attention_weights(&tensor(2, rows, 48 * group), &cache, &layout, how, at, &mut out).unwrap();
         out
     }
 
     #[test]
     fn weights_are_those_of_the_reference_on_any_set_and_threads() {
-        for dtype in KvTypes::STORED {
+        let ways = [
+            PLAIN,
+            AttentionParams { window: Some(1), ..PLAIN },
+            AttentionParams { window: Some(19), softcap: Some(0.8), ..PLAIN },
+            AttentionParams { window: Some(64), ..PLAIN },
+            AttentionParams { softcap: Some(2.0), ..PLAIN },
+        ];
+        for (dtype, how) in KvTypes::STORED.into_iter().flat_map(|dtype| ways.map(|how| (dtype, how))) {
             for shape in [(0, 1, 1), (0, 5, 4), (13, 1, 3), (30, 40, 2), (600, 2, 4)] {
-                let expected = weights(&ReferenceBackend, dtype, shape);
+                let expected = weights(&ReferenceBackend, dtype, shape, &how);
                 let cpu = |threads, isa| CpuBackend::new(CpuOptions { threads: Some(threads), isa }).unwrap();
-                let got = weights(&cpu(1, None), dtype, shape);
+                let got = weights(&cpu(1, None), dtype, shape, &how);
                 let (at, rows, group) = shape;
                 for (row, (got, expected)) in
                     got.chunks(at + rows).zip(expected.chunks(at + rows)).enumerate()
                 {
                     let near = got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
-                    assert!(near, "{dtype} {shape:?} row {row}: {got:?} {expected:?}");
+                    assert!(near, "{dtype} {shape:?} {how:?} row {row}: {got:?} {expected:?}");
                     let sum: f32 = got.iter().sum();
                     assert!((sum - 2.0 * group as f32).abs() < 1e-4, "each head gives 1: {sum}");
-                    assert!(got[at + row + 1..].iter().all(|&weight| weight == 0.0));
+                    let seen = how.visible(at + row);
+                    assert!(got[..seen.start].iter().chain(&got[seen.end..]).all(|&weight| weight == 0.0));
                 }
                 for isa in Isa::available() {
-                    assert_eq!(weights(&cpu(2, Some(isa)), dtype, shape), got, "{isa} {dtype} {shape:?}");
+                    let other = weights(&cpu(2, Some(isa)), dtype, shape, &how);
+                    assert_eq!(other, got, "{isa} {dtype} {shape:?} {how:?}");
                 }
             }
         }
@@ -172,7 +203,10 @@ mod tests {
         let cache = KvLayer::new(&b, &layout).unwrap();
         let mut q = b.tensor(2, 32).unwrap();
         q.set_rows(2).unwrap();
-        let refuses = |at, len| b.attention_weights(&q, &cache, &layout, at, &mut vec![0.0; len]).is_err();
+        let refuses =
+            |at, len| b.attention_weights(&q, &cache, &layout, &PLAIN, at, &mut vec![0.0; len]).is_err();
         assert!(refuses(15, 34) && refuses(4, 11) && refuses(4, 13) && !refuses(4, 12));
+        let nothing = AttentionParams { window: Some(0), ..PLAIN };
+        assert!(b.attention_weights(&q, &cache, &layout, &nothing, 4, &mut [0.0; 12]).is_err());
     }
 }

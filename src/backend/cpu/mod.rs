@@ -34,7 +34,8 @@ pub use isa::Isa;
 pub use weight::CpuWeight;
 
 use crate::core::{
-    Activation, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, Remedy, Result, Tensor,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart,
+    Remedy, Result, Tensor,
 };
 use crate::host::{Machine, affinity};
 use buffer::AlignedBytes;
@@ -305,11 +306,12 @@ impl Backend for CpuBackend {
         q: &Tensor<CpuBuffer>,
         cache: &KvLayer<CpuBuffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         out: &mut Tensor<CpuBuffer>,
     ) -> Result<()> {
         let Inner { pool, scratch, .. } = &mut *self.lock();
-        attention::attention(self.kernels, pool, scratch, q, cache, layout, at, out)
+        attention::attention(self.kernels, pool, scratch, q, cache, layout, how, at, out)
     }
 
     fn attention_weights(
@@ -317,10 +319,11 @@ impl Backend for CpuBackend {
         q: &Tensor<CpuBuffer>,
         cache: &KvLayer<CpuBuffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         weights: &mut [f32],
     ) -> Result<()> {
-        attention_weights::weigh(self.kernels, &mut self.lock().pool, q, cache, layout, at, weights)
+        attention_weights::weigh(self.kernels, &mut self.lock().pool, q, cache, layout, how, at, weights)
     }
 
     fn glu(

@@ -1,5 +1,7 @@
 //! The whole backend: the same bits for any number of threads and any cutting of the rows.
 
+mod cache;
+
 use super::weight::Matrix;
 use super::*;
 use crate::core::{PreparedWeight, Shape};
@@ -252,64 +254,6 @@ fn weights_in_their_own_float_format_are_not_copied_and_odd_addresses_work() {
     assert!(b.prepare(&half, DType::I32).is_err());
 }
 
-/// Appends `rows` tokens and attends, in the given steps; answers all outputs.
-fn attend_in_steps(b: &CpuBackend, layout: &KvLayout, heads: usize, steps: &[usize]) -> Vec<f32> {
-    let (kv, width) = (layout.kv_heads * layout.head_dim, heads * layout.head_dim);
-    let total: usize = steps.iter().sum();
-    let (q, k, v) = (numbers(1, total * width), numbers(2, total * kv), numbers(3, total * kv));
-    let mut cache = KvLayer::new(b, layout).unwrap();
-    let mut all = Vec::new();
-    let mut at = 0;
-    for &rows in steps {
-        let part = |x: &[f32], cols| tensor(b, rows, cols, &x[at * cols..(at + rows) * cols]);
-        b.kv_append(&part(&k, kv), &part(&v, kv), &mut cache, layout, at).unwrap();
-        let mut out = b.tensor(rows, width).unwrap();
-        b.attention(&part(&q, width), &cache, layout, at, &mut out).unwrap();
-        all.extend(values(b, &out));
-        at += rows;
-    }
-    all
-}
-
-#[test]
-fn attention_in_chunks_is_attention_at_once() {
-    for (dtype, head_dim, heads, kv_heads) in [
-        (DType::F16, 32, 8, 2),
-        (DType::F32, 17, 6, 2),
-        (DType::F16, 64, 3, 3),
-        (DType::F32, 16, 10, 2),
-        (DType::Q8_0, 64, 8, 2),
-        (DType::Q4_0, 40, 3, 1),
-    ] {
-        let layout = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: 150 };
-        let truth = attend_in_steps(&backend(Isa::Scalar, 1), &layout, heads, &[141]);
-        assert!(truth.iter().all(|v| v.is_finite() && v.abs() <= 1.0));
-        for b in backends() {
-            for steps in [&[141][..], &[1; 141], &[64, 1, 63, 13], &[7, 9, 125]] {
-                let got = attend_in_steps(&b, &layout, heads, steps);
-                assert_eq!(bits(&got), bits(&truth), "{} {dtype} steps of {}", b.describe(), steps[0]);
-            }
-        }
-    }
-}
-
-#[test]
-fn attention_over_several_spans_is_the_same_however_it_is_shared_out() {
-    // Three heads on one thread and one row are few chunks a thread, many rows are many; three threads make all
-    // of it few.
-    let layout = KvLayout { types: DType::F16.into(), kv_heads: 3, head_dim: 32, capacity: 1200 };
-    let truth = attend_in_steps(&backend(Isa::Scalar, 1), &layout, 6, &[1100]);
-    for isa in Isa::available() {
-        for threads in [1, 3] {
-            let b = backend(isa, threads);
-            for steps in [&[1100][..], &[1030, 1, 1, 68], &[500, 24, 570, 1, 5], &[1, 1098, 1]] {
-                let got = attend_in_steps(&b, &layout, 6, steps);
-                assert_eq!(bits(&got), bits(&truth), "{} steps of {}", b.describe(), steps[0]);
-            }
-        }
-    }
-}
-
 #[test]
 fn large_matrices_are_shared_among_threads_without_a_change() {
     let (rows, cols) = (40, 1030);
@@ -383,36 +327,6 @@ fn several_callers_take_turns() {
 }
 
 #[test]
-fn repack_keeps_what_the_plan_says() {
-    let b = backend(Isa::Scalar, 1);
-    let from = KvLayout { types: DType::F32.into(), kv_heads: 2, head_dim: 2, capacity: 60 };
-    let to = KvLayout { capacity: 40, ..from };
-    let layer = |layout: &KvLayout| KvLayer::new(&b, layout).unwrap();
-    let rows = |slots: &[usize], sign: f32| {
-        let values: Vec<f32> =
-            slots.iter().flat_map(|s| (0..4).map(move |i| sign * (s * 4 + i) as f32)).collect();
-        tensor(&b, slots.len(), 4, &values)
-    };
-    let all: Vec<usize> = (0..60).collect();
-    let (mut src, mut dst) = (layer(&from), layer(&to));
-    b.kv_append(&rows(&all, 1.0), &rows(&all, -1.0), &mut src, &from, 0).unwrap();
-    b.kv_repack(&src, &from, &[0..1, 4..6, 2..2, 20..55], &mut dst, &to).unwrap();
-    // The same as appending just those.
-    let kept: Vec<usize> = [0, 4, 5].into_iter().chain(20..55).collect();
-    let mut truth = layer(&to);
-    b.kv_append(&rows(&kept, 1.0), &rows(&kept, -1.0), &mut truth, &to, 0).unwrap();
-    assert_eq!(dst.k.f32("t").unwrap(), truth.k.f32("t").unwrap());
-    assert_eq!(dst.v.f32("t").unwrap(), truth.v.f32("t").unwrap());
-    assert!(dst.v.f32("t").unwrap().iter().any(|&v| v != 0.0));
-    let reversed = std::ops::Range { start: 3, end: 2 };
-    for bad in [0..41, 55..61, usize::MAX - 1..usize::MAX, reversed] {
-        assert!(b.kv_repack(&src, &from, &[bad], &mut dst, &to).is_err());
-    }
-    let empty = KvLayout { capacity: 0, ..from };
-    b.kv_repack(&layer(&empty), &empty, &[], &mut dst, &to).unwrap();
-}
-
-#[test]
 fn operands_that_do_not_fit_are_errors() {
     let b = backend(Isa::Scalar, 2);
     let (x, mut y) = (b.tensor(2, 8).unwrap(), b.tensor(2, 9).unwrap());
@@ -435,7 +349,10 @@ fn operands_that_do_not_fit_are_errors() {
     let layout = KvLayout { types: DType::F16.into(), kv_heads: 2, head_dim: 4, capacity: 3 };
     let mut cache = KvLayer::new(&b, &layout).unwrap();
     assert!(b.kv_append(&x, &x, &mut cache, &layout, 2).is_err(), "beyond the capacity");
-    assert!(b.attention(&x, &cache, &layout, usize::MAX, &mut small).is_err());
+    let how = AttentionParams::of_head_dim(4);
+    assert!(b.attention(&x, &cache, &layout, &how, usize::MAX, &mut small).is_err());
+    let nothing = AttentionParams { window: Some(0), ..how };
+    assert!(b.attention(&x, &cache, &layout, &nothing, 0, &mut b.tensor(2, 8).unwrap()).is_err());
     assert!(b.kv_append(&y, &y, &mut cache, &layout, 0).is_err());
     b.kv_append(&x, &x, &mut cache, &layout, 1).unwrap();
     let wrong = KvLayout { types: DType::F32.into(), ..layout };
@@ -464,7 +381,7 @@ fn strange_numbers_neither_hang_nor_panic_and_show_in_the_result() {
             let kv = tensor(&b, 2, 32, &values(&b, &x));
             b.kv_append(&kv, &kv, &mut cache, &layout, 0).unwrap();
             let mut out = b.tensor(2, 32).unwrap();
-            b.attention(&kv, &cache, &layout, 0, &mut out).unwrap();
+            b.attention(&kv, &cache, &layout, &AttentionParams::of_head_dim(32), 0, &mut out).unwrap();
             let seen = values(&b, &out).iter().all(|v| v.is_finite());
             assert_eq!(seen, strange.is_finite() && strange < 1e6, "{} attention {strange}", b.describe());
         }

@@ -4,7 +4,7 @@ use super::buffer::OpenClBuffer;
 use super::kernel::Arg;
 use super::ops::{LINE, T, f32s, lock, n, run, same_cols};
 use super::{OpenClBackend, Scratch};
-use crate::core::{CoreError, KvLayer, KvLayout, Result};
+use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, Result};
 
 /// As in `kernels/attention.cl`.
 const MOST_DIM: usize = 256;
@@ -22,6 +22,7 @@ pub(super) fn attention(
     q: &T,
     cache: &KvLayer<OpenClBuffer>,
     layout: &KvLayout,
+    how: &AttentionParams,
     at: usize,
     out: &mut T,
 ) -> Result<()> {
@@ -31,6 +32,7 @@ pub(super) fn attention(
     CoreError::expect_eq(op, "part of a head group", q.cols() % width.max(1), 0)?;
     layout.check_slots(op, at, q.rows())?;
     layout.check_layer(op, cache)?;
+    how.check(op)?;
     let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
     out.set_rows(q.rows())?;
     if q.cols() * q.rows() * width == 0 {
@@ -48,25 +50,29 @@ pub(super) fn attention(
         n(q.cols() / width),
         n(layout.slots()),
         n(at),
-        Arg::F32(1.0 / (d as f32).sqrt()),
+        Arg::F32(how.scale),
+        // A row that is further from slot 0 than that has a window.
+        n(how.window.map_or(u32::MAX as usize, |window| window.min(u32::MAX as usize))),
+        // 0: no cap.
+        Arg::F32(how.softcap.unwrap_or(0.0)),
     ];
-    let [a, b, c, e, f, g, h, i, j, k] = args;
     let line = [LANES, 1, 1];
     if rows > FEW && d <= MOST_DIM && gpu.forms.attention_tile {
-        let args = [a, b, c, e, f, g, h, i, j, k, n(rows)];
+        let args = [&args[..], &[n(rows)]].concat();
         let global = [rows.div_ceil(ROWS) * LANES, heads, 1];
         // SAFETY: rows beyond the last are not written; they see slots up to `at + rows - 1`, which exist. Heads of
         // `q` are a multiple of the cache's, and not longer than local memory in the kernel is.
         return unsafe { run(&mut lock(&kernels.attention_tile), 0, &args, global, line) };
     }
     if rows <= FEW && d <= MOST_DIM && gpu.forms.attention_split {
-        let spans = (at + rows).div_ceil(SPAN);
+        let first = how.visible(at).start / SPAN;
+        let spans = (at + rows).div_ceil(SPAN) - first;
         let mut scratch = lock(&gpu.scratch);
         // As many as the cache can come to need, so that it does not grow from token to token.
         let most = layout.capacity.div_ceil(SPAN);
         let bytes = if most > 1 { 4 * FEW * heads * most * (d + 2) } else { 0 };
         let partial = Scratch::at_least(&mut scratch.spans, &gpu.runtime, bytes, "attention over spans")?;
-        let args = [a, b, c, e, f, g, h, i, j, k, Arg::Memory(partial), n(spans)];
+        let args = [&args[..], &[Arg::Memory(partial), n(spans), n(first)]].concat();
         // SAFETY: as above; `partial` has an entry for each row, head and span, of which there are at most `most`.
         unsafe {
             let split = &mut lock(&kernels.attention_split);

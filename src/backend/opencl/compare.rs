@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::OpenClBackend;
 use crate::backend::reference::ReferenceBackend;
 use crate::core::{
-    Activation, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvTypes, LinearPart, Result, Shape,
-    Tensor,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvTypes,
+    LinearPart, Result, Shape, Tensor,
 };
 use crate::quant::rows::RowReader;
 use crate::quant::{quantize_row, row_bytes};
@@ -31,6 +31,8 @@ pub enum Operation {
         kv_heads: usize,
         group: usize,
         head_dim: usize,
+        window: Option<usize>,
+        softcap: Option<f32>,
         at: usize,
         rows: usize,
         keep: Vec<Range<usize>>,
@@ -123,8 +125,10 @@ impl Operation {
                 b.rope(&mut x, &angles, head_dim)?;
                 values(b, &x)
             }
-            Self::Attention { types, kv_heads, group, head_dim, at, rows, keep } => {
-                attention(b, (*types, *kv_heads, *group, *head_dim), *at, *rows, keep)
+            Self::Attention { types, kv_heads, group, head_dim, window, softcap, at, rows, keep } => {
+                let plain = AttentionParams::of_head_dim(*head_dim);
+                let how = AttentionParams { window: *window, softcap: *softcap, ..plain };
+                attention(b, (*types, *kv_heads, *group, *head_dim), &how, (*at, *rows, keep))
             }
             &Self::Glu { activation, rows, cols } => {
                 let (gate, up) = (tensor(b, 1, rows, cols)?, tensor(b, 2, rows, cols)?);
@@ -169,9 +173,8 @@ fn gain<B: Backend>(b: &B, cols: usize) -> Result<B::Weight> {
 fn attention<B: Backend>(
     b: &B,
     (types, kv_heads, group, head_dim): (KvTypes, usize, usize, usize),
-    at: usize,
-    rows: usize,
-    keep: &[Range<usize>],
+    how: &AttentionParams,
+    (at, rows, keep): (usize, usize, &[Range<usize>]),
 ) -> Result<Vec<f32>> {
     let width = kv_heads * head_dim;
     let before = KvLayout { types, kv_heads, head_dim, capacity: at };
@@ -183,7 +186,7 @@ fn attention<B: Backend>(
     b.kv_append(&tensor(b, 3, rows, width)?, &tensor(b, 4, rows, width)?, &mut new, &after, kept)?;
     let q = tensor(b, 5, rows, width * group)?;
     let mut out = b.tensor(rows, width * group)?;
-    b.attention(&q, &new, &after, kept, &mut out)?;
+    b.attention(&q, &new, &after, how, kept, &mut out)?;
     values(b, &out)
 }
 

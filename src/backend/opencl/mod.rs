@@ -42,8 +42,8 @@ pub use runtime::Counters;
 pub use weights::OpenClWeight;
 
 use crate::core::{
-    Activation, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Remedy,
-    Result, Tensor, Top,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest,
+    LinearPart, Remedy, Result, Tensor, Top,
 };
 use buffer::Memory;
 use forms::Forms;
@@ -316,10 +316,11 @@ impl Backend for OpenClBackend {
         q: &Tensor<OpenClBuffer>,
         cache: &KvLayer<OpenClBuffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         out: &mut Tensor<OpenClBuffer>,
     ) -> Result<()> {
-        attention::attention(self, q, cache, layout, at, out)
+        attention::attention(self, q, cache, layout, how, at, out)
     }
 
     fn glu(

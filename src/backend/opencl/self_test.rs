@@ -11,8 +11,8 @@ use super::error::{OpenClError, Result as DeviceResult};
 use super::forms::{Forms, KV_BLOCKS, sub_slices};
 use super::kernels::{Kernels, Programs};
 use crate::core::{
-    Activation, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest, LinearPart, Result, Shape,
-    Top,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest,
+    LinearPart, Result, Shape, Top,
 };
 
 /// The largest error that is taken for rounding (see [`Operation::error`]). A wrong index, scale or term is off by
@@ -142,7 +142,20 @@ fn plain() -> Vec<Operation> {
     }
     for dtype in [DType::F32, DType::F16] {
         let (types, keep) = (dtype.into(), vec![1..4, 9..20]);
-        all.push(Operation::Attention { types, kv_heads: 2, group: 3, head_dim: 10, at: 20, rows: 3, keep });
+        for (window, softcap) in [(None, None), (Some(4), Some(0.3))] {
+            let (at, rows, keep) = (20, 3, keep.clone());
+            all.push(Operation::Attention {
+                types,
+                kv_heads: 2,
+                group: 3,
+                head_dim: 10,
+                window,
+                softcap,
+                at,
+                rows,
+                keep,
+            });
+        }
     }
     all
 }
@@ -152,11 +165,15 @@ fn linear(tokens: usize) -> Vec<Operation> {
 }
 
 fn attention(types: &[DType], at: usize, rows: usize) -> Vec<Operation> {
+    let ways = [(None, None), (Some(at / 2), None), (Some(3), Some(0.3))];
     let of = |dtype: &DType| {
-        let (types, keep) = ((*dtype).into(), first(at));
-        Operation::Attention { types, kv_heads: 2, group: 2, head_dim: 72, at, rows, keep }
+        let types = (*dtype).into();
+        ways.map(|(window, softcap)| {
+            let (kv_heads, group, head_dim, keep) = (2, 2, 72, first(at));
+            Operation::Attention { types, kv_heads, group, head_dim, window, softcap, at, rows, keep }
+        })
     };
-    types.iter().map(of).collect()
+    types.iter().flat_map(of).collect()
 }
 
 fn norms() -> Vec<Operation> {
@@ -301,7 +318,7 @@ fn time_sums(gpu: &OpenClBackend) -> Result<f64> {
     let cache = KvLayer::new(gpu, &layout)?;
     least_time(gpu, || {
         gpu.rms_norm(&q, &gain, 1e-5, &mut out)?;
-        gpu.attention(&q, &cache, &layout, 511, &mut out)
+        gpu.attention(&q, &cache, &layout, &AttentionParams::of_head_dim(64), 511, &mut out)
     })
 }
 

@@ -12,8 +12,8 @@ use std::ops::Range;
 pub use storage::{ReferenceBuffer, ReferenceWeight};
 
 use crate::core::{
-    Activation, Backend, Buffer, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart, PreparedWeight,
-    Result, Tensor,
+    Activation, AttentionParams, Backend, Buffer, CoreError, DType, HostTensor, KvLayer, KvLayout,
+    LinearPart, PreparedWeight, Result, Tensor,
 };
 use crate::quant::activation::QuantizedRow;
 
@@ -52,6 +52,7 @@ fn activate(activation: Activation, x: f64) -> f64 {
     }
 }
 
+/// `x` within `-cap..=cap`.
 fn softcap(x: f64, cap: f32) -> f64 {
     let cap = f64::from(cap);
     cap * libm::tanh(x / cap)
@@ -272,6 +273,7 @@ impl Backend for ReferenceBackend {
         q: &T,
         cache: &KvLayer<ReferenceBuffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         out: &mut T,
     ) -> Result<()> {
@@ -280,9 +282,10 @@ impl Backend for ReferenceBackend {
         CoreError::expect_eq("attention", "part of a head group", q.cols() % group.max(1), 0)?;
         layout.check_slots("attention", at, q.rows())?;
         layout.check_layer("attention", cache)?;
+        how.check("attention")?;
         out.set_rows(q.rows())?;
         for r in 0..q.rows() {
-            attention::row(row(q, r), cache, layout, at + r + 1, row_mut(out, r))?;
+            attention::row(row(q, r), cache, layout, how, at + r, row_mut(out, r))?;
         }
         Ok(())
     }
@@ -292,14 +295,16 @@ impl Backend for ReferenceBackend {
         q: &T,
         cache: &KvLayer<ReferenceBuffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         weights: &mut [f32],
     ) -> Result<()> {
         let (op, slots) = ("attention_weights", at + q.rows());
         layout.check_slots(op, at, q.rows())?;
+        how.check(op)?;
         CoreError::expect_eq(op, "weights", weights.len(), q.rows() * slots)?;
         for (r, weights) in weights.chunks_exact_mut(slots.max(1)).enumerate() {
-            attention::weights(row(q, r), cache, layout, at + r + 1, weights)?;
+            attention::weights(row(q, r), cache, layout, how, at + r, weights)?;
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use super::{ReferenceBackend, T};
 use crate::core::{
-    Activation, Backend, CoreError, DType, HostTensor, KvCache, KvLayer, KvLayout, LinearPart, Shape,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvCache, KvLayer, KvLayout,
+    LinearPart, Shape,
 };
 
 const B: ReferenceBackend = ReferenceBackend;
@@ -97,8 +98,17 @@ fn attention_averages_values_by_softmax_and_sees_no_future() {
     // Two query heads over one cached head; head 0 asks with 1 (weights 1:3), head 1 with 0 (1:1).
     let q = tensor(2, &[1.0, 0.0, 1.0, 0.0]);
     let mut out = B.tensor(2, 2).unwrap();
-    B.attention(&q, &cache, &layout, 0, &mut out).unwrap();
+    let how = AttentionParams::of_head_dim(1);
+    B.attention(&q, &cache, &layout, &how, 0, &mut out).unwrap();
     near(&values(&out), &[8.0, 8.0, 5.0, 6.0]);
+    // A window of one slot, twice the scale (weights 1:9), and scores capped to one half.
+    B.attention(&q, &cache, &layout, &AttentionParams { window: Some(1), ..how }, 0, &mut out).unwrap();
+    near(&values(&out), &[8.0, 8.0, 4.0, 4.0]);
+    B.attention(&q, &cache, &layout, &AttentionParams { scale: 2.0, ..how }, 0, &mut out).unwrap();
+    near(&values(&out), &[8.0, 8.0, 4.4, 6.0]);
+    B.attention(&q, &cache, &layout, &AttentionParams { softcap: Some(0.5), ..how }, 0, &mut out).unwrap();
+    let weight = (0.5 * (2.0 * ln3).tanh()).exp();
+    near(&values(&out), &[8.0, 8.0, (8.0 + 4.0 * weight) / (1.0 + weight), 6.0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::numerics::look;
 use super::weights::Layer;
 use super::workspace::Workspace;
-use crate::core::{Backend, KvCache, LinearPart, Result};
+use crate::core::{AttentionParams, Backend, KvCache, LinearPart, Result};
 
 /// `branch = o(attention(rope(q(n)), rope(k(n)), v(n)))` for the rows in use of `n = ws.normed`, whose keys and values
 /// go to the next free slots of the cache's layer `index`.
@@ -87,8 +87,9 @@ fn attend<B: Backend>(
 ) -> Result<()> {
     backend.rope(&mut ws.q, &ws.angles, cache.layout().head_dim)?;
     look(&mut ws.watch, backend, &ws.q, Some(index), "in the queries")?;
-    cache.add_attention(backend, index, &ws.q, at)?;
-    backend.attention(&ws.q, cache.layer(index), cache.layout(), at, &mut ws.attended)?;
+    let how = AttentionParams::of_head_dim(cache.layout().head_dim);
+    cache.add_attention(backend, index, &ws.q, &how, at)?;
+    backend.attention(&ws.q, cache.layer(index), cache.layout(), &how, at, &mut ws.attended)?;
     look(&mut ws.watch, backend, &ws.attended, Some(index), "in attention")?;
     backend.linear(
         &ws.attended,

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use llm_rs2::core::{Activation, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor};
+use llm_rs2::core::{
+    Activation, AttentionParams, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor,
+};
 
 /// What was asked for so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -315,13 +317,16 @@ impl<B: Backend> Backend for Spy<B> {
         q: &Tensor<B::Buffer>,
         cache: &KvLayer<B::Buffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         out: &mut Tensor<B::Buffer>,
     ) -> Result<()> {
         let mut state = self.lock();
         state.counts.attended += (0..q.rows()).map(|row| at + row + 1).sum::<usize>();
         state.counts.capacity = state.counts.capacity.max(layout.capacity);
-        let Some(oracle) = &mut state.oracle else { return self.inner.attention(q, cache, layout, at, out) };
+        let Some(oracle) = &mut state.oracle else {
+            return self.inner.attention(q, cache, layout, how, at, out);
+        };
         out.set_rows(q.rows())?;
         let unrotated = std::mem::take(&mut oracle.unrotated);
         for (row, query) in unrotated.chunks_exact(q.cols()).enumerate() {
@@ -335,11 +340,12 @@ impl<B: Backend> Backend for Spy<B> {
         q: &Tensor<B::Buffer>,
         cache: &KvLayer<B::Buffer>,
         layout: &KvLayout,
+        how: &AttentionParams,
         at: usize,
         weights: &mut [f32],
     ) -> Result<()> {
         self.lock().counts.weighed += q.rows();
-        self.inner.attention_weights(q, cache, layout, at, weights)
+        self.inner.attention_weights(q, cache, layout, how, at, weights)
     }
 
     fn glu(

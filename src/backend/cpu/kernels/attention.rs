@@ -1,9 +1,10 @@
 //! Causal attention of a few query rows over one head of the cache.
 //!
-//! Slots are cut into spans of [`SPAN`], counted from slot 0, and a span into tiles of [`KEYS`]. Per row, head and
-//! span, in this order whatever else is computed at the same time, tile by tile: scores (fused multiply-adds in ascending
-//! elements of the head) times the scale; the running maximum; `p = e^(score - max)`; the sum of `p` in 16 partial sums by slot
-//! mod 16, one tree; sums and accumulators so far rescaled by `e^(old max - max)`; values added in ascending slots
+//! Slots are cut into spans of [`SPAN`], counted from slot 0, and a span into tiles of [`KEYS`]. What a row sees nothing of
+//! does not count for it. Per row, head and span, in this order whatever else is computed at the same time, tile by tile:
+//! scores (fused multiply-adds in ascending elements of the head) times the scale, then capped if asked for; the running
+//! maximum; `p = e^(score - max)`; the sum of `p` in 16 partial sums by slot mod 16, one tree; sums and accumulators so far
+//! rescaled by `e^(old max - max)`; values added in ascending slots
 //! (the online softmax of Milakov and Gimelshein 2018, arXiv 1805.02867). Spans are then merged in ascending order,
 //! so that they may be computed by different threads (as in Dao et al. 2023, "Flash-Decoding").
 //!
@@ -42,6 +43,8 @@ pub(crate) struct Attend<'a> {
     /// Slots of the span that the first row sees; each further row sees one more, as far as there are any. Below 1
     /// the first rows see none.
     pub visible: isize,
+    /// Slots that a row sees at most: its last ones. `isize::MAX` for all.
+    pub window: isize,
     /// Slots of the span.
     pub slots: usize,
     /// Stored keys of the span in tiles of sixteen slots (`pieces.rs`); a slot beyond the span may hold anything.
@@ -50,7 +53,12 @@ pub(crate) struct Attend<'a> {
     pub values: &'a [u8],
     /// Factor of the scores.
     pub scale: f32,
+    /// What then becomes of them.
+    pub softcap: Option<Softcap>,
 }
+
+/// The cap of scores, and the kernel that applies it.
+pub(crate) type Softcap = (f32, fn(&mut [f32], f32));
 
 /// Elements of the state of so many pairs of a row and a head: `[pairs][head_dim]` sums of values, `[pairs]` greatest
 /// scores, `[pairs]` sums of weights.
@@ -99,7 +107,9 @@ impl Attention {
         let mut state = State { acc, p: p.as_chunks_mut().0, max, sum, kept: &mut rest[..pairs] };
         let tiles = job.slots.div_ceil(LANES).max(1);
         let sizes = [job.keys.len() / tiles, job.values.len() / tiles];
-        for first in (0..job.slots).step_by(KEYS) {
+        // Tiles before the first row's window are before that of all.
+        let hidden = usize::try_from(job.visible.saturating_sub(job.window)).unwrap_or(0).min(job.slots);
+        for first in (hidden / KEYS * KEYS..job.slots).step_by(KEYS) {
             let slots = KEYS.min(job.slots - first);
             let (from, to) = (first / LANES, (first + slots).div_ceil(LANES));
             for ((reader, stored), size) in
@@ -129,7 +139,8 @@ impl Reader {
     }
 }
 
-/// Adds the state of a later span to `into`. A pair that sees nothing of the later span stays as it is.
+/// Adds the state of a later span to `into`. A pair that sees nothing of the later span stays as it is; one that has seen
+/// nothing before is that of the later span.
 #[inline(always)]
 pub(crate) fn merge<S: Simd>(s: S, head_dim: usize, into: &mut [f32], later: &[f32]) {
     let pairs = into.len() / (head_dim + 2);
@@ -140,6 +151,12 @@ pub(crate) fn merge<S: Simd>(s: S, head_dim: usize, into: &mut [f32], later: &[f
     for i in 0..pairs {
         // Of one slot at least, a sum of weights is not 0 (but may be NaN).
         if later_sum[i] == 0.0 {
+            continue;
+        }
+        if sum[i] == 0.0 {
+            (max[i], sum[i]) = (later_max[i], later_sum[i]);
+            let own = i * head_dim..(i + 1) * head_dim;
+            acc[own.clone()].copy_from_slice(&later_acc[own]);
             continue;
         }
         let top = if later_max[i] > max[i] { later_max[i] } else { max[i] };
@@ -193,16 +210,16 @@ pub(crate) struct Tile<'a> {
 #[inline(always)]
 pub(crate) fn add_keys<S: Simd, D: Cached>(s: S, job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>) {
     for (row, head) in groups(job) {
-        let (visible, at) = (tile.visible(job, row), row * job.heads + head);
-        if visible == 0 {
+        let (seen, at) = (tile.seen(job, row), row * job.heads + head);
+        if seen.1 == seen.0 {
             continue;
         }
         let q = &job.q[row * job.q_stride + head * job.head_dim..];
         match job.heads - head {
-            1 => tile.weights::<S, D, 1>(s, job, q, visible, at, state),
-            2 => tile.weights::<S, D, 2>(s, job, q, visible, at, state),
-            3 => tile.weights::<S, D, 3>(s, job, q, visible, at, state),
-            _ => tile.weights::<S, D, HEADS>(s, job, q, visible, at, state),
+            1 => tile.weights::<S, D, 1>(s, job, q, seen, at, state),
+            2 => tile.weights::<S, D, 2>(s, job, q, seen, at, state),
+            3 => tile.weights::<S, D, 3>(s, job, q, seen, at, state),
+            _ => tile.weights::<S, D, HEADS>(s, job, q, seen, at, state),
         }
     }
 }
@@ -211,25 +228,26 @@ pub(crate) fn add_keys<S: Simd, D: Cached>(s: S, job: &Attend<'_>, tile: &Tile<'
 #[inline(always)]
 pub(crate) fn add_values<S: Simd, D: Cached>(s: S, job: &Attend<'_>, tile: &Tile<'_>, state: &mut State<'_>) {
     for (row, head) in groups(job) {
-        let (visible, at) = (tile.visible(job, row), row * job.heads + head);
-        if visible == 0 {
+        let (seen, at) = (tile.seen(job, row), row * job.heads + head);
+        if seen.1 == seen.0 {
             continue;
         }
         match job.heads - head {
-            1 => tile.values::<S, D, 1>(s, job.head_dim, visible, at, state),
-            2 => tile.values::<S, D, 2>(s, job.head_dim, visible, at, state),
-            3 => tile.values::<S, D, 3>(s, job.head_dim, visible, at, state),
-            _ => tile.values::<S, D, HEADS>(s, job.head_dim, visible, at, state),
+            1 => tile.values::<S, D, 1>(s, job.head_dim, seen, at, state),
+            2 => tile.values::<S, D, 2>(s, job.head_dim, seen, at, state),
+            3 => tile.values::<S, D, 3>(s, job.head_dim, seen, at, state),
+            _ => tile.values::<S, D, HEADS>(s, job.head_dim, seen, at, state),
         }
     }
 }
 
 impl Tile<'_> {
-    /// Slots of the tile that a row sees.
+    /// The first slot of the tile that a row sees, and the one after the last: the same if it sees none.
     #[inline(always)]
-    fn visible(&self, job: &Attend<'_>, row: usize) -> usize {
-        let visible = job.visible.saturating_add_unsigned(row).saturating_sub_unsigned(self.first);
-        self.slots.min(usize::try_from(visible).unwrap_or(0))
+    fn seen(&self, job: &Attend<'_>, row: usize) -> (usize, usize) {
+        let end = job.visible.saturating_add_unsigned(row).saturating_sub_unsigned(self.first);
+        let within = |slot: isize| self.slots.min(usize::try_from(slot).unwrap_or(0));
+        (within(end.saturating_sub(job.window)), within(end))
     }
 
     /// The weights of the tile's slots for `X` heads from pair `at` on, and what they do to maxima and sums.
@@ -239,16 +257,20 @@ impl Tile<'_> {
         s: S,
         job: &Attend<'_>,
         q: &[f32],
-        visible: usize,
+        seen: (usize, usize),
         at: usize,
         state: &mut State<'_>,
     ) {
         let Some(p) = state.p[at..].first_chunk_mut::<X>() else { return };
-        self.scores::<S, D, X>(s, job, q, visible, p);
+        self.scores::<S, D, X>(s, job, q, seen, p);
         let mut old = [0.0; 16];
         let mut totals = [s.splat(0.0); X];
         for x in 0..X {
-            p[x][visible..].fill(f32::NEG_INFINITY);
+            if let Some((cap, softcap)) = job.softcap {
+                softcap(&mut p[x][seen.0..seen.1], cap);
+            }
+            p[x][..seen.0].fill(f32::NEG_INFINITY);
+            p[x][seen.1..].fill(f32::NEG_INFINITY);
             let chunks = p[x].as_chunks_mut::<16>().0;
             let mut top = s.splat(state.max[at + x]);
             for c in chunks.iter() {
@@ -271,14 +293,14 @@ impl Tile<'_> {
         }
     }
 
-    /// The scores of the visible slots, and of what follows them in the last lanes.
+    /// The scores of the slots that are seen, and of what is next to them in the same vectors.
     #[inline(always)]
     fn scores<S: Simd, D: Cached, const X: usize>(
         &self,
         s: S,
         job: &Attend<'_>,
         q: &[f32],
-        visible: usize,
+        seen: (usize, usize),
         p: &mut [[f32; KEYS]; X],
     ) {
         let dim = job.head_dim;
@@ -287,7 +309,7 @@ impl Tile<'_> {
             qs[x] = &q[x * dim..(x + 1) * dim];
         }
         let size = D::tile_bytes(dim);
-        for at in 0..visible.div_ceil(LANES) {
+        for at in seen.0 / LANES..seen.1.div_ceil(LANES) {
             let sums = D::dots(s, &self.stored[at * size..(at + 1) * size], qs);
             for x in 0..X {
                 let Some(p) = p[x].as_chunks_mut::<LANES>().0.get_mut(at) else { return };
@@ -296,13 +318,13 @@ impl Tile<'_> {
         }
     }
 
-    /// Rescales the accumulators of `X` heads from pair `at` on and adds the visible values.
+    /// Rescales the accumulators of `X` heads from pair `at` on and adds the values that are seen.
     #[inline(always)]
     fn values<S: Simd, D: Cached, const X: usize>(
         &self,
         s: S,
         dim: usize,
-        visible: usize,
+        seen: (usize, usize),
         at: usize,
         state: &mut State<'_>,
     ) {
@@ -314,18 +336,18 @@ impl Tile<'_> {
         let chunks = D::chunks(dim);
         let mut c = 0;
         while S::WIDE && c + 4 <= chunks {
-            self.chunks::<S, D, X, 4>(s, dim, visible, c, p, kept, acc);
+            self.chunks::<S, D, X, 4>(s, dim, seen, c, p, kept, acc);
             c += 4;
         }
         while c < chunks {
-            self.chunks::<S, D, X, 1>(s, dim, visible, c, p, kept, acc);
+            self.chunks::<S, D, X, 1>(s, dim, seen, c, p, kept, acc);
             c += 1;
         }
         let size = D::tile_bytes(dim);
         for d in chunks * 16..dim {
             for x in 0..X {
                 let mut a = acc[x * dim + d] * kept[x];
-                for j in 0..visible {
+                for j in seen.0..seen.1 {
                     let value = D::one(&self.stored[j / LANES * size..], dim, j % LANES, d);
                     a = p[x][j].mul_add(value, a);
                 }
@@ -341,7 +363,7 @@ impl Tile<'_> {
         &self,
         s: S,
         dim: usize,
-        visible: usize,
+        seen: (usize, usize),
         c: usize,
         p: &[[f32; KEYS]; X],
         kept: &[f32; X],
@@ -355,12 +377,14 @@ impl Tile<'_> {
             }
         }
         let size = D::tile_bytes(dim);
-        for (at, tile) in self.stored.chunks_exact(size).enumerate().take(visible.div_ceil(LANES)) {
+        let vectors = seen.0 / LANES..seen.1.div_ceil(LANES);
+        for (at, tile) in vectors.clone().zip(self.stored.chunks_exact(size).skip(vectors.start)) {
+            let from = seen.0.saturating_sub(at * LANES);
             let mut weights = [&p[0][..]; X];
             for x in 0..X {
-                weights[x] = &p[x][at * LANES..visible.min((at + 1) * LANES)];
+                weights[x] = &p[x][at * LANES..seen.1.min((at + 1) * LANES)];
             }
-            D::add(s, tile, dim, c, weights, &mut sums);
+            D::add(s, tile, dim, c, weights, from, &mut sums);
         }
         for x in 0..X {
             let Some(acc) = acc[x * dim + c * 16..].as_chunks_mut().0.first_chunk_mut::<C>() else { return };

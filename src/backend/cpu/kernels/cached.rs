@@ -27,7 +27,7 @@ pub(crate) trait Cached {
     /// Chunks of sixteen elements of a value that are read as vectors; the others are read one by one.
     fn chunks(head_dim: usize) -> usize;
 
-    /// Adds the first slots' values by their weights to `C` chunks from `chunk` on, for `X` heads. With `C` even,
+    /// Adds the values of the first slots, but for those before slot `from`, by their weights to `C` chunks from `chunk` on, for `X` heads. With `C` even,
     /// `chunk` is even too.
     fn add<S: Simd, const X: usize, const C: usize>(
         s: S,
@@ -35,6 +35,7 @@ pub(crate) trait Cached {
         head_dim: usize,
         chunk: usize,
         weights: [&[f32]; X],
+        from: usize,
         sums: &mut [[S::F; C]; X],
     );
 
@@ -75,10 +76,11 @@ impl<D: Stored<B>, const B: usize> Cached for Floats<D, B> {
         head_dim: usize,
         chunk: usize,
         weights: [&[f32]; X],
+        from: usize,
         sums: &mut [[S::F; C]; X],
     ) {
         let row = head_dim * (B / 16);
-        for j in 0..weights[0].len() {
+        for j in from..weights[0].len() {
             let Some(v) = tile[j * row + chunk * B..].as_chunks::<B>().0.first_chunk::<C>() else { return };
             let mut wide = [s.splat(0.0); C];
             for i in 0..C {
@@ -192,6 +194,7 @@ impl Cached for Q8_0 {
         head_dim: usize,
         chunk: usize,
         weights: [&[f32]; X],
+        from: usize,
         sums: &mut [[S::F; C]; X],
     ) {
         let (scales, quants) = split(tile, head_dim);
@@ -199,7 +202,7 @@ impl Cached for Q8_0 {
         for i in 0..C {
             by_chunk[i] = lanes(s, scales, chunk + i);
         }
-        for j in 0..weights[0].len().min(TILE) {
+        for j in from..weights[0].len().min(TILE) {
             let Some(v) = quants[j * head_dim + chunk * 16..].as_chunks::<16>().0.first_chunk::<C>() else {
                 return;
             };
@@ -267,6 +270,7 @@ impl Cached for Q4_0 {
         head_dim: usize,
         chunk: usize,
         weights: [&[f32]; X],
+        from: usize,
         sums: &mut [[S::F; C]; X],
     ) {
         let (scales, quants) = split(tile, head_dim);
@@ -275,7 +279,7 @@ impl Cached for Q4_0 {
         for i in 0..C {
             by_chunk[i] = lanes(s, scales, chunk + i);
         }
-        for j in 0..weights[0].len().min(TILE) {
+        for j in from..weights[0].len().min(TILE) {
             let blocks = quants[j * step + chunk / 2 * 16..].as_chunks::<16>().0;
             let mut wide = [s.splat(0.0); C];
             if C == 1 {

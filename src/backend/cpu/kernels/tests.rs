@@ -1,16 +1,16 @@
 //! Every instruction set of this machine against the scalar reference, to the bit.
 
+mod attention;
+
 use std::sync::Once;
 
-use super::attention::{Attend, KEYS, SPAN, scratch_len, state_len};
 use super::float::FloatRows;
 use super::packed::{PackedTiles, QuantizedRows, TileLayout};
 use super::{GROUP, Kernels, TILE};
 use crate::backend::cpu::isa::Isa;
-use crate::backend::cpu::pieces::{Pieces, Side};
-use crate::core::{BLOCK_LEN, DType, KvLayout, KvTypes};
+use crate::core::{BLOCK_LEN, DType};
 use crate::quant::activation::QuantizedRow;
-use crate::quant::{dequantize_row, dot_float, heads, linear_row, quantize_row, row_bytes};
+use crate::quant::{dequantize_row, dot_float, linear_row, quantize_row, row_bytes};
 
 const COLS: [usize; 17] = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 172, 256, 300, 512, 1045];
 
@@ -396,126 +396,6 @@ fn f16_and_bf16_convert_exactly() {
         (k.narrow_f16)(&values, &mut halves);
         for (v, h) in values.iter().zip(halves) {
             assert_eq!(h, half::f16::from_f32(*v).to_bits(), "{isa} {v:e}");
-        }
-    }
-}
-
-/// Softmax attention in f64, one row and head.
-fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slots: usize) -> Vec<f64> {
-    let dim = q.len();
-    let dot = |j: usize| (0..dim).map(|d| f64::from(q[d]) * f64::from(k[j * dim + d])).sum::<f64>();
-    let scores: Vec<f64> = (0..slots).map(|j| dot(j) / (dim as f64).sqrt()).collect();
-    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let total: f64 = scores.iter().map(|s| (s - max).exp()).sum();
-    let weighted =
-        |d: usize| (0..slots).map(|j| (scores[j] - max).exp() * f64::from(v[j * dim + d])).sum::<f64>();
-    (0..dim).map(|d| weighted(d) / total).collect()
-}
-
-/// Keys and values of one head.
-struct Stored {
-    layout: KvLayout,
-    /// Tiles of both; slots after the last hold NaN.
-    tiles: [Vec<u8>; 2],
-    /// What they stand for, slot after slot.
-    wide: [Vec<f32>; 2],
-}
-
-impl Stored {
-    fn new(types: KvTypes, dim: usize, numbers: [&[f32]; 2]) -> Self {
-        let layout = KvLayout { types, kv_heads: 1, head_dim: dim, capacity: numbers[0].len() / dim };
-        let mut own = Self { layout, tiles: Default::default(), wide: Default::default() };
-        for (i, (side, dtype)) in [(Side::Keys, types.k), (Side::Values, types.v)].into_iter().enumerate() {
-            let pieces = Pieces::new(&layout, side);
-            own.tiles[i] = vec![0xff; layout.slots() * pieces.slot_bytes];
-            own.wide[i] = vec![f32::NAN; numbers[i].len()];
-            let mut bytes = vec![0; pieces.slot_bytes];
-            let heads = numbers[i].chunks_exact(dim).zip(own.wide[i].chunks_exact_mut(dim));
-            for (slot, (head, wide)) in heads.enumerate() {
-                heads::encode(dtype, head, &mut bytes).unwrap();
-                heads::decode(dtype, &bytes, wide).unwrap();
-                for piece in pieces.each() {
-                    pieces.put(&mut own.tiles[i], slot, piece, &bytes[piece.at..][..piece.bytes]);
-                }
-            }
-        }
-        own
-    }
-
-    /// All spans of one call, merged: `[rows * heads][dim]`.
-    fn attend(&self, k: &Kernels, q: &[f32], [at, rows, heads]: [usize; 3]) -> Vec<f32> {
-        let (pairs, dim) = (rows * heads, self.layout.head_dim);
-        let mut sum = vec![f32::NAN; state_len(pairs, dim)];
-        let mut next = sum.clone();
-        let mut scratch = vec![f32::NAN; scratch_len(pairs, dim)];
-        let (k_slot, v_slot) = self.layout.slot_bytes();
-        for from in (0..at + rows).step_by(SPAN) {
-            let to = (from + SPAN).min(at + rows);
-            let end = to.next_multiple_of(16);
-            let job = Attend {
-                q,
-                q_stride: heads * dim,
-                rows,
-                heads,
-                head_dim: dim,
-                visible: at as isize + 1 - from as isize,
-                slots: to - from,
-                keys: &self.tiles[0][from * k_slot..end * k_slot],
-                values: &self.tiles[1][from * v_slot..end * v_slot],
-                scale: 1.0 / (dim as f32).sqrt(),
-            };
-            let state = if from == 0 { &mut sum } else { &mut next };
-            k.attend(self.layout.types).unwrap().span(&job, state, &mut scratch);
-            if from > 0 {
-                (k.merge)(dim, &mut sum, &next);
-            }
-        }
-        let (values, sums) = (&sum[..pairs * dim], &sum[pairs * (dim + 1)..]);
-        values.iter().enumerate().map(|(i, v)| v * (1.0 / sums[i / dim])).collect()
-    }
-}
-
-#[test]
-fn attention_is_softmax_and_the_same_everywhere() {
-    let scalar = Kernels::of(Isa::Scalar).unwrap();
-    for (dim, heads) in [(1, 1), (15, 2), (16, 3), (17, 4), (32, 5), (48, 1), (64, 4), (64, 7), (80, 8)] {
-        for (at, rows) in [
-            (0, 1),
-            (0, 3),
-            (KEYS - 2, 4),
-            (KEYS - 1, 1),
-            (KEYS, 1),
-            (2 * KEYS + 5, 2),
-            (SPAN - 1, 1),
-            (SPAN - 2, 4),
-            (2 * SPAN, 1),
-            (2 * SPAN + 3, 2),
-        ] {
-            let slots = at + rows;
-            let q = numbers(1, rows * heads * dim, false);
-            let numbers = [numbers(7, slots * dim, false), numbers(8, slots * dim, false)];
-            for types in KvTypes::various() {
-                let stored = Stored::new(types, dim, [&numbers[0], &numbers[1]]);
-                let truth = stored.attend(scalar, &q, [at, rows, heads]);
-                for (pair, got) in truth.chunks(dim).enumerate() {
-                    let visible = at + pair / heads + 1;
-                    let q = &q[pair * dim..(pair + 1) * dim];
-                    let exact = attention_truth(q, &stored.wide[0], &stored.wide[1], visible);
-                    for (a, b) in got.iter().zip(exact) {
-                        assert!(
-                            (f64::from(*a) - b).abs() < 2e-6,
-                            "{types} dim {dim} at {at} pair {pair}: {a} {b}"
-                        );
-                    }
-                }
-                // The same as over a cache of f32 that holds what the stored type stands for.
-                let wide = Stored::new(DType::F32.into(), dim, [&stored.wide[0], &stored.wide[1]]);
-                for (isa, k) in tables() {
-                    let message = format!("{isa} {types} dim {dim} at {at} rows {rows}");
-                    assert_eq!(bits(&stored.attend(k, &q, [at, rows, heads])), bits(&truth), "{message}");
-                    assert_eq!(bits(&wide.attend(k, &q, [at, rows, heads])), bits(&truth), "wide {message}");
-                }
-            }
         }
     }
 }

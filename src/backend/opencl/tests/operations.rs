@@ -96,7 +96,21 @@ fn attention_and_the_cache_in_every_type() {
             (1, 1, 256, 3, 10, first(3)),
             (1, 1, 258, 3, 10, first(3)),
         ] {
-            all.push(Operation::Attention { types, kv_heads, group, head_dim, at, rows, keep });
+            for (window, softcap) in [(None, None), (Some(1), None), (Some(7), Some(0.4)), (Some(200), None)]
+            {
+                let keep = keep.clone();
+                all.push(Operation::Attention {
+                    types,
+                    kv_heads,
+                    group,
+                    head_dim,
+                    window,
+                    softcap,
+                    at,
+                    rows,
+                    keep,
+                });
+            }
         }
     }
     check("attention_and_the_cache_in_every_type", &all);
@@ -136,8 +150,20 @@ fn small_shapes() {
         }
         for types in KvTypes::various() {
             for (at, rows) in [(3, 1), (130, 1), (2, 9)] {
-                let keep = first(at);
-                all.push(Operation::Attention { types, kv_heads: 1, group: 2, head_dim: 6, at, rows, keep });
+                for (window, softcap) in [(None, None), (Some(2), Some(0.4))] {
+                    let (kv_heads, group, head_dim, keep) = (1, 2, 6, first(at));
+                    all.push(Operation::Attention {
+                        types,
+                        kv_heads,
+                        group,
+                        head_dim,
+                        window,
+                        softcap,
+                        at,
+                        rows,
+                        keep,
+                    });
+                }
             }
         }
         for operation in all {
