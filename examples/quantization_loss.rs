@@ -62,7 +62,7 @@ fn main() -> Result<()> {
 
 fn session(files: ModelFiles, weight_dtype: DType) -> Result<Session<CpuBackend>> {
     let options = SessionOptions {
-        weight_dtype,
+        weights: weight_dtype.into(),
         kv_types: DType::F32.into(),
         max_seq_len: 1024,
         eviction: None,

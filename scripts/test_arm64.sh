@@ -25,7 +25,7 @@ if test "${1:-}" = --inside; then
     exec env QEMU_CPU="$2" PROPTEST_CASES=256 "${@:3}"
 fi
 
-story=(--prompt "Once upon a time" --temperature 0 -n 24 --weight-dtype q4_0)
+story=(--prompt "Once upon a time" --temperature 0 -n 24 --weight-dtype q4_0 --pure)
 here="$(cargo run --locked --quiet --bin generate -- "${story[@]}")"
 
 # The compiler in use, if it has the target's library; or else Debian's, with Debian's library.

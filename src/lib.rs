@@ -1,4 +1,4 @@
-//! On-device inference for Llama models.
+//! On-device inference for language models.
 //!
 //! The layers, each of which imports only from those below it (`docs/ARCHITECTURE.md` says what each one
 //! must not know):

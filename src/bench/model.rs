@@ -76,7 +76,7 @@ impl<'a, B: Backend> ModelBench<'a, B> {
         let mut cache = model.new_cache(backend, kv, positions)?;
         // Now, so that growing is not part of any measurement.
         cache.reserve(backend, positions)?;
-        let vocab = model.config().vocab_size;
+        let vocab = model.spec().vocab_size;
         Ok(Self {
             backend,
             model,
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::backend::reference::ReferenceBackend;
     use crate::core::DType;
-    use crate::models::{ModelConfig, NamedShape, RandomWeights};
+    use crate::models::{Decoder, NamedShape, RandomWeights};
 
     #[test]
     fn tests_are_named_as_in_llama_bench() {
@@ -175,11 +175,11 @@ mod tests {
     /// After tests in any order the cache and the logits are those of the same tokens in one go.
     #[test]
     fn a_run_is_the_pass_that_generation_makes() {
-        let config =
-            ModelConfig { layers: 2, vocab_size: 64, intermediate_size: 32, ..NamedShape::Demo.config() };
+        let spec =
+            Decoder { layers: 2, vocab_size: 64, intermediate_size: 32, ..NamedShape::Demo.decoder() }.spec();
         let backend = ReferenceBackend;
-        let source = RandomWeights::new(&config);
-        let model = Llama::load(&backend, &source, config, DType::F32, &mut |_| ()).unwrap();
+        let source = RandomWeights::new(&spec);
+        let model = Llama::load(&backend, &source, spec, DType::F32, &mut |_| ()).unwrap();
         let mut bench = ModelBench::new(&backend, &model, DType::F32.into(), 14, 4).unwrap();
         let mut seen = Vec::new();
         let deep = Test { prompt: 5, generated: 2, depth: 7 };

@@ -3,7 +3,7 @@
 use crate::core::{
     Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, PreparedWeight, Result, Shape, Tensor,
 };
-use crate::models::{ModelConfig, noise, repeated_rows};
+use crate::models::{Decoder, noise, repeated_rows};
 
 /// Things that are used in turns, over and over.
 pub(super) struct Rotation<T> {
@@ -66,7 +66,7 @@ pub(super) fn activations<B: Backend>(backend: &B, rows: usize, cols: usize) -> 
 }
 
 /// A layer's cache for `tokens` tokens.
-pub(super) fn layout(config: &ModelConfig, dtype: Option<DType>, tokens: usize) -> KvLayout {
+pub(super) fn layout(config: &Decoder, dtype: Option<DType>, tokens: usize) -> KvLayout {
     let types = dtype.unwrap_or(DType::F32).into();
     KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: tokens }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use super::operands::{self, Rotation};
 use super::repeat::{Budget, repeat};
 use super::stats::Summary;
-use crate::core::{Activation, AttentionParams, Backend, DType, KvLayer, LinearPart, Result, Tensor};
-use crate::models::{ModelConfig, Rope, random_ids};
+use crate::core::{AttentionParams, Backend, DType, KvLayer, LinearPart, Result, Tensor};
+use crate::models::{Decoder, Rope, TextSpan, random_ids};
 
 /// An operation of a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Operator {
     }
 
     /// Input features, and the output features of each matrix; `None` if it is no linear layer.
-    fn matrices(self, c: &ModelConfig) -> Option<(usize, Vec<usize>)> {
+    fn matrices(self, c: &Decoder) -> Option<(usize, Vec<usize>)> {
         let (hidden, ffn) = (c.hidden_size, c.intermediate_size);
         let (q, kv) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
         match self {
@@ -164,7 +164,7 @@ impl Figure {
 }
 
 /// What a call of `case` must read and compute, as in [`Figure`]: `(bytes, operations)`.
-pub fn cost(config: &ModelConfig, case: &Case) -> (u64, u64) {
+pub fn cost(config: &Decoder, case: &Case) -> (u64, u64) {
     let c = config;
     let f32s = |n: usize| 4 * n as u64;
     let stored = |rows: usize, cols: usize| {
@@ -207,7 +207,7 @@ pub fn cost(config: &ModelConfig, case: &Case) -> (u64, u64) {
 /// No memory, or what the backend reports.
 pub fn measure<B: Backend>(
     backend: &B,
-    config: &ModelConfig,
+    config: &Decoder,
     case: &Case,
     budget: Budget,
     working_set: usize,
@@ -237,12 +237,12 @@ pub fn measure<B: Backend>(
         (Operator::RmsNorm, _) => {
             let x = operands::activations(backend, rows, c.hidden_size)?;
             let gain = operands::gain(backend, c.hidden_size)?;
-            timed(c.hidden_size, &mut |out| backend.rms_norm(&x, &gain, c.rms_norm_eps, out))?
+            timed(c.hidden_size, &mut |out| backend.rms_norm(&x, &gain, c.norm_eps, out))?
         }
         (Operator::Rope, _) => {
-            let mut angles = vec![0.0; rows * c.head_dim];
-            Rope::new(&c.rope, c.head_dim).fill(0..rows, &mut angles);
-            let mut turns = backend.tensor(rows, c.head_dim)?;
+            let mut angles = vec![0.0; rows * c.rope.dims];
+            Rope::new(&c.rope, TextSpan::Original).fill(0..rows, &mut angles);
+            let mut turns = backend.tensor(rows, c.rope.dims)?;
             backend.upload(&angles, &mut turns, 0)?;
             timed(q, &mut |out| backend.rope(out, &turns, c.head_dim))?
         }
@@ -256,16 +256,16 @@ pub fn measure<B: Backend>(
         (Operator::Attention, _) => {
             let depth = case.depth.unwrap_or_default();
             let layout = operands::layout(c, case.dtype, depth + rows);
-            let how = AttentionParams::of_head_dim(c.head_dim);
             let layers = (0..copies).map(|_| operands::full_layer(backend, &layout));
             let mut turn = Rotation::new(layers.collect::<Result<_>>()?);
             let x = operands::activations(backend, rows, q)?;
+            let how = AttentionParams::of_head_dim(c.head_dim);
             timed(q, &mut |out| backend.attention(&x, turn.next(), &layout, &how, depth, out))?
         }
         (Operator::Glu, _) => {
             let gate = operands::activations(backend, rows, c.intermediate_size)?;
             let up = operands::activations(backend, rows, c.intermediate_size)?;
-            timed(c.intermediate_size, &mut |out| backend.glu(&gate, &up, Activation::Silu, out))?
+            timed(c.intermediate_size, &mut |out| backend.glu(&gate, &up, c.activation, out))?
         }
         (_, None) => {
             let x = operands::activations(backend, rows, c.hidden_size)?;
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn costs_at_the_1b_shape_by_hand() {
-        let c = NamedShape::Llama32x1B.config();
+        let c = NamedShape::Llama32x1B.decoder();
         // 3072 rows of 2048 weights, 18 bytes for 32 of them.
         assert_eq!(cost(&c, &case(Operator::LinearQkv, DType::Q4_0, None, 1)), (3_538_944, 12_582_912));
         // 2048 rows of 8192 weights of two bytes.
@@ -342,7 +342,7 @@ mod tests {
     }
 
     fn every_case<B: Backend>(backend: &B) {
-        let config = ModelConfig { vocab_size: 100, ..NamedShape::Demo.config() };
+        let config = Decoder { vocab_size: 100, ..NamedShape::Demo.decoder() };
         let budget = Budget { time: Duration::ZERO, least: 2 };
         for case in cases(&[DType::Q4_0, DType::F32], &[DType::F16], &[1, 3], &[5]) {
             let figure =

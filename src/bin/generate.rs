@@ -1,4 +1,4 @@
-//! `generate`: text from a Llama model.
+//! `generate`: text from a language model.
 
 use std::process::ExitCode;
 

@@ -148,9 +148,9 @@ fn session<B: Backend + 'static>(
     let failed = |e| Failure::engine(Status::LoadFailed, &e);
     let available = available_bytes();
     let options = SessionOptions {
-        weight_dtype: files.format(wanted.weights, available).map_err(failed)?,
+        weights: files.plan(wanted.weights, available).map_err(failed)?,
         kv_types: wanted.kv.into(),
-        max_seq_len: wanted.max_seq_len.unwrap_or_else(|| default_context(&files.config)),
+        max_seq_len: wanted.max_seq_len.unwrap_or_else(|| default_context(&files.config.spec)),
         ..SessionOptions::default()
     };
     // Of texts nothing is known yet: one that fills the context.

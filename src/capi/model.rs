@@ -257,7 +257,7 @@ mod tests {
         let files = ModelFiles::demo().unwrap();
         let (form, generation) = (files.prompt_form(), files.generation.clone());
         let options = SessionOptions {
-            weight_dtype: DType::F32,
+            weights: DType::F32.into(),
             kv_types: DType::F32.into(),
             max_seq_len: 32,
             ..SessionOptions::default()

@@ -21,7 +21,7 @@ pub(super) const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Continue a text, or answer a message, with a Llama model on this machine.
+/// Continue a text, or answer a message, with a language model on this machine.
 ///
 /// Without --model-path a small demo model inside the program writes children's stories.
 #[derive(Debug, Parser)]
@@ -33,11 +33,16 @@ pub struct Args {
     #[arg(short, long, value_name = "PATH", help_heading = "Model")]
     pub model_path: Option<PathBuf>,
 
-    /// Format in which the weights are held and computed: auto, f32, f16, bf16, q8_0, q4_0, q4_1. auto keeps
-    /// these blocks and a model of up to 512 MB as they are stored, and takes q8_0 for others (q4_0 if q8_0 would
-    /// need more than half of the available memory)
+    /// Format in which the weights are held and computed: auto, f32, f16, bf16, q8_0, q4_0, q4_1. auto computes a
+    /// quantized file as it is stored, tensor by tensor (or in the nearest of these formats), and so a model of up to
+    /// 512 MB; others become q8_0 (q4_0 if q8_0 would need more than half of the available memory)
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = weight_dtype, help_heading = "Model")]
     pub weight_dtype: WeightDType,
+
+    /// With --weight-dtype q4_0 or q4_1, that format for the embedding and the output matrix too; otherwise these two
+    /// are q8_0, which costs some memory and keeps much of the quality
+    #[arg(long, requires = "weight_dtype", help_heading = "Model")]
+    pub pure: bool,
 
     #[command(flatten)]
     pub kv: KvArgs,
@@ -88,6 +93,11 @@ pub struct Args {
     /// Prints a page, or with --json an object for a report; takes a few seconds
     #[arg(long, help_heading = "Machine")]
     pub doctor: bool,
+
+    /// Show what the model is made of instead of generating text: layers, attention, rotations, formats by tensor, memory
+    /// of the cache, and what of its files is not used. Prints a page, or with --json an object
+    #[arg(long, help_heading = "Model")]
+    pub explain: bool,
 
     /// With --backend hybrid, texts of N tokens or more are on the device and shorter ones on the cpu [default: what
     /// two seconds of measuring find]
@@ -302,6 +312,13 @@ pub enum BackendName {
     Hybrid,
     /// Plain loops: slow, for comparison
     Reference,
+}
+
+impl Args {
+    /// The formats that the weights are wanted in.
+    pub fn weights(&self) -> WeightDType {
+        self.weight_dtype.pure(self.pure)
+    }
 }
 
 impl BackendName {

@@ -19,11 +19,11 @@ use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{ModelBench, Test};
 use crate::core::{Backend, DType, KvLayout};
-use crate::engine::{ModelFiles, WeightDType};
+use crate::engine::{EngineError, ModelFiles, WeightDType, mix};
 use crate::format::TensorSource;
 use crate::host::{available_bytes, human_bytes};
 use crate::models::llama::{Llama, parameter_count};
-use crate::models::{ModelConfig, RandomWeights};
+use crate::models::{ModelSpec, RandomWeights, WeightMix, WeightPlan};
 
 /// Runs the program on the process's arguments.
 pub fn bench_model() -> ExitCode {
@@ -33,28 +33,35 @@ pub fn bench_model() -> ExitCode {
 /// The model to measure.
 struct Subject {
     name: String,
-    config: ModelConfig,
+    family: &'static str,
+    spec: ModelSpec,
     tensors: Box<dyn TensorSource>,
     /// The formats of the weights, in the order in which they were asked for.
-    formats: Vec<DType>,
+    plans: Vec<(WeightPlan, WeightMix)>,
 }
 
 impl Subject {
     fn open(args: &Args, available: Option<u64>) -> Result<Self> {
         if let Some(path) = &args.model.model_path {
             let files = ModelFiles::open(path)?;
-            let settle = |&wanted| files.settle(wanted, available);
-            let formats = args.weight_dtype.iter().map(settle).collect::<Result<_, _>>()?;
+            let settle = |&wanted| {
+                let plan = files.settle(wanted, available)?;
+                Ok::<_, EngineError>((plan, files.weight_mix(plan)?))
+            };
+            let plans = args.weights().iter().map(settle).collect::<Result<_, _>>()?;
             let ModelFiles { origin: name, config, tensors, .. } = files;
-            return Ok(Self { name, config, tensors, formats });
+            return Ok(Self { name, family: config.family.name, spec: config.spec, tensors, plans });
         }
         let Some(shape) = args.model.shape else { bail!("give a model with --model-path or --shape") };
-        let config = shape.config();
-        let settle = |wanted: &WeightDType| wanted.settle(&config, DType::BF16, available);
-        let formats = args.weight_dtype.iter().map(settle).collect::<Result<_, _>>();
-        let formats = formats.map_err(anyhow::Error::msg)?;
-        let tensors = Box::new(RandomWeights::new(&config));
-        Ok(Self { name: format!("random weights, {shape}"), config, tensors, formats })
+        let spec = shape.decoder().spec();
+        let settle = |wanted: &WeightDType| {
+            let plan = wanted.settle(&spec, DType::BF16, available)?;
+            Ok((plan, mix(&spec, plan, &|_| DType::BF16)))
+        };
+        let plans = args.weights().iter().map(settle).collect::<Result<_, String>>();
+        let plans = plans.map_err(anyhow::Error::msg)?;
+        let tensors = Box::new(RandomWeights::new(&spec));
+        Ok(Self { name: format!("random weights, {shape}"), family: "llama", spec, tensors, plans })
     }
 }
 
@@ -91,8 +98,8 @@ fn run(args: &Args) -> Result<()> {
 
 /// Refuses before anything is measured what could not be measured.
 fn check(args: &Args, subject: &Subject, tests: &[Test], available: Option<u64>) -> Result<()> {
-    let config = &subject.config;
-    let limit = config.max_position_embeddings;
+    let spec = &subject.spec;
+    let limit = spec.max_positions;
     for test in tests {
         ensure!(
             test.positions() <= limit,
@@ -103,11 +110,10 @@ fn check(args: &Args, subject: &Subject, tests: &[Test], available: Option<u64>)
     }
     let positions = most_positions(tests);
     for types in args.kv_types() {
-        let layout =
-            KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: positions };
-        let bytes = (layout.bytes_per_token() as u64)
-            .saturating_mul(positions as u64)
-            .saturating_mul(config.layers as u64);
+        let [layers, kv_heads, head_dim] = spec.cache_shape();
+        let layout = KvLayout { types, kv_heads, head_dim, capacity: positions };
+        let bytes =
+            (layout.bytes_per_token() as u64).saturating_mul(positions as u64).saturating_mul(layers as u64);
         if let Some(have) = available
             && bytes > have
         {
@@ -141,10 +147,10 @@ impl Job<'_> {
             [] => vec![None],
             list => list.iter().copied().map(Some).collect(),
         };
-        for &format in &self.subject.formats {
+        for weights in &self.subject.plans {
             for &threads in &threads {
                 let (backend, threads) = make(threads)?;
-                if self.model(table, &backend, threads, format)?.is_break() {
+                if self.model(table, &backend, threads, weights)?.is_break() {
                     return Ok(());
                 }
             }
@@ -158,16 +164,16 @@ impl Job<'_> {
         table: &mut Table<Stdout>,
         backend: &B,
         threads: usize,
-        format: DType,
+        (plan, mix): &(WeightPlan, WeightMix),
     ) -> Result<ControlFlow<()>> {
-        let Subject { name, config, tensors, .. } = &self.subject;
+        let Subject { name, family, spec, tensors, .. } = &self.subject;
         let mut progress = Progress::new("Loading the model", self.args.quiet);
-        let model = Llama::load(backend, tensors.as_ref(), config.clone(), format, &mut |p| {
+        let model = Llama::load(backend, tensors.as_ref(), spec.clone(), *plan, &mut |p| {
             progress.set(p.done, p.total);
         })?;
         progress.finish();
-        let params = parameter_count(config);
-        let model_type = format!("{} {} {format}", config.architecture, count(params));
+        let params = parameter_count(spec);
+        let model_type = format!("{family} {} {mix}", count(params));
         for kv in self.args.kv_types() {
             let positions = most_positions(&self.tests);
             let mut bench = ModelBench::new(backend, &model, kv, positions, self.args.prefill_chunk)?;
@@ -189,7 +195,7 @@ impl Job<'_> {
                     cpu: &self.cpu,
                     threads,
                     chunk: self.args.prefill_chunk,
-                    weight_dtype: format,
+                    weights: mix,
                     kv,
                     time,
                     end_ns,

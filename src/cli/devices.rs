@@ -14,7 +14,7 @@ use crate::backend::opencl::{Device, DeviceCache, DeviceKind, OpenClBackend, Ope
 use crate::bench::{Budget, Case, Operator, measure};
 use crate::core::{Backend, DType, Remedy};
 use crate::engine::{CachePlace, Holding, fits_device};
-use crate::models::ModelConfig;
+use crate::models::{Decoder, ModelSpec, WeightMix};
 
 /// Names a kernel that is to compute wrongly: for tests of what should notice.
 const PERTURB: &str = "LLM_RS2_OPENCL_PERTURB";
@@ -56,9 +56,9 @@ pub fn open(options: OpenClOptions) -> Result<OpenClBackend> {
 }
 
 /// Refuses a model whose weights are larger than the device's memory.
-pub fn check_memory(gpu: &OpenClBackend, config: &ModelConfig, format: DType) -> Result<()> {
+pub fn check_memory(gpu: &OpenClBackend, spec: &ModelSpec, weights: &WeightMix) -> Result<()> {
     let device = gpu.device();
-    fits_device(config, format, &device.name, device.memory)
+    fits_device(spec, weights, &device.name, device.memory)
         .map_err(|why| anyhow::Error::msg(with_flags(why, &[Remedy::WeightFormat])))
 }
 
@@ -85,7 +85,7 @@ const CALIBRATION: Duration = Duration::from_secs(2);
 
 /// Chooses between the device that `options` means and `cpu`: the first if there is one (a GPU, unless a device is
 /// named), it computes rightly, and it is faster at decoding a model of this shape.
-pub fn choose(options: OpenClOptions, cpu: CpuBackend, config: &ModelConfig, format: DType) -> Choice {
+pub fn choose(options: OpenClOptions, cpu: CpuBackend, spec: &ModelSpec, weights: &WeightMix) -> Choice {
     if options.device.is_none() {
         match Device::choose(None) {
             Ok(device) if device.kind == DeviceKind::Cpu => {
@@ -95,15 +95,17 @@ pub fn choose(options: OpenClOptions, cpu: CpuBackend, config: &ModelConfig, for
             Err(e) => return Choice::Cpu(Box::new(cpu), e.to_string()),
         }
     }
-    let opened = open(options).and_then(|gpu| check_memory(&gpu, config, format).map(|()| gpu));
+    let opened = open(options).and_then(|gpu| check_memory(&gpu, spec, weights).map(|()| gpu));
     let gpu = match opened {
         Ok(gpu) => gpu,
         Err(e) => return Choice::Cpu(Box::new(cpu), sentence(&e)),
     };
     let name = gpu.device().name.clone();
+    let like = Decoder::like(spec);
+    let format = weights.formats().next().map_or(DType::F32, |(format, _)| format);
     let seconds = |r: Result<f64>| r.unwrap_or(f64::INFINITY);
     let (here, there) =
-        (seconds(decode_time(&cpu, config, format)), seconds(decode_time(&gpu, config, format)));
+        (seconds(decode_time(&cpu, &like, format)), seconds(decode_time(&gpu, &like, format)));
     if there < here {
         Choice::OpenCl(Box::new(gpu), format!("{name} is {:.1} times as fast as the cpu", here / there))
     } else {
@@ -112,14 +114,14 @@ pub fn choose(options: OpenClOptions, cpu: CpuBackend, config: &ModelConfig, for
 }
 
 /// Seconds of the matrices of a feed-forward network for one token: most of what decode reads.
-fn decode_time<B: Backend>(backend: &B, config: &ModelConfig, format: DType) -> Result<f64> {
+fn decode_time<B: Backend>(backend: &B, decoder: &Decoder, format: DType) -> Result<f64> {
     let budget = Budget { time: CALIBRATION / 4, least: 3 };
     // Enough that the weights do not stay in a cache, as in a model.
     let working_set = 64 << 20;
     let mut total = 0.0;
     for operator in [Operator::LinearGateUp, Operator::LinearDown] {
         let case = Case { operator, dtype: Some(format), depth: None, rows: 1 };
-        total += measure(backend, config, &case, budget, working_set)?.seconds.median;
+        total += measure(backend, decoder, &case, budget, working_set)?.seconds.median;
     }
     Ok(total)
 }

@@ -53,7 +53,7 @@ fn run(args: &Args) -> Result<()> {
     };
     files.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
     let sequence = tokens::read(args, &files)?;
-    let trained = files.config.max_position_embeddings;
+    let trained = files.config.spec.max_positions;
     let eviction = args.eviction.settle(WINDOW.min(trained))?;
     let windows = match eviction {
         Some(_) if args.window.is_some() || args.stride.is_some() => bail!(
@@ -106,9 +106,9 @@ impl Job<'_> {
         let Self { args, files, sequence, windows, eviction, other } = self;
         let model = files.origin.clone();
         let described = backend.describe();
-        let weights = files.settle(args.weight_dtype, available_bytes())?;
+        let weights = files.settle(args.weight_dtype.pure(args.pure), available_bytes())?;
         let options = SessionOptions {
-            weight_dtype: weights,
+            weights,
             kv_types: args.kv.types(),
             max_seq_len: windows.size(),
             eviction,
@@ -121,7 +121,8 @@ impl Job<'_> {
         progress.finish();
         if !args.quiet {
             say(&format!(
-                "{model}: {weights} weights, {}, {} keys and values | {described}",
+                "{model}: {} weights, {}, {} keys and values | {described}",
+                session.weights(),
                 human_bytes(session.model().weight_bytes() as u64),
                 args.kv.types()
             ));
@@ -140,7 +141,7 @@ impl Job<'_> {
         let report = Report {
             model: &model,
             backend: &described,
-            weights,
+            weights: session.weights().to_string(),
             args,
             tokens: sequence.ids.len(),
             windows,

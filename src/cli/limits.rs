@@ -73,7 +73,7 @@ impl LimitArgs {
         if !self.lock_weights {
             return Ok(());
         }
-        match files.lock_weights(options.weight_dtype, holding)? {
+        match files.lock_weights(options.weights, holding)? {
             0 => say(
                 "warning: --lock-weights does nothing here: the weights are not used where they are mapped, but copied; \
                  --pack-to makes a file whose weights are",

@@ -59,7 +59,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn measure_all<B: Backend>(args: &Args, cases: &[Case], backend: &B, threads: usize) -> Result<()> {
-    let config = args.shape.config();
+    let config = args.shape.decoder();
     let cpu = provenance::cpu_name();
     let described = backend.describe();
     let setting = Setting {

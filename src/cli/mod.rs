@@ -7,6 +7,7 @@ mod devices;
 mod doctor;
 mod eval_model;
 mod eviction;
+mod explain;
 mod hybrid;
 mod interrupt;
 mod kv;

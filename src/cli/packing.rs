@@ -49,7 +49,7 @@ impl PackObserver for Shown {
 /// Opens a model, from the cache if it is there. What the cache lacks is for [`keep`].
 pub fn load(args: &Args, path: &Path) -> Result<ModelFiles> {
     let options = LoadOptions {
-        weight_dtype: args.weight_dtype,
+        weight_dtype: args.weights(),
         available: available_bytes(),
         cache: args.pack.pack_cache.clone().unwrap_or(CachePlace::Automatic),
         verify: args.pack.pack_verify,
@@ -69,11 +69,10 @@ pub fn keep(files: &mut ModelFiles, quiet: bool) -> Result<bool> {
 pub fn pack(args: &Args, target: &Path) -> Result<ExitCode> {
     let start = Instant::now();
     let mut shown = Shown::new("Packing the weights", args.quiet);
-    let (source, wanted, overwrite) =
-        (args.model_path.as_deref(), args.weight_dtype, args.pack.pack_overwrite);
+    let (source, wanted, overwrite) = (args.model_path.as_deref(), args.weights(), args.pack.pack_overwrite);
     let packed = ModelFiles::pack(source, wanted, target, overwrite, &mut shown);
     shown.progress.finish();
-    let (format, bytes) = match packed {
+    let (weights, bytes) = match packed {
         Err(e @ EngineError::FileExists { .. }) => {
             bail!("{e}; choose another name, or give --pack-overwrite")
         }
@@ -81,7 +80,7 @@ pub fn pack(args: &Args, target: &Path) -> Result<ExitCode> {
     };
     if !args.quiet {
         say(&format!(
-            "{}: {format} weights, {} in {:.1} s; run it with --model-path {}",
+            "{}: {weights} weights, {} in {:.1} s; run it with --model-path {}",
             target.display(),
             human_bytes(bytes),
             start.elapsed().as_secs_f64(),

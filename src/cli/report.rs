@@ -21,6 +21,8 @@ pub struct Report<'a> {
     pub settings: &'a Settings,
     /// From the start of the program until the model was ready.
     pub load: Duration,
+    /// Formats of the weights.
+    pub weights: String,
     /// Bytes of prepared weights.
     pub weight_bytes: usize,
     /// The packed file that the weights are mapped from, if they are.
@@ -142,7 +144,7 @@ impl Report<'_> {
                 "model": self.model,
                 "backend": self.backend,
                 "date": self.date.map(|date| date.to_string()),
-                "weight_dtype": self.settings.session.weight_dtype.name(),
+                "weight_dtype": self.weights,
                 "kv_type": self.settings.session.kv_types.to_string(),
                 "max_seq_len": self.settings.session.max_seq_len,
                 "prefill_chunk": self.settings.session.prefill_chunk,

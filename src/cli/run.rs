@@ -19,7 +19,8 @@ use super::session::SessionFile;
 use super::settings::Settings;
 use super::throttle::Throttle;
 use super::{
-    chat, devices, doctor, hybrid, interrupt, packing, print_prompt, profile, prompt, terminal, values,
+    chat, devices, doctor, explain, hybrid, interrupt, packing, print_prompt, profile, prompt, terminal,
+    values,
 };
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
@@ -70,6 +71,9 @@ fn run(args: &Args) -> Result<ExitCode> {
             "--json is for one answer, and --chat without a prompt is a conversation; leave one of them out"
         );
     }
+    if args.explain {
+        return explain::print(args, &open(args)?);
+    }
     let asked = match &args.messages {
         Some(path) => Asked::Messages(chat::format::messages(path)?),
         None if args.print_prompt && chat::is_wanted(args) => Asked::Text(prompt::read(args)?),
@@ -78,19 +82,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     };
     let kept = args.session.as_deref().filter(|_| !args.print_prompt).map(SessionFile::new).transpose()?;
     let saved = args.session.as_deref().and_then(saved_conversation).unwrap_or_default();
-    let files = match &args.model_path {
-        Some(path) if args.print_prompt => ModelFiles::open(path)?,
-        Some(path) => packing::load(args, path)?,
-        None => {
-            if !args.quiet {
-                say(
-                    "note: using the small built-in demo model, which writes children's stories; give a real one, a \
-                     checkpoint's directory or a GGUF file, with --model-path",
-                );
-            }
-            ModelFiles::demo()?
-        }
-    };
+    let files = open(args)?;
     let format = chat::format::choose(args, &files.tokenizer_config, saved.date)?;
     if args.print_prompt {
         let prompt = question(args, &files, &format, &asked, &saved)?;
@@ -136,14 +128,18 @@ fn run(args: &Args) -> Result<ExitCode> {
         BackendName::Cpu => job.run(cpu()?, Holding::InPlace),
         BackendName::Opencl => {
             let gpu = devices::open(options())?;
-            devices::check_memory(&gpu, &job.files.config, job.settings.session.weight_dtype)?;
+            devices::check_memory(
+                &gpu,
+                &job.files.config.spec,
+                &job.files.weight_mix(job.settings.session.weights)?,
+            )?;
             job.monitor = Some(gpu.monitor());
             let holding = devices::holding(&gpu);
             job.run(gpu, holding)
         }
         BackendName::Auto => {
-            let (config, format) = (&job.files.config, job.settings.session.weight_dtype);
-            let choice = devices::choose(options(), cpu()?, config, format);
+            let weights = job.files.weight_mix(job.settings.session.weights)?;
+            let choice = devices::choose(options(), cpu()?, &job.files.config.spec, &weights);
             let report = |backend: &str, why: &str| {
                 if !args.quiet {
                     say(&format!("auto: {backend}, since {why}"));
@@ -164,13 +160,34 @@ fn run(args: &Args) -> Result<ExitCode> {
         }
         BackendName::Hybrid => {
             let gpu = devices::open(options())?;
-            devices::check_memory(&gpu, &job.files.config, job.settings.session.weight_dtype)?;
+            devices::check_memory(
+                &gpu,
+                &job.files.config.spec,
+                &job.files.weight_mix(job.settings.session.weights)?,
+            )?;
             job.monitor = Some(gpu.monitor());
             let holding = devices::holding_beside_cpu(&gpu);
             job.second = Some(gpu);
             job.run(cpu()?, holding)
         }
         BackendName::Reference => job.run(ReferenceBackend, Holding::AsF32),
+    }
+}
+
+/// The model that is meant.
+fn open(args: &Args) -> Result<ModelFiles> {
+    match &args.model_path {
+        Some(path) if args.print_prompt || args.explain => Ok(ModelFiles::open(path)?),
+        Some(path) => packing::load(args, path),
+        None => {
+            if !args.quiet {
+                say(
+                    "note: using the small built-in demo model, which writes children's stories; give a real one, a \
+                     checkpoint's directory or a GGUF file, with --model-path",
+                );
+            }
+            Ok(ModelFiles::demo()?)
+        }
     }
 }
 
@@ -269,11 +286,11 @@ impl Job<'_> {
         // Rows from all over the weights are read for it: only where it may be asked for.
         let saves = kept.is_some() || matches!(task, Task::Conversation(_));
         let origin = Origin {
-            model: if saves { files.identity(settings.session.weight_dtype)? } else { Identity::default() },
+            model: if saves { files.identity(settings.session.weights)? } else { Identity::default() },
             arithmetic: arithmetic(args, &backend),
         };
         let model = files.origin.clone();
-        let packed = files.packed.as_ref().map(|p| p.path.display().to_string());
+        let packed = files.packed.as_ref().map(|path| path.display().to_string());
         let mut described = backend.describe();
         let mut progress = Progress::new("Loading the model", args.quiet);
         let mut track = |p: LoadProgress| progress.set(p.done, p.total);
@@ -295,7 +312,7 @@ impl Job<'_> {
         if !args.quiet {
             say(&format!(
                 "{model}: {} weights, {}{} | {described}",
-                settings.session.weight_dtype,
+                session.weights(),
                 human_bytes(weight_bytes as u64),
                 packed.as_ref().filter(|p| **p != model).map(|p| format!(" from {p}")).unwrap_or_default()
             ));
@@ -357,6 +374,7 @@ impl Job<'_> {
             backend: &described,
             settings: &settings,
             load,
+            weights: session.weights().to_string(),
             weight_bytes,
             packed: packed.as_deref(),
             cache_bytes: session.cache_bytes(),

@@ -36,10 +36,10 @@ impl Settings {
     /// # Errors
     /// Values out of range, another format than a packed file holds.
     pub fn new(args: &Args, files: &ModelFiles, first_tokens: Option<usize>) -> Result<Self> {
-        let config = &files.config;
-        let weight_dtype = files.format(args.weight_dtype, available_bytes())?;
-        let trained = config.max_position_embeddings;
-        let max_seq_len = args.max_seq_len.unwrap_or(default_context(config));
+        let spec = &files.config.spec;
+        let weights = files.plan(args.weights(), available_bytes())?;
+        let trained = spec.max_positions;
+        let max_seq_len = args.max_seq_len.unwrap_or(default_context(spec));
         let mut warnings: Vec<String> = files.warnings.iter().map(ToString::to_string).collect();
         if max_seq_len > trained {
             warnings.push(format!(
@@ -65,7 +65,7 @@ impl Settings {
         };
         Ok(Self {
             session: SessionOptions {
-                weight_dtype,
+                weights,
                 kv_types,
                 max_seq_len,
                 eviction,
@@ -88,8 +88,8 @@ fn budget(
     mib: usize,
     max_seq_len: usize,
 ) -> Result<(KvTypes, usize, EvictionArgs)> {
-    let config = &files.config;
-    let shape = CacheShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim };
+    let [layers, kv_heads, head_dim] = files.config.spec.cache_shape();
+    let shape = CacheShape { layers, kv_heads, head_dim };
     let flags = flags.within(max_seq_len);
     let unrotated = flags.settle(max_seq_len).ok().flatten().map_or(0, |e| e.unrotated());
     let wish =

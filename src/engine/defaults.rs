@@ -1,7 +1,7 @@
 //! What holds where no setting is given: the model's generation_config.json, and then these.
 
 use super::EngineError;
-use crate::models::{GenerationConfig, ModelConfig};
+use crate::models::{GenerationConfig, ModelSpec};
 use crate::sampling::SamplingParams;
 
 const TEMPERATURE: f32 = 0.8;
@@ -11,8 +11,8 @@ const TOP_P: f32 = 0.95;
 const MAX_SEQ_LEN: usize = 4096;
 
 /// The context of a model, in tokens, unless another is asked for.
-pub fn default_context(config: &ModelConfig) -> usize {
-    MAX_SEQ_LEN.min(config.max_position_embeddings)
+pub fn default_context(spec: &ModelSpec) -> usize {
+    MAX_SEQ_LEN.min(spec.max_positions)
 }
 
 /// The settings of sampling that a model may have an opinion on, where somebody else has one.

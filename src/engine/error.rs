@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use crate::chat::ChatError;
-use crate::core::{CoreError, DType, Remedy};
+use crate::core::{CoreError, Remedy};
 use crate::format::{FormatError, shown};
 use crate::host::LockError;
 use crate::kv::EvictionError;
-use crate::models::ConfigError;
-use crate::models::ModelError;
+use crate::models::{ConfigError, ModelError, WeightMix};
 use crate::sampling::SamplingError;
 use crate::tokenizer::TokenizerError;
 
@@ -89,10 +88,10 @@ pub enum EngineError {
     OtherWeights {
         /// The packed file.
         path: PathBuf,
-        /// Its format.
-        holds: DType,
-        /// The one asked for.
-        asked: DType,
+        /// Its formats.
+        holds: WeightMix,
+        /// Those asked for.
+        asked: WeightMix,
     },
     /// Weights that cannot be kept in memory.
     #[error("the weights: {0}")]

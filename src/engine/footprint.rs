@@ -8,8 +8,8 @@ use super::weight_format::weight_bytes;
 use crate::core::{DType, HostTensor, KvLayout, KvTypes, Order, Remedy, capacity_before};
 use crate::host::human_bytes;
 use crate::kv::{Evictor, Positions};
-use crate::models::ModelConfig;
 use crate::models::llama::{find_tensor, tensor_specs};
+use crate::models::{LayerSpec, ModelSpec, WeightPlan};
 
 /// Where a backend holds weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +44,17 @@ impl Holding {
     }
 
     /// Bytes in which keys and values of a layer go from one of two backends to the other.
-    fn moving_bytes(self, config: &ModelConfig, types: KvTypes, slots: usize) -> u64 {
+    fn moving_bytes(self, spec: &ModelSpec, types: KvTypes, slots: usize) -> u64 {
         match self {
-            Holding::InPlaceAndCopied => (slots as u64).saturating_mul(token_bytes(config, types, slots)),
+            Holding::InPlaceAndCopied => (slots as u64).saturating_mul(token_bytes(spec, types, slots)),
             Holding::InPlace | Holding::Copied | Holding::AsF32 | Holding::OnDevice => 0,
         }
     }
 
     /// Bytes of the caches, of `slots` tokens in `types`; `evicts`: more tokens come than that.
-    fn cache_bytes(self, config: &ModelConfig, types: KvTypes, slots: usize, evicts: bool) -> u64 {
+    fn cache_bytes(self, spec: &ModelSpec, types: KvTypes, slots: usize, evicts: bool) -> u64 {
         let types = if self == Holding::AsF32 { DType::F32.into() } else { types };
-        cache_bytes(config, types, slots, evicts).saturating_mul(self.backends())
+        cache_bytes(spec, types, slots, evicts).saturating_mul(self.backends())
     }
 }
 
@@ -103,17 +103,17 @@ impl Footprint {
         holding: Holding,
         text: TextLength,
     ) -> Result<Self, EngineError> {
-        let config = &files.config;
-        let mut all = Self::without_weights(config, options, holding, text);
+        let spec = &files.config.spec;
+        let mut all = Self::without_weights(spec, options, holding, text);
         all.program += match files.tokenizer.table_bytes() {
             Some(bytes) => bytes as u64,
             None => PARSED_TOKEN * files.tokenizer.vocab_size() as u64,
         };
         all.program += files.header_bytes as u64;
         all.packing = files.packing_bytes();
-        for spec in tensor_specs(config) {
-            let tensor = find_tensor(files.tensors.as_ref(), &spec.name, spec.shape)?;
-            let format = if spec.matrix { options.weight_dtype } else { DType::F32 };
+        for asked in tensor_specs(spec) {
+            let tensor = find_tensor(files.tensors.as_ref(), &asked.name, asked.shape)?;
+            let format = options.weights.format(asked.role, tensor.dtype());
             let stored = match files.to_pack() {
                 Some(_) => Stored::packed(&tensor, format),
                 None => Stored::now(&tensor),
@@ -125,13 +125,13 @@ impl Footprint {
 
     /// What a session takes for a model of this shape whose weights are packed in the format asked for, so that they
     /// are mapped.
-    pub fn of_shape(config: &ModelConfig, options: &SessionOptions, text: TextLength) -> Self {
-        let mapped = weight_bytes(config, options.weight_dtype);
-        Self { mapped, ..Self::without_weights(config, options, Holding::InPlace, text) }
+    pub fn of_shape(spec: &ModelSpec, options: &SessionOptions, text: TextLength) -> Self {
+        let mapped = weight_bytes(spec, options.weights);
+        Self { mapped, ..Self::without_weights(spec, options, Holding::InPlace, text) }
     }
 
     fn without_weights(
-        config: &ModelConfig,
+        spec: &ModelSpec,
         options: &SessionOptions,
         holding: Holding,
         text: TextLength,
@@ -142,11 +142,11 @@ impl Footprint {
             converted: 0,
             passing: 0,
             packing: 0,
-            cache: holding.cache_bytes(config, options.kv_types, slots, evicts),
-            workspace: workspace_bytes(config, options, text)
+            cache: holding.cache_bytes(spec, options.kv_types, slots, evicts),
+            workspace: workspace_bytes(spec, options, text)
                 .saturating_mul(holding.backends())
-                .saturating_add(policy_bytes(config, options, slots, text))
-                .saturating_add(holding.moving_bytes(config, options.kv_types, slots)),
+                .saturating_add(policy_bytes(spec, options, slots, text))
+                .saturating_add(holding.moving_bytes(spec, options.kv_types, slots)),
             program: PROGRAM,
         }
     }
@@ -219,16 +219,17 @@ fn slots(options: &SessionOptions, text: TextLength) -> (usize, bool) {
 /// Bytes of the cache while it holds `slots` tokens, and a layer of them once more if it `evicts`; or while it grew the
 /// last time to get there, if that was more: it had a layer of its tokens in two places. Memory that no token was stored
 /// in is not taken.
-fn cache_bytes(config: &ModelConfig, types: KvTypes, slots: usize, evicts: bool) -> u64 {
-    let layers = config.layers as u64;
+fn cache_bytes(spec: &ModelSpec, types: KvTypes, slots: usize, evicts: bool) -> u64 {
+    let layers = spec.layers.len() as u64;
     let filled = (slots as u64).saturating_mul(layers + u64::from(evicts));
     let growing = (capacity_before(slots) as u64).saturating_mul(layers + 1);
-    filled.max(growing).saturating_mul(token_bytes(config, types, slots))
+    filled.max(growing).saturating_mul(token_bytes(spec, types, slots))
 }
 
 /// Bytes of a token's keys and values in a layer of so many slots.
-fn token_bytes(config: &ModelConfig, types: KvTypes, slots: usize) -> u64 {
-    let layout = KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: slots };
+fn token_bytes(spec: &ModelSpec, types: KvTypes, slots: usize) -> u64 {
+    let [_, kv_heads, head_dim] = spec.cache_shape();
+    let layout = KvLayout { types, kv_heads, head_dim, capacity: slots };
     layout.bytes_per_token() as u64
 }
 
@@ -239,13 +240,14 @@ fn pass_rows(options: &SessionOptions, text: TextLength) -> u64 {
 
 /// What an eviction policy goes by, on the host whatever computes: unrotated first tokens (streaming), and attention
 /// received (h2o) with what it takes to weigh a pass of it.
-fn policy_bytes(config: &ModelConfig, options: &SessionOptions, slots: usize, text: TextLength) -> u64 {
+fn policy_bytes(spec: &ModelSpec, options: &SessionOptions, slots: usize, text: TextLength) -> u64 {
     let Some(eviction) = options.eviction else { return 0 };
     let evictor = Evictor::new(eviction);
-    let [layers, heads, kv_heads] = [config.layers, config.heads, config.kv_heads].map(|n| n as u64);
+    let heads = spec.widest(|layer| layer.attention.heads) as u64;
+    let [layers, kv_heads, head_dim] = spec.cache_shape().map(|n| n as u64);
     let mut bytes = 0u64;
     if evictor.positions() == Positions::Cache {
-        let width = kv_heads * config.head_dim as u64;
+        let width = kv_heads * head_dim;
         bytes = (2 * 4 * layers * width).saturating_mul(eviction.protected() as u64);
     }
     if evictor.wants_attention() {
@@ -261,13 +263,17 @@ fn policy_bytes(config: &ModelConfig, options: &SessionOptions, slots: usize, te
     bytes
 }
 
-fn workspace_bytes(config: &ModelConfig, options: &SessionOptions, text: TextLength) -> u64 {
-    let [hidden, ffn, vocab, dim] =
-        [config.hidden_size, config.intermediate_size, config.vocab_size, config.head_dim].map(|n| n as u64);
-    let (q, kv) = (config.heads as u64 * dim, config.kv_heads as u64 * dim);
+fn workspace_bytes(spec: &ModelSpec, options: &SessionOptions, text: TextLength) -> u64 {
+    let widest = |of: fn(&LayerSpec) -> usize| spec.widest(of);
+    let ffn = widest(|layer| layer.ffn.width) as u64;
+    let (q, kv) = (widest(|layer| layer.attention.q_width()), widest(|layer| layer.attention.kv_width()));
+    // On the host too.
+    let angles: usize =
+        spec.ropes.iter().map(|r| 2 * r.dims * (1 + usize::from(r.query_growth.is_some()))).sum();
+    let [hidden, vocab, q, kv, angles] = [spec.hidden_size, spec.vocab_size, q, kv, angles].map(|n| n as u64);
     let logits_rows = options.lookup as u64 + 1;
     let rows = pass_rows(options, text);
-    let activations = 2 * hidden + 2 * q + 2 * kv + 3 * ffn + 2 * dim;
+    let activations = 2 * hidden + 2 * q + 2 * kv + 3 * ffn + angles;
     // The widest input in the form that the kernels read.
     let input = hidden.max(ffn).max(q);
     // Beside the logits, what a token is chosen among: an id and its logit and probability.
@@ -335,7 +341,7 @@ impl Fit {
         let fit = if need.own() > have {
             Fit::No(choices.refusal(&need)?)
         } else if need.own().saturating_add(need.mapped) > have {
-            Fit::Slow(choices.warning(&need))
+            Fit::Slow(choices.warning(&need)?)
         } else {
             Fit::Fits
         };
@@ -357,7 +363,7 @@ impl Choices<'_> {
         }
         let weights = match need.converted {
             0 => String::new(),
-            n => format!("weights {} as {}, ", human_bytes(n), options.weight_dtype),
+            n => format!("weights {} as {}, ", human_bytes(n), self.files.weight_mix(options.weights)?),
         };
         let facts = format!(
             "this needs {} of memory ({weights}keys and values {} for {} tokens as {}, all else {}), but only {} is \
@@ -388,11 +394,9 @@ impl Choices<'_> {
             Ok(())
         };
         if need.converted > 0 && self.files.packed.is_none() {
-            for dtype in
-                [DType::Q8_0, DType::Q4_0].into_iter().filter(|d| shrinks(self.options.weight_dtype, *d))
-            {
-                all.weight_dtype = dtype;
-                consider(weights_as(dtype), SessionOptions { weight_dtype: dtype, ..*self.options })?;
+            for (dtype, weights) in self.lighter()? {
+                all.weights = weights;
+                consider(weights_as(dtype), SessionOptions { weights, ..*self.options })?;
             }
         }
         for dtype in KvTypes::STORED {
@@ -409,8 +413,8 @@ impl Choices<'_> {
         if ways.is_empty()
             && let Some((choice, options)) = self.shorter(&all)?
         {
-            let weights =
-                (all.weight_dtype != self.options.weight_dtype).then(|| weights_as(all.weight_dtype));
+            let weights = self.lighter()?.pop().filter(|(_, weights)| *weights == all.weights);
+            let weights = weights.map(|(dtype, _)| weights_as(dtype));
             let cache = (all.kv_types != self.options.kv_types).then(|| cache_as(all.kv_types.k));
             let (together, settings): (Vec<_>, Vec<_>) =
                 weights.into_iter().chain(cache).chain([choice]).unzip();
@@ -432,7 +436,7 @@ impl Choices<'_> {
         let least = if options.eviction.is_some() { 256 } else { self.text.prompt + 1 };
         let fits = |tokens: usize| {
             let evicts = options.eviction.is_some();
-            let cache = self.holding.cache_bytes(&self.files.config, options.kv_types, tokens, evicts);
+            let cache = self.holding.cache_bytes(&self.files.config.spec, options.kv_types, tokens, evicts);
             Footprint { cache, ..weights }.own() <= self.have && tokens < now
         };
         let tokens = (0..usize::BITS - 1).rev().map(|bit| 1usize << bit).find(|&n| fits(n));
@@ -445,15 +449,20 @@ impl Choices<'_> {
         Ok(Some((choice, options)))
     }
 
-    fn warning(&self, need: &Footprint) -> Unfit {
+    /// The formats, from the finest on, in which the weights take less than now.
+    fn lighter(&self) -> Result<Vec<(DType, WeightPlan)>, EngineError> {
+        let now = self.files.weight_mix(self.options.weights)?.bytes();
+        let all = [DType::Q8_0, DType::Q4_0].map(|dtype| (dtype, WeightPlan::sparing_outer(dtype)));
+        Ok(all.into_iter().filter(|(_, plan)| weight_bytes(&self.files.config.spec, *plan) < now).collect())
+    }
+
+    fn warning(&self, need: &Footprint) -> Result<Unfit, EngineError> {
         let Self { files, options, have, .. } = self;
         let rest = have.saturating_sub(need.own());
-        let smaller = [DType::Q8_0, DType::Q4_0]
-            .into_iter()
-            .find(|&d| shrinks(options.weight_dtype, d) && weight_bytes(&files.config, d) <= rest);
-        let ways = match smaller {
-            Some(d) => Ways {
-                text: format!("as {d} they would take {}", human_bytes(weight_bytes(&files.config, d))),
+        let bytes = |plan| weight_bytes(&files.config.spec, plan);
+        let ways = match self.lighter()?.into_iter().find(|(_, plan)| bytes(*plan) <= rest) {
+            Some((d, plan)) => Ways {
+                text: format!("as {d} they would take {}", human_bytes(bytes(plan))),
                 remedies: vec![Remedy::WeightFormat],
             },
             None => Ways { text: "a smaller model would be faster".to_owned(), remedies: Vec::new() },
@@ -462,10 +471,10 @@ impl Choices<'_> {
             "the weights take {} as {}, but only {} of memory is left for them, so that parts of their file are read \
              again for every token, which is slow",
             human_bytes(need.mapped),
-            options.weight_dtype,
+            files.weight_mix(options.weights)?,
             human_bytes(rest)
         );
-        Unfit::new(&facts, &ways)
+        Ok(Unfit::new(&facts, &ways))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::models::NamedShape;
 const GIB: u64 = 1 << 30;
 
 fn options() -> SessionOptions {
-    SessionOptions { weight_dtype: DType::BF16, ..SessionOptions::default() }
+    SessionOptions { weights: DType::BF16.into(), ..SessionOptions::default() }
 }
 
 const LONG: TextLength = TextLength { prompt: 10, generated: None };
@@ -17,8 +17,8 @@ fn demo() -> ModelFiles {
 #[test]
 fn weights_stay_where_they_are_mapped_or_are_counted_in_the_format_asked_for() {
     let files = demo();
-    let of = |weight_dtype, holding| {
-        Footprint::of(&files, &SessionOptions { weight_dtype, ..options() }, holding, LONG).unwrap()
+    let of = |dtype: DType, holding| {
+        Footprint::of(&files, &SessionOptions { weights: dtype.into(), ..options() }, holding, LONG).unwrap()
     };
     // 13 norms of 128 gains; all else are matrices.
     let (vectors, matrices) = (13 * 128, 1_443_456 - 13 * 128);
@@ -42,7 +42,7 @@ fn weights_stay_where_they_are_mapped_or_are_counted_in_the_format_asked_for() {
 
 #[test]
 fn the_cache_is_counted_for_the_tokens_that_will_come() {
-    let config = NamedShape::Llama32x1B.config();
+    let config = NamedShape::Llama32x1B.decoder().spec();
     let of = |options: &SessionOptions, text| {
         Footprint::without_weights(&config, options, Holding::InPlace, text).cache
     };
@@ -92,7 +92,7 @@ fn what_does_not_fit_is_refused_with_what_would() {
     // Both together, where neither does alone: the smallest context that is offered takes 128 tokens.
     let Fit::No(Unfit { why, .. }) = fit(&wide, Some(1 << 20)) else { panic!("a megabyte") };
     assert!(why.ends_with("use a smaller model, or free memory"), "{why}");
-    let converted = SessionOptions { weight_dtype: DType::F32, max_seq_len: 128, ..options() };
+    let converted = SessionOptions { weights: DType::F32.into(), max_seq_len: 128, ..options() };
     let need = Footprint::of(&files, &converted, Holding::InPlace, LONG).unwrap();
     let Fit::No(Unfit { why, .. }) = fit(&converted, Some(need.own() - 1)) else { panic!("a byte short") };
     assert!(why.contains("weights 6 MB as f32") && why.contains("weights as q8_0 would need"), "{why}");

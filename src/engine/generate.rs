@@ -167,6 +167,10 @@ impl<B: Backend> Session<B> {
         let mut run = Run::new(request, self.lookup)?;
         run.stop_tokens = self.stop_tokens(&request.stop);
         run.taken_in = self.keep_common(&request.prompt);
+        if self.set_span(request.prompt.len()) {
+            self.forget();
+            run.taken_in = 0;
+        }
         let reused = run.taken_in;
         if request.room > 0 {
             self.make_room_for((request.prompt.len() - reused).saturating_add(request.room))?;
@@ -178,7 +182,7 @@ impl<B: Backend> Session<B> {
             run.decoder.push(&self.tokenizer, id)?;
         }
         let start = Instant::now();
-        run.beyond_training = self.cache.position() > self.model.config().max_position_embeddings;
+        run.beyond_training = self.cache.position() > self.model.spec().max_positions;
         let finish = match self.take_in(&request.prompt, &mut run, observer)? {
             ControlFlow::Break(finish) => {
                 run.timings.prefill = start.elapsed();
@@ -238,7 +242,7 @@ impl<B: Backend> Session<B> {
 
     /// What an observer gets after every pass.
     fn report(&mut self, run: &mut Run, observer: &mut dyn Observer) {
-        let trained = self.model.config().max_position_embeddings;
+        let trained = self.model.spec().max_positions;
         if self.evictor.is_some() && self.positions_in_force() > trained && !run.beyond_training {
             run.beyond_training = true;
             observer.beyond_training(trained);
@@ -312,9 +316,10 @@ impl<B: Backend> Session<B> {
         self.cache.rewind(run.history.len() - 1);
         let left = left.min(self.end_of_context() - run.history.len());
         // A draft never reaches beyond the window: evictions come where they would come without it.
-        let room = self.make_room()?;
-        let rows = run.lookup.rows(&run.history, left.min(room).saturating_sub(1));
         let turn = self.turn_of_decode();
+        self.outgrow(turn, &run.history)?;
+        let room = self.make_room()?.min(self.room_in_span(run.history.len() - 1));
+        let rows = run.lookup.rows(&run.history, left.min(room).saturating_sub(1));
         self.pass(turn, rows, Wanted::Each)?;
         self.look_at(0, run)
     }

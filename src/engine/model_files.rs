@@ -1,19 +1,20 @@
 //! The files that make up a model: configuration, tokenizer, weights.
 
-use std::path::Path;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::packing::{self, CachePlace, Cached, Missing, PackObserver, PackedWeights};
+use super::packing::{self, CachePlace, Cached, Missing, PackObserver};
 use super::small_files::{Described, SmallFiles};
 use super::special_tokens::SpecialTokens;
+use super::weight_format::{fits, mix};
 use super::{EngineError, Holding, ModelWarning, PromptForm, WeightDType, gguf, unused};
 use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::gguf::GgufFile;
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, TensorSource};
 use crate::host::{available_bytes, lock};
-use crate::models::llama::{find_tensor, tensor_specs, without_absent_biases};
-use crate::models::{GenerationConfig, ModelConfig};
+use crate::models::{GenerationConfig, ModelConfig, StoredTensors, WeightMix, WeightPlan};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
 /// A model as it is on disk, opened and checked; its weights are mapped, not read.
@@ -30,10 +31,10 @@ pub struct ModelFiles {
     pub tokenizer_config: TokenizerConfig,
     /// The tensors.
     pub tensors: Box<dyn TensorSource>,
-    /// The type in which the matrices are stored.
+    /// The type in which most of the weights are stored.
     pub stored: DType,
     /// The packed file that the tensors come from, if they do.
-    pub packed: Option<PackedWeights>,
+    pub packed: Option<PathBuf>,
     /// The token before a text's first.
     pub bos: Option<u32>,
     /// Tokens that end a text.
@@ -67,20 +68,20 @@ mod demo {
 
 /// Where tensors come from.
 enum Tensors {
-    Checkpoint(Checkpoint),
+    Checkpoint(StoredTensors),
     Packed(PackedFile),
 }
 
 impl Tensors {
     /// Those of a cached file, or of the checkpoint where the cache has none since they need no conversion.
-    fn of_cache(file: PackedFile, checkpoint: Checkpoint) -> Self {
-        if file.matrices().is_some() { Tensors::Packed(file) } else { Tensors::Checkpoint(checkpoint) }
+    fn of_cache(file: PackedFile, stored: StoredTensors) -> Self {
+        if file.has_weights() { Tensors::Packed(file) } else { Tensors::Checkpoint(stored) }
     }
 
     /// The source; of a packed file the weights begin to come into memory.
     fn boxed(self) -> Box<dyn TensorSource> {
         match self {
-            Tensors::Checkpoint(checkpoint) => Box::new(checkpoint),
+            Tensors::Checkpoint(stored) => Box::new(stored),
             Tensors::Packed(file) => {
                 // Not where it would push out its own pages.
                 if available_bytes().is_none_or(|available| file.total_bytes() <= available) {
@@ -92,30 +93,32 @@ impl Tensors {
     }
 }
 
-/// The model's dimensions, which are known before all else.
-fn config_of(checkpoint: &Checkpoint) -> Result<ModelConfig, EngineError> {
+/// The model's dimensions, which are known before all else, and its tensors.
+fn described(checkpoint: Checkpoint) -> Result<(ModelConfig, StoredTensors), EngineError> {
     let config = match checkpoint.gguf() {
         Some(file) => ModelConfig::from_slice(&gguf::config_json(file)?, &file.path().display().to_string())?,
         None => ModelConfig::from_file(&checkpoint.dir().join("config.json"))?,
     };
     // Each layer of a GGUF file is by itself.
-    Ok(without_absent_biases(config, checkpoint, checkpoint.gguf().is_none()))
+    let in_all_layers = checkpoint.gguf().is_none();
+    let stored = StoredTensors::new(checkpoint, &config);
+    Ok((config.settle(&stored, in_all_layers), stored))
 }
 
 /// What a user should know about a checkpoint's weights and keys.
-fn warnings_about(checkpoint: &Checkpoint, config: &ModelConfig) -> Result<Vec<ModelWarning>, EngineError> {
-    let mut warnings: Vec<ModelWarning> = unused::tensors(checkpoint, config)?.into_iter().collect();
-    if let Some(file) = checkpoint.gguf() {
+fn warnings_about(stored: &StoredTensors, config: &ModelConfig) -> Result<Vec<ModelWarning>, EngineError> {
+    let mut warnings: Vec<ModelWarning> = unused::tensors(stored, &config.spec)?.into_iter().collect();
+    if let Some(file) = stored.checkpoint().gguf() {
         warnings.extend(gguf::warnings(file)?);
     }
     Ok(warnings)
 }
 
-/// The type of a layer's largest matrix, which is that of most parameters: in a safetensors checkpoint of all
-/// matrices, while quantized GGUF files often have a finer type for the embedding.
-fn stored_type(checkpoint: &Checkpoint) -> Result<DType, EngineError> {
+/// The type of a layer's largest matrix, which is that of most parameters: quantized GGUF files often have a finer type for
+/// the embedding.
+fn stored_type(source: &dyn TensorSource) -> Result<DType, EngineError> {
     for name in ["model.layers.0.mlp.gate_proj.weight", "model.embed_tokens.weight"] {
-        if let Some(tensor) = checkpoint.get(name)? {
+        if let Some(tensor) = source.get(name)? {
             return Ok(tensor.dtype());
         }
     }
@@ -168,23 +171,22 @@ impl ModelFiles {
                 file.verify()?;
             }
             let parts = Described::read(&file)?;
-            let config = without_absent_biases(parts.config.clone(), &file, false);
+            let config = parts.config.clone().settle(&file, false);
             return Self::new(origin, Described { config, ..parts }, Tensors::Packed(file));
         }
         // The weights first: their errors say best what a path that is no model is instead.
-        let checkpoint = Checkpoint::open(path)?;
-        let config = config_of(&checkpoint)?;
-        let warnings = warnings_about(&checkpoint, &config)?;
+        let (config, stored) = described(Checkpoint::open(path)?)?;
+        let warnings = warnings_about(&stored, &config)?;
         let cached = if options.cache == CachePlace::Off {
             Cached::Nothing
         } else {
-            let stored = stored_type(&checkpoint)?;
-            let format = options.weight_dtype.choose(&config, stored, options.available);
-            packing::look_up(&options.cache, &checkpoint, &config, format, options.verify, observer)
+            let dtype = stored_type(&stored)?;
+            let plan = options.weight_dtype.choose(&config.spec, dtype, options.available);
+            packing::look_up(&options.cache, &stored, &config.spec, plan, options.verify, observer)
         };
         if let Cached::Found(file) = cached {
             let parts = Described { config, ..Described::read(&file)? };
-            let mut files = Self::new(origin, parts, Tensors::of_cache(file, checkpoint))?;
+            let mut files = Self::new(origin, parts, Tensors::of_cache(file, stored))?;
             files.warnings.extend(warnings);
             return Ok(files);
         }
@@ -192,8 +194,8 @@ impl ModelFiles {
             Cached::Missing(missing) => Some(missing),
             _ => None,
         };
-        let parts = Described::beside(&checkpoint, missing.as_ref().map(Missing::small))?;
-        let mut files = Self::new(origin, Described { config, ..parts }, Tensors::Checkpoint(checkpoint))?;
+        let parts = Described::beside(stored.checkpoint(), missing.as_ref().map(Missing::small))?;
+        let mut files = Self::new(origin, Described { config, ..parts }, Tensors::Checkpoint(stored))?;
         files.warnings.extend(warnings);
         Ok(Self { missing, ..files })
     }
@@ -205,20 +207,20 @@ impl ModelFiles {
     /// A tensor that has no packed form.
     pub fn keep_packed(&mut self, observer: &mut dyn PackObserver) -> Result<bool, EngineError> {
         let Some(missing) = self.missing.take() else { return Ok(true) };
-        let weights = missing.format().is_some();
+        let weights = missing.plan().is_some();
         if let Some(file) = missing.make(&self.tokenizer, observer)?
-            && let Some(format) = file.matrices()
+            && file.has_weights()
         {
-            self.stored = format;
-            self.packed = Some(PackedWeights { path: file.path().into(), format });
+            self.stored = stored_type(&file)?;
+            self.packed = Some(file.path().into());
             self.tensors = Tensors::Packed(file).boxed();
         }
         Ok(!weights || self.packed.is_some())
     }
 
-    /// What [`Self::keep_packed`] will convert the matrices to, if it will.
-    pub fn to_pack(&self) -> Option<DType> {
-        self.missing.as_ref().and_then(Missing::format)
+    /// What [`Self::keep_packed`] will convert the weights to, if it will.
+    pub fn to_pack(&self) -> Option<WeightPlan> {
+        self.missing.as_ref().and_then(Missing::plan)
     }
 
     /// Bytes of memory that [`Self::keep_packed`] takes while it converts.
@@ -234,12 +236,14 @@ impl ModelFiles {
         let name = |file: &str| format!("the demo model's {file}");
         let weights = HostBytes::new(Arc::new(demo::WEIGHTS));
         let parts = Described::given(&demo::small_files(), &name)?;
-        let checkpoint = Checkpoint::from_bytes(&name("model.safetensors"), weights)?;
-        Self::new("demo model".to_owned(), parts, Tensors::Checkpoint(checkpoint))
+        let stored =
+            StoredTensors::new(Checkpoint::from_bytes(&name("model.safetensors"), weights)?, &parts.config);
+        let config = parts.config.clone().settle(&stored, true);
+        Self::new("demo model".to_owned(), Described { config, ..parts }, Tensors::Checkpoint(stored))
     }
 
-    /// Writes a model (the demo model for `None`) as one packed file with its matrices in the format that
-    /// `weight_dtype` says, and gives that format and the file's length in bytes. The same model gives the same
+    /// Writes a model (the demo model for `None`) as one packed file with its weights in the formats that
+    /// `weight_dtype` says, and gives these formats and the file's length in bytes. The same model gives the same
     /// bytes on every machine.
     ///
     /// # Errors
@@ -251,19 +255,18 @@ impl ModelFiles {
         target: &Path,
         overwrite: bool,
         observer: &mut dyn PackObserver,
-    ) -> Result<(DType, u64), EngineError> {
+    ) -> Result<(WeightMix, u64), EngineError> {
         let (files, small) = match source {
             Some(path) if PackedFile::is_at(path) => {
                 return Err(EngineError::AlreadyPacked { path: path.into() });
             }
             Some(path) => {
-                let checkpoint = Checkpoint::open(path)?;
-                let small = SmallFiles::of(&checkpoint)?;
-                let config = config_of(&checkpoint)?;
-                let warnings = warnings_about(&checkpoint, &config)?;
-                let parts = Described { config, ..Described::beside(&checkpoint, Some(&small))? };
+                let (config, stored) = described(Checkpoint::open(path)?)?;
+                let small = SmallFiles::of(stored.checkpoint())?;
+                let warnings = warnings_about(&stored, &config)?;
+                let parts = Described { config, ..Described::beside(stored.checkpoint(), Some(&small))? };
                 let origin = path.display().to_string();
-                let files = Self::new(origin, parts, Tensors::Checkpoint(checkpoint))?;
+                let files = Self::new(origin, parts, Tensors::Checkpoint(stored))?;
                 files
                     .warnings
                     .iter()
@@ -274,24 +277,24 @@ impl ModelFiles {
             None => (Self::demo()?, demo::small_files()),
         };
         // Packing takes little memory, whatever the model takes.
-        let format = weight_dtype.choose(&files.config, files.stored, None);
-        let packer = packing::plan(small, &files.tokenizer, files.tensors.as_ref(), &files.config, format)?;
-        Ok((format, packing::write_to(packer, target, overwrite, observer)?))
+        let plan = weight_dtype.choose(&files.config.spec, files.stored, None);
+        let packer =
+            packing::packer(small, &files.tokenizer, files.tensors.as_ref(), &files.config.spec, plan)?;
+        Ok((files.weight_mix(plan)?, packing::write_to(packer, target, overwrite, observer)?))
     }
 
     fn new(origin: String, parts: Described, tensors: Tensors) -> Result<Self, EngineError> {
         let Described { config, generation, tokenizer, tokenizer_config, special } = parts;
         let SpecialTokens { bos, eos, warnings } = special;
         let (packed, stored) = match &tensors {
-            Tensors::Checkpoint(checkpoint) => (None, stored_type(checkpoint)?),
-            Tensors::Packed(file) => {
-                let format =
-                    file.matrices().ok_or_else(|| EngineError::NoWeights { path: file.path().into() })?;
-                (Some(PackedWeights { path: file.path().into(), format }), format)
+            Tensors::Checkpoint(stored) => (None, stored_type(stored)?),
+            Tensors::Packed(file) if !file.has_weights() => {
+                return Err(EngineError::NoWeights { path: file.path().into() });
             }
+            Tensors::Packed(file) => (Some(file.path().into()), stored_type(file)?),
         };
         let header_bytes = match &tensors {
-            Tensors::Checkpoint(checkpoint) => checkpoint.gguf().map_or(0, GgufFile::header_bytes),
+            Tensors::Checkpoint(stored) => stored.checkpoint().gguf().map_or(0, GgufFile::header_bytes),
             Tensors::Packed(_) => 0,
         };
         let tensors = tensors.boxed();
@@ -312,48 +315,66 @@ impl ModelFiles {
         })
     }
 
-    /// As [`Self::format`], refused where the weights, all of them converted, do not fit in memory.
+    /// As [`Self::plan`], refused where the weights, all of them converted, do not fit in memory.
     ///
     /// # Errors
-    /// As [`Self::format`]; weights that do not fit in memory.
-    pub fn settle(&self, wanted: WeightDType, available: Option<u64>) -> Result<DType, EngineError> {
+    /// As [`Self::plan`]; weights that do not fit in memory.
+    pub fn settle(&self, wanted: WeightDType, available: Option<u64>) -> Result<WeightPlan, EngineError> {
+        let plan = self.plan(wanted, available)?;
         if self.packed.is_none() {
-            return wanted.settle(&self.config, self.stored, available).map_err(EngineError::TooLarge);
+            fits(&self.config.spec, &self.weight_mix(plan)?, available).map_err(EngineError::TooLarge)?;
         }
-        self.format(wanted, available)
+        Ok(plan)
     }
 
-    /// Keeps the weights that a backend will use where they are mapped, as `format`, in memory, and gives their bytes.
+    /// The formats of the matrices by a plan.
+    ///
+    /// # Errors
+    /// What the tensors' source reports.
+    pub fn weight_mix(&self, plan: WeightPlan) -> Result<WeightMix, EngineError> {
+        let fault = Cell::new(None);
+        let mix = mix(&self.config.spec, plan, &|spec| match self.tensors.get(&spec.name) {
+            Ok(tensor) => tensor.map_or(DType::F32, |tensor| tensor.dtype()),
+            Err(e) => {
+                fault.set(Some(e));
+                DType::F32
+            }
+        });
+        fault.into_inner().map_or(Ok(mix), |e| Err(e.into()))
+    }
+
+    /// Keeps the weights that a backend will use where they are mapped, by `plan`, in memory, and gives their bytes.
     ///
     /// # Errors
     /// A tensor that is missing, or more than the system allows.
-    pub fn lock_weights(&self, format: DType, holding: Holding) -> Result<u64, EngineError> {
-        let mut tensors = Vec::new();
-        for spec in tensor_specs(&self.config) {
-            let tensor = find_tensor(self.tensors.as_ref(), &spec.name, spec.shape)?;
-            let format = if spec.matrix { format } else { DType::F32 };
-            if holding.uses_in_place(tensor.dtype(), tensor.order(), format) {
-                tensors.push(tensor);
-            }
-        }
-        Ok(lock(&tensors.iter().map(HostTensor::bytes).collect::<Vec<_>>())?)
+    pub fn lock_weights(&self, plan: WeightPlan, holding: Holding) -> Result<u64, EngineError> {
+        let mut tensors = packing::tensors(self.tensors.as_ref(), &self.config.spec, plan)?;
+        tensors.retain(|(tensor, format)| holding.uses_in_place(tensor.dtype(), tensor.order(), *format));
+        Ok(lock(&tensors.iter().map(|(tensor, _)| tensor.bytes()).collect::<Vec<_>>())?)
     }
 
-    /// The format of the weights: what a packed file holds or will hold, else what `wanted` says for this model.
+    /// The formats of the weights: what a packed file holds or will hold, else what `wanted` says for this model.
     ///
     /// # Errors
-    /// Another format than the packed file's.
-    pub fn format(&self, wanted: WeightDType, available: Option<u64>) -> Result<DType, EngineError> {
-        match (&self.packed, wanted) {
-            (None, WeightDType::Fixed(asked)) => Ok(asked),
-            (None, WeightDType::Auto) => {
-                Ok(self.to_pack().unwrap_or_else(|| wanted.choose(&self.config, self.stored, available)))
+    /// Others than those of the packed file.
+    pub fn plan(&self, wanted: WeightDType, available: Option<u64>) -> Result<WeightPlan, EngineError> {
+        let chosen = || wanted.choose(&self.config.spec, self.stored, available);
+        let Some(path) = &self.packed else {
+            return Ok(if wanted == WeightDType::Auto {
+                self.to_pack().unwrap_or_else(chosen)
+            } else {
+                chosen()
+            });
+        };
+        let holds = self.weight_mix(WeightPlan::AsStored)?;
+        if wanted != WeightDType::Auto {
+            let differs = |(tensor, format): &(HostTensor, DType)| tensor.dtype() != *format;
+            if packing::tensors(self.tensors.as_ref(), &self.config.spec, chosen())?.iter().any(differs) {
+                let asked = self.weight_mix(chosen())?;
+                return Err(EngineError::OtherWeights { path: path.clone(), holds, asked });
             }
-            (Some(PackedWeights { path, format }), WeightDType::Fixed(asked)) if asked != *format => {
-                Err(EngineError::OtherWeights { path: path.clone(), holds: *format, asked })
-            }
-            (Some(PackedWeights { format, .. }), _) => Ok(*format),
         }
+        Ok(WeightPlan::AsStored)
     }
 
     /// How its prompts are made, for when these files have gone into a session.

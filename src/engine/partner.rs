@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use crate::core::{Backend, KvCache, Largest, Result, Top};
+use crate::models::TextSpan;
 use crate::models::llama::{Llama, NonFinite, Workspace};
 
 /// Which backend takes which pass.
@@ -100,6 +101,9 @@ pub(super) trait Partner: Send {
     /// From now on the cache holds `len` tokens, of `position` seen, with room for `more`.
     fn count(&mut self, len: usize, position: usize, more: usize) -> Result<()>;
 
+    /// See [`Workspace::set_span`].
+    fn set_span(&mut self, span: TextSpan);
+
     /// See [`Workspace::non_finite`].
     fn non_finite(&mut self) -> Option<NonFinite>;
 
@@ -145,6 +149,10 @@ impl<B: Backend> Partner for Whole<B> {
     fn count(&mut self, len: usize, position: usize, more: usize) -> Result<()> {
         self.cache.recount(len, position);
         self.cache.reserve(&self.backend, more)
+    }
+
+    fn set_span(&mut self, span: TextSpan) {
+        self.workspace.set_span(self.model.spec(), span);
     }
 
     fn non_finite(&mut self) -> Option<NonFinite> {
@@ -196,7 +204,7 @@ impl Hybrid {
         cache: &KvCache<B::Buffer>,
         workspace: &Workspace<B>,
     ) -> Result<Self> {
-        let layers = model.config().layers;
+        let layers = model.spec().layers.len();
         let cache = model.new_cache(&backend, cache.layout().types, cache.max_len())?;
         let mut own = model.workspace(&backend, workspace.chunk(), workspace.logits_rows())?;
         if workspace.checks_numerics() {

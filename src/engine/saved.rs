@@ -8,10 +8,11 @@ use super::model_files::ModelFiles;
 use super::session::Session;
 use super::{EngineError, packing};
 use crate::chat::{Date, Message};
-use crate::core::{Backend, CoreError, DType, KvRecords};
+use crate::core::{Backend, CoreError, KvRecords};
 use crate::format::session::{self, Found, SessionLock, SessionReader};
 use crate::format::{Checksum, FormatError, OutputFile, shown};
 use crate::kv::EvictionStats;
+use crate::models::WeightPlan;
 use crate::quant::rows::RowReader;
 
 /// Numbers for a model, which are with all likelihood others for another one.
@@ -130,15 +131,15 @@ impl From<CoreError> for Fault {
 }
 
 impl ModelFiles {
-    /// What distinguishes this model from others, with its matrices in `format`: the same for each form in which its files may
+    /// What distinguishes this model from others, with its weights by `plan`: the same for each form in which its files may
     /// lie.
     ///
     /// # Errors
     /// A tensor that is missing or has no such form.
-    pub fn identity(&self, format: DType) -> Result<Identity, EngineError> {
+    pub fn identity(&self, plan: WeightPlan) -> Result<Identity, EngineError> {
         let (mut constants, mut rows) = (Checksum::default(), Checksum::default());
-        constants.update(format!("{:?} {:e}", self.config.rope, self.config.rms_norm_eps).as_bytes());
-        for (tensor, dtype) in packing::tensors(self.tensors.as_ref(), &self.config, format)? {
+        constants.update(format!("{:?} {:e}", self.config.spec.ropes, self.config.spec.norm_eps).as_bytes());
+        for (tensor, dtype) in packing::tensors(self.tensors.as_ref(), &self.config.spec, plan)? {
             constants.update(format!("{} {}", tensor.name(), tensor.shape()).as_bytes());
             let (count, _) = tensor.matrix_dims();
             let sum = if tensor.shape().dims().len() == 2 { &mut rows } else { &mut constants };
@@ -210,7 +211,7 @@ impl<B: Backend> Session<B> {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             model: hex(origin.model.constants),
             rows: hex(origin.model.rows),
-            weights: self.weights.name().to_owned(),
+            weights: self.weights.to_string(),
             arithmetic: origin.arithmetic.clone(),
             keys: layout.types.k.name().to_owned(),
             values: layout.types.v.name().to_owned(),
@@ -292,13 +293,14 @@ impl<B: Backend> Session<B> {
         if description.model != hex(origin.model.constants) {
             return Err(Refusal::Foreign("was made with another model".into()));
         }
-        let vocab = self.model.config().vocab_size;
+        let vocab = self.model.spec().vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
             self.forget();
             return Err(Refusal::Unusable(format!("has token {id}, beyond the vocabulary of {vocab}")));
         }
         if why.is_none() {
             self.seen.extend_from_slice(&ids[..description.position]);
+            self.set_span(description.position);
             if let (Some(evictor), Some(saved)) = (&mut self.evictor, &description.eviction) {
                 evictor.resume(EvictionStats {
                     evictions: saved.evictions,
@@ -325,7 +327,7 @@ impl<B: Backend> Session<B> {
         let types = self.cache.layout().types;
         let others = [
             ("model", saved.model.as_str(), hex(origin.model.constants)),
-            ("format of the weights", &saved.weights, self.weights.name().to_owned()),
+            ("format of the weights", &saved.weights, self.weights.to_string()),
             ("state of the weights", &saved.rows, hex(origin.model.rows)),
             ("arithmetic (backend or instruction set)", &saved.arithmetic, origin.arithmetic.clone()),
             ("type of keys", &saved.keys, types.k.name().to_owned()),

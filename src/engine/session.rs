@@ -7,13 +7,14 @@ use super::partner::Hybrid;
 use crate::core::{Backend, CoreError, DType, KvCache, KvTypes, Result};
 use crate::kv::{Eviction, EvictionStats, Evictor, Positions};
 use crate::models::llama::{Llama, LoadProgress, Workspace};
+use crate::models::{WeightMix, WeightPlan};
 use crate::tokenizer::Tokenizer;
 
 /// How a model is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions {
-    /// Format of the matrices.
-    pub weight_dtype: DType,
+    /// The formats of the weights.
+    pub weights: WeightPlan,
     /// Types of stored keys and values.
     pub kv_types: KvTypes,
     /// The most tokens of prompt and answer together; with [`Self::eviction`] there is no such limit.
@@ -34,7 +35,7 @@ impl Default for SessionOptions {
     /// What the programs do where nothing is asked for, for a model whose weights are wanted as bf16.
     fn default() -> Self {
         Self {
-            weight_dtype: DType::BF16,
+            weights: DType::BF16.into(),
             kv_types: DType::F16.into(),
             max_seq_len: 4096,
             eviction: None,
@@ -64,8 +65,8 @@ pub struct Session<B: Backend> {
     pub(super) hybrid: Option<Hybrid>,
     pub(super) logits: Vec<f32>,
     pub(super) eos: Vec<u32>,
-    /// The format of the matrices.
-    pub(super) weights: DType,
+    /// The formats of the matrices.
+    pub(super) weights: WeightMix,
     pub(super) chunk: usize,
     pub(super) lookup: usize,
 }
@@ -81,9 +82,10 @@ impl<B: Backend> Session<B> {
         options: &SessionOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
-        let vocab = files.config.vocab_size;
+        let vocab = files.config.spec.vocab_size;
+        let weights = files.weight_mix(options.weights)?;
         let model =
-            Llama::load(&backend, files.tensors.as_ref(), files.config, options.weight_dtype, progress)?;
+            Llama::load(&backend, files.tensors.as_ref(), files.config.spec, options.weights, progress)?;
         let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
         let mut cache = model.new_cache(&backend, options.kv_types, most)?;
         let evictor = options.eviction.map(Evictor::new);
@@ -111,7 +113,7 @@ impl<B: Backend> Session<B> {
             hybrid: None,
             logits: vec![0.0; vocab],
             eos: files.eos,
-            weights: options.weight_dtype,
+            weights,
             chunk,
             lookup,
         })
@@ -134,8 +136,8 @@ impl<B: Backend> Session<B> {
                 CoreError::Lacking { backend: "hybrid", what: "watch all tokens of a text in one place" };
             return Err(EngineError::Policy { policy: policy.name, why });
         }
-        let (tensors, config) = (files.tensors.as_ref(), files.config.clone());
-        let model = Llama::load(&second, tensors, config, options.weight_dtype, progress)?;
+        let (tensors, spec) = (files.tensors.as_ref(), files.config.spec.clone());
+        let model = Llama::load(&second, tensors, spec, options.weights, progress)?;
         let mut session = Self::load(backend, files, options, progress)?;
         session.hybrid = Some(Hybrid::new(second, model, &session.cache, &session.workspace)?);
         Ok(session)
@@ -155,6 +157,11 @@ impl<B: Backend> Session<B> {
     /// The model.
     pub fn model(&self) -> &Llama<B> {
         &self.model
+    }
+
+    /// The formats of the matrices.
+    pub fn weights(&self) -> &WeightMix {
+        &self.weights
     }
 
     /// The model's tokenizer.
@@ -187,6 +194,7 @@ impl<B: Backend> Session<B> {
             _ => {
                 self.check_tokens(ids)?;
                 self.forget();
+                self.set_span(tokens);
             }
         }
         self.make_room_for_scores()?;
@@ -318,14 +326,14 @@ impl<B: Backend> Session<B> {
         let chunk = self.workspace.chunk();
         if self.workspace.logits_rows() < SCORED_ROWS.min(chunk) {
             self.workspace =
-                self.workspace.with_logits_rows(&self.backend, self.model.config(), SCORED_ROWS)?;
+                self.workspace.with_logits_rows(&self.backend, self.model.spec(), SCORED_ROWS)?;
         }
         Ok(())
     }
 
     /// Every token of a text has to have an embedding: a tokenizer may know more tokens than its model.
     fn check_tokens(&self, ids: &[u32]) -> Result<(), EngineError> {
-        let vocab = self.model.config().vocab_size;
+        let vocab = self.model.spec().vocab_size;
         match ids.iter().find(|id| **id as usize >= vocab) {
             Some(&id) => Err(EngineError::UnknownToken { token: self.tokenizer.id_to_token(id), id, vocab }),
             None => Ok(()),

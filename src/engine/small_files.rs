@@ -8,7 +8,7 @@ use super::special_tokens::SpecialTokens;
 use super::warning::ModelWarning;
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, read_bounded};
-use crate::models::{GenerationConfig, ModelConfig, unused_settings};
+use crate::models::{GenerationConfig, ModelConfig};
 use crate::tokenizer::{FlatForm, Tokenizer, TokenizerConfig, more_templates};
 
 /// The most bytes of any of these files; the largest tokenizers have some ten million.
@@ -173,16 +173,13 @@ impl Described {
         let config = ModelConfig::from_slice(&config.0, &config.1)?;
         let generation = GenerationConfig::from_slice(&generation.0, &generation.1)?;
         let mut special = SpecialTokens::settle(&config, &generation, &tokenizer, &mut tokenizer_config);
-        if let Some(bytes) = file("config.json") {
-            let origin = origin("config.json");
-            special.warnings.extend(unused_settings(&bytes).into_iter().map(|(key, value)| {
-                ModelWarning::UnusedSetting {
-                    origin: origin.clone(),
-                    key,
-                    value,
-                    why: "a plain Llama has no use for it",
-                }
-            }));
+        for (key, value) in &config.unused {
+            special.warnings.push(ModelWarning::UnusedSetting {
+                origin: origin("config.json"),
+                key: key.clone(),
+                value: value.clone(),
+                why: "models of this family have no use for it",
+            });
         }
         Ok(Self { config, generation, tokenizer, tokenizer_config, special })
     }

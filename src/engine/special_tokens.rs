@@ -89,9 +89,13 @@ impl SpecialTokens {
         let mut this = Self::default();
         let id = |text: &Option<String>| text.as_deref().and_then(|text| tokenizer.token_to_id(text));
         let mut within = |key: &'static str, id: &u32| {
-            let fits = (*id as usize) < config.vocab_size;
+            let fits = (*id as usize) < config.spec.vocab_size;
             if !fits {
-                this.warnings.push(ModelWarning::TokenOutOfRange { key, id: *id, tokens: config.vocab_size });
+                this.warnings.push(ModelWarning::TokenOutOfRange {
+                    key,
+                    id: *id,
+                    tokens: config.spec.vocab_size,
+                });
             }
             fits
         };
@@ -104,9 +108,9 @@ impl SpecialTokens {
             this.warnings.extend(why.map(ModelWarning::ValueNotUsed));
         }
         if let Some(last) =
-            tokenizer.max_id().filter(|&id| id as usize >= config.vocab_size && !tokenizer.is_added(id))
+            tokenizer.max_id().filter(|&id| id as usize >= config.spec.vocab_size && !tokenizer.is_added(id))
         {
-            this.warnings.push(ModelWarning::ForeignTokenizer { last, tokens: config.vocab_size });
+            this.warnings.push(ModelWarning::ForeignTokenizer { last, tokens: config.spec.vocab_size });
         }
         this.bos = id(&named.bos_token).or(bos.first().copied());
         if named.bos_token.is_none() && !named.without_bos {

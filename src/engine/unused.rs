@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 
 use super::EngineError;
 use super::warning::ModelWarning;
-use crate::format::{Checkpoint, FormatError, TensorSource};
-use crate::models::ModelConfig;
+use crate::format::{FormatError, TensorSource};
 use crate::models::llama::tensor_specs;
+use crate::models::{ModelSpec, StoredTensors};
 
 /// Ends of the names of tensors that change nothing: numbers that follow from the configuration.
-const HARMLESS: [&str; 6] = [
+const HARMLESS: [&str; 8] = [
     ".rotary_emb.inv_freq",
     ".attn.masked_bias",
     ".attn.bias",
     ".attn_rot_embd.weight",
     "rope_freqs.weight",
+    "rope_factors_long.weight",
+    "rope_factors_short.weight",
     ".position_ids",
 ];
 
@@ -27,23 +29,22 @@ const KINDS: usize = 3;
 /// Those of a GGUF file: whatever such a file holds changes what it computes. transformers leaves out what its
 /// configuration does not ask for, and so do we.
 pub(super) fn tensors(
-    checkpoint: &Checkpoint,
-    config: &ModelConfig,
+    tensors: &StoredTensors,
+    spec: &ModelSpec,
 ) -> Result<Option<ModelWarning>, EngineError> {
-    let used: BTreeSet<String> = tensor_specs(config).into_iter().map(|spec| spec.name).collect();
-    let names = checkpoint.names();
-    let unused =
-        names.into_iter().filter(|name| !used.contains(*name) && !is_harmless(checkpoint, config, name));
+    let used: BTreeSet<String> = tensor_specs(spec).into_iter().map(|asked| asked.name).collect();
+    let names = tensors.names();
+    let unused = names.into_iter().filter(|name| !used.contains(*name) && !is_harmless(tensors, spec, name));
     let unused: Vec<&str> = unused.collect();
     let Some(first) = unused.first() else { return Ok(None) };
-    if let Some(file) = checkpoint.gguf() {
-        let (path, name) = (file.path().display().to_string(), file.stored_name(first));
+    if let Some(file) = tensors.checkpoint().gguf() {
+        let (path, name) = (file.path().display().to_string(), file.stored_name(&tensors.stored_name(first)));
         return Err(EngineError::UnreadTensor { path, name, count: unused.len() });
     }
     let mut kinds = BTreeSet::from([kind(first)]);
     let others = unused.iter().filter(|name| kinds.insert(kind(name))).take(KINDS);
     Ok(Some(ModelWarning::UnusedTensors {
-        origin: checkpoint.location(first),
+        origin: tensors.location(first),
         count: unused.len(),
         first: (*first).to_owned(),
         others: others.map(|name| (*name).to_owned()).collect(),
@@ -56,17 +57,14 @@ fn kind(name: &str) -> String {
     parts.collect::<Vec<_>>().join(".")
 }
 
-fn is_harmless(checkpoint: &Checkpoint, config: &ModelConfig, name: &str) -> bool {
+fn is_harmless(tensors: &StoredTensors, spec: &ModelSpec, name: &str) -> bool {
     HARMLESS.iter().any(|end| name.ends_with(end))
-        || config.tie_word_embeddings
-            && name == "lm_head.weight"
-            && is_embedding(checkpoint, name).is_ok_and(|same| same)
+        || spec.output.tied && name == "lm_head.weight" && is_embedding(tensors, name).is_ok_and(|same| same)
 }
 
 /// Whether an output matrix is the embedding once more, going by some rows.
-fn is_embedding(checkpoint: &Checkpoint, name: &str) -> Result<bool, FormatError> {
-    let (Some(output), Some(embedding)) =
-        (checkpoint.get(name)?, checkpoint.get("model.embed_tokens.weight")?)
+fn is_embedding(tensors: &StoredTensors, name: &str) -> Result<bool, FormatError> {
+    let (Some(output), Some(embedding)) = (tensors.get(name)?, tensors.get("model.embed_tokens.weight")?)
     else {
         return Ok(false);
     };

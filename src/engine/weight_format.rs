@@ -1,19 +1,21 @@
-//! Which format the weights are computed in.
+//! Which formats the weights are computed in.
 
 use std::str::FromStr;
 
 use crate::core::DType;
 use crate::host::human_bytes;
-use crate::models::ModelConfig;
-use crate::models::llama::parameter_count;
+use crate::models::llama::{TensorSpec, tensor_specs};
+use crate::models::{ModelSpec, TensorRole, WeightMix, WeightPlan, nearest};
 
 /// What `--weight-dtype` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightDType {
     /// See [`WeightDType::choose`].
     Auto,
-    /// A format by name.
+    /// A format by name; the embedding and the output matrix keep at least 8 bits.
     Fixed(DType),
+    /// A format by name, for every matrix (`--pure`).
+    Pure(DType),
 }
 
 impl FromStr for WeightDType {
@@ -34,29 +36,46 @@ impl FromStr for WeightDType {
 /// notice, so that nothing is gained by rounding them.
 const SMALL: u64 = 512_000_000;
 
+/// The smaller plans that are suggested, the better one first.
+const SMALLER: [DType; 2] = [DType::Q8_0, DType::Q4_0];
+
 impl WeightDType {
     /// The formats that weights can be computed in.
     pub const CHOICES: [DType; 6] =
         [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
 
-    /// The format for a model stored as `stored`, with `available` bytes of memory (`None`: unknown).
-    ///
-    /// `auto` keeps blocks as they are, and the stored format of a model of up to 512 MB. A larger one becomes `q8_0`,
-    /// which decodes about twice as fast as 16 bits at a loss too small to see, or `q4_0` where `q8_0` would take more
-    /// than half of the available memory. So do blocks of a format that nothing is computed in.
-    pub fn choose(self, config: &ModelConfig, stored: DType, available: Option<u64>) -> DType {
+    /// The same for every matrix, if `pure` is set and a format was named.
+    pub fn pure(self, pure: bool) -> Self {
         match self {
-            WeightDType::Fixed(dtype) => dtype,
-            WeightDType::Auto => {
-                let computed = Self::CHOICES.contains(&stored);
-                if computed && (stored.is_quantized() || weight_bytes(config, stored) <= SMALL) {
-                    stored
-                } else if available.is_none_or(|a| weight_bytes(config, DType::Q8_0) <= a / 2) {
-                    DType::Q8_0
+            WeightDType::Fixed(dtype) if pure => WeightDType::Pure(dtype),
+            other => other,
+        }
+    }
+
+    /// The plan for a model whose layers are stored as `stored` (all of it, as far as sizes go), with `available` bytes
+    /// of memory (`None`: unknown).
+    ///
+    /// `auto` keeps block formats as they are, tensor by tensor, and the stored format of a model of up to 512 MB. A
+    /// larger one becomes `q8_0`, which decodes about twice as fast as 16 bits at a loss too small to see, or `q4_0`
+    /// where `q8_0` would take more than half of the available memory. So does a model in blocks that nothing is computed
+    /// in, where the nearest format would take more than that.
+    pub fn choose(self, spec: &ModelSpec, stored: DType, available: Option<u64>) -> WeightPlan {
+        let fits = |dtype: DType| available.is_none_or(|a| weight_bytes(spec, dtype.into()) <= a / 2);
+        match self {
+            WeightDType::Fixed(dtype) => WeightPlan::sparing_outer(dtype),
+            WeightDType::Pure(dtype) => dtype.into(),
+            WeightDType::Auto if stored.is_quantized() => WeightPlan::AsStored,
+            WeightDType::Auto if stored.is_float() => {
+                if weight_bytes(spec, stored.into()) <= SMALL {
+                    WeightPlan::AsStored
+                } else if fits(DType::Q8_0) {
+                    DType::Q8_0.into()
                 } else {
-                    DType::Q4_0
+                    WeightPlan::sparing_outer(DType::Q4_0)
                 }
             }
+            WeightDType::Auto if fits(nearest(stored)) => WeightPlan::AsStored,
+            WeightDType::Auto => WeightPlan::sparing_outer(DType::Q4_0),
         }
     }
 
@@ -66,105 +85,126 @@ impl WeightDType {
     /// A sentence that names the smaller format that would fit.
     pub fn settle(
         self,
-        config: &ModelConfig,
+        spec: &ModelSpec,
         stored: DType,
         available: Option<u64>,
-    ) -> Result<DType, String> {
-        let dtype = self.choose(config, stored, available);
-        fits(config, dtype, available).map(|()| dtype)
+    ) -> Result<WeightPlan, String> {
+        let plan = self.choose(spec, stored, available);
+        fits(spec, &mix(spec, plan, &|_| stored), available).map(|()| plan)
     }
 }
 
-/// Bytes that the model's weights take in `format`, to within the few kB of norms and block padding.
-pub fn weight_bytes(config: &ModelConfig, format: DType) -> u64 {
-    let blocks = parameter_count(config).div_ceil(format.block_len() as u64);
-    blocks.saturating_mul(format.block_bytes() as u64)
+/// The formats of the matrices by a plan, where a tensor is stored as `stored` says.
+pub fn mix(spec: &ModelSpec, plan: WeightPlan, stored: &dyn Fn(&TensorSpec) -> DType) -> WeightMix {
+    let mut mix = WeightMix::default();
+    for tensor in tensor_specs(spec).iter().filter(|tensor| tensor.role != TensorRole::Vector) {
+        let format = plan.format(tensor.role, stored(tensor));
+        let blocks = tensor.shape.elements().unwrap_or(usize::MAX).div_ceil(format.block_len()) as u64;
+        mix.add(format, blocks.saturating_mul(format.block_bytes() as u64));
+    }
+    mix
 }
 
-/// A sentence if the weights cannot fit in memory, naming the smaller format that would.
-fn fits(config: &ModelConfig, format: DType, available: Option<u64>) -> Result<(), String> {
+/// Bytes that the matrices take by a plan that does not depend on how they are stored.
+pub fn weight_bytes(spec: &ModelSpec, plan: WeightPlan) -> u64 {
+    mix(spec, plan, &|_| DType::F32).bytes()
+}
+
+/// A sentence if weights cannot fit in memory, naming the smaller format that would.
+///
+/// # Errors
+/// That sentence.
+pub(super) fn fits(spec: &ModelSpec, need: &WeightMix, available: Option<u64>) -> Result<(), String> {
     let only = |have: &str| format!("only {have} of memory is available");
-    available.map_or(Ok(()), |have| compare(config, format, have, &only))
+    available.map_or(Ok(()), |have| compare(spec, need, have, &only))
 }
 
 /// The same for the memory of a device.
 ///
 /// # Errors
 /// A sentence that names the device and the smaller format that would fit.
-pub fn fits_device(config: &ModelConfig, format: DType, device: &str, memory: u64) -> Result<(), String> {
-    compare(config, format, memory, &|have| format!("the device '{device}' has {have} of memory"))
+pub fn fits_device(spec: &ModelSpec, need: &WeightMix, device: &str, memory: u64) -> Result<(), String> {
+    compare(spec, need, memory, &|have| format!("the device '{device}' has {have} of memory"))
 }
 
 fn compare(
-    config: &ModelConfig,
-    format: DType,
+    spec: &ModelSpec,
+    need: &WeightMix,
     have: u64,
     what_there_is: &dyn Fn(&str) -> String,
 ) -> Result<(), String> {
-    let need = weight_bytes(config, format);
-    if need <= have {
+    if need.bytes() <= have {
         return Ok(());
     }
-    let smaller = [DType::Q8_0, DType::Q4_0].into_iter().find(|&d| weight_bytes(config, d) <= have);
-    let way_on = match smaller {
-        Some(d) => format!("as {d} they take {}", human_bytes(weight_bytes(config, d))),
+    let of = |dtype| weight_bytes(spec, WeightPlan::sparing_outer(dtype));
+    let way_on = match SMALLER.into_iter().find(|&d| of(d) <= have) {
+        Some(d) => format!("as {d} they take {}", human_bytes(of(d))),
         None => "use a smaller model, or free memory".to_owned(),
     };
     let there_is = what_there_is(&human_bytes(have));
-    Err(format!("the weights take {} as {format}, but {there_is}; {way_on}", human_bytes(need)))
+    Err(format!("the weights take {} as {need}, but {there_is}; {way_on}", human_bytes(need.bytes())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::ModelConfig;
+    use crate::models::llama::parameter_count;
 
     /// Llama 3.2 1B, or as many layers as asked for.
-    fn config(layers: usize) -> ModelConfig {
+    fn config(layers: usize) -> ModelSpec {
         let json = format!(
             r#"{{"model_type": "llama", "vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192,
             "num_hidden_layers": {layers}, "num_attention_heads": 32, "num_key_value_heads": 8,
             "tie_word_embeddings": true}}"#
         );
-        ModelConfig::from_slice(json.as_bytes(), "a test").unwrap()
+        ModelConfig::from_slice(json.as_bytes(), "a test").unwrap().spec
     }
 
     #[test]
     fn sizes_are_those_of_the_real_model() {
-        // 1,235,814,400 parameters, as the hub says.
+        // 1,235,814,400 parameters, as the hub says; 33 of 2048 of them in vectors.
         assert_eq!(parameter_count(&config(16)), 1_235_814_400);
-        assert_eq!(weight_bytes(&config(16), DType::BF16), 2_471_628_800);
-        assert_eq!(weight_bytes(&config(16), DType::Q4_0), 1_235_814_400 / 32 * 18);
+        let matrices = 1_235_814_400 - 33 * 2048;
+        assert_eq!(weight_bytes(&config(16), DType::BF16.into()), 2 * matrices);
+        assert_eq!(weight_bytes(&config(16), DType::Q4_0.into()), matrices / 32 * 18);
+        // The embedding's 8.5 bits in place of 4.5.
+        let outer = weight_bytes(&config(16), WeightPlan::sparing_outer(DType::Q4_0));
+        assert_eq!(outer, matrices / 32 * 18 + 128_256 * 2048 / 32 * 16);
     }
 
     #[test]
     fn auto_keeps_small_models_and_shrinks_large_ones_to_what_fits() {
         let auto = |layers, available| WeightDType::Auto.choose(&config(layers), DType::BF16, available);
-        assert_eq!(auto(16, None), DType::Q8_0);
-        assert_eq!(auto(16, Some(3_000_000_000)), DType::Q8_0);
-        assert_eq!(auto(16, Some(2_000_000_000)), DType::Q4_0);
-        let small = ModelConfig { vocab_size: 4096, layers: 2, ..config(1) };
-        assert_eq!(WeightDType::Auto.choose(&small, DType::F16, Some(1)), DType::F16);
-        // GGUF files: blocks stay what they are, and those of 256 become what fits.
-        let auto = |stored, available| WeightDType::Auto.choose(&config(16), stored, available);
-        assert_eq!(auto(DType::Q4_0, Some(8_000_000_000)), DType::Q4_0);
-        assert_eq!(auto(DType::Q6K, Some(8_000_000_000)), DType::Q8_0);
-        assert_eq!(auto(DType::Q4K, Some(2_000_000_000)), DType::Q4_0);
-        assert_eq!(WeightDType::Auto.choose(&small, DType::Q4K, None), DType::Q8_0);
-        assert_eq!(WeightDType::Fixed(DType::F32).choose(&config(16), DType::BF16, None), DType::F32);
+        assert_eq!(auto(16, None), DType::Q8_0.into());
+        assert_eq!(auto(16, Some(3_000_000_000)), DType::Q8_0.into());
+        assert_eq!(auto(16, Some(2_000_000_000)), WeightPlan::sparing_outer(DType::Q4_0));
+        let mut small = config(1);
+        small.vocab_size = 512;
+        assert_eq!(WeightDType::Auto.choose(&small, DType::BF16, None), WeightPlan::AsStored);
+        // Blocks stay what they are, whatever their size, and those without kernels become what is nearest.
+        let blocks = |stored, have| WeightDType::Auto.choose(&config(64), stored, have);
+        assert_eq!(blocks(DType::Q4_1, None), WeightPlan::AsStored);
+        assert_eq!(blocks(DType::Q4K, Some(64_000_000_000)), WeightPlan::AsStored);
+        assert_eq!(blocks(DType::Q6K, Some(5_000_000_000)), WeightPlan::sparing_outer(DType::Q4_0));
+        let named = WeightDType::Fixed(DType::Q4_0);
+        assert_eq!(named.pure(true).choose(&small, DType::BF16, None), DType::Q4_0.into());
+        assert_eq!(named.pure(false), named);
     }
 
     #[test]
     fn a_model_too_big_for_memory_is_refused_with_the_format_that_fits() {
-        let fit = |dtype, available| fits(&config(16), dtype, Some(available));
+        let of = |dtype: DType| mix(&config(16), dtype.into(), &|_| DType::F32);
+        let fit = |dtype, available| fits(&config(16), &of(dtype), Some(available));
         assert_eq!(fit(DType::BF16, 2_500_000_000), Ok(()));
         assert_eq!(
             fit(DType::BF16, 1_000_000_000).unwrap_err(),
             "the weights take 2.47 GB as bf16, but only 1.00 GB of memory is available; \
-             as q4_0 they take 695 MB"
+             as q4_0 they take 826 MB"
         );
         assert!(fit(DType::Q4_0, 100_000_000).unwrap_err().ends_with("use a smaller model, or free memory"));
-        assert_eq!(fits(&config(16), DType::F32, None), Ok(()));
-        let device = |format| fits_device(&config(16), format, "Mali-G57", 2_000_000_000);
+        assert_eq!(fits(&config(16), &of(DType::F32), None), Ok(()));
+        let device = |dtype| fits_device(&config(16), &of(dtype), "Mali-G57", 2_000_000_000);
         assert_eq!(
             device(DType::BF16).unwrap_err(),
             "the weights take 2.47 GB as bf16, but the device 'Mali-G57' has 2.00 GB of memory; \

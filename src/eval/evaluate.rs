@@ -63,7 +63,7 @@ pub fn evaluate<B: Backend>(
     if tokens == 0 || steps == 0 {
         return Err(EvalError::TooShort { tokens });
     }
-    let vocab = session.model().config().vocab_size;
+    let vocab = session.model().spec().vocab_size;
     // The model looks at those that it is fed; the last one is only expected.
     if let Some(&id) = sequence.ids.iter().find(|&&id| id as usize >= vocab) {
         return Err(EngineError::from(CoreError::BadToken { id, vocab }).into());

@@ -13,7 +13,7 @@ const TEXT: &str = "Once upon a time, there was a lively boy named Max. He lived
 
 fn session<B: Backend>(backend: B, weight_dtype: DType, prefill_chunk: usize) -> Session<B> {
     let options = SessionOptions {
-        weight_dtype,
+        weights: weight_dtype.into(),
         kv_types: DType::F16.into(),
         max_seq_len: 24,
         eviction: None,

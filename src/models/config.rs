@@ -1,29 +1,30 @@
-//! A model's config.json: its dimensions and constants, all checked.
+//! A model's config.json: its values, all checked.
 
 mod fields;
 mod rope;
 mod unused;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::registry::{Architecture, UnknownArchitecture};
+use super::decoder::Decoder;
+use super::families::{self, Family, UnknownFamily};
+use super::spec::ModelSpec;
 use crate::format::{FormatError, parse_json, read_bounded, shown};
 pub(super) use fields::{Fields, whole};
-pub use rope::{RopeConfig, RopeScaling};
-pub use unused::unused_settings;
+pub(super) use rope::RopeContext;
 
 /// The most bytes of a configuration file. Real ones have a few thousand.
 const MAX_CONFIG: u64 = 4 << 20;
 
 /// Bounds of the dimensions: far above any model, and low enough that a product of two fits in 64 bits.
-const MAX_DIM: usize = 1 << 24;
-const MAX_LAYERS: usize = 4096;
-const MAX_HEADS: usize = 1 << 16;
-const MAX_HEAD_DIM: usize = 1 << 16;
-const MAX_POSITIONS: usize = 1 << 30;
+pub(super) const MAX_DIM: usize = 1 << 24;
+pub(super) const MAX_LAYERS: usize = 4096;
+pub(super) const MAX_HEADS: usize = 1 << 16;
+pub(super) const MAX_HEAD_DIM: usize = 1 << 16;
+pub(super) const MAX_POSITIONS: usize = 1 << 30;
 
 /// Errors of reading a model's configuration. `origin` is the file.
 #[derive(Debug, thiserror::Error)]
@@ -75,56 +76,31 @@ pub enum ConfigError {
     },
     /// The checkpoint is of another kind of model.
     #[error("in '{origin}': {source}")]
-    Architecture {
+    Family {
         /// The file.
         origin: String,
         /// What it is, and what is known.
-        source: UnknownArchitecture,
+        source: UnknownFamily,
     },
 }
 
-/// Dimensions and constants of a model, named as config.json of transformers names them (shorter where
-/// the meaning is plain). Every value is checked: counts are at least 1, `heads` is a multiple of `kv_heads`,
-/// `head_dim` is even, no product of two dimensions overflows 64 bits, all numbers are finite.
+/// What a config.json says: the model as data, and what belongs to its tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// The code that runs it.
-    pub architecture: Architecture,
-    /// Rows of the embedding matrix.
-    pub vocab_size: usize,
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width of the feed-forward network's inner layer.
-    pub intermediate_size: usize,
-    /// `num_hidden_layers`.
-    pub layers: usize,
-    /// `num_attention_heads`: query heads.
-    pub heads: usize,
-    /// `num_key_value_heads`; as many as `heads` if absent. Each serves `heads / kv_heads` query heads.
-    pub kv_heads: usize,
-    /// Width of one head; `hidden_size / heads` if absent. `heads * head_dim` need not be `hidden_size`.
-    pub head_dim: usize,
-    /// Positions that the model was trained for; 2048 if absent.
-    pub max_position_embeddings: usize,
-    /// Added to the mean square before its root; 1e-6 if absent.
-    pub rms_norm_eps: f32,
-    /// The projections q, k, v and o may have biases.
-    pub attention_bias: bool,
-    /// The projections gate, up and down may have biases.
-    pub mlp_bias: bool,
-    /// Biases that there are none of although there may be, by the tensors' names. The file does not say: see
-    /// [`llama::without_absent_biases`](crate::models::llama::without_absent_biases).
-    pub absent_biases: BTreeSet<String>,
-    /// The output matrix is the embedding matrix.
-    pub tie_word_embeddings: bool,
+    /// What it calls itself.
+    pub family: &'static Family,
+    /// What it is made of.
+    pub spec: ModelSpec,
+    /// `tie_word_embeddings` is given as false: an output matrix has to be there.
+    pub(super) untied: bool,
     /// The token before a text's first.
     pub bos_token_id: Option<u32>,
     /// Tokens that end a text; may be empty.
     pub eos_token_ids: Vec<u32>,
     /// `torch_dtype` or `dtype`: what the weights were saved as. The tensors themselves decide.
     pub dtype: Option<String>,
-    /// The rotary position embedding.
-    pub rope: RopeConfig,
+    /// Settings that change the result of other models, that are set, and that nothing here has read: key and value.
+    pub unused: Vec<(String, String)>,
 }
 
 impl ModelConfig {
@@ -132,8 +108,8 @@ impl ModelConfig {
     ///
     /// # Errors
     /// [`ConfigError`]: the file cannot be read, is not JSON, lacks a key, has a value of the wrong type or out
-    /// of range, or describes a model that is not supported: another architecture, a quantized checkpoint, an
-    /// activation other than SiLU, an unknown RoPE scaling.
+    /// of range, or describes a model that is not supported: another family, a quantized checkpoint, an unknown
+    /// activation or RoPE scaling.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let bytes = read_bounded(path, MAX_CONFIG)?;
         Self::from_slice(&bytes, &path.display().to_string())
@@ -147,75 +123,34 @@ impl ModelConfig {
         with_fields(bytes, origin, |fields| Self::read(fields, origin))
     }
 
-    fn read(fields: &Fields<'_>, origin: &str) -> Result<Self, ConfigError> {
-        let architecture = read_architecture(fields, origin)?;
-        refuse_quantized(fields)?;
-        // "swish" is the older name of the same function.
-        if let Some(act) = fields.string("hidden_act")?
-            && act != "silu"
-            && act != "swish"
-        {
-            let act = shown(act);
-            return Err(
-                fields.invalid(format!("the activation '{act}' ('hidden_act') is not supported, only silu"))
-            );
+    /// A Llama of these dimensions, which is in no file.
+    pub fn llama(decoder: &Decoder) -> Self {
+        Self {
+            family: families::LLAMA,
+            spec: decoder.spec(),
+            untied: false,
+            bos_token_id: None,
+            eos_token_ids: Vec::new(),
+            dtype: None,
+            unused: Vec::new(),
         }
+    }
 
-        let hidden_size = fields.required("hidden_size", 1, MAX_DIM)?;
-        let heads = fields.required("num_attention_heads", 1, MAX_HEADS)?;
-        let kv_heads = fields.integer("num_key_value_heads", 1, MAX_HEADS)?.unwrap_or(heads);
-        if heads % kv_heads != 0 {
-            return Err(fields.invalid(format!(
-                "'num_attention_heads' is {heads}, which is not a multiple of 'num_key_value_heads', {kv_heads}"
-            )));
-        }
-        let head_dim = match fields.integer("head_dim", 1, MAX_HEAD_DIM)? {
-            Some(n) => n,
-            None if hidden_size % heads == 0 => hidden_size / heads,
-            None => {
-                return Err(fields.invalid(format!(
-                    "'hidden_size' is {hidden_size}, which is not a multiple of 'num_attention_heads', {heads}, \
-                     and no 'head_dim' is given"
-                )));
-            }
-        };
-        if head_dim % 2 != 0 {
-            return Err(
-                fields.invalid(format!("a head has {head_dim} values, but RoPE needs an even number"))
-            );
-        }
-        if heads.checked_mul(head_dim).is_none_or(|n| n > MAX_DIM) {
-            return Err(fields.invalid(format!(
-                "{heads} heads of {head_dim} values are more than the {MAX_DIM} that are allowed"
-            )));
-        }
+    fn read(fields: &Fields<'_>, origin: &str) -> Result<Self, ConfigError> {
+        let family = read_family(fields, origin)?;
+        refuse_quantized(fields)?;
         let dtype = match fields.string("dtype")? {
             None => fields.string("torch_dtype")?,
             some => some,
         };
-
         Ok(Self {
-            architecture,
-            vocab_size: fields.required("vocab_size", 1, MAX_DIM)?,
-            hidden_size,
-            intermediate_size: fields.required("intermediate_size", 1, MAX_DIM)?,
-            layers: fields.required("num_hidden_layers", 1, MAX_LAYERS)?,
-            heads,
-            kv_heads,
-            head_dim,
-            max_position_embeddings: fields
-                .integer("max_position_embeddings", 1, MAX_POSITIONS)?
-                .unwrap_or(2048),
-            // The bounds keep it positive and finite as an f32.
-            rms_norm_eps: fields.number("rms_norm_eps", 1e-30, 1.0)?.unwrap_or(1e-6) as f32,
-            attention_bias: fields.boolean("attention_bias")?.unwrap_or(false),
-            mlp_bias: fields.boolean("mlp_bias")?.unwrap_or(false),
-            absent_biases: BTreeSet::new(),
-            tie_word_embeddings: fields.boolean("tie_word_embeddings")?.unwrap_or(false),
+            family,
+            spec: (family.spec)(fields)?,
+            untied: fields.boolean("tie_word_embeddings")? == Some(false),
             bos_token_id: fields.token_id("bos_token_id")?,
             eos_token_ids: fields.token_ids("eos_token_id")?,
             dtype: dtype.map(str::to_owned),
-            rope: RopeConfig::read(fields)?,
+            unused: unused::settings(fields),
         })
     }
 }
@@ -229,7 +164,7 @@ pub(super) fn with_fields<T>(
     let value: Value =
         parse_json(bytes).map_err(|source| ConfigError::NotJson { origin: origin.into(), source })?;
     match &value {
-        Value::Object(map) => read(&Fields::new(origin, map)),
+        Value::Object(map) => read(&Fields::new(origin, map, &RefCell::default())),
         _ => Err(ConfigError::NotAnObject { origin: origin.into() }),
     }
 }
@@ -244,7 +179,7 @@ pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, ConfigError>
     }
 }
 
-fn read_architecture(fields: &Fields<'_>, origin: &str) -> Result<Architecture, ConfigError> {
+fn read_family(fields: &Fields<'_>, origin: &str) -> Result<&'static Family, ConfigError> {
     let classes = match fields.value("architectures") {
         None => Vec::new(),
         Some(v) => {
@@ -252,8 +187,8 @@ fn read_architecture(fields: &Fields<'_>, origin: &str) -> Result<Architecture, 
             list.ok_or_else(|| fields.wrong("architectures", v, "a list of names".into()))?
         }
     };
-    Architecture::find(fields.string("model_type")?, &classes)
-        .map_err(|source| ConfigError::Architecture { origin: origin.into(), source })
+    Family::find(fields.string("model_type")?, &classes)
+        .map_err(|source| ConfigError::Family { origin: origin.into(), source })
 }
 
 /// Weights in a quantizer's own packing have other names, shapes and meanings.

@@ -1,14 +1,14 @@
 //! Models of a known shape with random weights: for measuring, where the work counts and the numbers do not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use half::bf16;
 use rayon::prelude::*;
 
-use super::{Architecture, ModelConfig, RopeConfig, RopeScaling};
-use crate::core::{DType, HostTensor, Shape};
+use super::{Decoder, ModelSpec, RopeScaling, RopeSpec};
+use crate::core::{Activation, DType, HostTensor, Shape};
 use crate::format::{FormatError, TensorSource};
 use crate::models::llama::tensor_specs;
 
@@ -41,19 +41,21 @@ impl NamedShape {
         }
     }
 
-    /// The model's configuration, as its config.json gives it.
-    pub fn config(self) -> ModelConfig {
-        let llama3 = RopeConfig {
+    /// The model's dimensions and constants, as its config.json gives them.
+    pub fn decoder(self) -> Decoder {
+        let plain = RopeSpec { theta: 10_000.0, dims: 32, scaling: RopeScaling::None, query_growth: None };
+        let llama3 = RopeSpec {
             theta: 500_000.0,
+            dims: 64,
             scaling: RopeScaling::Llama3 {
                 factor: 32.0,
                 low_freq_factor: 1.0,
                 high_freq_factor: 4.0,
-                original_max_position_embeddings: 8192,
+                original: 8192,
             },
+            ..plain.clone()
         };
-        let one_b = ModelConfig {
-            architecture: Architecture::Llama,
+        let one_b = Decoder {
             vocab_size: 128_256,
             hidden_size: 2048,
             intermediate_size: 8192,
@@ -61,23 +63,25 @@ impl NamedShape {
             heads: 32,
             kv_heads: 8,
             head_dim: 64,
-            max_position_embeddings: 131_072,
-            rms_norm_eps: 1e-5,
+            max_positions: 131_072,
+            norm_eps: 1e-5,
+            activation: Activation::Silu,
             attention_bias: false,
             mlp_bias: false,
-            absent_biases: BTreeSet::new(),
-            tie_word_embeddings: true,
-            bos_token_id: Some(128_000),
-            eos_token_ids: vec![128_001, 128_008, 128_009],
-            dtype: Some("bfloat16".to_owned()),
+            tied: true,
             rope: llama3,
         };
         match self {
             NamedShape::Llama32x1B => one_b,
-            NamedShape::Llama32x3B => {
-                ModelConfig { hidden_size: 3072, layers: 28, heads: 24, head_dim: 128, ..one_b }
-            }
-            NamedShape::Demo => ModelConfig {
+            NamedShape::Llama32x3B => Decoder {
+                hidden_size: 3072,
+                layers: 28,
+                heads: 24,
+                head_dim: 128,
+                rope: RopeSpec { dims: 128, ..one_b.rope.clone() },
+                ..one_b
+            },
+            NamedShape::Demo => Decoder {
                 vocab_size: 2048,
                 hidden_size: 128,
                 intermediate_size: 384,
@@ -85,10 +89,8 @@ impl NamedShape {
                 heads: 4,
                 kv_heads: 2,
                 head_dim: 32,
-                max_position_embeddings: 512,
-                bos_token_id: Some(0),
-                eos_token_ids: vec![1],
-                rope: RopeConfig { theta: 10_000.0, scaling: RopeScaling::None },
+                max_positions: 512,
+                rope: plain,
                 ..one_b
             },
         }
@@ -123,9 +125,9 @@ pub struct RandomWeights {
 }
 
 impl RandomWeights {
-    /// The tensors of a Llama of this configuration.
-    pub fn new(config: &ModelConfig) -> Self {
-        let tensors = tensor_specs(config).into_iter().map(|t| (t.name, t.shape)).collect();
+    /// The tensors of a model.
+    pub fn new(spec: &ModelSpec) -> Self {
+        let tensors = tensor_specs(spec).into_iter().map(|t| (t.name, t.shape)).collect();
         Self { tensors }
     }
 }
@@ -205,6 +207,7 @@ fn seed_of(name: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::backend::reference::ReferenceBackend;
+    use crate::models::ModelConfig;
     use crate::models::llama::{Llama, parameter_count};
 
     fn values(tensor: &HostTensor) -> Vec<f64> {
@@ -214,15 +217,15 @@ mod tests {
     #[test]
     fn shapes_are_those_of_the_published_models() {
         // Parameters as the model cards count them.
-        assert_eq!(parameter_count(&NamedShape::Llama32x1B.config()), 1_235_814_400);
-        assert_eq!(parameter_count(&NamedShape::Llama32x3B.config()), 3_212_749_824);
+        assert_eq!(parameter_count(&NamedShape::Llama32x1B.decoder().spec()), 1_235_814_400);
+        assert_eq!(parameter_count(&NamedShape::Llama32x3B.decoder().spec()), 3_212_749_824);
         let demo = include_bytes!("../../assets/demo/config.json");
-        assert_eq!(NamedShape::Demo.config(), ModelConfig::from_slice(demo, "demo").unwrap());
+        assert_eq!(NamedShape::Demo.decoder().spec(), ModelConfig::from_slice(demo, "demo").unwrap().spec);
         for shape in NamedShape::ALL {
             assert_eq!(shape.name().to_uppercase().parse(), Ok(shape));
-            let config = shape.config();
-            let source = RandomWeights::new(&config);
-            assert_eq!(source.total_bytes(), 2 * parameter_count(&config));
+            let spec = shape.decoder().spec();
+            let source = RandomWeights::new(&spec);
+            assert_eq!(source.total_bytes(), 2 * parameter_count(&spec));
         }
         let error = "llama-70b".parse::<NamedShape>().unwrap_err().to_string();
         assert!(NamedShape::ALL.iter().all(|s| error.contains(s.name())), "{error}");
@@ -230,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_tensor_is_the_same_each_time_and_unlike_another() {
-        let source = RandomWeights::new(&NamedShape::Demo.config());
+        let source = RandomWeights::new(&NamedShape::Demo.decoder().spec());
         let get = |name: &str| source.get(name).unwrap().unwrap();
         let q = get("model.layers.0.self_attn.q_proj.weight");
         assert_eq!(q.bytes(), get("model.layers.0.self_attn.q_proj.weight").bytes());
@@ -241,7 +244,7 @@ mod tests {
 
     #[test]
     fn values_have_the_mean_and_the_deviation_that_are_promised() {
-        let source = RandomWeights::new(&NamedShape::Demo.config());
+        let source = RandomWeights::new(&NamedShape::Demo.decoder().spec());
         for (name, mean, deviation) in
             [("model.embed_tokens.weight", 0.0, 0.02), ("model.layers.3.input_layernorm.weight", 1.0, 0.05)]
         {
@@ -267,7 +270,7 @@ mod tests {
 
     #[test]
     fn every_tensor_that_a_llama_asks_for_is_there_in_its_shape() {
-        let config = ModelConfig {
+        let spec = Decoder {
             vocab_size: 40,
             hidden_size: 24,
             intermediate_size: 36,
@@ -277,13 +280,15 @@ mod tests {
             head_dim: 8,
             attention_bias: true,
             mlp_bias: true,
-            tie_word_embeddings: false,
-            ..NamedShape::Demo.config()
-        };
-        let source = RandomWeights::new(&config);
-        assert_eq!(source.total_bytes(), 2 * parameter_count(&config));
+            tied: false,
+            rope: RopeSpec { dims: 8, ..NamedShape::Demo.decoder().rope },
+            ..NamedShape::Demo.decoder()
+        }
+        .spec();
+        let source = RandomWeights::new(&spec);
+        assert_eq!(source.total_bytes(), 2 * parameter_count(&spec));
         let backend = ReferenceBackend;
-        let model = Llama::load(&backend, &source, config, DType::F32, &mut |_| ()).unwrap();
+        let model = Llama::load(&backend, &source, spec, DType::F32, &mut |_| ()).unwrap();
         let mut cache = model.new_cache(&backend, DType::F32.into(), 8).unwrap();
         let mut workspace = model.workspace(&backend, 4, 1).unwrap();
         let mut logits = vec![0.0; 40];

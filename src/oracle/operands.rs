@@ -2,7 +2,7 @@
 
 use super::{Case, InputRounding, Values, Work};
 use crate::core::{CoreError, DType, HostTensor, Result, Shape};
-use crate::models::{NamedShape, Rope, noise, random_ids, repeated_rows};
+use crate::models::{NamedShape, Rope, RopeSpec, TextSpan, noise, random_ids, repeated_rows};
 use crate::quant::float::{bf16_to_f32, f32_to_bf16};
 use crate::quant::{dequantize_row, quantize_row, row_bytes, rows::RowReader};
 
@@ -85,7 +85,10 @@ impl Operands {
             }
             Work::Rope { rows, heads, head_dim, turned, position } => {
                 let mut angles = vec![0.0; rows * turned];
-                let rope = Rope::new(&NamedShape::Llama32x1B.config().rope, *turned);
+                let rope = Rope::new(
+                    &RopeSpec { dims: *turned, ..NamedShape::Llama32x1B.decoder().rope },
+                    TextSpan::Original,
+                );
                 rope.fill(*position..position + rows, &mut angles);
                 own.inputs = vec![v.activations(1, rows * heads * head_dim), angles];
             }

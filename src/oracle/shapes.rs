@@ -66,7 +66,7 @@ fn cache(dtype: DType, heads: usize, kv_heads: usize, head_dim: usize) -> Cache 
 
 /// Llama 3.2 1B's.
 fn real_cache(dtype: DType) -> Cache {
-    let c = NamedShape::Llama32x1B.config();
+    let c = NamedShape::Llama32x1B.decoder();
     cache(dtype, c.heads, c.kv_heads, c.head_dim)
 }
 
@@ -116,7 +116,7 @@ impl Cases {
     }
 
     fn embed(&mut self) {
-        let c = NamedShape::Llama32x1B.config();
+        let c = NamedShape::Llama32x1B.decoder();
         for dtype in FORMATS {
             for (vocab, cols, rows) in [(37, 96, 0), (37, 96, 5), (1, 1, 1), (50, 45, 7)] {
                 self.every(Work::Embed { dtype, vocab, cols, rows });
@@ -142,7 +142,7 @@ impl Cases {
         for (rows, cols, outs, bias) in odd {
             self.every(Work::Linear { dtype, rows, cols, outs: outs.to_vec(), bias });
         }
-        let c = NamedShape::Llama32x1B.config();
+        let c = NamedShape::Llama32x1B.decoder();
         let (hidden, inner, kv) = (c.hidden_size, c.intermediate_size, c.kv_heads * c.head_dim);
         let mut real = |rows: usize, cols: usize, outs: &[usize]| {
             self.all.push(Case {

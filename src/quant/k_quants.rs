@@ -3,6 +3,9 @@
 
 use half::f16;
 
+use super::q4_0::pack;
+use super::q4_1;
+use super::round::{F16_MAX, limit};
 use crate::core::K_BLOCK_LEN;
 
 /// Scales and minima of a Q4_K or Q5_K block take 12 bytes: eight pairs of 6 bits.
@@ -53,6 +56,22 @@ pub fn dequantize_q4_k(bytes: &[u8; 144], out: &mut [f32; K_BLOCK_LEN]) {
     let [_, _, _, _, rest @ ..] = bytes;
     let (scales, qs) = rest.split_first_chunk::<SCALES>().expect("140 bytes are left");
     affine_groups(factors(bytes), scales, out, |j, i| nibble(qs, j, i));
+}
+
+/// A block of 144 bytes as eight of Q4_1: the same quants, with the scale and the minimum of each group rounded to f16, so
+/// that an element changes by no more than 2^-11 of its parts.
+pub fn q4_k_as_q4_1(bytes: &[u8; 144]) -> [[u8; q4_1::Block::BYTES]; 8] {
+    let [_, _, _, _, rest @ ..] = bytes;
+    let (scales, qs) = rest.split_first_chunk::<SCALES>().expect("140 bytes are left");
+    let (d, dmin) = factors(bytes);
+    std::array::from_fn(|j| {
+        let (scale, min) = scale_and_min(j, scales);
+        let half = |v: f32| f16::from_f32(limit(v, -F16_MAX, F16_MAX)).to_bits();
+        let q: [u8; GROUP] = std::array::from_fn(|i| nibble(qs, j, i));
+        let block =
+            q4_1::Block { d: half(d * f32::from(scale)), m: half(-dmin * f32::from(min)), qs: pack(&q) };
+        block.to_bytes()
+    })
 }
 
 /// Reads a block of 176 bytes: factors, scales, 32 bytes with a fifth bit of each element, 128 bytes of quants.

@@ -1,7 +1,8 @@
 //! Rows of a stored tensor, whatever its order, as another format.
 
+use super::k_quants::q4_k_as_q4_1;
 use super::tiles::TileLayout;
-use super::{dequantize_row, quantize_row, row_bytes};
+use super::{dequantize_row, q4_1, quantize_row, row_bytes};
 use crate::core::{DType, HostTensor, Order, Result, TILE_ROWS};
 
 /// Reads rows of a tensor as `format`: bytes that are stored in it as they are, others by way of f32.
@@ -54,8 +55,7 @@ impl<'a> RowReader<'a> {
         if self.tensor.dtype() == self.format {
             return Ok(stored);
         }
-        dequantize_row(self.tensor.dtype(), stored, &mut self.wide)?;
-        quantize_row(self.format, &self.wide, &mut self.converted)?;
+        convert_row((self.tensor.dtype(), stored), &mut self.wide, (self.format, &mut self.converted))?;
         Ok(&self.converted)
     }
 
@@ -73,6 +73,24 @@ impl<'a> RowReader<'a> {
         }
         Ok(())
     }
+}
+
+/// Converts a row, by way of `wide` where the quants are not the same.
+fn convert_row(
+    (from, stored): (DType, &[u8]),
+    wide: &mut [f32],
+    (to, converted): (DType, &mut [u8]),
+) -> Result<()> {
+    if (from, to) == (DType::Q4K, DType::Q4_1) {
+        let (blocks, _) = stored.as_chunks();
+        let (groups, _) = converted.as_chunks_mut::<{ 8 * q4_1::Block::BYTES }>();
+        for (block, out) in blocks.iter().zip(groups) {
+            out.copy_from_slice(q4_k_as_q4_1(block).as_flattened());
+        }
+        return Ok(());
+    }
+    dequantize_row(from, stored, wide)?;
+    quantize_row(to, wide, converted)
 }
 
 /// `tensor` as tiles of `format`, for tests.
@@ -113,6 +131,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn q4_k_becomes_q4_1_with_the_same_quants() {
+        // Factors of 0.013 and 0.02, then any bits.
+        let mut bytes: Vec<u8> =
+            (0..2 * 144u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for block in bytes.chunks_exact_mut(144) {
+            for (at, factor) in [(0, 0.013), (2, 0.02)] {
+                block[at..at + 2].copy_from_slice(&half::f16::from_f32(factor).to_le_bytes());
+            }
+        }
+        let tensor = HostTensor::new("w", DType::Q4K, Shape::from([1, 512]), bytes.clone().into()).unwrap();
+        let (mut exact, mut ours) = ([0.0f32; 512], [0.0f32; 512]);
+        dequantize_row(DType::Q4K, &bytes, &mut exact).unwrap();
+        let row = RowReader::new(&tensor, DType::Q4_1).row(0).unwrap().to_vec();
+        dequantize_row(DType::Q4_1, &row, &mut ours).unwrap();
+        // Of a scale of up to 63 * 0.013, fifteen times, and of a minimum.
+        let bound = (63.0 * 0.013 * 15.0 + 63.0 * 0.02) / 2048.0;
+        for (ours, exact) in ours.iter().zip(&exact) {
+            assert!((ours - exact).abs() <= bound, "{ours} {exact}");
+        }
+        assert!(exact.iter().any(|x| *x > 2.0) && exact.iter().any(|x| *x < -0.5));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use llm_rs2::sampling::SamplingParams;
 /// The demo model, which ends its stories by itself.
 fn demo(max_seq_len: usize, prefill_chunk: usize) -> Session<ReferenceBackend> {
     let options = SessionOptions {
-        weight_dtype: DType::F32,
+        weights: DType::F32.into(),
         kv_types: DType::F32.into(),
         max_seq_len,
         eviction: None,

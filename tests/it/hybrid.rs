@@ -19,7 +19,7 @@ fn demo() -> ModelFiles {
 
 fn options(weight_dtype: DType, kv: DType) -> SessionOptions {
     SessionOptions {
-        weight_dtype,
+        weights: weight_dtype.into(),
         kv_types: KvTypes::from(kv),
         max_seq_len: 300,
         eviction: None,

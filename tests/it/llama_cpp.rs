@@ -35,7 +35,7 @@ pub fn reference(path: &Path) -> Vec<Case> {
 pub fn session(path: &Path, weights: DType, kv: DType) -> Session<CpuBackend> {
     let files = ModelFiles::open(path).expect("the model opens");
     let options = SessionOptions {
-        weight_dtype: weights,
+        weights: weights.into(),
         kv_types: kv.into(),
         max_seq_len: 1024,
         ..SessionOptions::default()

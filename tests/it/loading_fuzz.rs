@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use llm_rs2::format::{Checkpoint, TensorSource};
-use llm_rs2::models::{GenerationConfig, ModelConfig, RopeScaling};
+use llm_rs2::models::{GenerationConfig, ModelConfig, Rope, TextSpan};
 use proptest::prelude::*;
 use proptest::sample::select;
 use safetensors::Dtype;
@@ -372,25 +372,23 @@ fn check_config(bytes: &[u8]) -> Result<bool, TestCaseError> {
             return Ok(false);
         }
     };
-    for n in
-        [c.vocab_size, c.hidden_size, c.intermediate_size, c.heads * c.head_dim, c.max_position_embeddings]
-    {
-        prop_assert!(n > 0 && n as u64 <= 1 << 30);
+    let spec = &c.spec;
+    prop_assert!(!spec.layers.is_empty());
+    for layer in &spec.layers {
+        let (a, width) = (&layer.attention, layer.ffn.width);
+        for n in [spec.vocab_size, spec.hidden_size, width, a.heads * a.head_dim, spec.max_positions] {
+            prop_assert!(n > 0 && n as u64 <= 1 << 30);
+        }
+        prop_assert!(a.kv_heads > 0 && a.heads.is_multiple_of(a.kv_heads));
+        prop_assert!(a.head_dim > 0 && a.head_dim.is_multiple_of(2));
+        prop_assert!(a.scale > 0.0 && a.scale.is_finite());
+        prop_assert!(a.rope.is_none_or(|rope| spec.ropes[rope].dims <= a.head_dim));
     }
-    prop_assert!(c.layers > 0 && c.kv_heads > 0 && c.heads.is_multiple_of(c.kv_heads));
-    prop_assert!(c.head_dim > 0 && c.head_dim.is_multiple_of(2));
-    prop_assert!(c.rms_norm_eps > 0.0 && c.rms_norm_eps.is_finite());
-    // The frequencies that follow are finite and positive for every pair.
-    for exponent in [0.0, -1.0] {
-        let f: f64 = c.rope.theta.powf(exponent);
-        prop_assert!(f > 0.0 && f.is_finite());
-    }
-    match c.rope.scaling {
-        RopeScaling::None => {}
-        RopeScaling::Linear { factor } => prop_assert!((1.0 / factor).is_normal() && factor > 0.0),
-        RopeScaling::Llama3 { factor, low_freq_factor: low, high_freq_factor: high, .. } => {
-            prop_assert!((1.0 / factor).is_normal() && factor > 0.0);
-            prop_assert!(low > 0.0 && (1.0 / (high - low)).is_normal() && high > low);
+    prop_assert!(spec.norm_eps > 0.0 && spec.norm_eps.is_finite());
+    for rope in &spec.ropes {
+        for span in [TextSpan::Original, TextSpan::Beyond(1 << 20)] {
+            let frequencies = Rope::new(rope, span);
+            prop_assert!(frequencies.frequencies().iter().all(|f| *f >= 0.0 && f.is_finite()), "{rope:?}");
         }
     }
     Ok(true)

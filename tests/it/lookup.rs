@@ -19,7 +19,7 @@ fn session<B: Backend>(backend: B, files: ModelFiles, options: SessionOptions) -
 
 fn options(lookup: usize) -> SessionOptions {
     SessionOptions {
-        weight_dtype: DType::Q8_0,
+        weights: DType::Q8_0.into(),
         kv_types: DType::F16.into(),
         max_seq_len: 400,
         eviction: None,
@@ -147,7 +147,7 @@ fn any_weights_any_cache_any_chunk() {
         compare(
             cpu,
             demo,
-            SessionOptions { weight_dtype, kv_types: kv.into(), prefill_chunk, ..options(5) },
+            SessionOptions { weights: weight_dtype.into(), kv_types: kv.into(), prefill_chunk, ..options(5) },
             4,
         );
     }
@@ -156,7 +156,7 @@ fn any_weights_any_cache_any_chunk() {
 #[test]
 fn the_reference_backend_drafts_as_well() {
     let base = SessionOptions {
-        weight_dtype: DType::F32,
+        weights: DType::F32.into(),
         kv_types: DType::F32.into(),
         max_seq_len: 120,
         ..options(4)

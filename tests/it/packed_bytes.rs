@@ -19,9 +19,9 @@ fn the_demo_model_packs_to_the_same_bytes_on_every_machine() {
     let dir = tempfile::tempdir().unwrap();
     let found = EXPECTED.map(|(dtype, _)| {
         let path = dir.path().join(dtype.name());
-        let (format, len) = ModelFiles::pack(None, WeightDType::Fixed(dtype), &path, false, &mut ()).unwrap();
+        let (format, len) = ModelFiles::pack(None, WeightDType::Pure(dtype), &path, false, &mut ()).unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!((format, len), (dtype, bytes.len() as u64));
+        assert_eq!((format.to_string(), len), (dtype.to_string(), bytes.len() as u64));
         (dtype, checksum(&bytes))
     });
     assert_eq!(found, EXPECTED, "in hexadecimal: {:x?}", found.map(|f| f.1));

@@ -153,7 +153,7 @@ fn valid_file() -> impl Strategy<Value = Vec<u8>> {
         });
         let sections = sections.into_iter().enumerate().map(|(i, bytes)| (format!("s{i}"), bytes));
         let mut out = Cursor::new(Vec::new());
-        let packer = Packer::new(Some(DType::Q4_0), sections.collect(), tensors.collect()).unwrap();
+        let packer = Packer::new(sections.collect(), tensors.collect()).unwrap();
         packer.write(Path::new("file"), &mut out, &mut |_| {}).unwrap();
         out.into_inner()
     })

@@ -9,6 +9,7 @@ use llm_rs2::engine::{
     TextLength, WeightDType,
 };
 use llm_rs2::kv::{Eviction, Registered};
+use llm_rs2::models::WeightPlan;
 use llm_rs2::sampling::SamplingParams;
 
 use crate::counting::{bytes, peak, reset_peak};
@@ -61,13 +62,14 @@ fn taken_and_foreseen(
 
 /// What packing a model for the first time takes, and what was foreseen of that and of the session behind it.
 fn packing_was_foreseen(dir: &Path, weight_dtype: DType) {
+    let plan = WeightPlan::sparing_outer(weight_dtype);
     let cache = tempfile::tempdir().expect("a temporary directory");
     let load = LoadOptions {
         weight_dtype: WeightDType::Fixed(weight_dtype),
         cache: CachePlace::Directory(cache.path().into()),
         ..LoadOptions::default()
     };
-    let options = SessionOptions { weight_dtype, ..SessionOptions::default() };
+    let options = SessionOptions { weights: plan, ..SessionOptions::default() };
     let foresee = |files: &ModelFiles| {
         let text = TextLength { prompt: 10, generated: None };
         Footprint::of(files, &options, Holding::InPlace, text).expect("the tensors are there")
@@ -82,7 +84,11 @@ fn packing_was_foreseen(dir: &Path, weight_dtype: DType) {
     let most = (peak() - taken) as u64;
     assert!(most <= before.packing, "{most} taken, {} foreseen", before.packing);
     let after = foresee(&files);
-    assert_eq!(files.packed.as_ref().map(|p| p.format), Some(weight_dtype));
+    assert!(files.packed.is_some());
+    assert_eq!(
+        files.weight_mix(WeightPlan::AsStored).expect("the tensors are there"),
+        files.weight_mix(plan).unwrap()
+    );
     assert_eq!(after, Footprint { packing: 0, ..before }, "the session is what it was foreseen to be");
 }
 
@@ -132,7 +138,7 @@ pub fn a_session_takes_what_was_foreseen() {
         (DType::Q4_0, DType::F32, 560, 500),
     ] {
         let options = SessionOptions {
-            weight_dtype: format,
+            weights: format.into(),
             kv_types: kv.into(),
             max_seq_len: len,
             prefill_chunk: prompt.min(256),
@@ -177,7 +183,7 @@ pub fn each_policy_takes_what_was_foreseen() {
     ] {
         let policy = Registered::named(name).expect("it is known");
         let options = SessionOptions {
-            weight_dtype: DType::Q8_0,
+            weights: DType::Q8_0.into(),
             kv_types: DType::F16.into(),
             max_seq_len: window,
             prefill_chunk: chunk,
@@ -189,7 +195,7 @@ pub fn each_policy_takes_what_was_foreseen() {
         was_foreseen(&format!("{name}, {protected}, {chunk}"), files, &options, prompt, Holding::InPlace);
     }
     let options = SessionOptions {
-        weight_dtype: DType::Q8_0,
+        weights: DType::Q8_0.into(),
         kv_types: DType::F32.into(),
         max_seq_len: 1200,
         ..SessionOptions::default()

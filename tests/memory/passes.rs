@@ -14,10 +14,10 @@ fn allocations<B: Backend>(backend: &B, format: DType) -> usize {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
     let files = ModelFiles::open(&dir).expect("the fixture opens");
     let model =
-        Llama::load(backend, files.tensors.as_ref(), files.config, format, &mut |_| ()).expect("loads");
+        Llama::load(backend, files.tensors.as_ref(), files.config.spec, format, &mut |_| ()).expect("loads");
     let mut cache = model.new_cache(backend, DType::F16.into(), 128).expect("a small cache");
     let mut workspace = model.workspace(backend, 16, 1).expect("a small workspace");
-    let mut logits = vec![0.0; model.config().vocab_size];
+    let mut logits = vec![0.0; model.spec().vocab_size];
     model.prefill(backend, &[1, 2, 3], &mut cache, &mut workspace, None).expect("prefill");
     let mut step = |id| model.decode(backend, id, &mut cache, &mut workspace, &mut logits).expect("decode");
     step(4);

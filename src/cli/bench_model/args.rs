@@ -25,7 +25,12 @@ pub struct Args {
 
     /// Formats of the weights: auto, f32, f16, bf16, q8_0, q4_0, q4_1
     #[arg(long, value_name = "LIST", default_value = "auto", value_delimiter = ',', value_parser = weight_dtype)]
-    pub weight_dtype: Vec<WeightDType>,
+    weight_dtype: Vec<WeightDType>,
+
+    /// With q4_0 or q4_1, that format for the embedding and the output matrix too, which are q8_0 otherwise: as
+    /// llama-quantize --pure
+    #[arg(long, requires = "weight_dtype")]
+    pure: bool,
 
     /// Types of stored keys and values: f32, f16, q8_0, q4_0
     #[arg(long, value_name = "LIST", default_value = "f16", value_delimiter = ',', value_parser = kv_dtype)]
@@ -121,6 +126,11 @@ impl Args {
     /// `-p g` here.
     pub fn from_process() -> Self {
         values::from(std::env::args_os().map(long_pg))
+    }
+
+    /// The formats of the weights, in the order of the table.
+    pub fn weights(&self) -> Vec<WeightDType> {
+        self.weight_dtype.iter().map(|wanted| wanted.pure(self.pure)).collect()
     }
 
     /// As which keys and values are stored, in the order of the table.

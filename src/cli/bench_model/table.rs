@@ -10,7 +10,8 @@ use super::args::OutputFormat;
 use crate::bench::{Summary, Test};
 use crate::cli::output::Stream;
 use crate::cli::provenance;
-use crate::core::{DType, KvTypes};
+use crate::core::KvTypes;
+use crate::models::WeightMix;
 
 /// One measurement and all that it depends on.
 pub struct Row<'a> {
@@ -33,7 +34,7 @@ pub struct Row<'a> {
     /// Tokens of a prompt at once.
     pub chunk: usize,
     /// Format of the weights.
-    pub weight_dtype: DType,
+    pub weights: &'a WeightMix,
     /// Type of keys and values.
     pub kv: KvTypes,
     /// When it began.
@@ -73,7 +74,7 @@ impl Row<'_> {
             "n_batch": self.chunk,
             "n_ubatch": self.chunk,
             "n_threads": self.threads,
-            "type_w": self.weight_dtype.name(),
+            "type_w": self.weights.to_string(),
             "type_k": self.kv.k.name(),
             "type_v": self.kv.v.name(),
             "n_prompt": self.test.prompt,
@@ -226,9 +227,12 @@ impl<W: Write> Table<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::DType;
 
     fn printed(format: OutputFormat) -> String {
         let times = [Duration::from_millis(100), Duration::from_millis(200)];
+        let mut weights = WeightMix::default();
+        weights.add(DType::Q4_0, 1);
         let mut text = Vec::new();
         let mut table = Table::new(&mut text, format);
         for depth in [0, 7] {
@@ -242,7 +246,7 @@ mod tests {
                 cpu: "CPU",
                 threads: 2,
                 chunk: 256,
-                weight_dtype: DType::Q4_0,
+                weights: &weights,
                 kv: DType::F16.into(),
                 time: "2026-01-01T00:00:00Z".to_owned(),
                 end_ns: 1_767_225_600_000_000_000,

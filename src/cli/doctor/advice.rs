@@ -3,11 +3,11 @@
 use super::facts::{Advice, Calibration};
 use crate::core::DType;
 use crate::engine::{Footprint, SessionOptions, TextLength};
-use crate::models::ModelConfig;
+use crate::models::{ModelSpec, WeightPlan};
 
 /// The settings for a model of this shape, stored packed in `format`, with `available` bytes of memory.
 pub fn advise(
-    config: &ModelConfig,
+    spec: &ModelSpec,
     format: DType,
     threads: usize,
     calibration: &Calibration,
@@ -28,7 +28,7 @@ pub fn advise(
         ),
         None => ("cpu", "no OpenCL device can be used".to_owned()),
     };
-    let max_context = available.and_then(|available| max_context(config, format, available));
+    let max_context = available.and_then(|available| max_context(spec, format, available));
     let mut flags = format!("-b {backend}");
     if backend == "cpu" {
         flags += &format!(" -t {threads}");
@@ -42,15 +42,18 @@ pub fn advise(
 
 /// The longest context, as a power of two up to what the model was trained for, that memory has room for next to all
 /// weights.
-fn max_context(config: &ModelConfig, format: DType, available: u64) -> Option<usize> {
+fn max_context(spec: &ModelSpec, format: DType, available: u64) -> Option<usize> {
     let fits = |tokens: usize| {
-        let options =
-            SessionOptions { weight_dtype: format, max_seq_len: tokens, ..SessionOptions::default() };
+        let options = SessionOptions {
+            weights: WeightPlan::sparing_outer(format),
+            max_seq_len: tokens,
+            ..SessionOptions::default()
+        };
         let text = TextLength { prompt: 1, generated: None };
-        let need = Footprint::of_shape(config, &options, text);
+        let need = Footprint::of_shape(spec, &options, text);
         need.own().saturating_add(need.mapped) <= available
     };
-    (7..32).map(|bit| 1usize << bit).take_while(|&n| n <= config.max_position_embeddings && fits(n)).last()
+    (7..32).map(|bit| 1usize << bit).take_while(|&n| n <= spec.max_positions && fits(n)).last()
 }
 
 #[cfg(test)]
@@ -73,9 +76,9 @@ mod tests {
 
     #[test]
     fn the_faster_one_is_chosen_and_no_context_that_does_not_fit() {
-        let config = NamedShape::Llama32x1B.config();
+        let spec = NamedShape::Llama32x1B.decoder().spec();
         let of = |cpu, gpu, gb: u64| {
-            advise(&config, DType::Q4_0, 4, &calibration(cpu, gpu), Some(gb * 1_000_000_000))
+            advise(&spec, DType::Q4_0, 4, &calibration(cpu, gpu), Some(gb * 1_000_000_000))
         };
         let phone = of(10.0, Some(25.0), 4);
         assert_eq!(

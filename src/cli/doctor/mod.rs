@@ -23,7 +23,7 @@ use crate::backend::opencl::OpenClBackend;
 use crate::core::DType;
 use crate::engine::WeightDType;
 use crate::host::{Thermal, available_bytes};
-use crate::models::NamedShape;
+use crate::models::{NamedShape, TensorRole};
 
 /// The model that speeds and advice are for.
 const SHAPE: NamedShape = NamedShape::Llama32x1B;
@@ -49,14 +49,17 @@ fn examine(args: &Args) -> Result<Facts> {
     progress.set(1, STEPS);
     let (mut opencl, gpu) = opencl(args);
     progress.set(2, STEPS);
-    let config = SHAPE.config();
-    let format = WeightDType::Auto.choose(&config, DType::BF16, available_bytes());
+    let decoder = SHAPE.decoder();
+    let spec = decoder.spec();
+    let plan = WeightDType::Auto.choose(&spec, DType::BF16, available_bytes());
+    // The matrices of a layer are what is measured.
+    let format = plan.format(TensorRole::Layer, DType::BF16);
     let cpu = CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
     let cpu = cpu.context("the CPU cannot be measured")?;
     let threads = cpu.threads();
-    let cpu_speed = calibrate::speed(&cpu, &config, format).context("the CPU cannot be measured")?;
+    let cpu_speed = calibrate::speed(&cpu, &decoder, format).context("the CPU cannot be measured")?;
     progress.set(3, STEPS);
-    let gpu_speed = match gpu.map(|gpu| calibrate::speed(&gpu, &config, format)) {
+    let gpu_speed = match gpu.map(|gpu| calibrate::speed(&gpu, &decoder, format)) {
         Some(Ok(speed)) => Some(speed),
         Some(Err(e)) => {
             opencl.fault = Some(format!("the device could not be measured: {e}"));
@@ -72,7 +75,7 @@ fn examine(args: &Args) -> Result<Facts> {
         cpu: cpu_speed,
         opencl: gpu_speed,
     };
-    let advice = advice::advise(&config, format, threads, &calibration, available_bytes());
+    let advice = advice::advise(&spec, format, threads, &calibration, available_bytes());
     let zones = Thermal::find(&limits::thermal_root()).zones();
     Ok(Facts {
         schema: facts::SCHEMA,

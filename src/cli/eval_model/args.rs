@@ -30,6 +30,11 @@ pub struct Args {
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = weight_dtype, help_heading = "Model")]
     pub weight_dtype: WeightDType,
 
+    /// With --weight-dtype q4_0 or q4_1, that format for the embedding and the output matrix too, which are q8_0
+    /// otherwise
+    #[arg(long, requires = "weight_dtype", help_heading = "Model")]
+    pub pure: bool,
+
     #[command(flatten)]
     pub kv: KvArgs,
 

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::args::Args;
 use crate::cli::{eviction, provenance};
-use crate::core::DType;
 use crate::eval::{Agreement, Evaluation, Windows};
 use crate::kv::{Eviction, EvictionStats};
 
@@ -16,8 +15,8 @@ pub struct Report<'a> {
     pub model: &'a str,
     /// What computed it.
     pub backend: &'a str,
-    /// Format of the weights.
-    pub weights: DType,
+    /// Formats of the weights.
+    pub weights: String,
     /// As it was asked for.
     pub args: &'a Args,
     /// Tokens of the text.
@@ -90,7 +89,7 @@ impl Report<'_> {
             "settings": {
                 "model": self.model,
                 "backend": self.backend,
-                "weight_dtype": self.weights.name(),
+                "weight_dtype": self.weights,
                 "kv_type": self.args.kv.types().to_string(),
                 "window": self.windows.size(),
                 "stride": self.windows.stride(),

@@ -37,7 +37,7 @@ pub(super) fn small_files(file: &GgufFile) -> Result<Vec<(&'static str, Vec<u8>)
 /// As [`small_files`].
 pub(super) fn warnings(file: &GgufFile) -> Result<Vec<ModelWarning>, FormatError> {
     let mut warnings = SpecialIds::of(file.metadata())?.warnings;
-    warnings.extend(unused::warnings(file.metadata())?);
+    warnings.extend(unused::warnings(key::Keys::of(file.metadata())?)?);
     Ok(warnings)
 }
 

@@ -11,8 +11,8 @@ use crate::engine::EngineError;
 use crate::engine::small_files::SmallFiles;
 use crate::format::gguf::GgufFile;
 use crate::format::packed::{BATCH, PackedFile, Packer};
-use crate::format::{Checkpoint, FormatError, OutputFile};
-use crate::models::ModelConfig;
+use crate::format::{FormatError, OutputFile};
+use crate::models::{ModelSpec, StoredTensors, WeightPlan};
 use crate::tokenizer::Tokenizer;
 
 /// Converting fewer stored bytes than this takes no noticeable time.
@@ -41,20 +41,21 @@ pub(in crate::engine) struct Missing {
     directories: Vec<PathBuf>,
     /// Empty where the weights can be used as they are stored: then only the tokenizer is kept.
     tensors: Vec<(HostTensor, DType)>,
-    format: Option<DType>,
+    plan: Option<WeightPlan>,
 }
 
-/// Looks for the packed form of a checkpoint with its matrices in `format`. A file that cannot be used is to be
+/// Looks for the packed form of a checkpoint by `plan`. A file that cannot be used is to be
 /// made again, with a note; for a checkpoint that is incomplete or does not fit its configuration nothing is kept,
 /// and whoever loads it says why.
 pub(in crate::engine) fn look_up(
     place: &CachePlace,
-    checkpoint: &Checkpoint,
-    config: &ModelConfig,
-    format: DType,
+    tensors: &StoredTensors,
+    spec: &ModelSpec,
+    plan: WeightPlan,
     verify: bool,
     observer: &mut dyn PackObserver,
 ) -> Cached {
+    let checkpoint = tensors.checkpoint();
     let directories = place.directories(checkpoint.dir());
     if directories.is_empty() {
         return Cached::Nothing;
@@ -65,7 +66,7 @@ pub(in crate::engine) fn look_up(
         // What cannot be read here is reported by whoever needs it.
         Err(_) => return Cached::Nothing,
     };
-    let Ok(tensors) = super::tensors(checkpoint, config, format) else { return Cached::Nothing };
+    let Ok(tensors) = super::tensors(tensors, spec, plan) else { return Cached::Nothing };
     // Another type, or blocks that are not in tiles yet.
     let converted = |(tensor, dtype): &(HostTensor, DType)| {
         let as_read = (tensor.dtype(), tensor.order()) == (*dtype, Order::read_by_kernels(*dtype));
@@ -81,15 +82,15 @@ pub(in crate::engine) fn look_up(
     if !weights && !always && tokenizer < WORTH_FLATTENING {
         return Cached::Nothing;
     }
-    let (tensors, format) = if weights { (tensors, Some(format)) } else { (Vec::new(), None) };
-    let Some(identity) = Identity::of(checkpoint, small.as_ref(), format) else { return Cached::Nothing };
+    let (tensors, plan) = if weights { (tensors, Some(plan)) } else { (Vec::new(), None) };
+    let Some(identity) = Identity::of(checkpoint, small.as_ref(), plan) else { return Cached::Nothing };
     for path in directories.iter().map(|dir| dir.join(&identity.file_name)) {
         if let Some(file) = usable(&path, &identity, verify, observer) {
             return Cached::Found(file);
         }
     }
     let Some(small) = small.or_else(|| SmallFiles::of(checkpoint).ok()) else { return Cached::Nothing };
-    Cached::Missing(Missing { small, identity, directories, tensors, format })
+    Cached::Missing(Missing { small, identity, directories, tensors, plan })
 }
 
 /// The file at `path`, if it is whole and was made from the files as they are now.
@@ -135,9 +136,9 @@ impl Missing {
         &self.small
     }
 
-    /// The format of the matrices that the file will hold, if it will hold any.
-    pub fn format(&self) -> Option<DType> {
-        self.format
+    /// The formats of the weights that the file will hold, if it will hold any.
+    pub fn plan(&self) -> Option<WeightPlan> {
+        self.plan
     }
 
     /// Bytes of memory that [`Self::make`] takes at most: a batch of converted weights, and the tokenizer being
@@ -175,7 +176,7 @@ impl Missing {
             }
             return Ok(None);
         };
-        let packer = Packer::new(self.format, sections, self.tensors)?;
+        let packer = Packer::new(sections, self.tensors)?;
         match super::write(packer, output, Some(seal), observer).and_then(|()| PackedFile::open(&path)) {
             Ok(file) => Ok(Some(file)),
             Err(e) => {

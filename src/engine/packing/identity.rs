@@ -6,10 +6,10 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
-use crate::core::DType;
 use crate::engine::small_files::SmallFiles;
 use crate::format::packed::{LAYOUT, VERSION};
 use crate::format::{Checkpoint, checksum};
+use crate::models::WeightPlan;
 
 /// The section of a packed file that holds it.
 pub(super) const SECTION: &str = "source";
@@ -26,7 +26,7 @@ impl Identity {
     /// Looks at the files' sizes and times of change, at samples of their contents (a file can be replaced and keep its
     /// time), and at the contents of the small ones that are beside them. `None` if the system does not report that, which
     /// means that nothing can be cached.
-    pub fn of(checkpoint: &Checkpoint, small: Option<&SmallFiles>, format: Option<DType>) -> Option<Self> {
+    pub fn of(checkpoint: &Checkpoint, small: Option<&SmallFiles>, plan: Option<WeightPlan>) -> Option<Self> {
         let mut paths = Vec::new();
         let mut weights = Vec::new();
         for (file, sample) in checkpoint.samples().ok()? {
@@ -39,7 +39,7 @@ impl Identity {
             .flat_map(SmallFiles::iter)
             .map(|(name, bytes)| json!([name, bytes.len(), format!("{:016x}", checksum(bytes))]))
             .collect();
-        let format = format.map_or("tokenizer", DType::name);
+        let format = plan.map_or_else(|| "tokenizer".to_owned(), |plan| plan.to_string());
         let identity = json!({
             "program": env!("CARGO_PKG_VERSION"),
             "version": [VERSION, LAYOUT],
@@ -48,7 +48,7 @@ impl Identity {
             "files": contents,
         });
         let bytes = serde_json::to_vec(&identity).ok()?;
-        Some(Self { bytes, file_name: file_name(checkpoint.dir(), &paths, format) })
+        Some(Self { bytes, file_name: file_name(checkpoint.dir(), &paths, &format) })
     }
 }
 

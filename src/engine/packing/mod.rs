@@ -6,15 +6,15 @@ mod identity;
 mod place;
 mod seal;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::EngineError;
 use super::small_files::SmallFiles;
 use crate::core::{DType, HostTensor};
 use crate::format::packed::Packer;
 use crate::format::{FormatError, OutputFile, TensorSource};
-use crate::models::ModelConfig;
 use crate::models::llama::{find_tensor, tensor_specs};
+use crate::models::{ModelSpec, WeightPlan};
 use crate::tokenizer::Tokenizer;
 
 pub(super) use cache::{Cached, Missing, look_up};
@@ -42,38 +42,30 @@ impl PackObserver for () {
     fn not_kept(&mut self, _: &str) {}
 }
 
-/// A packed file that is in use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PackedWeights {
-    /// The file.
-    pub path: PathBuf,
-    /// The format of its matrices.
-    pub format: DType,
-}
-
-/// The tensors of a model with the type in which each is stored: matrices as `format`, vectors as f32.
+/// The tensors of a model with the format that `plan` gives each.
 pub(super) fn tensors(
     source: &dyn TensorSource,
-    config: &ModelConfig,
-    format: DType,
+    spec: &ModelSpec,
+    plan: WeightPlan,
 ) -> Result<Vec<(HostTensor, DType)>, EngineError> {
-    let find = |spec: crate::models::llama::TensorSpec| {
-        let dtype = if spec.matrix { format } else { DType::F32 };
-        Ok((find_tensor(source, &spec.name, spec.shape)?, dtype))
+    let find = |asked: crate::models::llama::TensorSpec| {
+        let tensor = find_tensor(source, &asked.name, asked.shape)?;
+        let format = plan.format(asked.role, tensor.dtype());
+        Ok((tensor, format))
     };
-    tensor_specs(config).into_iter().map(find).collect()
+    tensor_specs(spec).into_iter().map(find).collect()
 }
 
-/// The plan of a file with all that a model needs.
-pub(super) fn plan(
+/// What makes a file with all that a model needs.
+pub(super) fn packer(
     small: SmallFiles,
     tokenizer: &Tokenizer,
     source: &dyn TensorSource,
-    config: &ModelConfig,
-    format: DType,
+    spec: &ModelSpec,
+    plan: WeightPlan,
 ) -> Result<Packer, EngineError> {
     let flat = small.get("tokenizer.json").and_then(|json| tokenizer.flat_form(json));
-    Ok(Packer::new(Some(format), small.into_sections(flat), tensors(source, config, format)?)?)
+    Ok(Packer::new(small.into_sections(flat), tensors(source, spec, plan)?)?)
 }
 
 /// Writes a file to ship, and gives its length in bytes.

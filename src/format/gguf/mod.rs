@@ -1,8 +1,8 @@
 //! GGUF files: keys and values, then tensors, as llama.cpp and the hub's quantized models have them.
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>
 //!
-//! The header is copied, since texts are handed out of it. Tensors lie in the memory map, also those of queries and keys, whose rows llama.cpp stores in
-//! another order than Hugging Face ([`Order::Interleaved`]).
+//! The header is copied, since texts are handed out of it. Tensors lie in the memory map, as they are stored: rows of queries
+//! and keys may be in another order than those of Hugging Face.
 
 mod metadata;
 mod names;
@@ -32,8 +32,6 @@ pub struct GgufFile {
     bytes: HostBytes,
     /// By the names in the file.
     tensors: BTreeMap<String, Entry>,
-    /// Rows of a head of queries and of keys; `None` where the keys for it are absent.
-    head_rows: Option<usize>,
 }
 
 /// Where a tensor is.
@@ -88,8 +86,7 @@ impl GgufFile {
             });
         }
         let tensors = read_tensors(&mut reader, tensor_count, alignment as usize).map_err(damaged)?;
-        let head_rows = head_rows(&metadata)?;
-        Ok(Self { metadata, bytes, tensors, head_rows })
+        Ok(Self { metadata, bytes, tensors })
     }
 
     /// Keys and values.
@@ -131,7 +128,7 @@ impl GgufFile {
     /// The tensor of that name, Hugging Face's or the file's own, or `None`.
     ///
     /// # Errors
-    /// An element type or a number of dimensions that has no form here; rows of heads that are none.
+    /// An element type or a number of dimensions that has no form here.
     pub fn get(&self, name: &str) -> Result<Option<HostTensor>, FormatError> {
         let stored = self.stored_name(name);
         let Some(entry) = self.tensors.get(&stored) else { return Ok(None) };
@@ -144,30 +141,7 @@ impl GgufFile {
             ))
         })?;
         let (shape, data) = tensor_parts(&self.bytes, &entry.dims, &entry.range).map_err(fault)?;
-        let order = match (names::is_rotated(&stored), self.head_rows) {
-            (false, _) => Order::Rows,
-            (true, Some(rows)) => Order::Interleaved(rows),
-            (true, None) => {
-                return Err(fault(
-                    "cannot be read, since the file does not say how many heads there are".into(),
-                ));
-            }
-        };
-        let unusable = |e: crate::core::CoreError| fault(format!("cannot be used: {e}"));
-        match (order, entry.dims.as_slice()) {
-            // One row of single elements, which are few.
-            (Order::Interleaved(_), [len]) => {
-                let size = dtype.block_bytes();
-                if dtype.block_len() != 1 || Order::bytes(order, dtype, *len, 1) != Some(data.as_ref().len())
-                {
-                    return Err(fault(format!("is no row of heads, with {shape} elements of {dtype}")));
-                }
-                let place = |i: usize| &data.as_ref()[order.place(i) * size..][..size];
-                let bytes: Vec<u8> = (0..*len).flat_map(|i| place(i).iter().copied()).collect();
-                HostTensor::new(name, dtype, shape, bytes.into()).map(Some).map_err(unusable)
-            }
-            _ => HostTensor::in_order(name, dtype, shape, order, data).map(Some).map_err(unusable),
-        }
+        HostTensor::new(name, dtype, shape, data).map(Some).map_err(|e| fault(format!("cannot be used: {e}")))
     }
 }
 
@@ -282,20 +256,6 @@ fn read_tensors(
         )),
         None => Ok(tensors),
     }
-}
-
-/// Rows of a head, which queries and keys have in common.
-fn head_rows(metadata: &Metadata) -> Result<Option<usize>, FormatError> {
-    let Some(family) = metadata.text("general.architecture")? else { return Ok(None) };
-    let integer = |key: &str| metadata.integer(&format!("{family}.{key}"));
-    let rows = match integer("attention.key_length")? {
-        Some(rows) => Some(rows),
-        None => match (integer("embedding_length")?, integer("attention.head_count")?) {
-            (Some(width), Some(heads @ 1..)) => Some(width / heads),
-            _ => None,
-        },
-    };
-    Ok(rows.and_then(|n| usize::try_from(n).ok()))
 }
 
 /// The element types that have a form here, by their number in ggml.

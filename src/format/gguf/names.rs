@@ -1,4 +1,5 @@
-//! Names of a Llama's tensors: ours are those of Hugging Face, a GGUF file's are llama.cpp's (`llama-arch.cpp`).
+//! Names of tensors: ours are those of Llama's checkpoints on the hub, with our own for what Llama does not have; a GGUF file's
+//! are llama.cpp's (`llama-arch.cpp`).
 
 /// Outside of the layers: ours, theirs.
 const OUTER: [(&str, &str); 3] = [
@@ -8,7 +9,7 @@ const OUTER: [(&str, &str); 3] = [
 ];
 
 /// Within a layer, without `.weight` or `.bias`.
-const INNER: [(&str, &str); 9] = [
+const INNER: [(&str, &str); 14] = [
     ("input_layernorm", "attn_norm"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.k_proj", "attn_k"),
@@ -18,6 +19,11 @@ const INNER: [(&str, &str); 9] = [
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
+    ("self_attn.qkv_proj", "attn_qkv"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("attention_output_norm", "post_attention_norm"),
+    ("feed_forward_output_norm", "post_ffw_norm"),
 ];
 
 /// Splits `model.layers.7.self_attn.q_proj.weight` at the layer and before the kind.
@@ -49,25 +55,14 @@ pub(super) fn ours(name: &str) -> Option<String> {
     Some(format!("model.layers.{layer}.{ours}.{kind}"))
 }
 
-/// Whether the rows of a tensor of that GGUF name are those of heads that the rotary embedding turns.
-pub(super) fn is_rotated(name: &str) -> bool {
-    matches!(parts(name, "blk."), Some((_, "attn_q" | "attn_k", _)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::NamedShape;
-    use crate::models::llama::tensor_specs;
-
     #[test]
-    fn every_tensor_of_a_llama_has_a_name_there_and_back() {
-        let mut config = NamedShape::Llama32x1B.config();
-        (config.tie_word_embeddings, config.attention_bias, config.mlp_bias) = (false, true, true);
-        let names: Vec<String> = tensor_specs(&config).into_iter().map(|spec| spec.name).collect();
-        assert_eq!(names.len(), 16 * 16 + 3);
-        for name in &names {
-            assert_eq!(ours(&theirs(name).unwrap()).as_ref(), Some(name));
+    fn every_tensor_of_a_layer_has_a_name_there_and_back() {
+        for (part, _) in INNER {
+            let name = format!("model.layers.12.{part}.weight");
+            assert_eq!(ours(&theirs(&name).unwrap()), Some(name));
         }
         assert_eq!(theirs("model.layers.7.self_attn.q_proj.weight").unwrap(), "blk.7.attn_q.weight");
         assert_eq!(theirs("model.layers.15.mlp.down_proj.bias").unwrap(), "blk.15.ffn_down.bias");
@@ -80,7 +75,5 @@ mod tests {
         ] {
             assert_eq!(ours(other), None);
         }
-        assert!(is_rotated("blk.3.attn_q.weight") && is_rotated("blk.3.attn_k.bias"));
-        assert!(!is_rotated("blk.3.attn_v.weight") && !is_rotated("attn_q.weight"));
     }
 }

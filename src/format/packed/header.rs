@@ -9,10 +9,7 @@ use crate::format::{checksum, shown};
 pub const MAGIC: [u8; 8] = *b"\x93llmrs2\n";
 
 /// Version of the file format.
-pub const VERSION: u32 = 2;
-
-/// The oldest version that is read: its table has no samples.
-const OLDEST: u32 = 1;
+pub const VERSION: u32 = 3;
 
 /// Which arrangement tiles have: 1 is that of `quant::tiles`.
 pub const LAYOUT: u32 = 1;
@@ -84,10 +81,10 @@ impl Header {
         if order != BYTE_ORDER {
             return Err("is damaged: its mark of the byte order is wrong".into());
         }
-        if !(OLDEST..=VERSION).contains(&version) || layout != LAYOUT {
+        if version != VERSION || layout != LAYOUT {
             return Err(format!(
-                "has version {version} and layout {layout}, but this program reads versions {OLDEST} to {VERSION} and \
-                 layout {LAYOUT}: pack the model again"
+                "has version {version} and layout {layout}, but this program reads version {VERSION} and layout \
+                 {LAYOUT}: pack the model again"
             ));
         }
         let (longs, _) = bytes.as_chunks::<8>();
@@ -110,8 +107,6 @@ impl Header {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Table {
-    /// The format of the matrices, or nothing where the file holds no weights.
-    pub matrices: Option<String>,
     pub sections: Vec<Section>,
     pub tensors: Vec<Entry>,
 }
@@ -137,9 +132,8 @@ pub(super) struct Entry {
     pub length: u64,
     /// Sixteen hexadecimal digits.
     pub checksum: String,
-    /// The same, of what is looked at when the file is opened; files of version 1 have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sample: Option<String>,
+    /// The same, of what is looked at when the file is opened.
+    pub sample: String,
 }
 
 /// A tensor's entry, understood and checked.
@@ -151,7 +145,7 @@ pub(super) struct Place {
     pub offset: usize,
     pub length: usize,
     pub checksum: u64,
-    pub sample: Option<u64>,
+    pub sample: u64,
 }
 
 impl Entry {
@@ -184,7 +178,7 @@ impl Entry {
             number.flatten().ok_or("has a checksum that is no number")
         };
         let checksum = number(&self.checksum)?;
-        let sample = self.sample.as_ref().map(number).transpose()?;
+        let sample = number(&self.sample)?;
         Ok(Place { dtype, shape, order, offset, length, checksum, sample })
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::header::{HEADER, Header, LINE, Place, Table};
-use crate::core::{DType, HostBytes, HostTensor};
+use crate::core::{HostBytes, HostTensor};
 use crate::format::file::{begins_with, open_regular};
 use crate::format::mapped::{copied, map};
 use crate::format::sample::sample;
@@ -21,7 +21,6 @@ pub struct PackedFile {
     bytes: HostBytes,
     /// What is in front of the data: a copy, since its sections are text and tables.
     head: HostBytes,
-    matrices: Option<DType>,
     sections: HashMap<String, Range<usize>>,
     tensors: BTreeMap<String, Place>,
 }
@@ -64,15 +63,6 @@ impl PackedFile {
         }
         let table: Table = serde_json::from_slice(&head[HEADER..table_end])
             .map_err(|e| damaged(format!("has a table that is not valid ({})", shown(&e.to_string()))))?;
-        let matrices = match table.matrices.as_deref() {
-            None => None,
-            Some(name) => Some(
-                name.parse::<DType>()
-                    .ok()
-                    .filter(|d| d.is_float() || d.is_quantized())
-                    .ok_or_else(|| damaged(format!("has matrices of the unknown type '{}'", shown(name))))?,
-            ),
-        };
         let mut sections = HashMap::new();
         let mut end = table_end as u64;
         for section in &table.sections {
@@ -109,8 +99,8 @@ impl PackedFile {
                 return Err(fault("is there twice".into()));
             }
         }
-        let file = Self { path: path.into(), bytes, head: copy, matrices, sections, tensors };
-        file.each_tensor(|place, bytes| place.sample.is_none_or(|expected| sample(bytes) == expected))?;
+        let file = Self { path: path.into(), bytes, head: copy, sections, tensors };
+        file.each_tensor(|place, bytes| sample(bytes) == place.sample)?;
         Ok(file)
     }
 
@@ -134,9 +124,9 @@ impl PackedFile {
         &self.path
     }
 
-    /// The format of the matrices; `None` if the file holds no weights.
-    pub fn matrices(&self) -> Option<DType> {
-        self.matrices
+    /// Whether it holds weights, and not a tokenizer alone.
+    pub fn has_weights(&self) -> bool {
+        !self.tensors.is_empty()
     }
 
     /// A section's bytes; `None` if there is none of that name.

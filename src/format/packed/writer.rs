@@ -19,7 +19,6 @@ pub const BATCH: usize = 8 << 20;
 
 /// What a packed file will hold.
 pub struct Packer {
-    matrices: Option<DType>,
     sections: Vec<(String, Vec<u8>)>,
     tensors: Vec<(HostTensor, DType)>,
     /// Without checksums, which are known when all is written.
@@ -29,19 +28,17 @@ pub struct Packer {
 
 impl Packer {
     /// Plans a file of these sections and tensors, in this order; each tensor is stored as the type beside it.
-    /// Block formats are stored in tiles, the others row by row. `matrices` is what the file says about itself.
+    /// Block formats are stored in tiles, the others row by row.
     ///
     /// # Errors
     /// A tensor that has no such form.
     pub fn new(
-        matrices: Option<DType>,
         sections: Vec<(String, Vec<u8>)>,
         tensors: Vec<(HostTensor, DType)>,
     ) -> Result<Self, CoreError> {
-        let table =
-            Table { matrices: matrices.map(|d| d.name().to_owned()), sections: vec![], tensors: vec![] };
+        let table = Table { sections: vec![], tensors: vec![] };
         let header = Header { table: 0, data: 0, file: 0, head_sum: 0 };
-        let mut packer = Self { matrices, sections, tensors, table, header };
+        let mut packer = Self { sections, tensors, table, header };
         // The table's length depends on the numbers in it, and these on its length: twice is enough, since the
         // second time begins with a table that is at least as long.
         for _ in 0..8 {
@@ -85,7 +82,7 @@ impl Packer {
                 offset,
                 length,
                 checksum: hex(0),
-                sample: Some(hex(0)),
+                sample: hex(0),
             });
         }
         (self.table.sections, self.table.tensors) = (sections, entries);
@@ -104,11 +101,6 @@ impl Packer {
     /// Bytes of the file.
     pub fn file_len(&self) -> u64 {
         self.header.file
-    }
-
-    /// The format of the matrices, as given.
-    pub fn matrices(&self) -> Option<DType> {
-        self.matrices
     }
 
     /// Writes the file from the start of `out`, converting the tensors on all cores, some MB at a time. The
@@ -145,7 +137,7 @@ impl Packer {
                 progress(at);
             }
             self.table.tensors[i].checksum = hex(sum.finish());
-            self.table.tensors[i].sample = Some(hex(sample.finish()));
+            self.table.tensors[i].sample = hex(sample.finish());
         }
         let head = self.head();
         self.header.head_sum = checksum(&head);

@@ -1,5 +1,8 @@
 //! Reading typed, bounded values out of a JSON object, with errors that name the file, the key and the value.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::ConfigError;
@@ -12,15 +15,32 @@ pub(in crate::models) struct Fields<'a> {
     /// What stands before a key in messages: empty, or the outer key and a dot.
     prefix: &'a str,
     map: &'a Map<String, Value>,
+    /// Keys that were asked for.
+    seen: &'a RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Fields<'a> {
-    pub(in crate::models) fn new(origin: &'a str, map: &'a Map<String, Value>) -> Self {
-        Self { origin, prefix: "", map }
+    pub(in crate::models) fn new(
+        origin: &'a str,
+        map: &'a Map<String, Value>,
+        seen: &'a RefCell<BTreeSet<String>>,
+    ) -> Self {
+        Self { origin, prefix: "", map, seen }
     }
 
     pub(in crate::models) fn value(&self, key: &str) -> Option<&'a Value> {
+        self.seen.borrow_mut().insert(self.full(key));
         self.map.get(key).filter(|v| !v.is_null())
+    }
+
+    /// Whether the key is there with the value `null`.
+    pub(in crate::models) fn is_null(&self, key: &str) -> bool {
+        self.map.get(key).is_some_and(Value::is_null)
+    }
+
+    /// Whether somebody has asked for this key.
+    pub(in crate::models) fn was_read(&self, key: &str) -> bool {
+        self.seen.borrow().contains(&self.full(key))
     }
 
     pub(in crate::models) fn values(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
@@ -31,7 +51,7 @@ impl<'a> Fields<'a> {
     pub(in crate::models) fn object(&self, key: &str, prefix: &'a str) -> Result<Option<Self>, ConfigError> {
         match self.value(key) {
             None => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(Self { origin: self.origin, prefix, map })),
+            Some(Value::Object(map)) => Ok(Some(Self { prefix, map, ..*self })),
             Some(v) => Err(self.wrong(key, v, "an object".into())),
         }
     }

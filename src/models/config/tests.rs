@@ -1,6 +1,9 @@
 use serde_json::{Map, json};
 
 use super::*;
+use crate::core::Activation;
+use crate::models::spec::{AttentionBiases, RopeSpec};
+use crate::models::{Decoder, RopeScaling};
 
 /// The least that a config must say.
 fn base() -> Map<String, Value> {
@@ -18,15 +21,19 @@ fn with(changes: Value) -> Result<ModelConfig, String> {
     ModelConfig::from_slice(&serde_json::to_vec(&map).unwrap(), "c.json").map_err(|e| e.to_string())
 }
 
-fn rope(changes: Value) -> Result<RopeConfig, String> {
-    with(changes).map(|c| c.rope)
+fn rope(changes: Value) -> Result<RopeSpec, String> {
+    with(changes).map(|c| c.spec.ropes[0].clone())
+}
+
+/// A rotation of heads of 8.
+fn turned(theta: f64, scaling: RopeScaling) -> RopeSpec {
+    RopeSpec { theta, dims: 8, scaling, query_growth: None }
 }
 
 #[test]
 fn absent_keys_take_the_defaults_of_transformers() {
     let c = with(json!({})).unwrap();
-    let expected = ModelConfig {
-        architecture: Architecture::Llama,
+    let decoder = Decoder {
         vocab_size: 512,
         hidden_size: 64,
         intermediate_size: 172,
@@ -34,17 +41,15 @@ fn absent_keys_take_the_defaults_of_transformers() {
         heads: 8,
         kv_heads: 8,
         head_dim: 8,
-        max_position_embeddings: 2048,
-        rms_norm_eps: 1e-6,
+        max_positions: 2048,
+        norm_eps: 1e-6,
+        activation: Activation::Silu,
         attention_bias: false,
         mlp_bias: false,
-        absent_biases: BTreeSet::new(),
-        tie_word_embeddings: false,
-        bos_token_id: None,
-        eos_token_ids: vec![],
-        dtype: None,
-        rope: RopeConfig { theta: 10_000.0, scaling: RopeScaling::None },
+        tied: false,
+        rope: turned(10_000.0, RopeScaling::None),
     };
+    let expected = ModelConfig::llama(&decoder);
     assert_eq!(c, expected);
     let nulls = with(json!({
         "num_key_value_heads": null, "head_dim": null, "rope_scaling": null, "eos_token_id": null,
@@ -62,20 +67,22 @@ fn given_keys_are_read() {
         "torch_dtype": "bfloat16", "hidden_act": "swish", "pretraining_tp": 4, "rope_theta": 500000
     }))
     .unwrap();
-    assert_eq!((c.heads, c.kv_heads, c.head_dim), (8, 2, 32));
-    assert_eq!(c.max_position_embeddings, 131_072);
-    assert_eq!(c.rms_norm_eps, 1e-5);
-    assert!(c.attention_bias && c.mlp_bias && c.tie_word_embeddings);
+    let attention = &c.spec.layers[0].attention;
+    assert_eq!((attention.heads, attention.kv_heads, attention.head_dim), (8, 2, 32));
+    assert_eq!((c.spec.max_positions, c.spec.norm_eps), (131_072, 1e-5));
+    assert_eq!(attention.biases, AttentionBiases { q: true, k: true, v: true, o: true });
+    assert!(c.spec.layers[4].ffn.biases.down && c.spec.output.tied);
     assert_eq!(c.bos_token_id, Some(128_000));
     assert_eq!(c.eos_token_ids, [128_001, 128_008, 128_009]);
     assert_eq!(c.dtype.as_deref(), Some("bfloat16"));
-    assert_eq!(c.rope.theta, 500_000.0);
+    assert_eq!(c.spec.ropes[0].theta, 500_000.0);
     let c = with(json!({"eos_token_id": 2, "dtype": "float16", "torch_dtype": "float32"})).unwrap();
     assert_eq!(c.eos_token_ids, [2]);
     // -1 stands for none, and some programs write integers with a decimal point.
     let c =
         with(json!({"eos_token_id": [2.0, -1, 4294967296u64], "bos_token_id": -1, "head_dim": 8.0})).unwrap();
-    assert_eq!((c.bos_token_id, c.eos_token_ids.as_slice(), c.head_dim), (None, &[2, u32::MAX][..], 8));
+    assert_eq!((c.bos_token_id, c.eos_token_ids.as_slice()), (None, &[2, u32::MAX][..]));
+    assert_eq!(c.spec.layers[0].attention.head_dim, 8);
     let c = with(json!({"eos_token_id": 2, "dtype": "float16", "torch_dtype": "float32"})).unwrap();
     assert_eq!(c.dtype.as_deref(), Some("float16"));
 }
@@ -175,13 +182,17 @@ fn dimensions_must_go_together() {
         assert_eq!(with(change).unwrap_err(), format!("in 'c.json': {says}"));
     }
     // Given outright, the head's width need not come from the hidden size.
-    assert_eq!(with(json!({"hidden_size": 65, "head_dim": 16})).unwrap().head_dim, 16);
+    let spec = with(json!({"hidden_size": 65, "head_dim": 16})).unwrap().spec;
+    assert_eq!((spec.layers[0].attention.head_dim, spec.ropes[0].dims), (16, 16));
 }
 
 #[test]
 fn models_that_are_not_supported_are_named() {
     for (change, says) in [
-        (json!({"hidden_act": "gelu"}), "the activation 'gelu' ('hidden_act') is not supported, only silu"),
+        (
+            json!({"hidden_act": "gelu"}),
+            "the activation 'gelu' ('hidden_act') is not supported; known are silu and gelu_pytorch_tanh",
+        ),
         (
             json!({"quantization_config": {"quant_method": "awq", "bits": 4}}),
             "the weights are quantized ('quantization_config': awq), which is not read: use the original checkpoint",
@@ -190,54 +201,48 @@ fn models_that_are_not_supported_are_named() {
             json!({"compression_config": {}}),
             "the weights are quantized ('compression_config': unnamed method), which is not read: use the original checkpoint",
         ),
-        (json!({"model_type": "qwen2"}), "model_type 'qwen2' is not supported; known are llama"),
-        (
-            json!({"architectures": ["MistralForCausalLM"]}),
-            "the architecture 'MistralForCausalLM' is not supported; known are LlamaForCausalLM",
-        ),
-        (
-            json!({"model_type": null}),
-            "neither model_type nor architectures is given; known models are llama",
-        ),
     ] {
         assert_eq!(with(change).unwrap_err(), format!("in 'c.json': {says}"));
     }
+    let unknown = with(json!({"model_type": "mamba"})).unwrap_err();
+    assert!(
+        unknown.starts_with("in 'c.json': model_type 'mamba' is not supported; known are llama, "),
+        "{unknown}"
+    );
 }
 
 #[test]
 fn rope_scaling_is_read_in_every_spelling() {
-    let none = RopeConfig { theta: 10_000.0, scaling: RopeScaling::None };
-    assert_eq!(rope(json!({"rope_scaling": {"rope_type": "default"}})), Ok(none));
-    assert_eq!(rope(json!({"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}})), Ok(none));
+    let none = turned(10_000.0, RopeScaling::None);
+    assert_eq!(rope(json!({"rope_scaling": {"rope_type": "default"}})), Ok(none.clone()));
+    assert_eq!(
+        rope(json!({"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}})),
+        Ok(none.clone())
+    );
     assert_eq!(rope(json!({"rope_parameters": {"rope_theta": 10000.0}})), Ok(none));
 
-    let linear = RopeConfig { theta: 5e5, scaling: RopeScaling::Linear { factor: 4.0 } };
+    let linear = turned(5e5, RopeScaling::Linear { factor: 4.0 });
     for spelling in [
         json!({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4}}),
         json!({"rope_theta": 5e5, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}),
         json!({"rope_theta": 5e5, "rope_scaling": {"rope_type": "linear", "type": "yarn", "factor": 4.0}}),
         json!({"rope_parameters": {"rope_theta": 5e5, "rope_type": "linear", "factor": 4.0}}),
     ] {
-        assert_eq!(rope(spelling), Ok(linear));
+        assert_eq!(rope(spelling), Ok(linear.clone()));
     }
 
-    let llama3 = RopeConfig {
-        theta: 5e5,
-        scaling: RopeScaling::Llama3 {
-            factor: 32.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings: 8192,
-        },
-    };
+    let llama3 = turned(
+        5e5,
+        RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 8192 },
+    );
     let scaling = json!({
         "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 8192, "rope_type": "llama3"
     });
     let mut parameters = scaling.clone();
     parameters["rope_theta"] = json!(5e5);
-    assert_eq!(rope(json!({"rope_theta": 500000.0, "rope_scaling": scaling})), Ok(llama3));
-    assert_eq!(rope(json!({"rope_parameters": parameters})), Ok(llama3));
+    assert_eq!(rope(json!({"rope_theta": 500000.0, "rope_scaling": scaling})), Ok(llama3.clone()));
+    assert_eq!(rope(json!({"rope_parameters": parameters})), Ok(llama3.clone()));
     // Both spellings at once are fine if they agree.
     let both = json!({"rope_theta": 500000.0, "rope_scaling": scaling, "rope_parameters": parameters});
     assert_eq!(rope(both), Ok(llama3));
@@ -245,15 +250,15 @@ fn rope_scaling_is_read_in_every_spelling() {
 
 #[test]
 fn rope_scaling_that_cannot_be_run_is_named() {
-    for kind in ["yarn", "dynamic", "longrope", "su"] {
+    for kind in ["mrope", "proportional"] {
         for (outer, inner) in
             [("rope_scaling", "type"), ("rope_scaling", "rope_type"), ("rope_parameters", "rope_type")]
         {
             assert_eq!(
                 rope(json!({outer: {inner: kind, "factor": 4.0}})).unwrap_err(),
                 format!(
-                    "in 'c.json': the rotary embedding's scaling '{kind}' ('{outer}.rope_type') is not supported; \
-                     known are default, linear and llama3"
+                    "in 'c.json': the rotary embedding's scaling '{kind}' ('{outer}.rope_type') is not supported; known \
+                     are default, linear, dynamic, yarn, llama3 and longrope"
                 )
             );
         }
@@ -275,7 +280,7 @@ fn rope_scaling_that_cannot_be_run_is_named() {
         ),
         (
             json!({"rope_parameters": {"full_attention": {"rope_type": "default"}}}),
-            "in 'c.json': 'rope_parameters.full_attention' is an object: one rotation per layer type is not supported",
+            "in 'c.json': 'rope_parameters.full_attention' is an object, but all layers of this model are turned alike",
         ),
         (
             json!({"rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}}),
@@ -289,7 +294,7 @@ fn rope_scaling_that_cannot_be_run_is_named() {
         ),
         (
             json!({"partial_rotary_factor": 0.5}),
-            "in 'c.json': 'partial_rotary_factor' is 0.5, but only 1 is supported",
+            "in 'c.json': 'partial_rotary_factor' is 0.5, but this model turns whole heads",
         ),
     ] {
         assert_eq!(rope(change).unwrap_err(), says);
@@ -315,21 +320,53 @@ fn files_that_are_no_json_objects() {
 fn reads_the_shared_configs() {
     let Some(shared) = crate::skip::shared("reads_the_shared_configs", "") else { return };
     let tiny = ModelConfig::from_file(&shared.join("goldens/tiny-llama32/config.json")).unwrap();
-    assert_eq!((tiny.hidden_size, tiny.intermediate_size, tiny.vocab_size), (128, 352, 512));
-    assert_eq!((tiny.layers, tiny.heads, tiny.kv_heads, tiny.head_dim), (3, 4, 2, 64));
-    assert_eq!((tiny.max_position_embeddings, tiny.rms_norm_eps), (131_072, 1e-5));
-    assert!(tiny.tie_word_embeddings);
-    assert_eq!((tiny.bos_token_id, tiny.eos_token_ids), (Some(1), vec![2]));
+    let spec = &tiny.spec;
+    let attention = &spec.layers[2].attention;
+    assert_eq!((spec.hidden_size, spec.layers[0].ffn.width, spec.vocab_size), (128, 352, 512));
+    assert_eq!((spec.layers.len(), attention.heads, attention.kv_heads, attention.head_dim), (3, 4, 2, 64));
+    assert_eq!((spec.max_positions, spec.norm_eps, spec.output.tied), (131_072, 1e-5, true));
+    assert_eq!((tiny.bos_token_id, &tiny.eos_token_ids[..]), (Some(1), &[2][..]));
     assert_eq!(tiny.dtype.as_deref(), Some("bfloat16"));
-    let llama3 = RopeScaling::Llama3 {
-        factor: 32.0,
-        low_freq_factor: 1.0,
-        high_freq_factor: 4.0,
-        original_max_position_embeddings: 8192,
-    };
-    assert_eq!(tiny.rope, RopeConfig { theta: 500_000.0, scaling: llama3 });
+    let llama3 =
+        RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 8192 };
+    assert_eq!(spec.ropes, [RopeSpec { dims: 64, ..turned(500_000.0, llama3) }]);
 
     let stories = ModelConfig::from_file(&shared.join("models/stories260k/config.json")).unwrap();
-    assert_eq!((stories.layers, stories.heads, stories.kv_heads, stories.head_dim), (5, 8, 4, 8));
-    assert_eq!(stories.rope, RopeConfig { theta: 10_000.0, scaling: RopeScaling::None });
+    assert_eq!((stories.spec.layers.len(), stories.spec.layers[0].attention.q_width()), (5, 64));
+    assert_eq!(stories.spec.ropes, [turned(10_000.0, RopeScaling::None)]);
+}
+
+/// YaRN and the frequencies of long texts, with the factors that transformers 5.24 computes.
+#[test]
+fn scalings_for_long_texts_have_the_factors_of_transformers() {
+    let factor = |change: Value| match rope(change).unwrap().scaling {
+        RopeScaling::Yarn { attention_factor, .. } | RopeScaling::LongRope { attention_factor, .. } => {
+            attention_factor
+        }
+        other => panic!("{other:?}"),
+    };
+    let yarn = |more: Value| {
+        let mut map = json!({"rope_type": "yarn", "factor": 16.0, "original_max_position_embeddings": 128});
+        map.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        factor(json!({ "rope_scaling": map }))
+    };
+    let near =
+        |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+    near(yarn(json!({})), 1.0 + 0.1 * 16f64.ln());
+    near(yarn(json!({"attention_factor": 1.25})), 1.25);
+    near(yarn(json!({"mscale": 1.0, "mscale_all_dim": 1.0})), 1.0);
+    near(
+        yarn(json!({"mscale": 2.0, "mscale_all_dim": 1.0})),
+        (1.0 + 0.2 * 16f64.ln()) / (1.0 + 0.1 * 16f64.ln()),
+    );
+    let divisors = json!([1.0, 2.0, 3.0, 4.0]);
+    let long = |kind: &str| {
+        json!({"max_position_embeddings": 512, "original_max_position_embeddings": 64,
+            "rope_scaling": {"type": kind, "short_factor": divisors, "long_factor": divisors}})
+    };
+    for kind in ["longrope", "su", "yarn"] {
+        near(factor(long(kind)), (1.0 + 8f64.ln() / 64f64.ln()).sqrt());
+    }
+    let few = json!({"rope_scaling": {"type": "su", "short_factor": [1.0], "long_factor": [1.0]}});
+    assert!(rope(few).unwrap_err().contains("expected a list of 4 positive numbers"));
 }

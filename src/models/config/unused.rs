@@ -1,7 +1,9 @@
-//! Settings of other models that a Llama's config.json may carry along. transformers does not use them either, but
+//! Settings of other families that a config.json may carry along. transformers does not use them for this one either, but
 //! whoever trained the model may have.
 
 use serde_json::Value;
+
+use super::fields::{Fields, shown_value};
 
 /// When a setting changes nothing.
 enum Neutral {
@@ -48,20 +50,23 @@ impl Neutral {
     }
 }
 
-/// Keys of a config.json that would change the result in another model, with their values.
-pub fn unused_settings(bytes: &[u8]) -> Vec<(String, String)> {
-    let Ok(Value::Object(map)) = crate::format::parse_json(bytes) else { return Vec::new() };
+/// Keys that would change the result in another model, that are set, and that have not been read; with their values.
+pub(super) fn settings(fields: &Fields<'_>) -> Vec<(String, String)> {
     let set = SETTINGS.iter().filter_map(|(key, neutral)| {
-        let value = map.get(*key).filter(|value| !neutral.holds(value))?;
-        Some(((*key).to_owned(), super::fields::shown_value(value)))
+        if fields.was_read(key) {
+            return None;
+        }
+        let value = fields.value(key).filter(|value| !neutral.holds(value))?;
+        Some(((*key).to_owned(), shown_value(value)))
     });
     let mut found: Vec<_> = set.collect();
-    // A window as long as the context is none.
-    let number = |key: &str| map.get(key).and_then(Value::as_u64);
-    let trained = number("max_position_embeddings").unwrap_or(u64::MAX);
-    let off = map.get("use_sliding_window") == Some(&Value::Bool(false));
-    if let Some(window) = number("sliding_window").filter(|&window| window > 0 && window < trained && !off) {
-        found.push(("sliding_window".to_owned(), window.to_string()));
+    if !fields.was_read("sliding_window") {
+        // A window as long as the context is none.
+        let number = |key: &str| fields.value(key).and_then(Value::as_u64);
+        let trained = number("max_position_embeddings").unwrap_or(u64::MAX);
+        let off = fields.value("use_sliding_window") == Some(&Value::Bool(false));
+        let window = number("sliding_window").filter(|&window| window > 0 && window < trained && !off);
+        found.extend(window.map(|window| ("sliding_window".to_owned(), window.to_string())));
     }
     found
 }
@@ -73,10 +78,9 @@ mod tests {
     #[test]
     fn only_settings_that_would_change_something_are_named() {
         let named = |json: &str| -> Vec<String> {
-            unused_settings(json.as_bytes())
-                .into_iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect()
+            let read = |fields: &Fields<'_>| Ok(settings(fields));
+            let found = super::super::with_fields(json.as_bytes(), "c.json", read).unwrap();
+            found.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
         };
         let harmless = r#"{"use_sliding_window": false, "sliding_window": 4096, "max_position_embeddings": 9000,
             "logit_scale": 1, "num_experts": 0, "attn_logit_softcapping": null, "layer_types": ["full_attention"]}"#;
@@ -85,6 +89,19 @@ mod tests {
             "use_qk_norm": true, "layer_types": ["full_attention", "sliding_attention"]}"#;
         assert_eq!(named(other).len(), 4);
         assert!(named(other).contains(&"logit_scale=0.0625".to_owned()));
-        assert!(named("[]").is_empty() && named("{").is_empty());
+    }
+
+    #[test]
+    fn what_a_family_reads_is_used() {
+        let named = |model_type: &str| {
+            let json = format!(
+                r#"{{"model_type": "{model_type}", "hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 2,
+                "num_attention_heads": 8, "vocab_size": 512, "residual_multiplier": 0.5, "clip_qkv": 8.0}}"#
+            );
+            let config = crate::models::ModelConfig::from_slice(json.as_bytes(), "c.json").unwrap();
+            config.unused.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(named("llama"), ["residual_multiplier", "clip_qkv"]);
+        assert_eq!(named("granite"), ["clip_qkv"]);
     }
 }

@@ -1,25 +1,22 @@
 //! The feed-forward half of a block.
 
+use super::model::Step;
 use super::numerics::look;
-use super::weights::Layer;
 use super::workspace::Workspace;
-use crate::core::{Activation, Backend, LinearPart, Result};
+use crate::core::{Backend, LinearPart, Result};
 
-/// `branch = down(silu(gate(n)) * up(n))` for the rows in use of `n = ws.normed`, in layer `index`.
-pub(super) fn forward<B: Backend>(
-    backend: &B,
-    layer: &Layer<B::Weight>,
-    index: usize,
-    ws: &mut Workspace<B>,
-) -> Result<()> {
+/// `branch = down(activation(gate(n)) * up(n))` for the rows in use of `n`, the block's input.
+pub(super) fn forward<B: Backend>(step: Step<'_, B>, ws: &mut Workspace<B>) -> Result<()> {
+    let Step { backend, layer, spec, index, .. } = step;
+    let input = if spec.norms.before { &ws.normed } else { &ws.x };
     backend.linear(
-        &ws.normed,
+        input,
         &mut [
             LinearPart { weight: &layer.gate.weight, bias: layer.gate.bias.as_ref(), out: &mut ws.gate },
             LinearPart { weight: &layer.up.weight, bias: layer.up.bias.as_ref(), out: &mut ws.up },
         ],
     )?;
-    backend.glu(&ws.gate, &ws.up, Activation::Silu, &mut ws.activated)?;
+    backend.glu(&ws.gate, &ws.up, spec.ffn.activation, &mut ws.activated)?;
     look(&mut ws.watch, backend, &ws.activated, Some(index), "inside the feed-forward network")?;
     backend.linear(
         &ws.activated,

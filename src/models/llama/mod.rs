@@ -1,5 +1,5 @@
-//! The Llama architecture (Touvron et al. 2023, arXiv 2302.13971; Llama 3: arXiv 2407.21783), on top of any
-//! [`crate::core::Backend`].
+//! The forward pass: Llama's (Touvron et al. 2023, arXiv 2302.13971), with all that a [`crate::models::ModelSpec`] may ask
+//! for, on top of any [`crate::core::Backend`].
 
 mod attention;
 mod ffn;
@@ -14,6 +14,7 @@ mod workspace;
 
 pub use model::Llama;
 pub use numerics::NonFinite;
-pub use tensors::{TensorSpec, find_tensor, tensor_specs, without_absent_biases};
-pub use weights::{LoadProgress, parameter_count};
+pub use tensors::{TensorSpec, find_tensor, parameter_count, tensor_specs};
+pub(in crate::models) use tensors::{layer_name, layer_part};
+pub use weights::LoadProgress;
 pub use workspace::Workspace;

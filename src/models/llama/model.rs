@@ -3,44 +3,40 @@
 use std::ops::Range;
 
 use super::numerics::{look, look_from};
-use super::weights::{LoadProgress, Weights};
+use super::weights::{Layer, LoadProgress, Weights};
 use super::workspace::Workspace;
 use super::{attention, ffn};
-use crate::core::{Backend, CoreError, DType, KvCache, KvTypes, Largest, LinearPart, Result, Top};
+use crate::core::{Backend, CoreError, KvCache, KvTypes, Largest, LinearPart, Result, Tensor, Top};
 use crate::format::TensorSource;
-use crate::models::ModelConfig;
-use crate::models::ModelError;
-use crate::models::rope::Rope;
+use crate::models::{LayerSpec, ModelError, ModelSpec, WeightPlan};
 
-/// A Llama whose weights a backend has prepared.
+/// A model whose weights a backend has prepared.
 ///
 /// Holds no state of a text: that is in the [`KvCache`], and the memory for a pass is in the [`Workspace`].
 pub struct Llama<B: Backend> {
-    config: ModelConfig,
+    spec: ModelSpec,
     weights: Weights<B::Weight>,
-    rope: Rope,
 }
 
 impl<B: Backend> Llama<B> {
-    /// Loads every tensor that `config` asks for from `source`, with the matrices in `format`.
+    /// Loads every tensor that `spec` asks for from `source`, each in the format that `plan` gives it.
     ///
     /// # Errors
-    /// A tensor that is missing, has another shape than `config` says, or cannot be prepared.
+    /// A tensor that is missing, has another shape than `spec` says, or cannot be prepared.
     pub fn load(
         backend: &B,
         source: &dyn TensorSource,
-        config: ModelConfig,
-        format: DType,
+        spec: ModelSpec,
+        plan: impl Into<WeightPlan>,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, ModelError> {
-        let weights = Weights::load(backend, source, &config, format, progress)?;
-        let rope = Rope::new(&config.rope, config.head_dim);
-        Ok(Self { config, weights, rope })
+        let weights = Weights::load(backend, source, &spec, plan.into(), progress)?;
+        Ok(Self { spec, weights })
     }
 
-    /// The configuration that it was loaded with.
-    pub fn config(&self) -> &ModelConfig {
-        &self.config
+    /// What it is made of.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
     }
 
     /// Memory that the prepared weights take, in bytes.
@@ -53,8 +49,8 @@ impl<B: Backend> Llama<B> {
     /// # Errors
     /// [`CoreError::Unsupported`] for a type that keys cannot be stored in.
     pub fn new_cache(&self, backend: &B, types: KvTypes, max_len: usize) -> Result<KvCache<B::Buffer>> {
-        let c = &self.config;
-        KvCache::new(backend, c.layers, c.kv_heads, c.head_dim, types, max_len)
+        let [layers, kv_heads, head_dim] = self.spec.cache_shape();
+        KvCache::new(backend, layers, kv_heads, head_dim, types, max_len)
     }
 
     /// Memory for passes of up to `chunk` tokens; `logits_rows` as in [`Self::forward_all`], 1 for generation.
@@ -62,7 +58,7 @@ impl<B: Backend> Llama<B> {
     /// # Errors
     /// [`CoreError::OutOfMemory`].
     pub fn workspace(&self, backend: &B, chunk: usize, logits_rows: usize) -> Result<Workspace<B>> {
-        Workspace::new(backend, &self.config, chunk, logits_rows)
+        Workspace::new(backend, &self.spec, chunk, logits_rows)
     }
 
     /// Processes up to `ws.chunk()` tokens after those in the cache. `logits`, where wanted, receives those of
@@ -188,7 +184,7 @@ impl<B: Backend> Llama<B> {
     }
 
     fn check_row(&self, op: &'static str, row: usize, ws: &Workspace<B>, logits: &[f32]) -> Result<()> {
-        CoreError::expect_eq(op, "logits", logits.len(), self.config.vocab_size)?;
+        CoreError::expect_eq(op, "logits", logits.len(), self.spec.vocab_size)?;
         if row >= ws.logits.rows() {
             return Err(CoreError::Mismatch { op, what: "row", got: row, expected: ws.logits.rows() });
         }
@@ -210,7 +206,7 @@ impl<B: Backend> Llama<B> {
     ) -> Result<()> {
         self.layers(backend, ids, 0..ids.len(), cache, ws)?;
         let step = ws.logits_rows();
-        let mut row = vec![0.0; self.config.vocab_size];
+        let mut row = vec![0.0; self.spec.vocab_size];
         for from in (0..ids.len()).step_by(step) {
             let count = step.min(ids.len() - from);
             self.head(backend, ws, from, count)?;
@@ -232,7 +228,7 @@ impl<B: Backend> Llama<B> {
         cache: &mut KvCache<B::Buffer>,
         ws: &mut Workspace<B>,
     ) -> Result<()> {
-        let vocab = self.config.vocab_size;
+        let vocab = self.spec.vocab_size;
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
             return Err(CoreError::BadToken { id, vocab });
         }
@@ -247,34 +243,32 @@ impl<B: Backend> Llama<B> {
         cache.reserve(backend, ids.len())?;
         self.set_angles(backend, cache.position()..cache.position() + ids.len(), ws)?;
         backend.embed(&self.weights.embedding, ids, &mut ws.x)?;
+        scale(backend, &mut ws.x, self.spec.embedding_scale)?;
         if let Some(watch) = &mut ws.watch {
             watch.position = cache.position();
         }
         look(&mut ws.watch, backend, &ws.x, None, "the embedding")?;
-        let eps = self.config.rms_norm_eps;
+        let eps = self.spec.norm_eps;
         let layers = &self.weights.layers;
-        if let Some(first) = layers.first() {
-            backend.rms_norm(&ws.x, &first.attention_norm, eps, &mut ws.normed)?;
+        if let Some(norm) = layers.first().and_then(|first| first.attention_norm.as_ref()) {
+            backend.rms_norm(&ws.x, norm, eps, &mut ws.normed)?;
         }
-        for (index, layer) in layers.iter().enumerate() {
+        for (index, (layer, spec)) in layers.iter().zip(&self.spec.layers).enumerate() {
+            let step = Step { backend, layer, spec, index, eps };
             let next = layers.get(index + 1);
             if next.is_some() || wanted.len() == ids.len() {
-                attention::forward(backend, layer, index, cache, ws)?;
+                attention::forward(step, cache, ws)?;
             } else {
-                attention::forward_rows(backend, layer, index, cache, ws, wanted.clone())?;
+                attention::forward_rows(step, cache, ws, wanted.clone())?;
                 if wanted.is_empty() {
                     break;
                 }
             }
-            backend.add_rms_norm(&ws.branch, &mut ws.x, &layer.ffn_norm, eps, &mut ws.normed)?;
+            step.add(layer.attention_output_norm.as_ref(), layer.ffn_norm.as_ref(), ws)?;
             look(&mut ws.watch, backend, &ws.x, Some(index), "after attention")?;
-            ffn::forward(backend, layer, index, ws)?;
-            match next {
-                Some(next) => {
-                    backend.add_rms_norm(&ws.branch, &mut ws.x, &next.attention_norm, eps, &mut ws.normed)?;
-                }
-                None => backend.add(&ws.branch, &mut ws.x)?,
-            }
+            ffn::forward(step, ws)?;
+            let next_norm = next.and_then(|next| next.attention_norm.as_ref());
+            step.add(layer.ffn_output_norm.as_ref(), next_norm, ws)?;
             look(&mut ws.watch, backend, &ws.x, Some(index), "after the feed-forward network")?;
         }
         cache.advance(ids.len());
@@ -288,19 +282,62 @@ impl<B: Backend> Llama<B> {
         positions: Range<usize>,
         ws: &mut Workspace<B>,
     ) -> Result<()> {
-        let rows = positions.len();
-        let angles = &mut ws.host_angles[..rows * self.config.head_dim];
-        self.rope.fill(positions, angles);
-        ws.angles.set_rows(rows)?;
-        backend.upload(angles, &mut ws.angles, 0)
+        ws.angles.iter_mut().try_for_each(|angles| angles.set(backend, positions.clone()))
     }
 
     /// Final norm and output matrix for `count` rows of `ws.x`.
     fn head(&self, backend: &B, ws: &mut Workspace<B>, from: usize, count: usize) -> Result<()> {
         let weight = self.weights.output.as_ref().unwrap_or(&self.weights.embedding);
         backend.copy_rows(&ws.x, from, count, &mut ws.head_in)?;
-        backend.rms_norm(&ws.head_in, &self.weights.norm, self.config.rms_norm_eps, &mut ws.normed)?;
+        backend.rms_norm(&ws.head_in, &self.weights.norm, self.spec.norm_eps, &mut ws.normed)?;
         backend.linear(&ws.normed, &mut [LinearPart { weight, bias: None, out: &mut ws.logits }])?;
+        scale(backend, &mut ws.logits, self.spec.output.scale)?;
+        if let Some(cap) = self.spec.output.softcap {
+            backend.softcap(&mut ws.logits, cap)?;
+        }
         look_from(&mut ws.watch, backend, &ws.logits, from, None, "the logits")
     }
+}
+
+/// What a half of a block works with.
+pub(super) struct Step<'a, B: Backend> {
+    pub backend: &'a B,
+    pub layer: &'a Layer<B::Weight>,
+    pub spec: &'a LayerSpec,
+    pub index: usize,
+    pub eps: f32,
+}
+
+impl<B: Backend> Clone for Step<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Step<'_, B> {}
+
+impl<B: Backend> Step<'_, B> {
+    /// Adds what a half of the block has given to the residual stream, after its own norm if it has one, and gives the next
+    /// half its input, if that has a norm.
+    fn add(
+        &self,
+        own_norm: Option<&B::Weight>,
+        next_norm: Option<&B::Weight>,
+        ws: &mut Workspace<B>,
+    ) -> Result<()> {
+        let Self { backend, spec, eps, .. } = self;
+        if let Some(norm) = own_norm {
+            backend.rms_norm_in_place(&mut ws.branch, norm, *eps)?;
+        }
+        scale(*backend, &mut ws.branch, spec.residual_scale)?;
+        match next_norm {
+            Some(norm) => backend.add_rms_norm(&ws.branch, &mut ws.x, norm, *eps, &mut ws.normed),
+            None => backend.add(&ws.branch, &mut ws.x),
+        }
+    }
+}
+
+/// `x *= factor`, where that changes anything.
+fn scale<B: Backend>(backend: &B, x: &mut Tensor<B::Buffer>, factor: f32) -> Result<()> {
+    if factor == 1.0 { Ok(()) } else { backend.scale(x, factor) }
 }

@@ -21,9 +21,10 @@ impl<B: Backend> Llama<B> {
         for from in (0..tokens).step_by(ws.chunk()) {
             let rows = from..tokens.min(from + ws.chunk());
             self.set_angles(backend, first + rows.start..first + rows.end, ws)?;
-            for layer in 0..self.config().layers {
+            for (layer, spec) in self.spec().layers.iter().enumerate() {
+                let Some(rope) = spec.attention.rope else { continue };
                 cache.bring_prefix(backend, layer, rows.clone(), (&mut ws.k, &mut ws.v))?;
-                backend.rope(&mut ws.k, &ws.angles, cache.layout().head_dim)?;
+                backend.rope(&mut ws.k, &ws.angles[rope].keys, spec.attention.head_dim)?;
                 let layout = *cache.layout();
                 backend.kv_append(&ws.k, &ws.v, cache.layer_mut(layer), &layout, rows.start)?;
             }

@@ -4,7 +4,7 @@ use super::{Llama, Workspace};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::core::{Backend, CoreError, DType, KvCache};
-use crate::models::{ModelConfig, NamedShape, RandomWeights, random_ids};
+use crate::models::{Decoder, NamedShape, RandomWeights, random_ids};
 
 const VOCAB: usize = 64;
 
@@ -17,10 +17,10 @@ struct Bed<B: Backend> {
 }
 
 fn bed<B: Backend>(backend: B, layers: usize, format: DType, logits_rows: usize) -> Bed<B> {
-    let config =
-        ModelConfig { layers, vocab_size: VOCAB, intermediate_size: 96, ..NamedShape::Demo.config() };
-    let source = RandomWeights::new(&config);
-    let model = Llama::load(&backend, &source, config, format, &mut |_| ()).unwrap();
+    let spec =
+        Decoder { layers, vocab_size: VOCAB, intermediate_size: 96, ..NamedShape::Demo.decoder() }.spec();
+    let source = RandomWeights::new(&spec);
+    let model = Llama::load(&backend, &source, spec, format, &mut |_| ()).unwrap();
     let cache = model.new_cache(&backend, DType::F16.into(), 64).unwrap();
     let ws = model.workspace(&backend, 16, logits_rows).unwrap();
     Bed { backend, model, cache, ws }

@@ -1,10 +1,12 @@
-//! The weights of a Llama, checked against its configuration and prepared by a backend.
+//! The weights of a model, checked against its specification and prepared by a backend.
 
-use super::tensors::{TensorSpec, find_tensor, has_bias, tensor_specs};
+use super::tensors::{
+    ATTENTION_NORM, ATTENTION_OUTPUT_NORM, EMBEDDING, FFN_NORM, FFN_OUTPUT_NORM, FINAL_NORM, K_NORM, OUTPUT,
+    Projection, Q_NORM, find_tensor, layer_name, parameter_count, projections,
+};
 use crate::core::{Backend, DType, HostTensor, Order, PreparedWeight, Shape};
 use crate::format::TensorSource;
-use crate::models::ModelConfig;
-use crate::models::ModelError;
+use crate::models::{LayerSpec, ModelError, ModelSpec, QkNorm, TensorRole, WeightPlan};
 
 /// A linear layer.
 pub(super) struct Linear<W> {
@@ -12,17 +14,20 @@ pub(super) struct Linear<W> {
     pub bias: Option<W>,
 }
 
-/// One transformer block.
+/// One transformer block; norms are where its plan has them.
 pub(super) struct Layer<W> {
-    pub attention_norm: W,
+    pub attention_norm: Option<W>,
     pub q: Linear<W>,
     pub k: Linear<W>,
     pub v: Linear<W>,
     pub o: Linear<W>,
-    pub ffn_norm: W,
+    pub qk_norm: Option<(W, W)>,
+    pub attention_output_norm: Option<W>,
+    pub ffn_norm: Option<W>,
     pub gate: Linear<W>,
     pub up: Linear<W>,
     pub down: Linear<W>,
+    pub ffn_output_norm: Option<W>,
 }
 
 /// Everything that a checkpoint holds.
@@ -32,6 +37,7 @@ pub(super) struct Weights<W> {
     pub norm: W,
     /// `None` where the embedding is the output matrix too.
     pub output: Option<W>,
+    bytes: usize,
 }
 
 /// How far loading has come.
@@ -43,111 +49,106 @@ pub struct LoadProgress {
     pub total: u64,
 }
 
-/// Number of parameters that follows from a configuration.
-pub fn parameter_count(config: &ModelConfig) -> u64 {
-    let elements = |spec: TensorSpec| spec.shape.elements().map_or(u64::MAX, |n| n as u64);
-    tensor_specs(config).into_iter().map(elements).fold(0, u64::saturating_add)
-}
-
 impl<W: PreparedWeight> Weights<W> {
     pub fn load<B: Backend<Weight = W>>(
         backend: &B,
         source: &dyn TensorSource,
-        config: &ModelConfig,
-        format: DType,
+        spec: &ModelSpec,
+        plan: WeightPlan,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, ModelError> {
-        let total = parameter_count(config);
-        let mut loader = Loader { backend, source, format, progress, done: 0, total };
-        let hidden = config.hidden_size;
-        let embedding = loader.matrix("model.embed_tokens.weight", config.vocab_size, hidden)?;
-        let layers = (0..config.layers).map(|i| loader.layer(i, config)).collect::<Result<_, _>>()?;
-        let norm = loader.vector("model.norm.weight", hidden)?;
-        let output = if config.tie_word_embeddings {
-            None
-        } else {
-            Some(loader.matrix("lm_head.weight", config.vocab_size, hidden)?)
+        let total = parameter_count(spec);
+        let mut loader = Loader { backend, source, plan, progress, done: 0, total, bytes: 0 };
+        let (hidden, vocab) = (spec.hidden_size, spec.vocab_size);
+        let embedding = loader.matrix(TensorRole::Outer, EMBEDDING, vocab, hidden)?;
+        let layers = spec.layers.iter().enumerate();
+        let layers = layers.map(|(i, layer)| loader.layer(i, layer, hidden)).collect::<Result<_, _>>()?;
+        let norm = loader.vector(FINAL_NORM, hidden)?;
+        let output = match spec.output.tied {
+            true => None,
+            false => Some(loader.matrix(TensorRole::Outer, OUTPUT, vocab, hidden)?),
         };
-        Ok(Self { embedding, layers, norm, output })
+        let bytes = loader.bytes;
+        Ok(Self { embedding, layers, norm, output, bytes })
     }
 
     pub fn size_bytes(&self) -> usize {
-        let linear = |l: &Linear<W>| l.weight.size_bytes() + l.bias.as_ref().map_or(0, W::size_bytes);
-        let layers: usize = self
-            .layers
-            .iter()
-            .map(|l| {
-                [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down].map(linear).iter().sum::<usize>()
-                    + l.attention_norm.size_bytes()
-                    + l.ffn_norm.size_bytes()
-            })
-            .sum();
-        let outer = self.embedding.size_bytes() + self.norm.size_bytes();
-        layers + outer + self.output.as_ref().map_or(0, W::size_bytes)
+        self.bytes
     }
 }
 
 struct Loader<'a, B> {
     backend: &'a B,
     source: &'a dyn TensorSource,
-    format: DType,
+    plan: WeightPlan,
     progress: &'a mut dyn FnMut(LoadProgress),
     done: u64,
     total: u64,
+    /// Memory that the weights take so far.
+    bytes: usize,
 }
 
 impl<B: Backend> Loader<'_, B> {
-    fn layer(&mut self, index: usize, config: &ModelConfig) -> Result<Layer<B::Weight>, ModelError> {
-        let hidden = config.hidden_size;
-        let ffn = config.intermediate_size;
-        let q = config.heads * config.head_dim;
-        let kv = config.kv_heads * config.head_dim;
-        let (attention, mlp) = (config.attention_bias, config.mlp_bias);
-        let name = |part: &str| format!("model.layers.{index}.{part}");
-        let mut linear = |part: &str, rows, cols, bias: bool| {
-            let bias_name = format!("{}.bias", name(part));
-            let bias = (bias && has_bias(config, &bias_name)).then_some(bias_name);
-            self.linear(&format!("{}.weight", name(part)), rows, cols, bias.as_deref())
-        };
-        let [q, k, v, o] = [
-            linear("self_attn.q_proj", q, hidden, attention)?,
-            linear("self_attn.k_proj", kv, hidden, attention)?,
-            linear("self_attn.v_proj", kv, hidden, attention)?,
-            linear("self_attn.o_proj", hidden, q, attention)?,
-        ];
-        let [gate, up, down] = [
-            linear("mlp.gate_proj", ffn, hidden, mlp)?,
-            linear("mlp.up_proj", ffn, hidden, mlp)?,
-            linear("mlp.down_proj", hidden, ffn, mlp)?,
-        ];
+    fn layer(
+        &mut self,
+        index: usize,
+        spec: &LayerSpec,
+        hidden: usize,
+    ) -> Result<Layer<B::Weight>, ModelError> {
+        let [q, k, v, o, gate, up, down] = projections(spec, hidden);
+        let attention = &spec.attention;
+        let (before, after) = (spec.norms.before, spec.norms.after);
         Ok(Layer {
-            attention_norm: self.vector(&name("input_layernorm.weight"), hidden)?,
-            q,
-            k,
-            v,
-            o,
-            ffn_norm: self.vector(&name("post_attention_layernorm.weight"), hidden)?,
-            gate,
-            up,
-            down,
+            attention_norm: self.norm(index, ATTENTION_NORM, before, hidden)?,
+            q: self.linear(index, &q)?,
+            k: self.linear(index, &k)?,
+            v: self.linear(index, &v)?,
+            o: self.linear(index, &o)?,
+            qk_norm: match attention.qk_norm {
+                QkNorm::None => None,
+                QkNorm::PerHead => Some(self.qk_norm(index, attention.head_dim, attention.head_dim)?),
+                QkNorm::Whole => Some(self.qk_norm(index, attention.q_width(), attention.kv_width())?),
+            },
+            attention_output_norm: self.norm(index, ATTENTION_OUTPUT_NORM, after, hidden)?,
+            ffn_norm: self.norm(index, FFN_NORM, before, hidden)?,
+            gate: self.linear(index, &gate)?,
+            up: self.linear(index, &up)?,
+            down: self.linear(index, &down)?,
+            ffn_output_norm: self.norm(index, FFN_OUTPUT_NORM, after, hidden)?,
         })
     }
 
-    fn linear(
+    fn qk_norm(&mut self, index: usize, q: usize, k: usize) -> Result<(B::Weight, B::Weight), ModelError> {
+        let name = |part| layer_name(index, part, "weight");
+        Ok((self.vector(&name(Q_NORM), q)?, self.vector(&name(K_NORM), k)?))
+    }
+
+    fn norm(
         &mut self,
-        name: &str,
-        rows: usize,
-        cols: usize,
-        bias: Option<&str>,
-    ) -> Result<Linear<B::Weight>, ModelError> {
-        let weight = self.matrix(name, rows, cols)?;
-        let bias = bias.map(|bias| self.vector(bias, rows)).transpose()?;
+        index: usize,
+        part: &str,
+        wanted: bool,
+        len: usize,
+    ) -> Result<Option<B::Weight>, ModelError> {
+        wanted.then(|| self.vector(&layer_name(index, part, "weight"), len)).transpose()
+    }
+
+    fn linear(&mut self, index: usize, p: &Projection) -> Result<Linear<B::Weight>, ModelError> {
+        let name = |kind| layer_name(index, p.part, kind);
+        let weight = self.matrix(TensorRole::Layer, &name("weight"), p.rows, p.cols)?;
+        let bias = p.bias.then(|| self.vector(&name("bias"), p.rows)).transpose()?;
         Ok(Linear { weight, bias })
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<B::Weight, ModelError> {
+    fn matrix(
+        &mut self,
+        role: TensorRole,
+        name: &str,
+        rows: usize,
+        cols: usize,
+    ) -> Result<B::Weight, ModelError> {
         let tensor = find_tensor(self.source, name, Shape::from([rows, cols]))?;
-        self.prepare(&tensor, self.format)
+        self.prepare(&tensor, self.plan.format(role, tensor.dtype()))
     }
 
     /// Norm gains and biases: few numbers that every row is multiplied with, so they stay f32.
@@ -163,6 +164,7 @@ impl<B: Backend> Loader<'_, B> {
             tensor.data().release();
         }
         let (rows, cols) = tensor.matrix_dims();
+        self.bytes += weight.size_bytes();
         self.done += (rows * cols) as u64;
         (self.progress)(LoadProgress { done: self.done, total: self.total });
         Ok(weight)

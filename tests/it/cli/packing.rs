@@ -299,7 +299,7 @@ fn a_shipped_file_says_what_its_directory_says_and_needs_nothing_else() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && output.stdout.is_empty(), "{stderr}");
         assert!(
-            stderr.contains(&format!("{dtype} weights, ")) && stderr.contains("--model-path"),
+            stderr.contains(dtype) && stderr.contains(" weights, ") && stderr.contains("--model-path"),
             "{stderr}"
         );
         let bytes = fs::read(file).unwrap();
@@ -307,10 +307,10 @@ fn a_shipped_file_says_what_its_directory_says_and_needs_nothing_else() {
         let (packed, stderr) = run(&["-m", file]);
         assert!(!stderr.contains("note:"), "{stderr}");
         assert_eq!(mapped_from(&packed), Some(file.into()));
-        assert_eq!(packed["settings"]["weight_dtype"], dtype);
         let (direct, _) = run(&["-m", model, "--weight-dtype", dtype]);
         assert_eq!((&packed["ids"], &packed["text"]), (&direct["ids"], &direct["text"]), "{dtype}");
-        for key in ["temperature", "top_k", "top_p", "max_seq_len"] {
+        assert!(packed["settings"]["weight_dtype"].as_str().unwrap().contains(dtype));
+        for key in ["weight_dtype", "temperature", "top_k", "top_p", "max_seq_len"] {
             assert_eq!(packed["settings"][key], direct["settings"][key], "{key}");
         }
 
@@ -324,9 +324,14 @@ fn a_shipped_file_says_what_its_directory_says_and_needs_nothing_else() {
     let file = dir.path().join("q4_0.packed");
     let file = file.to_str().unwrap();
     refuses(
+        &["-m", file, "-p", "t5", "--weight-dtype", "q4_0", "--pure"],
+        1,
+        &[file, "holds ", "q8_0", "not q4_0"],
+    );
+    refuses(
         &["-m", file, "-p", "t5", "--weight-dtype", "q8_0"],
         1,
-        &[file, "holds q4_0 weights", "not q8_0"],
+        &[file, "holds ", "q4_0", " weights", "not q8_0"],
     );
     refuses(&["-m", file, "--pack-to", "x"], 1, &[file, "is a packed file already"]);
     let mut damaged = fs::read(file).unwrap();

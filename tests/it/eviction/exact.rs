@@ -141,7 +141,7 @@ fn bits_depend_on_neither_threads_nor_chunks() {
     for (policy, (weight_dtype, kv_types)) in ALL.into_iter().flat_map(|p| types.map(|t| (p, t))) {
         let run = |threads, prefill_chunk| {
             let base = exact_options(Some(by(policy, 150, 4, 0.6)), prefill_chunk);
-            let options = SessionOptions { weight_dtype, kv_types, ..base };
+            let options = SessionOptions { weights: weight_dtype.into(), kv_types, ..base };
             let rows = logits(&mut session(cpu(threads), options), &ids, 120);
             rows.iter().flatten().map(|logit| logit.to_bits()).collect::<Vec<u32>>()
         };
@@ -157,7 +157,7 @@ fn bits_depend_on_neither_threads_nor_chunks() {
 
 #[test]
 fn prompt_lookup_says_the_same() {
-    let base = SessionOptions { weight_dtype: DType::Q8_0, ..exact_options(None, 17) };
+    let base = SessionOptions { weights: DType::Q8_0.into(), ..exact_options(None, 17) };
     // What repeats is drafted.
     let prompt: Vec<u32> = (0..90).map(|i| 3 + i % 7).collect();
     let windows = [(40, 0.75, DType::F16), (64, 0.95, DType::Q8_0), (12, 0.5, DType::Q4_0)];

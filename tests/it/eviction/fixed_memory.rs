@@ -52,7 +52,7 @@ fn twenty_thousand_tokens(policy: &str, turned: usize) {
     let (spy, counter) = Spy::new(cpu(1));
     let base = exact_options(Some(by(policy, window, 4, 0.75)), 64);
     let mut session =
-        session(spy, SessionOptions { weight_dtype: DType::Q8_0, kv_types: DType::F16.into(), ..base });
+        session(spy, SessionOptions { weights: DType::Q8_0.into(), kv_types: DType::F16.into(), ..base });
     let mut ledger = Ledger { counter, counts: RefCell::default(), beyond: 0 };
     let start = Instant::now();
     let outcome = session.generate(&greedy(text(10), TOKENS), &mut ledger).expect("generates");

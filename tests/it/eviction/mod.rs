@@ -30,7 +30,7 @@ fn by(policy: &str, window: usize, protected: usize, ratio: f64) -> Eviction {
 
 fn exact_options(eviction: Option<Eviction>, prefill_chunk: usize) -> SessionOptions {
     SessionOptions {
-        weight_dtype: DType::F32,
+        weights: DType::F32.into(),
         kv_types: DType::F32.into(),
         max_seq_len: 4000,
         eviction,

@@ -16,7 +16,7 @@ fn logits(path: &Path, weights: DType) -> Vec<u32> {
     let files = ModelFiles::open(path).unwrap();
     let backend = CpuBackend::new(CpuOptions { threads: Some(2), ..CpuOptions::default() }).unwrap();
     let options = SessionOptions {
-        weight_dtype: weights,
+        weights: weights.into(),
         kv_types: DType::F32.into(),
         max_seq_len: 64,
         eviction: None,

@@ -105,7 +105,7 @@ fn linear_rotary_scaling_has_two_spellings_and_a_type_that_means_none() {
         let mut file = tiny();
         file.keys.retain(|(name, _)| !name.starts_with("llama.rope.scaling"));
         keys.iter().for_each(|(name, key)| file.set(&format!("llama.rope.{name}"), key.clone()));
-        opened(&file).config.rope.scaling
+        opened(&file).config.spec.ropes[0].scaling.clone()
     };
     let (linear, none) = (RopeScaling::Linear { factor: 4.0 }, RopeScaling::None);
     let text = |t: &str| Key::Text(t.into());
@@ -124,7 +124,7 @@ fn linear_rotary_scaling_has_two_spellings_and_a_type_that_means_none() {
 fn each_bias_is_there_where_its_tensor_is() {
     let count = |file: &Gguf| {
         let files = opened(file);
-        let held = llm_rs2::models::llama::tensor_specs(&files.config);
+        let held = llm_rs2::models::llama::tensor_specs(&files.config.spec);
         held.iter().filter(|spec| spec.name.ends_with(".bias")).count()
     };
     let without = |part: &str| {

@@ -149,7 +149,7 @@ fn interleaved(rows: Vec<Vec<u8>>, head: usize) -> Vec<Vec<u8>> {
 }
 
 /// A tensor with its rows in `dtype` (vectors stay f32, as the converter has them).
-fn tensor(source: &HostTensor, config: &ModelConfig, dtype: DType) -> Tensor {
+fn tensor(source: &HostTensor, head_dim: usize, dtype: DType) -> Tensor {
     let dims: Vec<u64> = source.shape().dims().iter().map(|&d| d as u64).collect();
     let dtype = if dims.len() == 1 { DType::F32 } else { dtype };
     let (rows, cols) = source.matrix_dims();
@@ -165,7 +165,7 @@ fn tensor(source: &HostTensor, config: &ModelConfig, dtype: DType) -> Tensor {
         if dims.len() == 1 {
             out = out[0].chunks(4).map(<[u8]>::to_vec).collect();
         }
-        out = interleaved(out, config.head_dim);
+        out = interleaved(out, head_dim);
     }
     (theirs, dims, kind(dtype), out.concat())
 }
@@ -173,41 +173,38 @@ fn tensor(source: &HostTensor, config: &ModelConfig, dtype: DType) -> Tensor {
 /// A Hugging Face directory as a GGUF file with its matrices in `dtype`.
 pub fn converted(dir: &Path, dtype: DType) -> Gguf {
     let config = ModelConfig::from_file(&dir.join("config.json")).unwrap();
-    let checkpoint = Checkpoint::open(dir).unwrap();
+    let (spec, checkpoint) = (&config.spec, Checkpoint::open(dir).unwrap());
+    let (attention, ffn) = (&spec.layers[0].attention, &spec.layers[0].ffn);
+    let (head_dim, rope) = (attention.head_dim, &spec.ropes[0]);
     let mut file = Gguf::default();
     file.set("general.architecture", Key::Text("llama".into()));
     for (key, value) in [
-        ("block_count", config.layers),
-        ("context_length", config.max_position_embeddings),
-        ("embedding_length", config.hidden_size),
-        ("feed_forward_length", config.intermediate_size),
-        ("attention.head_count", config.heads),
-        ("attention.head_count_kv", config.kv_heads),
-        ("attention.key_length", config.head_dim),
-        ("attention.value_length", config.head_dim),
-        ("rope.dimension_count", config.head_dim),
+        ("block_count", spec.layers.len()),
+        ("context_length", spec.max_positions),
+        ("embedding_length", spec.hidden_size),
+        ("feed_forward_length", ffn.width),
+        ("attention.head_count", attention.heads),
+        ("attention.head_count_kv", attention.kv_heads),
+        ("attention.key_length", head_dim),
+        ("attention.value_length", head_dim),
+        ("rope.dimension_count", head_dim),
     ] {
         file.set(&format!("llama.{key}"), Key::U32(value as u32));
     }
-    file.set("llama.attention.layer_norm_rms_epsilon", Key::F32(config.rms_norm_eps));
-    file.set("llama.rope.freq_base", Key::F32(config.rope.theta as f32));
-    match config.rope.scaling {
+    file.set("llama.attention.layer_norm_rms_epsilon", Key::F32(spec.norm_eps));
+    file.set("llama.rope.freq_base", Key::F32(rope.theta as f32));
+    match rope.scaling {
         RopeScaling::None => {}
         RopeScaling::Linear { factor } => {
             file.set("llama.rope.scaling.type", Key::Text("linear".into()));
             file.set("llama.rope.scaling.factor", Key::F32(factor as f32));
         }
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_max_position_embeddings,
-        } => {
+        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
             // As convert_hf_to_gguf.py has it.
             let (low, high) = (low_freq_factor, high_freq_factor);
-            let old = original_max_position_embeddings as f64;
-            let divisors = (0..config.head_dim / 2).map(|i| {
-                let frequency = config.rope.theta.powf(-((2 * i) as f64) / config.head_dim as f64);
+            let old = original as f64;
+            let divisors = (0..head_dim / 2).map(|i| {
+                let frequency = rope.theta.powf(-((2 * i) as f64) / head_dim as f64);
                 let wavelength = std::f64::consts::TAU / frequency;
                 if wavelength < old / high {
                     1.0
@@ -219,12 +216,13 @@ pub fn converted(dir: &Path, dtype: DType) -> Gguf {
                 }
             });
             let bytes: Vec<u8> = divisors.flat_map(f32::to_le_bytes).collect();
-            file.tensors.push(("rope_freqs.weight".into(), vec![config.head_dim as u64 / 2], 0, bytes));
+            file.tensors.push(("rope_freqs.weight".into(), vec![head_dim as u64 / 2], 0, bytes));
         }
+        _ => panic!("another scaling than Llama's: {rope:?}"),
     }
     file.set("tokenizer.ggml.bos_token_id", Key::U32(config.bos_token_id.unwrap()));
     for name in checkpoint.names() {
-        file.tensors.push(tensor(&checkpoint.get(name).unwrap().unwrap(), &config, dtype));
+        file.tensors.push(tensor(&checkpoint.get(name).unwrap().unwrap(), head_dim, dtype));
     }
     file
 }

@@ -31,7 +31,7 @@ pub struct Golden {
 }
 
 impl Golden {
-    fn open(dir: PathBuf) -> Self {
+    pub fn open(dir: PathBuf) -> Self {
         let text = fs::read(dir.join("reference.json")).expect("reference.json is readable");
         let reference: Reference = serde_json::from_slice(&text).expect("reference.json is well formed");
         assert!(!reference.cases.is_empty());
@@ -71,7 +71,7 @@ pub const F32: Setup = Setup { weights: DType::F32, kv: DType::F32, chunk: 512 }
 
 pub fn options(setup: Setup) -> SessionOptions {
     SessionOptions {
-        weight_dtype: setup.weights,
+        weights: setup.weights.into(),
         kv_types: setup.kv.into(),
         max_seq_len: 512,
         eviction: None,

@@ -2,6 +2,7 @@
 //! float32, eager attention).
 
 mod bits;
+mod families;
 mod full_precision;
 pub mod goldens;
 mod opencl;

@@ -5,7 +5,7 @@ use llm_rs2::backend::opencl::{Counters, DeviceCache, OpenClBackend, OpenClError
 use llm_rs2::backend::reference::ReferenceBackend;
 use llm_rs2::core::DType;
 use llm_rs2::engine::{ModelFiles, Request, Session, Switch};
-use llm_rs2::models::ModelConfig;
+use llm_rs2::models::ModelSpec;
 use llm_rs2::sampling::SamplingParams;
 
 use super::full_precision::{check, check_greedy};
@@ -100,7 +100,7 @@ fn opencl_computes_every_weight_format_as_the_reference_does() {
 
 /// What happens on the device for one more token of text, but for rounding the inputs of linear layers where integers
 /// or numbers of fp16 are multiplied; and the model's configuration.
-fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelConfig)> {
+fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelSpec)> {
     let gpu = gpu("a_token_costs_no_memory_and_one_wait")?;
     let rounds = gpu.converts_inputs();
     let monitor = gpu.monitor();
@@ -123,23 +123,23 @@ fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelConfig)> {
     };
     run(5);
     let (short, long) = (run(5), run(6));
-    let config = session.model().config().clone();
+    let spec = session.model().spec().clone();
     // Four inputs a layer, and that of the output matrix.
-    let roundings = if rounds { 4 * config.layers as u64 + 1 } else { 0 };
+    let roundings = if rounds { 4 * spec.layers.len() as u64 + 1 } else { 0 };
     let one = long - short;
-    Some((Counters { launches: one.launches - roundings, ..one }, config))
+    Some((Counters { launches: one.launches - roundings, ..one }, spec))
 }
 
 #[test]
 fn a_token_costs_no_memory_and_one_wait() {
-    let Some((greedy, config)) = per_token(SamplingParams::greedy()) else { return };
+    let Some((greedy, spec)) = per_token(SamplingParams::greedy()) else { return };
     let expected = Counters {
         // Embedding and its norm; eight kernels for attention, five behind it and their sum (with the next norm) in
         // each layer; the token's row, norm, output matrix; the largest logit in two steps.
-        launches: 2 + 14 * config.layers as u64 + 3 + 2,
+        launches: 2 + 14 * spec.layers.len() as u64 + 3 + 2,
         blocking: 1,
         // The token and its angles.
-        written: 4 + 4 * config.head_dim as u64,
+        written: 4 + 4 * spec.ropes[0].dims as u64,
         // The likeliest token, and whether a logit is broken.
         read: 8,
         allocations: 0,
@@ -148,13 +148,12 @@ fn a_token_costs_no_memory_and_one_wait() {
     assert_eq!(greedy, expected);
     let Some((sampled, _)) = per_token(SamplingParams::default()) else { return };
     // The bar, and a few hundred values that reach it; of a small vocabulary all logits.
-    let (more, read) =
-        if config.vocab_size > 32_000 { (1, 2060) } else { (-2, 4 * config.vocab_size as u64) };
+    let (more, read) = if spec.vocab_size > 32_000 { (1, 2060) } else { (-2, 4 * spec.vocab_size as u64) };
     let launches = expected.launches.strict_add_signed(more);
     assert_eq!(sampled, Counters { launches, read, ..expected });
     let penalized = SamplingParams { repetition_penalty: 1.1, ..SamplingParams::default() };
     let Some((whole, _)) = per_token(penalized) else { return };
-    let read = 4 * config.vocab_size as u64;
+    let read = 4 * spec.vocab_size as u64;
     assert_eq!(whole, Counters { launches: expected.launches - 2, read, ..expected });
 }
 

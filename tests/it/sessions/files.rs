@@ -126,7 +126,7 @@ fn a_model_is_known_by_its_constants_and_its_weights_in_their_format() {
             .expect("opens")
     };
     let tiny = open("tiny-llama32");
-    let identity = |files: &ModelFiles, format| files.identity(format).expect("a whole model");
+    let identity = |files: &ModelFiles, format: DType| files.identity(format.into()).expect("a whole model");
     assert_eq!(identity(&tiny, DType::BF16), identity(&open("tiny-llama32"), DType::BF16));
     let (stored, rounded) = (identity(&tiny, DType::BF16), identity(&tiny, DType::Q8_0));
     assert!(stored.constants == rounded.constants && stored.rows != rounded.rows);

@@ -20,7 +20,7 @@ fn by(policy: &str, window: usize, protected: usize) -> Eviction {
 
 fn options(eviction: Option<Eviction>, lookup: usize) -> SessionOptions {
     SessionOptions {
-        weight_dtype: DType::F32,
+        weights: DType::F32.into(),
         kv_types: DType::F16.into(),
         max_seq_len: 400,
         eviction,

@@ -1,0 +1,25 @@
+//! Mistral 7B and its kin (Jiang et al. 2023, arXiv 2310.06825): Llama with a window in some versions. GGUF files of them are
+//! Llama's.
+
+use super::layer_types::{set_windows, window};
+use super::{Family, Gguf, Storage};
+use crate::models::config::{ConfigError, Fields};
+use crate::models::decoder::{Decoder, Defaults};
+use crate::models::spec::ModelSpec;
+
+pub(super) const FAMILY: Family = Family {
+    name: "mistral",
+    aliases: &[],
+    classes: &["MistralForCausalLM"],
+    spec,
+    checkpoint: Storage::PLAIN,
+    gguf: Gguf::NONE,
+};
+
+fn spec(fields: &Fields<'_>) -> Result<ModelSpec, ConfigError> {
+    let defaults = Defaults { max_positions: 4096 * 32, ..Defaults::default() };
+    let mut spec = Decoder::read(fields, &defaults)?.spec();
+    let all = vec![true; spec.layers.len()];
+    set_windows(&mut spec, window(fields, Some(4096))?, &all);
+    Ok(spec)
+}
