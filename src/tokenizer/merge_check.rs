@@ -1,5 +1,5 @@
-//! A look at the merges of a byte-pair model before the `tokenizers` crate takes them: it would panic on a
-//! merge that gives a longer text than any token has, and on prefixes of continuing words.
+//! A look at a tokenizer.json before the `tokenizers` crate takes it: it would panic on a merge that gives a longer text than
+//! any token has, on prefixes of continuing words, and on tables of replaced characters that lead out of themselves.
 
 use std::fmt;
 
@@ -8,6 +8,8 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visi
 
 #[derive(Deserialize)]
 struct File {
+    #[serde(default)]
+    normalizer: serde_json::Value,
     #[serde(default)]
     model: Option<Model>,
 }
@@ -35,6 +37,7 @@ struct Merged(usize);
 /// The reason why it cannot be used.
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let file: File = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    super::charsmap::check_normalizer(&file.normalizer)?;
     let Some(model) = file.model else { return Ok(()) };
     if model.merges.0 == 0 {
         return Ok(());

@@ -3,6 +3,7 @@
 //! Knows nothing of models or chat; ids are plain `u32`.
 
 mod byte_level;
+mod charsmap;
 mod config;
 mod declared;
 mod decoder_plan;
@@ -24,8 +25,8 @@ pub use config::TokenizerConfig;
 pub use declared::DeclaredToken;
 use decoder_plan::DecoderPlan;
 pub use error::{Result, TokenizerError};
-pub use flat::FlatForm;
 use flat::FlatTokenizer;
+pub use flat::{BytePairs, FlatForm};
 pub use stream::StreamDecoder;
 pub use templates::{ChatTemplates, more_templates};
 
@@ -81,8 +82,8 @@ impl Inner {
         match self {
             Inner::Whole(t) => t.get_vocab(true).into_values().max(),
             Inner::Flat(t) => {
-                let last = u32::try_from(t.get_vocab_size(false)).ok().and_then(|n| n.checked_sub(1));
-                t.get_added_vocabulary().get_added_tokens_decoder().keys().copied().max().max(last)
+                let added = t.get_added_vocabulary().get_added_tokens_decoder();
+                added.keys().copied().max().max(t.get_model().max_id())
             }
         }
     }
@@ -144,12 +145,12 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The form that [`Self::from_flat`] loads quickly, for a tokenizer read from the bytes `json`. `None` if
-    /// it is not one whose flat form gives the same ids for every text, or if it was read from such a form.
-    pub fn flat_form(&self, json: &[u8]) -> Option<FlatForm> {
+    /// The form that [`Self::from_flat`] loads quickly, tokens that were declared included. `None` if the tokenizer is not
+    /// one whose flat form gives the same ids for every text.
+    pub fn flat_form(&self) -> Option<FlatForm> {
         match &self.inner {
-            Inner::Whole(whole) => flat::flatten(json, whole),
-            Inner::Flat(_) => None,
+            Inner::Whole(whole) => flat::flatten(whole),
+            Inner::Flat(flat) => flat::form(flat),
         }
     }
 
@@ -221,7 +222,7 @@ impl Tokenizer {
     /// Bytes of the tables in which its tokens are looked up, if it is in its flat form.
     pub fn table_bytes(&self) -> Option<usize> {
         match &self.inner {
-            Inner::Flat(flat) => Some(flat.get_model().table_bytes()),
+            Inner::Flat(flat) => Some(flat.get_model().tables().as_ref().len()),
             Inner::Whole(_) => None,
         }
     }

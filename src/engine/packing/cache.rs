@@ -159,7 +159,7 @@ impl Missing {
         tokenizer: &Tokenizer,
         observer: &mut dyn PackObserver,
     ) -> Result<Option<PackedFile>, EngineError> {
-        let flat = self.small.get("tokenizer.json").and_then(|json| tokenizer.flat_form(json));
+        let flat = tokenizer.flat_form();
         if flat.is_none() && self.tensors.is_empty() {
             return Ok(None);
         }

@@ -64,7 +64,7 @@ pub(super) fn packer(
     spec: &ModelSpec,
     plan: WeightPlan,
 ) -> Result<Packer, EngineError> {
-    let flat = small.get("tokenizer.json").and_then(|json| tokenizer.flat_form(json));
+    let flat = tokenizer.flat_form();
     Ok(Packer::new(small.into_sections(flat), tensors(source, spec, plan)?)?)
 }
 

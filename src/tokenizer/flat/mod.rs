@@ -15,13 +15,15 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl,
+    AddedToken, DecoderWrapper, Model, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+    TokenizerImpl,
 };
 
 use model::FlatBpe;
 
+use super::charsmap::check_normalizer;
 use crate::core::HostBytes;
-use crate::format::unmarked;
+pub use tables::BytePairs;
 
 /// A tokenizer of the crate around the flat model.
 pub(super) type FlatTokenizer =
@@ -36,8 +38,7 @@ pub struct FlatForm {
     pub bpe: Vec<u8>,
 }
 
-/// The parts of a `tokenizer.json` beside its model, as they are; whatever else is there is left out, as the
-/// crate does.
+/// The parts of a `tokenizer.json` beside its model.
 #[derive(Serialize, Deserialize)]
 struct Rest {
     #[serde(default)]
@@ -58,6 +59,7 @@ struct Rest {
 /// What is wrong with them, as a part of a sentence.
 pub(super) fn load(rest: &[u8], bpe: HostBytes) -> Result<FlatTokenizer, String> {
     let rest: Rest = serde_json::from_slice(rest).map_err(|e| e.to_string())?;
+    check_normalizer(&rest.normalizer)?;
     let mut tokenizer = TokenizerImpl::new(FlatBpe::new(bpe)?);
     let crate_error = |e: tokenizers::Error| e.to_string();
     // Before the added tokens, which are normalized when they are added.
@@ -74,20 +76,48 @@ fn part<T: serde::de::DeserializeOwned>(value: Value) -> Result<Option<T>, Strin
     serde_json::from_value(value).map_err(|e| e.to_string())
 }
 
-/// The flat form of a tokenizer, made from the bytes of its `tokenizer.json` and what the crate made of them.
-/// `None` if it is not one whose flat form gives the same ids for every text:
+/// The flat form of a tokenizer. `None` if it is not one whose flat form gives the same ids for every text:
 ///
-/// - the model is byte-pair encoding whose ids are `0..n`, and that has none of dropout, unknown token, prefix,
-///   suffix and byte fallback: the whole algorithm is then "the lowest merge first, from the left";
+/// - the model is byte-pair encoding without dropout, prefix and suffix, and its ids have few holes: the whole algorithm is
+///   then "the lowest merge first, from the left";
 /// - vocabulary and added tokens read back are the same, each token and each id.
-pub(super) fn flatten(json: &[u8], whole: &tokenizers::Tokenizer) -> Option<FlatForm> {
-    let mut rest: Rest = serde_json::from_slice(unmarked(json)).ok()?;
-    // Those of the file, and those that were declared beside it.
-    rest.added_tokens = serde_json::to_value(whole.get_added_vocabulary()).ok()?;
-    let rest = serde_json::to_vec(&rest).ok()?;
-    let bpe = tables::build(whole.get_model())?;
+pub(super) fn flatten(whole: &tokenizers::Tokenizer) -> Option<FlatForm> {
+    let rest = rest(whole)?;
+    let bpe = tables::build(&tables::parts(whole.get_model())?)?;
     let flat = load(&rest, bpe.clone().into()).ok()?;
     same_tokens(whole, &flat).then_some(FlatForm { rest, bpe })
+}
+
+/// The form that a tokenizer was loaded from, with the tokens that have been added since.
+pub(super) fn form(flat: &FlatTokenizer) -> Option<FlatForm> {
+    Some(FlatForm { rest: rest(flat)?, bpe: flat.get_model().tables().as_ref().to_vec() })
+}
+
+/// All but the model of a tokenizer, as JSON.
+fn rest<M: Model>(
+    tokenizer: &TokenizerImpl<
+        M,
+        NormalizerWrapper,
+        PreTokenizerWrapper,
+        PostProcessorWrapper,
+        DecoderWrapper,
+    >,
+) -> Option<Vec<u8>> {
+    let rest = Rest {
+        added_tokens: serde_json::to_value(tokenizer.get_added_vocabulary()).ok()?,
+        normalizer: serde_json::to_value(tokenizer.get_normalizer()).ok()?,
+        pre_tokenizer: serde_json::to_value(tokenizer.get_pre_tokenizer()).ok()?,
+        post_processor: serde_json::to_value(tokenizer.get_post_processor()).ok()?,
+        decoder: serde_json::to_value(tokenizer.get_decoder()).ok()?,
+    };
+    serde_json::to_vec(&rest).ok()
+}
+
+impl FlatForm {
+    /// A byte-pair model, and a `tokenizer.json` of all else. `None` if the model is none that tables can stand for.
+    pub fn new<T: AsRef<str>>(rest: &Value, model: &BytePairs<T>) -> Option<Self> {
+        Some(Self { rest: rest.to_string().into_bytes(), bpe: tables::build(model)? })
+    }
 }
 
 /// Whether both have the same tokens under the same ids, added ones with all their marks.

@@ -25,9 +25,47 @@ impl FlatBpe {
         Ok(Self { tables: Tables::new(bytes)? })
     }
 
-    /// Bytes of the tables.
-    pub fn table_bytes(&self) -> usize {
-        self.tables.len()
+    /// The tables.
+    pub fn tables(&self) -> &HostBytes {
+        self.tables.bytes()
+    }
+
+    /// The largest id; `None` if there is none.
+    pub fn max_id(&self) -> Option<u32> {
+        u32::try_from(self.tables.ids()).ok().and_then(|n| n.checked_sub(1))
+    }
+
+    /// The characters of a word as the tokens that merging begins with.
+    fn symbols(&self, word: &str) -> Vec<Symbol> {
+        let mut symbols = Vec::with_capacity(word.len());
+        // An unknown character waits for the next one, which may share its token.
+        let mut unknown: Option<Symbol> = None;
+        let mut one = [0; 4];
+        for c in word.chars() {
+            let text = c.encode_utf8(&mut one);
+            let len = text.len();
+            if let Some(id) = self.tables.id(text) {
+                symbols.extend(unknown.take());
+                symbols.push(Symbol { id, len });
+            } else if let Some(bytes) = self.bytes_of(text) {
+                symbols.extend(bytes.into_iter().map(|id| Symbol { id, len: 1 }));
+            } else if let Some(id) = self.tables.unknown {
+                match &mut unknown {
+                    Some(before) if self.tables.fuse_unknown => before.len += len,
+                    _ => symbols.extend(unknown.replace(Symbol { id, len })),
+                }
+            }
+        }
+        symbols.extend(unknown);
+        symbols
+    }
+
+    /// The tokens of a character's bytes, if there are all of them.
+    fn bytes_of(&self, character: &str) -> Option<Vec<u32>> {
+        if !self.tables.byte_fallback {
+            return None;
+        }
+        character.bytes().map(|byte| self.tables.byte(byte)).collect()
     }
 }
 
@@ -39,13 +77,7 @@ impl Model for FlatBpe {
         if let Some(id) = whole.filter(|_| !sequence.is_empty()) {
             return Ok(vec![Token::new(id, sequence.to_owned(), (0, sequence.len()))]);
         }
-        let mut one = [0; 4];
-        let symbol = |c: char| {
-            let id = self.tables.id(c.encode_utf8(&mut one))?;
-            Some(Symbol { id, len: c.len_utf8() })
-        };
-        // A character that is no token is left out: there is no unknown token.
-        let symbols = merge(&self.tables, sequence.chars().filter_map(symbol).collect());
+        let symbols = merge(&self.tables, self.symbols(sequence));
         let mut at = 0;
         let mut tokens = Vec::with_capacity(symbols.len());
         for Symbol { id, len } in symbols {
@@ -66,7 +98,7 @@ impl Model for FlatBpe {
     }
 
     fn get_vocab(&self) -> HashMap<String, u32> {
-        let ids = 0..self.tables.tokens() as u32;
+        let ids = 0..self.tables.ids() as u32;
         ids.filter_map(|id| Some((self.id_to_token(id)?, id))).collect()
     }
 

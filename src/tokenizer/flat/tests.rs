@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::{BytePairs, FlatForm};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// A byte-pair tokenizer over `abcd` and a letter outside of ASCII, with merges that compete.
@@ -33,7 +34,7 @@ fn small(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 
 fn both(json: &[u8]) -> (Tokenizer, Tokenizer) {
     let whole = Tokenizer::from_bytes(json, "t").unwrap();
-    let form = whole.flat_form(json).expect("a plain byte-pair model");
+    let form = whole.flat_form().expect("a plain byte-pair model");
     let flat = Tokenizer::from_flat(&form.rest, form.bpe.into(), "t").unwrap();
     (whole, flat)
 }
@@ -59,6 +60,64 @@ proptest! {
     }
 }
 
+/// What becomes of characters that are no tokens, and ids that are none.
+fn unusual(unknown: bool, fuse: bool, bytes: bool) -> Vec<u8> {
+    small(|json| {
+        if unknown {
+            json["model"]["unk_token"] = "cd".into();
+        }
+        json["model"]["fuse_unk"] = fuse.into();
+        json["model"]["byte_fallback"] = bytes.into();
+        // 'x', and the first byte of 'ü' alone.
+        json["model"]["vocab"]["<0x78>"] = 20.into();
+        json["model"]["vocab"]["<0xC3>"] = 23.into();
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+
+    #[test]
+    fn unknown_characters_become_the_same(
+        text in "[abcdéxüy ]{0,16}(<end>)?[abx]{0,12}", unknown: bool, fuse: bool, bytes: bool
+    ) {
+        let (whole, flat) = both(&unusual(unknown, fuse, bytes));
+        prop_assert_eq!(flat.encode(&text, true).unwrap(), whole.encode(&text, true).unwrap(), "{}", text);
+    }
+}
+
+#[test]
+fn tokenizers_with_holes_are_equal_in_all_else() {
+    let (whole, flat) = both(&unusual(true, true, true));
+    assert_same_ids(&whole, &flat);
+    assert_eq!((flat.max_id(), flat.token_to_id("<0x78>")), (Some(23), Some(20)));
+    assert_eq!(flat.id_to_token(21), None);
+    // And read back once more.
+    let form = flat.flat_form().unwrap();
+    let again = Tokenizer::from_flat(&form.rest, form.bpe.into(), "t").unwrap();
+    assert_same_ids(&whole, &again);
+    assert_eq!(
+        again.encode("abcx cdy ab<end>", true).unwrap(),
+        whole.encode("abcx cdy ab<end>", true).unwrap()
+    );
+}
+
+#[test]
+fn of_equal_texts_the_last_token_and_of_equal_pairs_the_first_merge_counts() {
+    let model = BytePairs {
+        tokens: vec![Some("a"), Some("b"), Some("ab"), None, Some("a"), Some("ba"), Some("")],
+        merges: vec![[4, 1, 2], [1, 4, 5], [4, 1, 5]],
+        ..BytePairs::default()
+    };
+    let form = FlatForm::new(&json!({}), &model).unwrap();
+    let flat = Tokenizer::from_flat(&form.rest, form.bpe.into(), "t").unwrap();
+    assert_eq!(flat.encode("aabba", false).unwrap(), [4, 2, 5]);
+    assert_eq!((flat.token_to_id("a"), flat.id_to_token(0).as_deref()), (Some(4), Some("a")));
+    assert_eq!((flat.id_to_token(3), flat.id_to_token(6), flat.vocab_size()), (None, None, 4));
+    let outside = BytePairs { merges: vec![[0, 1, 7]], ..model };
+    assert!(FlatForm::new(&json!({}), &outside).is_none());
+}
+
 #[test]
 fn small_tokenizers_are_equal_in_all_else() {
     let (whole, flat) = both(&small(|_| {}));
@@ -72,29 +131,36 @@ fn small_tokenizers_are_equal_in_all_else() {
 #[test]
 fn what_the_flat_form_cannot_do_stays_json() {
     for change in [
-        |json: &mut Value| json["model"]["byte_fallback"] = true.into(),
-        |json: &mut Value| json["model"]["unk_token"] = "a".into(),
+        |json: &mut Value| json["model"]["unk_token"] = "none of these".into(),
         |json: &mut Value| json["model"]["end_of_word_suffix"] = "d".into(),
         |json: &mut Value| json["model"]["dropout"] = 0.5.into(),
-        |json: &mut Value| json["model"]["vocab"]["aab"] = 99.into(),
+        |json: &mut Value| json["model"]["vocab"]["aab"] = 9999.into(),
+        |json: &mut Value| json["model"]["vocab"]["aab"] = 3.into(),
     ] {
         let json = small(change);
         let whole = Tokenizer::from_bytes(&json, "t").unwrap();
-        assert!(whole.flat_form(&json).is_none(), "{}", String::from_utf8_lossy(&json));
+        assert!(whole.flat_form().is_none(), "{}", String::from_utf8_lossy(&json));
     }
 }
 
 #[test]
 fn damaged_tables_give_errors_or_other_ids_but_never_a_panic() {
-    let json = small(|_| {});
-    let form = Tokenizer::from_bytes(&json, "t").unwrap().flat_form(&json).unwrap();
+    for json in [small(|_| {}), unusual(true, true, true)] {
+        damage(&json);
+    }
+}
+
+fn damage(json: &[u8]) {
+    let form = Tokenizer::from_bytes(json, "t").unwrap().flat_form().unwrap();
     let mut refused = 0;
     for at in 0..form.bpe.len() {
         for value in [0, 1, 0x7f, 0xff] {
             let mut bpe = form.bpe.clone();
             bpe[at] = value;
             match Tokenizer::from_flat(&form.rest, bpe.into(), "t") {
-                Ok(t) => drop((t.encode("abcd aab éabc <end>", true), t.decode(&[0, 3, 14, 15, 99], false))),
+                Ok(t) => {
+                    drop((t.encode("abcd aab éabc x üy <end>", true), t.decode(&[0, 3, 14, 15, 99], false)))
+                }
                 Err(e) => {
                     assert!(matches!(e, TokenizerError::BadTokenizer { .. }), "{e}");
                     refused += 1;
