@@ -6,6 +6,7 @@ use super::EngineError;
 use super::gguf;
 use super::special_tokens::SpecialTokens;
 use super::warning::ModelWarning;
+use crate::core::HostBytes;
 use crate::format::packed::PackedFile;
 use crate::format::{Checkpoint, read_bounded};
 use crate::models::{GenerationConfig, ModelConfig};
@@ -34,7 +35,7 @@ const FLAT_BPE: &str = "tokenizer.bpe";
 
 /// The bytes of those of [`NAMES`] that there are.
 pub(super) struct SmallFiles {
-    files: Vec<(&'static str, Vec<u8>)>,
+    files: Vec<(&'static str, HostBytes)>,
 }
 
 impl SmallFiles {
@@ -47,10 +48,10 @@ impl SmallFiles {
         for name in NAMES {
             let path = dir.join(name);
             if path.exists() {
-                files.push((name, read_bounded(&path, MAX_FILE)?));
+                files.push((name, read_bounded(&path, MAX_FILE)?.into()));
             }
         }
-        files.extend(more_templates(dir)?.map(|bytes| (MORE_TEMPLATES, bytes)));
+        files.extend(more_templates(dir)?.map(|bytes| (MORE_TEMPLATES, bytes.into())));
         Ok(Self { files })
     }
 
@@ -60,34 +61,50 @@ impl SmallFiles {
     /// As [`Self::read`]; a GGUF file that does not describe a model.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self, EngineError> {
         match checkpoint.gguf() {
-            Some(file) => Ok(Self::new(gguf::small_files(file)?)),
+            Some(file) => Ok(gguf::small_files(file)?),
             None => Self::read(checkpoint.dir()),
         }
     }
 
     /// Those given.
     pub fn new(files: Vec<(&'static str, Vec<u8>)>) -> Self {
-        Self { files }
+        Self { files: files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect() }
     }
 
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.files.iter().find(|f| f.0 == name).map(|f| f.1.as_slice())
+    /// The same with a tokenizer in its flat form.
+    pub fn with_tokenizer(mut self, form: FlatForm) -> Self {
+        self.files.retain(|f| ![FLAT_REST, FLAT_BPE, "tokenizer.json"].contains(&f.0));
+        self.files.extend([(FLAT_REST, form.rest.into()), (FLAT_BPE, form.bpe.into())]);
+        self
+    }
+
+    /// Whether there is a tokenizer that is read.
+    fn has_tokenizer(&self) -> bool {
+        [FLAT_BPE, "tokenizer.json"].iter().any(|name| self.get(name).is_some())
+    }
+
+    /// The bytes of a file, which are shared.
+    pub fn get(&self, name: &str) -> Option<&HostBytes> {
+        self.files.iter().find(|f| f.0 == name).map(|f| &f.1)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
-        self.files.iter().map(|f| (f.0, f.1.as_slice()))
+        self.files.iter().map(|f| (f.0, f.1.as_ref()))
+    }
+
+    /// Bytes of the tokenizer in the form in which it has to be read; none if it is read quickly.
+    pub fn slow_tokenizer_bytes(&self) -> usize {
+        ["tokenizer.json"].iter().filter_map(|name| self.get(name)).map(|b| b.as_ref().len()).sum()
     }
 
     /// The sections of a packed file for these files: the same names and bytes, but the tokenizer in its flat
     /// form where that is given.
     pub fn into_sections(self, flat: Option<FlatForm>) -> Vec<(String, Vec<u8>)> {
-        let mut sections: Vec<(String, Vec<u8>)> =
-            self.files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
-        if let Some(FlatForm { rest, bpe }) = flat {
-            sections.retain(|s| s.0 != "tokenizer.json");
-            sections.extend([(FLAT_REST.to_owned(), rest), (FLAT_BPE.to_owned(), bpe)]);
-        }
-        sections
+        let files = match flat {
+            Some(form) => self.with_tokenizer(form),
+            None => self,
+        };
+        files.files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes.as_ref().to_vec())).collect()
     }
 }
 
@@ -118,7 +135,7 @@ impl Described {
             Some(file) => Self::given(small, &|name| format!("{name} for {}", file.path().display())),
             None => {
                 let dir = checkpoint.dir();
-                if small.get("tokenizer.json").is_none() {
+                if !small.has_tokenizer() {
                     return Err(missing_tokenizer(dir));
                 }
                 Self::given(small, &|name| dir.join(name).display().to_string())
@@ -131,9 +148,8 @@ impl Described {
     /// # Errors
     /// As [`Self::beside`].
     pub fn given(files: &SmallFiles, origin: &dyn Fn(&str) -> String) -> Result<Self, EngineError> {
-        let name = "tokenizer.json";
-        let tokenizer = Tokenizer::from_bytes(files.get(name).unwrap_or(b"{}"), &origin(name))?;
-        Self::with_tokenizer(tokenizer, &|name| files.get(name).map(<[u8]>::to_vec), origin)
+        let file = |name: &str| files.get(name).cloned();
+        Self::with_tokenizer(tokenizer_of(&file, origin)?, &file, origin)
     }
 
     /// Reads the sections, each by the rules of the file that it was.
@@ -149,29 +165,31 @@ impl Described {
             })
         };
         need("config.json")?;
-        let tokenizer = match (file.section(FLAT_REST), file.section(FLAT_BPE)) {
-            (Some(rest), Some(bpe)) => Tokenizer::from_flat(rest.as_ref(), bpe, &origin("tokenizer"))?,
-            _ => Tokenizer::from_bytes(need("tokenizer.json")?.as_ref(), &origin("tokenizer.json"))?,
-        };
-        Self::with_tokenizer(tokenizer, &|name| file.section(name).map(|b| b.as_ref().to_vec()), &origin)
+        let section = |name: &str| file.section(name);
+        if [FLAT_BPE, "tokenizer.json"].iter().all(|name| section(name).is_none()) {
+            need("tokenizer.json")?;
+        }
+        let tokenizer = tokenizer_of(&section, &origin)?;
+        Self::with_tokenizer(tokenizer, &section, &origin)
     }
 
     /// Reads the files beside the tokenizer's own: `file` gives the bytes of one.
     fn with_tokenizer(
         mut tokenizer: Tokenizer,
-        file: &dyn Fn(&str) -> Option<Vec<u8>>,
+        file: &dyn Fn(&str) -> Option<HostBytes>,
         origin: &dyn Fn(&str) -> String,
     ) -> Result<Self, EngineError> {
-        let read = |name: &str| (file(name).unwrap_or_else(|| b"{}".to_vec()), origin(name));
+        let read = |name: &str| (file(name).unwrap_or_else(|| b"{}".to_vec().into()), origin(name));
         let (config, generation) = (read("config.json"), read("generation_config.json"));
         let parts = ["tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"].map(file);
-        let [json, map, jinja] = parts.each_ref().map(Option::as_deref);
+        let [json, map, jinja] = parts.each_ref().map(|part| part.as_ref().map(HostBytes::as_ref));
         let mut tokenizer_config = TokenizerConfig::from_parts(json, map, jinja, origin)?;
         let (legacy, more) = (file("chat_template.json"), file(MORE_TEMPLATES));
-        tokenizer_config.add_templates(legacy.as_deref(), more.as_deref(), origin)?;
+        let [legacy, more] = [&legacy, &more].map(|part| part.as_ref().map(HostBytes::as_ref));
+        tokenizer_config.add_templates(legacy, more, origin)?;
         tokenizer.declare(&tokenizer_config.declared)?;
-        let config = ModelConfig::from_slice(&config.0, &config.1)?;
-        let generation = GenerationConfig::from_slice(&generation.0, &generation.1)?;
+        let config = ModelConfig::from_slice(config.0.as_ref(), &config.1)?;
+        let generation = GenerationConfig::from_slice(generation.0.as_ref(), &generation.1)?;
         let mut special = SpecialTokens::settle(&config, &generation, &tokenizer, &mut tokenizer_config);
         for (key, value) in &config.unused {
             special.warnings.push(ModelWarning::UnusedSetting {
@@ -183,6 +201,19 @@ impl Described {
         }
         Ok(Self { config, generation, tokenizer, tokenizer_config, special })
     }
+}
+
+/// The tokenizer in whichever form there is: `file` gives the bytes of one.
+fn tokenizer_of(
+    file: &dyn Fn(&str) -> Option<HostBytes>,
+    origin: &dyn Fn(&str) -> String,
+) -> Result<Tokenizer, EngineError> {
+    if let (Some(rest), Some(bpe)) = (file(FLAT_REST), file(FLAT_BPE)) {
+        return Ok(Tokenizer::from_flat(rest.as_ref(), bpe, &origin("tokenizer"))?);
+    }
+    let name = "tokenizer.json";
+    let json = file(name);
+    Ok(Tokenizer::from_bytes(json.as_ref().map_or(b"{}", HostBytes::as_ref), &origin(name))?)
 }
 
 /// The error for a directory without a tokenizer that is read.

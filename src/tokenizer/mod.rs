@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of models or chat; ids are plain `u32`.
 
+mod assemble;
 mod byte_level;
 mod charsmap;
 mod config;
@@ -10,6 +11,7 @@ mod decoder_plan;
 mod error;
 mod flat;
 mod merge_check;
+mod sentence_piece;
 mod stream;
 mod templates;
 #[cfg(test)]
@@ -21,12 +23,14 @@ use tokenizers::{AddedToken, AddedVocabulary, Decoder as _, DecoderWrapper, Enco
 
 use crate::core::HostBytes;
 use crate::format::unmarked;
+pub use assemble::{PieceKind, added_token, begin_with};
 pub use config::TokenizerConfig;
 pub use declared::DeclaredToken;
 use decoder_plan::DecoderPlan;
 pub use error::{Result, TokenizerError};
 use flat::FlatTokenizer;
 pub use flat::{BytePairs, FlatForm};
+pub use sentence_piece::{Piece, SentencePiece};
 pub use stream::StreamDecoder;
 pub use templates::{ChatTemplates, more_templates};
 

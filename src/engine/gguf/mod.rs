@@ -3,6 +3,7 @@
 
 mod config;
 mod key;
+mod pre_tokenizer;
 mod rope;
 mod special;
 mod token_type;
@@ -11,24 +12,25 @@ mod unused;
 
 use serde_json::Value;
 
+use super::small_files::SmallFiles;
 use super::warning::ModelWarning;
 use crate::format::FormatError;
 use crate::format::gguf::GgufFile;
 use special::SpecialIds;
 use tokenizer::Vocabulary;
 
-/// config.json, tokenizer.json and tokenizer_config.json for a file.
+/// config.json, the tokenizer in its flat form and tokenizer_config.json for a file.
 ///
 /// # Errors
 /// A sentence that names the file and the key that is missing, of another type, or not supported.
-pub(super) fn small_files(file: &GgufFile) -> Result<Vec<(&'static str, Vec<u8>)>, FormatError> {
+pub(super) fn small_files(file: &GgufFile) -> Result<SmallFiles, FormatError> {
     let bytes = |value: &Value| value.to_string().into_bytes();
     let vocabulary = Vocabulary::of(file.metadata())?;
-    Ok(vec![
+    let files = vec![
         ("config.json", bytes(&config::config(file)?)),
-        ("tokenizer.json", bytes(&tokenizer::tokenizer(&vocabulary)?)),
         ("tokenizer_config.json", bytes(&tokenizer::tokenizer_config(&vocabulary)?)),
-    ])
+    ];
+    Ok(SmallFiles::new(files).with_tokenizer(tokenizer::tokenizer(&vocabulary)?))
 }
 
 /// What a user should know about a file although it can be used.

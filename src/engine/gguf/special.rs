@@ -1,10 +1,11 @@
 //! The special tokens that a GGUF file names by id. What it leaves out, or names wrongly, its kind of vocabulary has
 //! (llama.cpp's defaults).
 
-use super::token_type::{CONTROL, of};
+use super::token_type::of;
 use crate::engine::warning::ModelWarning;
 use crate::format::FormatError;
 use crate::format::gguf::{Metadata, Value};
+use crate::tokenizer::PieceKind;
 
 /// The ids, each one of the file's tokens.
 #[derive(Debug, Default)]
@@ -24,11 +25,13 @@ impl SpecialIds {
     /// Values that are no integers.
     pub fn of(metadata: &Metadata) -> Result<Self, FormatError> {
         let tokens = metadata.list("tokenizer.ggml.tokens")?.map_or(0, |tokens| tokens.len());
-        let sentence_piece = metadata.text("tokenizer.ggml.model")? == Some("llama");
+        let model = metadata.text("tokenizer.ggml.model")?;
+        let sentence_piece = model == Some("llama");
         let types = metadata.list("tokenizer.ggml.token_type")?;
-        let is_control = |id: u64| types.and_then(|t| t.iter().nth(id as usize)).map(of) == Some(CONTROL);
+        let is_control =
+            |id: u64| types.and_then(|t| t.iter().nth(id as usize)).map(of) == Some(PieceKind::Control);
         // Falcon's, the first of the other kind: only where it is no plain text.
-        let byte_level = (!sentence_piece && is_control(11)).then_some(11);
+        let byte_level = (model == Some("gpt2") && is_control(11)).then_some(11);
         let mut this = Self::default();
         let mut read = |key: &'static str, default: Option<u64>| -> Result<Option<u64>, FormatError> {
             let default = default.filter(|&id| (id as usize) < tokens);

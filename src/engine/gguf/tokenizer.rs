@@ -1,29 +1,28 @@
-//! The tokenizer: a GGUF file's tokens, merges and scores as a tokenizer.json.
+//! The tokenizer: a GGUF file's tokens, merges and scores, in the form that is looked up in place.
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
+use super::pre_tokenizer::Rule;
 use super::special::SpecialIds;
-use super::token_type::{self, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
+use super::token_type;
 use crate::engine::special_tokens::ends_a_text;
 use crate::format::gguf::{Array, Metadata, Value};
 use crate::format::{FormatError, shown};
+use crate::tokenizer::{BytePairs, FlatForm, Piece, PieceKind, SentencePiece, added_token, begin_with};
 
-/// How Llama 3 splits a text into words, from its tokenizer.json.
-const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-/// What stands for a space in SentencePiece's vocabularies.
-const SPACE: &str = "\u{2581}";
+/// Names in `tokenizer.ggml.pre` of vocabularies in SentencePiece's spelling that come with merges.
+const SPELLED_OUT: [&str; 3] = ["gemma4", "granite-embed-multi-311m", "sarvam-moe"];
 
 /// A file's vocabulary.
 pub(super) struct Vocabulary<'a> {
     metadata: &'a Metadata,
     tokens: Vec<&'a str>,
     /// As many as tokens.
-    types: Vec<u64>,
+    types: Vec<PieceKind>,
     /// As the file gives them.
-    given: Vec<u64>,
+    given: Vec<PieceKind>,
     special: SpecialIds,
 }
 
@@ -35,9 +34,9 @@ impl<'a> Vocabulary<'a> {
     pub fn of(metadata: &'a Metadata) -> Result<Self, FormatError> {
         let tokens = metadata.required("tokenizer.ggml.tokens", metadata.list("tokenizer.ggml.tokens")?)?;
         let tokens = texts(metadata, "tokenizer.ggml.tokens", tokens)?;
-        let types: Vec<u64> = match metadata.list("tokenizer.ggml.token_type")? {
+        let types: Vec<PieceKind> = match metadata.list("tokenizer.ggml.token_type")? {
             Some(types) => types.iter().map(token_type::of).collect(),
-            None => vec![1; tokens.len()],
+            None => vec![PieceKind::Normal; tokens.len()],
         };
         if types.len() != tokens.len() {
             return Err(metadata.fault(format!(
@@ -58,8 +57,8 @@ impl<'a> Vocabulary<'a> {
         let has = |other: &str| self.tokens.contains(&other);
         for (token, kind) in self.tokens.iter().zip(&mut self.types) {
             // SentencePiece makes no piece of such a text.
-            if ends_a_text(token, sentence_piece || *kind != NORMAL, has) {
-                *kind = CONTROL;
+            if ends_a_text(token, sentence_piece || *kind != PieceKind::Normal, has) {
+                *kind = PieceKind::Control;
             }
         }
         Ok(())
@@ -70,54 +69,138 @@ impl<'a> Vocabulary<'a> {
         id.and_then(|id| self.tokens.get(usize::try_from(id).ok()?).copied())
     }
 
-    /// Whether a text begins with the token for that; `default`: where the file does not say.
+    /// Whether a text begins with the token for that.
     fn adds_bos(&self) -> Result<bool, FormatError> {
         let metadata = self.metadata;
-        let default = match metadata.text("tokenizer.ggml.model")? {
-            Some("llama") => true,
-            _ => is_llama3(metadata)?,
-        };
-        Ok(metadata.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(default))
+        let given = metadata.boolean("tokenizer.ggml.add_bos_token")?;
+        Ok(match Kind::of(metadata)? {
+            // Whatever the file says: the first ones said otherwise, and were wrong (as llama.cpp).
+            Kind::SentencePiece { name: "gemma4", .. } => true,
+            Kind::SentencePiece { merges, .. } => given.unwrap_or(!merges),
+            Kind::ByteLevel(rule) => given.unwrap_or(rule.adds_bos),
+        })
     }
 
-    /// Tokens for `vocab` of a model, with their ids. Control tokens are among them: an added token keeps the id that it
-    /// has there, and gets one after the last otherwise, whatever `added_tokens` says.
-    fn ids(&self, kept: impl Fn(u64) -> bool) -> Map<String, Json> {
-        let all = self.tokens.iter().zip(&self.given).enumerate();
-        all.filter(|(_, (_, kind))| kept(**kind))
-            .map(|(id, (token, _))| ((*token).to_owned(), id.into()))
-            .collect()
+    /// Whether white space after a token that a text is cut at belongs to it. Files do not say so; Phi-3 is known for it (as
+    /// llama.cpp).
+    fn takes_spaces_after(&self, token: &str) -> bool {
+        let name = self.metadata.text("general.name").ok().flatten().unwrap_or_default().to_lowercase();
+        (name.contains("phi-3") || name.contains("phi3"))
+            && !["<unk>", "<s>", "<|endoftext|>"].contains(&token)
     }
 
     /// `added_tokens`: those that a text is cut at before anything else.
     fn added(&self) -> Vec<Json> {
-        let all = self.tokens.iter().zip(&self.types).enumerate();
-        all.filter(|(_, (_, kind))| [CONTROL, UNKNOWN, USER_DEFINED].contains(kind))
-            .map(|(id, (token, kind))| {
-                json!({
-                    "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
-                    "normalized": false, "special": *kind != USER_DEFINED,
-                })
-            })
-            .collect()
+        let all = self.tokens.iter().zip(&self.types).enumerate().filter(|(_, (_, kind))| kind.is_added());
+        all.map(|(id, (token, kind))| added_token(id, token, *kind, self.takes_spaces_after(token))).collect()
     }
 
     /// Puts the token before a text's first in front, if the file or the kind of its vocabulary says so.
     fn post_processor(&self) -> Result<Json, FormatError> {
-        let Some(bos) = self.token(self.special.bos).filter(|_| self.adds_bos().unwrap_or(false)) else {
-            return Ok(Json::Null);
+        let bos =
+            self.special.bos.zip(self.token(self.special.bos)).filter(|_| self.adds_bos().unwrap_or(false));
+        Ok(bos.map_or(Json::Null, |(id, token)| begin_with(id, token)))
+    }
+
+    /// All tokens, with their scores if they count.
+    fn pieces(&self, scored: bool) -> Result<Vec<Piece<'a>>, FormatError> {
+        let metadata = self.metadata;
+        let key = "tokenizer.ggml.scores";
+        let mut scores = vec![0.0; self.tokens.len()];
+        if scored {
+            let list = metadata.required(key, metadata.list(key)?)?;
+            if list.len() != scores.len() {
+                return Err(metadata.fault(format!(
+                    "has {} tokens, but {} values in '{key}'",
+                    scores.len(),
+                    list.len()
+                )));
+            }
+            for (score, value) in scores.iter_mut().zip(list.iter()) {
+                let Value::Float(value) = value else {
+                    return Err(metadata.fault(format!("has something else than numbers in '{key}'")));
+                };
+                *score = value as f32;
+            }
+        }
+        let all = self.tokens.iter().zip(&self.types).zip(scores);
+        let piece = |((text, kind), score): ((&&'a str, &PieceKind), f32)| Piece {
+            text,
+            score,
+            kind: *kind,
+            rstrip: kind.is_added() && self.takes_spaces_after(text),
         };
-        let id = self.special.bos;
-        let (special, text) = (
-            json!({"SpecialToken": {"id": bos, "type_id": 0}}),
-            |name: &str, kind: u32| json!({"Sequence": {"id": name, "type_id": kind}}),
-        );
-        Ok(json!({
-            "type": "TemplateProcessing",
-            "single": [special, text("A", 0)],
-            "pair": [special, text("A", 0), text("B", 1)],
-            "special_tokens": {bos: {"id": bos, "ids": [id], "tokens": [bos]}},
-        }))
+        Ok(all.map(piece).collect())
+    }
+
+    /// The merges, by ids.
+    fn merges(&self) -> Result<Vec<[u32; 3]>, FormatError> {
+        let metadata = self.metadata;
+        let key = "tokenizer.ggml.merges";
+        let merges = metadata.required(key, metadata.list(key)?)?;
+        let ids: HashMap<&str, u32> =
+            self.tokens.iter().zip(0u32..).map(|(token, id)| (*token, id)).collect();
+        let mut whole = String::new();
+        let mut found = Vec::with_capacity(merges.len());
+        for merge in texts(metadata, key, merges)? {
+            let space = merge.char_indices().skip(1).find(|(_, c)| *c == ' ');
+            let pair = space.map(|(at, _)| (&merge[..at], &merge[at + 1..]));
+            let known = pair.and_then(|(left, right)| {
+                whole.clear();
+                whole.extend([left, right]);
+                Some([*ids.get(left)?, *ids.get(right)?, *ids.get(whole.as_str())?])
+            });
+            found.push(known.ok_or_else(|| {
+                metadata.fault(format!(
+                    "merges '{}', which are not two of its tokens that make a third",
+                    shown(merge)
+                ))
+            })?);
+        }
+        Ok(found)
+    }
+}
+
+/// The kinds of vocabularies that are read.
+enum Kind<'a> {
+    /// Bytes in GPT-2's alphabet, words by a rule.
+    ByteLevel(&'static Rule),
+    /// Characters with bytes for those that are no tokens: with scores, or with merges under this name.
+    SentencePiece { name: &'a str, merges: bool },
+}
+
+impl<'a> Kind<'a> {
+    /// That of a file.
+    ///
+    /// # Errors
+    /// One that is not read, or a rule that is not known.
+    fn of(metadata: &'a Metadata) -> Result<Self, FormatError> {
+        let model = metadata.required("tokenizer.ggml.model", metadata.text("tokenizer.ggml.model")?)?;
+        // A file without a rule is from before there was a choice.
+        let name = metadata.text("tokenizer.ggml.pre")?.unwrap_or("default");
+        match model {
+            "llama" => Ok(Kind::SentencePiece { name: "", merges: false }),
+            "gemma4" => Ok(Kind::SentencePiece { name: "gemma4", merges: true }),
+            "gpt2" if SPELLED_OUT.contains(&name) => Ok(Kind::SentencePiece { name, merges: true }),
+            "gpt2" => Rule::of(name).map(Kind::ByteLevel).ok_or_else(|| {
+                metadata.fault(format!(
+                    "has a tokenizer that splits words by the rule '{}' ('tokenizer.ggml.pre'), which is not supported: \
+                     use the safetensors checkpoint; known rules are {}",
+                    shown(name),
+                    Rule::names().chain(SPELLED_OUT).collect::<Vec<_>>().join(", ")
+                ))
+            }),
+            other => Err(metadata.fault(format!(
+                "has a tokenizer of the kind '{}'{}, which is not supported; known are gpt2, llama and gemma4",
+                shown(other),
+                match other {
+                    "bert" => " (WordPiece)",
+                    "t5" => " (SentencePiece's unigrams)",
+                    "rwkv" => " (greedy longest match)",
+                    _ => "",
+                }
+            ))),
+        }
     }
 }
 
@@ -128,126 +211,56 @@ fn texts<'a>(metadata: &Metadata, key: &str, list: Array<'a>) -> Result<Vec<&'a 
     texts.ok_or_else(|| metadata.fault(format!("has something else than texts in '{key}'")))
 }
 
-/// tokenizer.json for a file.
-pub(super) fn tokenizer(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
-    let metadata = vocabulary.metadata;
-    let model = metadata.required("tokenizer.ggml.model", metadata.text("tokenizer.ggml.model")?)?;
-    match model {
-        "gpt2" => byte_level(vocabulary),
-        "llama" => sentence_piece(vocabulary),
-        other => Err(metadata.fault(format!(
-            "has a tokenizer of the kind '{}', which is not supported; known are gpt2 and llama",
-            shown(other)
-        ))),
-    }
-}
-
-/// Whether words are split as Llama 3 splits them.
-fn is_llama3(metadata: &Metadata) -> Result<bool, FormatError> {
-    Ok(metadata.text("tokenizer.ggml.pre")?.is_some_and(|pre| pre.starts_with("llama")))
-}
-
-/// Byte-level BPE: Llama 3.
-fn byte_level(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
-    let metadata = vocabulary.metadata;
-    let split = match metadata.text("tokenizer.ggml.pre")? {
-        Some("llama-bpe" | "llama3" | "llama-v3") => json!([
-            {"type": "Split", "pattern": {"Regex": LLAMA3_WORDS}, "behavior": "Isolated", "invert": false},
-            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
-        ]),
-        Some("smollm") => json!([
-            {"type": "Digits", "individual_digits": true},
-            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-        ]),
-        Some("gpt-2") => json!([
-            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-        ]),
-        other => {
-            return Err(metadata.fault(format!(
-                "has a tokenizer that splits words by the rule '{}' ('tokenizer.ggml.pre'), which is not supported; \
-                 known are llama-bpe, smollm and gpt-2: use the safetensors checkpoint",
-                shown(other.unwrap_or("default"))
-            )));
-        }
+/// The tokenizer of a file.
+///
+/// # Errors
+/// A kind or a rule that is not known, or parts that do not fit each other.
+pub(super) fn tokenizer(vocabulary: &Vocabulary<'_>) -> Result<FlatForm, FormatError> {
+    let form = match Kind::of(vocabulary.metadata)? {
+        Kind::ByteLevel(rule) => byte_level(vocabulary, rule)?,
+        Kind::SentencePiece { merges, .. } => sentence_piece(vocabulary, merges)?,
     };
-    let llama3 = is_llama3(metadata)?;
-    let merges = metadata.required("tokenizer.ggml.merges", metadata.list("tokenizer.ggml.merges")?)?;
-    Ok(json!({
-        "version": "1.0",
+    form.ok_or_else(|| vocabulary.metadata.fault("has too many tokens or merges".to_owned()))
+}
+
+/// Byte-level BPE: Llama 3, Qwen and many others.
+fn byte_level(vocabulary: &Vocabulary<'_>, rule: &Rule) -> Result<Option<FlatForm>, FormatError> {
+    // Control tokens are among them: an added token keeps the id that it has there, and gets one after the last otherwise.
+    let given = vocabulary.tokens.iter().zip(&vocabulary.given);
+    let model = BytePairs {
+        tokens: given.map(|(token, kind)| Some(*token).filter(|_| *kind != PieceKind::Unused)).collect(),
+        merges: vocabulary.merges()?,
+        whole_words: rule.whole_words,
+        ..BytePairs::default()
+    };
+    let rest = json!({
         "added_tokens": vocabulary.added(),
-        "normalizer": null,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": split},
+        "normalizer": rule.normalizer(),
+        "pre_tokenizer": rule.pre_tokenizer(),
         "post_processor": vocabulary.post_processor()?,
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-        "model": {
-            "type": "BPE",
-            "ignore_merges": llama3,
-            "vocab": vocabulary.ids(|kind| kind != UNUSED),
-            "merges": texts(metadata, "tokenizer.ggml.merges", merges)?,
-        },
-    }))
+    });
+    Ok(FlatForm::new(&rest, &model))
 }
 
-/// SentencePiece's BPE with bytes for unknown characters: Llama 2 and the models of its time.
-fn sentence_piece(vocabulary: &Vocabulary<'_>) -> Result<Json, FormatError> {
+/// SentencePiece's BPE with bytes for unknown characters: Llama 2, Gemma and others; with `merges` of its own, or scores.
+fn sentence_piece(vocabulary: &Vocabulary<'_>, merges: bool) -> Result<Option<FlatForm>, FormatError> {
     let metadata = vocabulary.metadata;
-    let typed = vocabulary.types.iter().position(|&kind| kind == UNKNOWN);
+    let typed = vocabulary.types.iter().position(|&kind| kind == PieceKind::Unknown);
     let unknown = match (metadata.get("tokenizer.ggml.unknown_token_id"), typed) {
-        (None, Some(id)) => vocabulary.tokens.get(id).copied(),
-        _ => vocabulary.token(vocabulary.special.unknown),
+        (None, Some(id)) => Some(id as u64),
+        _ => vocabulary.special.unknown,
     };
-    let prefix = metadata.boolean("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-    let spaces = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
-    let normalizers =
-        if prefix { json!([{"type": "Prepend", "prepend": SPACE}, spaces]) } else { json!([spaces]) };
-    let mut decoders = vec![
-        json!({"type": "Replace", "pattern": {"String": SPACE}, "content": " "}),
-        json!({"type": "ByteFallback"}),
-        json!({"type": "Fuse"}),
-    ];
-    if prefix {
-        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
-    }
-    Ok(json!({
-        "version": "1.0",
-        "added_tokens": vocabulary.added(),
-        "normalizer": {"type": "Sequence", "normalizers": normalizers},
-        "pre_tokenizer": null,
-        "post_processor": vocabulary.post_processor()?,
-        "decoder": {"type": "Sequence", "decoders": decoders},
-        "model": {
-            "type": "BPE",
-            "unk_token": unknown,
-            "fuse_unk": true,
-            "byte_fallback": true,
-            "ignore_merges": false,
-            "vocab": vocabulary.ids(|_| true),
-            "merges": merges(vocabulary)?,
-        },
-    }))
-}
-
-/// SentencePiece has no merges: of all neighbours it joins those that give the token with the highest score. The same
-/// as merges, best token first (as transformers converts such vocabularies).
-fn merges<'a>(vocabulary: &Vocabulary<'a>) -> Result<Vec<[&'a str; 2]>, FormatError> {
-    let metadata = vocabulary.metadata;
-    let scores = metadata.required("tokenizer.ggml.scores", metadata.list("tokenizer.ggml.scores")?)?;
-    let ids: HashMap<&str, usize> = vocabulary.tokens.iter().enumerate().map(|(id, t)| (*t, id)).collect();
-    let mut found = Vec::new();
-    for (id, (token, score)) in vocabulary.tokens.iter().zip(scores.iter()).enumerate() {
-        let Value::Float(score) = score else { continue };
-        if vocabulary.types[id] == CONTROL || vocabulary.types[id] == UNKNOWN {
-            continue;
-        }
-        for (at, _) in token.char_indices().skip(1) {
-            let (left, right) = token.split_at(at);
-            if let (Some(&l), Some(&r)) = (ids.get(left), ids.get(right)) {
-                found.push((score, l, r, [left, right]));
-            }
-        }
-    }
-    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
-    Ok(found.into_iter().map(|(_, _, _, pair)| pair).collect())
+    let model = SentencePiece {
+        pieces: vocabulary.pieces(!merges)?,
+        unknown: unknown.and_then(|id| u32::try_from(id).ok()),
+        byte_fallback: true,
+        add_prefix: metadata.boolean("tokenizer.ggml.add_space_prefix")?.unwrap_or(!merges),
+        remove_extra_spaces: false,
+        replacements: &[],
+        post_processor: vocabulary.post_processor()?,
+    };
+    Ok(if merges { model.with_merges(vocabulary.merges()?) } else { model.byte_pairs() })
 }
 
 /// tokenizer_config.json for a file.

@@ -76,7 +76,7 @@ pub(in crate::engine) fn look_up(
     let always = matches!(place, CachePlace::Directory(_));
     let weights = stored >= if always { 1 } else { WORTH_CONVERTING };
     let tokenizer = match &small {
-        Some(small) => small.get("tokenizer.json").map_or(0, <[u8]>::len),
+        Some(small) => small.slow_tokenizer_bytes(),
         None => checkpoint.gguf().map_or(0, GgufFile::header_bytes),
     };
     if !weights && !always && tokenizer < WORTH_FLATTENING {

@@ -51,7 +51,7 @@ fn what_is_not_supported_is_named() {
             "has 'llama.rope.dimension_count' = 6, but a head has 12",
         ),
         ("tokenizer.ggml.model", text("t5"), "has a tokenizer of the kind 't5'"),
-        ("tokenizer.ggml.pre", text("qwen2"), "splits words by the rule 'qwen2'"),
+        ("tokenizer.ggml.pre", text("klingon"), "splits words by the rule 'klingon'"),
         (
             "split.count",
             Key::U32(3),

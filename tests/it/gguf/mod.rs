@@ -5,6 +5,7 @@ mod model;
 mod others;
 mod settings;
 mod tokenizer;
+mod vocabularies;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use super::writer::{Gguf, Key, add_tokenizer, converted};
 use super::{repository, shared, written};
 
 /// A model of two values a token with room for `vocab` tokens.
-fn smallest(vocab: u64) -> Gguf {
+pub fn smallest(vocab: u64) -> Gguf {
     let mut file = Gguf::default();
     file.set("general.architecture", Key::Text("llama".into()));
     for (key, value) in [
