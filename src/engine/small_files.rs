@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::EngineError;
 use super::gguf;
 use super::special_tokens::SpecialTokens;
 use super::warning::ModelWarning;
 use crate::core::HostBytes;
 use crate::format::packed::PackedFile;
-use crate::format::{Checkpoint, read_bounded};
+use crate::format::{Checkpoint, parse_json, read_bounded};
 use crate::models::{GenerationConfig, ModelConfig};
 use crate::tokenizer::{FlatForm, Tokenizer, TokenizerConfig, more_templates};
 
@@ -16,15 +18,19 @@ use crate::tokenizer::{FlatForm, Tokenizer, TokenizerConfig, more_templates};
 const MAX_FILE: u64 = 256 << 20;
 
 /// The files that a model may have beside its weights, under the names that its directory has for them.
-pub(super) const NAMES: [&str; 7] = [
+pub(super) const NAMES: [&str; 8] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
+    SENTENCE_PIECE,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
     "chat_template.json",
 ];
+
+/// SentencePiece's form of a tokenizer, which counts where there is no `tokenizer.json`.
+const SENTENCE_PIECE: &str = "tokenizer.model";
 
 /// More templates, which lie in a directory: as one file of JSON.
 const MORE_TEMPLATES: &str = "additional_chat_templates.json";
@@ -47,6 +53,9 @@ impl SmallFiles {
         let mut files = Vec::new();
         for name in NAMES {
             let path = dir.join(name);
+            if name == SENTENCE_PIECE && files.iter().any(|f: &(&str, _)| f.0 == "tokenizer.json") {
+                continue;
+            }
             if path.exists() {
                 files.push((name, read_bounded(&path, MAX_FILE)?.into()));
             }
@@ -73,14 +82,14 @@ impl SmallFiles {
 
     /// The same with a tokenizer in its flat form.
     pub fn with_tokenizer(mut self, form: FlatForm) -> Self {
-        self.files.retain(|f| ![FLAT_REST, FLAT_BPE, "tokenizer.json"].contains(&f.0));
+        self.files.retain(|f| ![FLAT_REST, FLAT_BPE, SENTENCE_PIECE, "tokenizer.json"].contains(&f.0));
         self.files.extend([(FLAT_REST, form.rest.into()), (FLAT_BPE, form.bpe.into())]);
         self
     }
 
     /// Whether there is a tokenizer that is read.
     fn has_tokenizer(&self) -> bool {
-        [FLAT_BPE, "tokenizer.json"].iter().any(|name| self.get(name).is_some())
+        [FLAT_BPE, SENTENCE_PIECE, "tokenizer.json"].iter().any(|name| self.get(name).is_some())
     }
 
     /// The bytes of a file, which are shared.
@@ -94,7 +103,11 @@ impl SmallFiles {
 
     /// Bytes of the tokenizer in the form in which it has to be read; none if it is read quickly.
     pub fn slow_tokenizer_bytes(&self) -> usize {
-        ["tokenizer.json"].iter().filter_map(|name| self.get(name)).map(|b| b.as_ref().len()).sum()
+        ["tokenizer.json", SENTENCE_PIECE]
+            .iter()
+            .filter_map(|name| self.get(name))
+            .map(|b| b.as_ref().len())
+            .sum()
     }
 
     /// The sections of a packed file for these files: the same names and bytes, but the tokenizer in its flat
@@ -166,7 +179,7 @@ impl Described {
         };
         need("config.json")?;
         let section = |name: &str| file.section(name);
-        if [FLAT_BPE, "tokenizer.json"].iter().all(|name| section(name).is_none()) {
+        if [FLAT_BPE, "tokenizer.json", SENTENCE_PIECE].iter().all(|name| section(name).is_none()) {
             need("tokenizer.json")?;
         }
         let tokenizer = tokenizer_of(&section, &origin)?;
@@ -211,6 +224,12 @@ fn tokenizer_of(
     if let (Some(rest), Some(bpe)) = (file(FLAT_REST), file(FLAT_BPE)) {
         return Ok(Tokenizer::from_flat(rest.as_ref(), bpe, &origin("tokenizer"))?);
     }
+    if let Some(model) = file(SENTENCE_PIECE) {
+        // As transformers does for such files; what else tokenizer_config.json says is read later.
+        let config = file("tokenizer_config.json").and_then(|bytes| parse_json::<Value>(bytes.as_ref()).ok());
+        let adds_bos = config.and_then(|config| config["add_bos_token"].as_bool()).unwrap_or(true);
+        return Ok(Tokenizer::from_sentence_piece(model.as_ref(), adds_bos, &origin(SENTENCE_PIECE))?);
+    }
     let name = "tokenizer.json";
     let json = file(name);
     Ok(Tokenizer::from_bytes(json.as_ref().map_or(b"{}", HostBytes::as_ref), &origin(name))?)
@@ -218,10 +237,7 @@ fn tokenizer_of(
 
 /// The error for a directory without a tokenizer that is read.
 fn missing_tokenizer(dir: &Path) -> EngineError {
-    let hint = if dir.join("tokenizer.model").exists() {
-        "tokenizer.model beside it is SentencePiece's own form, which is not read: make a tokenizer.json of it in \
-         Python with transformers.AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
-    } else if dir.join("vocab.json").exists() || dir.join("merges.txt").exists() {
+    let hint = if dir.join("vocab.json").exists() || dir.join("merges.txt").exists() {
         "vocab.json and merges.txt are not read: make a tokenizer.json of them in Python with \
          transformers.AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
     } else {

@@ -21,6 +21,14 @@ pub enum TokenizerError {
         /// What is wrong.
         reason: String,
     },
+    /// A `tokenizer.model` does not hold a tokenizer that can be used.
+    #[error("'{origin}' is not a usable tokenizer.model of SentencePiece: {reason}")]
+    BadModel {
+        /// The file.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// `tokenizer_config.json` does not hold what it should.
     #[error("'{origin}' is not a usable tokenizer_config.json: {reason}")]
     BadConfig {

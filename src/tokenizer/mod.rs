@@ -126,6 +126,15 @@ impl Tokenizer {
         Ok(Self { inner: Inner::Whole(Box::new(inner)), plan, origin: origin.to_owned() })
     }
 
+    /// Reads the bytes of a `tokenizer.model`, SentencePiece's own file. With `adds_bos` a text begins with the token for that,
+    /// if the file has one, as in `transformers`; `origin` names the file in messages.
+    ///
+    /// # Errors
+    /// [`TokenizerError::BadModel`] if it is damaged, or has something that is not supported.
+    pub fn from_sentence_piece(bytes: &[u8], adds_bos: bool, origin: &str) -> Result<Self> {
+        sentence_piece::read(bytes, adds_bos, origin)
+    }
+
     /// Adds those tokens that the model's other files declare and its tokenizer.json lacks, as `transformers` does: a
     /// text is cut at them before anything else. Their ids are those of the vocabulary, or the next ones.
     ///

@@ -1,4 +1,9 @@
-//! SentencePiece's vocabularies in the form of this program's tokenizers.
+//! SentencePiece's vocabularies, out of a `tokenizer.model` or a GGUF file, in the form of this program's tokenizers.
+
+mod model_file;
+mod protobuf;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -6,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::assemble::{PieceKind, added_token};
 use super::flat::{BytePairs, FlatForm};
+pub(super) use model_file::read;
 
 /// What stands for a space.
 const SPACE: &str = "\u{2581}";

@@ -182,7 +182,11 @@ fn paths_that_are_something_else() {
     let copy = Copy::new();
     fs::remove_file(copy.file("tokenizer.json")).unwrap();
     fs::write(copy.file("tokenizer.model"), b"\n\x0e").unwrap();
-    refuses(&copy.args(&[]), 1, &["tokenizer.json is missing", "tokenizer.model", "save_pretrained"]);
+    refuses(
+        &copy.args(&[]),
+        1,
+        &["tokenizer.model' is not a usable tokenizer.model", "claims 14 bytes where 0 are left"],
+    );
 }
 
 #[test]
