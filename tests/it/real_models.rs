@@ -12,14 +12,14 @@ use super::parity::goldens::greedy;
 use crate::skip::skipped;
 
 const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
-const GEMMA3: &str = "gemma-3-270m.Q4_K_M.gguf";
+pub const GEMMA3: &str = "gemma-3-270m.Q4_K_M.gguf";
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
 }
 
 /// The file of a real model; `None`, and `test` is skipped, where it was not downloaded.
-fn model(test: &str, file: &str) -> Option<PathBuf> {
+pub fn model(test: &str, file: &str) -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     let folder = variable("LLM_RS2_TEST_MODELS").or_else(|| Some(cache()?.join("llm_rs2/test-models")));
