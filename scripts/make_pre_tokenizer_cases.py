@@ -4,14 +4,12 @@
 Names, flags and patterns are read out of llama.cpp's llama-vocab.cpp; where that has rewritten a pattern for its own
 regular expressions, the original stands in a comment there, and counts. The Python package tokenizers splits, by another
 engine for regular expressions than this program's.
-
-usage: scripts/make_pre_tokenizer_cases.py LLAMA_VOCAB_CPP
 """
 
+import argparse
 import json
 import pathlib
 import re
-import sys
 
 TEXTS = [
     "Hello, world! It's 3:45 and WE'LL see 1234567 llamas; they're\tat the ZOO's gate...",
@@ -84,9 +82,11 @@ def words(pre_tokenizer, text: str) -> list[str]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=pathlib.Path, metavar="LLAMA_VOCAB_CPP", help="llama.cpp's src/llama-vocab.cpp")
+    source = parser.parse_args().source.read_text()
     from tokenizers import Regex, pre_tokenizers
 
-    source = pathlib.Path(sys.argv[1]).read_text()
     by_kind = patterns(source)
     cases: dict[tuple, dict] = {}
     for name, kind, whole_words, adds_bos in names(source):

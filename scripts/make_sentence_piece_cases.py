@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Writes src/tokenizer/sentence_piece/cases.json: small models that SentencePiece trains on this project's README, as files,
 with the ids and texts that the library itself gives. Needs the Python package sentencepiece.
-
-usage: scripts/make_sentence_piece_cases.py
 """
 
+import argparse
 import base64
 import io
 import json
@@ -46,6 +45,7 @@ MODELS = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     import sentencepiece
 
     lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.strip()]
