@@ -1,6 +1,7 @@
 //! The keys and values at the start of a GGUF file: read where they lie, and only those that are asked for.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::reader::{Fault, Reader};
@@ -177,8 +178,8 @@ pub struct Metadata {
     path: PathBuf,
     /// The header: a copy, which nothing outside of this process can change.
     bytes: HostBytes,
-    /// Key -> type and place of its value.
-    places: BTreeMap<String, (Kind, usize)>,
+    /// Key -> type of its value, and where that begins and ends.
+    places: BTreeMap<String, (Kind, Range<usize>)>,
 }
 
 impl Metadata {
@@ -198,7 +199,7 @@ impl Metadata {
             if places.contains_key(&key) {
                 return Err(format!("has the key '{}' twice", shown(&key)));
             }
-            places.insert(key, (kind, at));
+            places.insert(key, (kind, at..reader.at()));
         }
         Ok(Self { path: path.into(), bytes: bytes.clone(), places })
     }
@@ -210,9 +211,16 @@ impl Metadata {
 
     /// The value of a key, or `None`.
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
-        let &(kind, at) = self.places.get(key)?;
-        // It was read once already.
-        Value::read(&mut Reader::new(self.bytes.as_ref(), at), kind).ok()
+        let (kind, place) = self.places.get(key)?;
+        // It was read once already: of a list, which may be long, only the beginning is read again.
+        let mut reader = Reader::new(self.bytes.as_ref(), place.start);
+        if *kind != Kind::Array {
+            return Value::read(&mut reader, *kind).ok();
+        }
+        let kind = Kind::from_code(reader.u32().ok()?).ok()?;
+        let count = reader.count("elements of a list", kind.least()).ok()?;
+        let bytes = self.bytes.as_ref().get(reader.at()..place.end)?;
+        Some(Value::Array(Array { kind, count, bytes }))
     }
 
     /// An unsigned integer; `None` if the key is absent.

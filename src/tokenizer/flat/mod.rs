@@ -38,11 +38,11 @@ pub struct FlatForm {
     pub bpe: Vec<u8>,
 }
 
-/// The parts of a `tokenizer.json` beside its model.
+/// The parts of a `tokenizer.json` beside its model; `A` for those that can be thousands.
 #[derive(Serialize, Deserialize)]
-struct Rest {
+struct Rest<A: Default> {
     #[serde(default)]
-    added_tokens: Value,
+    added_tokens: A,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -58,7 +58,7 @@ struct Rest {
 /// # Errors
 /// What is wrong with them, as a part of a sentence.
 pub(super) fn load(rest: &[u8], bpe: HostBytes) -> Result<FlatTokenizer, String> {
-    let rest: Rest = serde_json::from_slice(rest).map_err(|e| e.to_string())?;
+    let rest: Rest<Option<Vec<AddedToken>>> = serde_json::from_slice(rest).map_err(|e| e.to_string())?;
     check_normalizer(&rest.normalizer)?;
     let mut tokenizer = TokenizerImpl::new(FlatBpe::new(bpe)?);
     let crate_error = |e: tokenizers::Error| e.to_string();
@@ -67,8 +67,7 @@ pub(super) fn load(rest: &[u8], bpe: HostBytes) -> Result<FlatTokenizer, String>
     tokenizer.with_pre_tokenizer(part::<PreTokenizerWrapper>(rest.pre_tokenizer)?);
     tokenizer.with_post_processor(part::<PostProcessorWrapper>(rest.post_processor)?);
     tokenizer.with_decoder(part::<DecoderWrapper>(rest.decoder)?);
-    let added: Option<Vec<AddedToken>> = part(rest.added_tokens)?;
-    tokenizer.add_tokens(added.unwrap_or_default()).map_err(crate_error)?;
+    tokenizer.add_tokens(rest.added_tokens.unwrap_or_default()).map_err(crate_error)?;
     Ok(tokenizer)
 }
 
