@@ -5,6 +5,7 @@ use std::path::Path;
 use llm_rs2::backend::cpu::CpuBackend;
 use llm_rs2::core::DType;
 use llm_rs2::engine::{ModelFiles, Session, SessionOptions};
+use llm_rs2::models::WeightPlan;
 use serde::Deserialize;
 
 use super::parity::goldens::{cpu, logits};
@@ -32,7 +33,7 @@ pub fn reference(path: &Path) -> Vec<Case> {
     serde_json::from_slice::<Reference>(&text).expect("the fixture is well formed").cases
 }
 
-pub fn session(path: &Path, weights: DType, kv: DType) -> Session<CpuBackend> {
+pub fn session(path: &Path, weights: impl Into<WeightPlan>, kv: DType) -> Session<CpuBackend> {
     let files = ModelFiles::open(path).expect("the model opens");
     let options = SessionOptions {
         weights: weights.into(),

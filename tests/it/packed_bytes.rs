@@ -6,12 +6,12 @@ use llm_rs2::format::checksum;
 
 /// XXH64 of the demo model's packed file, by format.
 const EXPECTED: [(DType, u64); 6] = [
-    (DType::F32, 0xaf94_0a10_4020_4637),
-    (DType::F16, 0xe4ac_eff4_84f7_5914),
-    (DType::BF16, 0xe4ae_0c8a_c5d8_723b),
-    (DType::Q8_0, 0x562b_1e99_6730_ec43),
-    (DType::Q4_0, 0x4bf9_1dfc_e9b2_9a5d),
-    (DType::Q4_1, 0x8a46_8706_4bae_c64b),
+    (DType::F32, 0xf345_6fca_fcfa_995b),
+    (DType::F16, 0xa236_8d08_ba08_70fc),
+    (DType::BF16, 0x846d_6c3b_cbe3_5363),
+    (DType::Q8_0, 0x07aa_8cbe_ab71_77f7),
+    (DType::Q4_0, 0x3f05_f0f4_5b78_e13b),
+    (DType::Q4_1, 0xfcb6_3318_f033_3eaa),
 ];
 
 #[test]

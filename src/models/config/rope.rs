@@ -85,7 +85,7 @@ impl RopeContext {
                 return Err(fields.invalid(format!("'{key}' is {part}, but this model turns whole heads")));
             }
             let dims = (self.head_dim as f64 * part) as usize;
-            if dims == 0 || dims % 2 != 0 {
+            if dims == 0 || !dims.is_multiple_of(2) {
                 return Err(fields.invalid(format!(
                     "'{key}' is {part}, which leaves {dims} of {} values of a head to be turned: an even number is needed",
                     self.head_dim

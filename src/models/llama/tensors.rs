@@ -96,18 +96,17 @@ impl ModelConfig {
         let names: std::collections::HashSet<&str> = source.names().into_iter().collect();
         let hidden = self.spec.hidden_size;
         let has = |layer: usize, part: &str| names.contains(layer_name(layer, part, "bias").as_str());
-        let layers = self.spec.layers.len();
-        let mut kept = vec![[false; 7]; layers];
-        for at in 0..7 {
-            let part = |layer: &LayerSpec| projections(layer, hidden)[at].part;
-            let there: Vec<bool> =
-                self.spec.layers.iter().enumerate().map(|(i, layer)| has(i, part(layer))).collect();
-            let any = in_all_layers && there.contains(&true);
-            for (i, layer) in self.spec.layers.iter().enumerate() {
-                kept[i][at] = projections(layer, hidden)[at].bias && (there[i] || any);
-            }
+        let layers = || self.spec.layers.iter().enumerate().map(|(i, layer)| (i, projections(layer, hidden)));
+        let there = |(i, parts): (usize, [Projection; 7])| parts.map(|p| (p.bias, has(i, p.part)));
+        let there: Vec<_> = layers().map(there).collect();
+        let mut anywhere = [false; 7];
+        for (any, at) in anywhere.iter_mut().zip(0..) {
+            *any = in_all_layers && there.iter().any(|parts| parts[at].1);
         }
-        for (layer, [q, k, v, o, gate, up, down]) in self.spec.layers.iter_mut().zip(kept) {
+        for (layer, parts) in self.spec.layers.iter_mut().zip(there) {
+            let kept = |((allowed, there), any): ((bool, bool), bool)| allowed && (there || any);
+            let mut kept = parts.into_iter().zip(anywhere).map(kept);
+            let [q, k, v, o, gate, up, down] = std::array::from_fn(|_| kept.next().unwrap_or(false));
             let biases = &mut layer.attention.biases;
             (biases.q, biases.k, biases.v, biases.o) = (q, k, v, o);
             let biases = &mut layer.ffn.biases;

@@ -112,12 +112,12 @@ fn a_configuration_that_is_not_json_or_not_there() {
 #[test]
 fn a_model_that_is_not_supported() {
     let copy = Copy::new().json("config.json", |c| {
-        c["model_type"] = json!("qwen2");
-        c["architectures"] = json!(["Qwen2ForCausalLM"]);
+        c["model_type"] = json!("mamba");
+        c["architectures"] = json!(["MambaForCausalLM"]);
     });
-    refuses(&copy.args(&[]), 1, &["qwen2", "llama"]);
-    let copy = Copy::new().json("config.json", |c| c["rope_scaling"]["rope_type"] = json!("yarn"));
-    refuses(&copy.args(&[]), 1, &["yarn", "llama3"]);
+    refuses(&copy.args(&[]), 1, &["mamba", "llama", "qwen2"]);
+    let copy = Copy::new().json("config.json", |c| c["rope_scaling"]["rope_type"] = json!("mrope"));
+    refuses(&copy.args(&[]), 1, &["mrope", "llama3", "yarn"]);
     let copy = Copy::new().json("config.json", |c| c["quantization_config"] = json!({"quant_method": "awq"}));
     refuses(&copy.args(&[]), 1, &["awq"]);
 }

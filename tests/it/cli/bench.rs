@@ -118,6 +118,7 @@ mod model {
             &threads.join(","),
             "--weight-dtype",
             "q4_0,f32",
+            "--pure",
             "--kv-type",
             "f16,f32",
         ]);

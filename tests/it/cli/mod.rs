@@ -6,6 +6,7 @@ mod chat;
 mod doctor;
 mod eval;
 mod eviction;
+mod explain;
 mod flags;
 mod interrupts;
 mod limits;

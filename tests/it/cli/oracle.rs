@@ -37,8 +37,8 @@ fn all_instruction_sets_pass_in_a_table_and_in_json() {
     assert_eq!(rows.len(), 3 * subjects.len());
     assert!(subjects.iter().all(|s| s["device"].as_str().unwrap().ends_with(", 1 thread")), "{stdout}");
     let results = all["results"].as_array().unwrap();
-    // Five kinds of numbers for the linear layer and glu, and for seven shapes of attention.
-    assert_eq!(results.len(), (5 + 5 + 7 * 5) * subjects.len());
+    // Five kinds of numbers for the linear layer and glu, and for sixteen forms of attention.
+    assert_eq!(results.len(), (5 + 5 + 16 * 5) * subjects.len());
     assert_eq!((&all["passed"], &all["failed"]), (&Value::from(results.len()), &Value::from(0)));
     for result in results {
         assert_eq!(result["passed"], true, "{result}");

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use assert_cmd::Command as Assert;
 
@@ -11,9 +12,14 @@ pub fn tiny() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-llama32"))
 }
 
+/// Longer than any test takes on a slow machine: a program that hangs fails its test, by name.
+const PATIENCE: Duration = Duration::from_secs(900);
+
 /// The program.
 pub fn generate() -> Assert {
-    Assert::from_std(raw())
+    let mut command = Assert::from_std(raw());
+    command.timeout(PATIENCE);
+    command
 }
 
 /// As [`generate`], to be started by hand.

@@ -40,15 +40,15 @@ fn what_is_not_supported_is_named() {
     for (name, key, says) in [
         (
             "general.architecture",
-            text("qwen3"),
-            "holds a model of the architecture 'qwen3', which is not supported",
+            text("mamba"),
+            "holds a model of the architecture 'mamba', which is not supported; known are llama, mistral3, qwen2, ",
         ),
         ("llama.expert_count", Key::U32(8), "holds a mixture of 8 experts"),
-        ("llama.rope.scaling.type", text("yarn"), "scales its rotary embedding by 'yarn'"),
+        ("llama.rope.scaling.type", text("mrope"), "scales its rotary embedding by 'mrope'"),
         (
             "llama.rope.dimension_count",
             Key::U32(6),
-            "has 'llama.rope.dimension_count' = 6, but a head has 12",
+            "'partial_rotary_factor' is 0.5, but this model turns whole heads",
         ),
         ("tokenizer.ggml.model", text("t5"), "has a tokenizer of the kind 't5'"),
         ("tokenizer.ggml.pre", text("klingon"), "splits words by the rule 'klingon'"),

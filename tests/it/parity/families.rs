@@ -7,6 +7,7 @@ use llm_rs2::backend::reference::ReferenceBackend;
 
 use super::full_precision::{check, check_greedy};
 use super::goldens::{self, F32, Golden, Setup};
+use super::opencl::{again, gpu};
 use super::tolerance;
 
 /// Those in the repository, and larger ones where `../shared` is.
@@ -42,6 +43,19 @@ fn the_cpu_backend_computes_every_family_in_chunks_and_on_threads() {
         for case in &golden.cases {
             let whole = bits(1, 512, &case.input_ids);
             assert!(whole == bits(3, 7, &case.input_ids), "{}", golden.dir.display());
+        }
+    }
+}
+
+#[test]
+fn opencl_computes_every_family() {
+    let test = "opencl_computes_every_family";
+    let Some(_) = gpu(test) else { return };
+    for golden in families(test) {
+        for chunk in [512, 7] {
+            let setup = Setup { chunk, ..F32 };
+            check(again, &golden, setup, tolerance::LOGITS, tolerance::NLL);
+            check_greedy(again, &golden, setup);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::goldens::{self, F32, Golden, Setup};
 use super::tolerance;
 
 /// The default device; `None`, and `test` is skipped, where there is none.
-fn gpu(test: &str) -> Option<OpenClBackend> {
+pub fn gpu(test: &str) -> Option<OpenClBackend> {
     let found = with(None);
     if found.is_none() {
         crate::skip::skipped(test, "there is no OpenCL device");
@@ -31,7 +31,7 @@ fn with(preset: Option<Preset>) -> Option<OpenClBackend> {
     }
 }
 
-fn again() -> OpenClBackend {
+pub fn again() -> OpenClBackend {
     gpu("").expect("the device was there before")
 }
 
