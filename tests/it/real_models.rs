@@ -6,6 +6,7 @@ use std::process::Command;
 
 use llm_rs2::core::DType;
 use llm_rs2::engine::ModelFiles;
+use llm_rs2::models::WeightPlan;
 
 use super::llama_cpp::{difference, reference, session};
 use super::parity::goldens::greedy;
@@ -57,11 +58,12 @@ fn smollm2_in_float32_is_llama_cpps() {
 #[test]
 fn smollm2_as_stored_is_near_llama_cpp() {
     let Some(path) = model("smollm2_as_stored_is_near_llama_cpp", SMOLLM2) else { return };
-    let mut session = session(&path, DType::Q4_1, DType::F16);
+    let mut session = session(&path, WeightPlan::AsStored, DType::F16);
     for case in reference(&fixture("smollm2.json")) {
         let (nll, apart) = difference(&mut session, &case);
-        // The embedding is stored in Q8_0 and computed in Q4_1 like the rest, which costs that much.
-        assert!(nll < 0.06 && apart < 0.5, "{}: {nll}, {apart}", case.file);
+        // A mean over some thirty tokens moves more than one over hundreds.
+        let bound = if case.ids.len() > 100 { 0.005 } else { 0.015 };
+        assert!(nll < bound && apart < 0.15, "{}: {nll}, {apart}", case.file);
     }
 }
 
@@ -78,6 +80,9 @@ fn smollm2_answers() {
         "-n",
         "60",
         "-q",
+        // As it is stored, this model says something else, as it does with llama.cpp.
+        "--weight-dtype",
+        "f32",
     ]);
     let output = command.args(["-p", "What is the capital of France?"]).output().expect("it starts");
     let (answer, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -87,13 +92,26 @@ fn smollm2_answers() {
     assert!(answer.split_whitespace().count() < 50, "it ends by itself: {answer}");
 }
 
-/// A family that is not computed yet is named, and nothing is printed.
+/// The weights of the file as float32, by transformers: a mix of formats, windows, two rotations.
 #[test]
-fn gemma3_is_refused_by_name() {
-    let Some(path) = model("gemma3_is_refused_by_name", GEMMA3) else { return };
-    let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
-    let output = command.arg("-m").arg(&path).args(["-p", "Hello", "-q"]).output().expect("it starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");
-    assert!(said.contains("gemma3") && said.contains("llama"), "{said}");
+fn gemma3_in_float32_is_transformers() {
+    let Some(path) = model("gemma3_in_float32_is_transformers", GEMMA3) else { return };
+    let mut session = session(&path, DType::F32, DType::F32);
+    for case in reference(&fixture("gemma3-f32.json")) {
+        let (nll, apart) = difference(&mut session, &case);
+        assert!(nll < 1e-3 && apart < 1e-2, "{}: {nll}, {apart}", case.file);
+        let said = greedy(&mut session, &case.ids, case.greedy.len());
+        assert_eq!(said, case.greedy, "{}", case.file);
+    }
+}
+
+/// Computed as it is stored: within 1 % of float32.
+#[test]
+fn gemma3_as_stored_is_near_float32() {
+    let Some(path) = model("gemma3_as_stored_is_near_float32", GEMMA3) else { return };
+    let mut session = session(&path, WeightPlan::AsStored, DType::F16);
+    for case in reference(&fixture("gemma3-f32.json")) {
+        let (nll, apart) = difference(&mut session, &case);
+        assert!(nll < 0.01 && apart < 0.1, "{}: {nll}, {apart}", case.file);
+    }
 }
