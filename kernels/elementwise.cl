@@ -70,3 +70,12 @@ __kernel void copy(__global const float *restrict src, __global float *restrict 
 #endif
     }
 }
+
+// Bits, not numbers.
+__kernel void copy_words(__global const uint *restrict src, __global uint *restrict dst, const uint n)
+{
+    const uint i = get_global_id(0);
+    if (i < n) {
+        dst[i] = src[i];
+    }
+}

@@ -1,4 +1,4 @@
-// Into the key/value cache of a layer, within it, and out of it (kv_types.cl).
+// Into the pages of a layer's keys and values, within them, and out of them (kv_types.cl).
 
 typedef OF_KEYS(UNIT_) key_unit;
 typedef OF_VALUES(UNIT_) value_unit;
@@ -82,18 +82,19 @@ void store_q4_0(const float *x, const uint count, __global uchar *units, const u
         for (uint i = 0; i < (SIDE##_SCALED ? count : 1); i++) {                                                   \
             x[i] = SIDE##_SCALED ? finite(element) : element;                                                      \
         }                                                                                                          \
-        cache += head * SIDE##_SPAN(head_dim, slots);                                                              \
-        __global half *scale = (__global half *)(cache + (ulong)SIDE##_UNITS(head_dim) * slots) +                  \
-                               SIDE##_SCALE_PLACE(head_dim, slots, d / 32, slot);                                  \
-        cache += SIDE##_PLACE(head_dim, slots, d / (32 / SIDE##_FULL), slot);                                      \
-        JOIN(PUT_, TYPE)(x, count, cache, SIDE##_PLACE(head_dim, slots, 1, 0), scale);                             \
+        cache += SIDE##_HEAD(pages, slot, cols / head_dim, head, head_dim);                                        \
+        __global half *scale = (__global half *)(cache + (ulong)SIDE##_UNITS(head_dim) * PAGE) +                   \
+                               SIDE##_SCALE_PLACE(head_dim, d / 32, slot);                                         \
+        cache += SIDE##_PLACE(head_dim, d / (32 / SIDE##_FULL), slot);                                             \
+        JOIN(PUT_, TYPE)(x, count, cache, SIDE##_PLACE(head_dim, 1, 0), scale);                                    \
     }
 
-// Rows of k and v ([rows][kv_heads * head_dim]) go to slots at, at + 1, ... One work-item an element, rows in
-// dimension 1; of the block formats the first one of a block does it all.
+// Rows first, first + 1, ... of k and v ([rows][kv_heads * head_dim]) go to slots at, at + 1, ... of a sequence. One
+// work-item an element, rows in dimension 1; of the block formats the first one of a block does it all.
 __kernel void kv_append(__global const float *restrict k, __global const float *restrict v,
-                        __global key_stored *keys, __global value_stored *values, const uint cols,
-                        const uint head_dim, const uint slots, const uint at)
+                        __global key_stored *keys, __global value_stored *values,
+                        __global const uint *restrict pages, const uint cols, const uint head_dim, const uint first,
+                        const uint at)
 {
     const uint col = get_global_id(0);
     const uint slot = at + get_global_id(1);
@@ -103,40 +104,40 @@ __kernel void kv_append(__global const float *restrict k, __global const float *
     const uint head = col / head_dim;
     const uint d = col % head_dim;
     const uint count = min(32u, head_dim - d);
-    const ulong from = (ulong)get_global_id(1) * cols + col;
+    const ulong from = (ulong)(first + get_global_id(1)) * cols + col;
     APPEND(KEY, KEYS, keys, PERTURBED k[from + i]);
     APPEND(VALUE, VALUES, values, v[from + i]);
 }
 
-// One unit of a slot, and a scale, from one cache to another with another number of slots.
-#define REPACK(SIDE, old, fresh)                                                                                   \
-    old += head * SIDE##_SPAN(head_dim, slots);                                                                    \
-    fresh += head * SIDE##_SPAN(head_dim, new_slots);                                                              \
-    if (unit < SIDE##_UNITS(head_dim)) {                                                                           \
-        fresh[SIDE##_PLACE(head_dim, new_slots, unit, to + slot)] =                                                \
-            old[SIDE##_PLACE(head_dim, slots, unit, from + slot)];                                                 \
-    }                                                                                                              \
-    if (SIDE##_SCALED && unit < BLOCKS(head_dim)) {                                                                \
-        ((__global ushort *)(fresh + (ulong)SIDE##_UNITS(head_dim) * new_slots))                                   \
-            [SIDE##_SCALE_PLACE(head_dim, new_slots, unit, to + slot)] =                                           \
-                ((__global const ushort *)(old + (ulong)SIDE##_UNITS(head_dim) * slots))                           \
-                    [SIDE##_SCALE_PLACE(head_dim, slots, unit, from + slot)];                                      \
+// One unit of a slot, and a scale, from a slot to another.
+#define COPY(SIDE, cache, TYPE)                                                                                    \
+    {                                                                                                              \
+        __global const TYPE *old = cache + SIDE##_HEAD(from_pages, from + slot, heads, head, head_dim);            \
+        __global TYPE *fresh = cache + SIDE##_HEAD(to_pages, to + slot, heads, head, head_dim);                    \
+        if (unit < SIDE##_UNITS(head_dim)) {                                                                       \
+            fresh[SIDE##_PLACE(head_dim, unit, to + slot)] = old[SIDE##_PLACE(head_dim, unit, from + slot)];       \
+        }                                                                                                          \
+        if (SIDE##_SCALED && unit < BLOCKS(head_dim)) {                                                            \
+            ((__global ushort *)(fresh + (ulong)SIDE##_UNITS(head_dim) * PAGE))                                    \
+                [SIDE##_SCALE_PLACE(head_dim, unit, to + slot)] =                                                  \
+                    ((__global const ushort *)(old + (ulong)SIDE##_UNITS(head_dim) * PAGE))                        \
+                        [SIDE##_SCALE_PLACE(head_dim, unit, from + slot)];                                         \
+        }                                                                                                          \
     }
 
-// Slots from, from + 1, ... (`count` of them) of one cache go to slots to, to + 1, ... of another with other numbers of
-// slots. One work-item a slot, units of a head in dimension 1, heads in dimension 2. Bits are moved, not numbers.
-__kernel void kv_repack(__global const key_unit *keys, __global const value_unit *values,
-                        __global key_unit *new_keys, __global value_unit *new_values, const uint head_dim,
-                        const uint slots, const uint new_slots, const uint from, const uint to, const uint count)
+// Slots from, from + 1, ... (`count` of them) of one table go to slots to, to + 1, ... of another. One work-item a unit of a
+// head, heads in dimension 1: it takes the slots in ascending order, so that they may move down into each other's places.
+// Bits are moved, not numbers.
+__kernel void kv_copy(__global key_unit *keys, __global value_unit *values, __global const uint *from_pages,
+                      __global const uint *to_pages, const uint heads, const uint head_dim, const uint from,
+                      const uint to, const uint count)
 {
-    const uint slot = get_global_id(0);
-    const uint unit = get_global_id(1);
-    const uint head = get_global_id(2);
-    if (slot >= count) {
-        return;
+    const uint unit = get_global_id(0);
+    const uint head = get_global_id(1);
+    for (uint slot = 0; slot < count; slot++) {
+        COPY(KEY, keys, key_unit)
+        COPY(VALUE, values, value_unit)
     }
-    REPACK(KEY, keys, new_keys)
-    REPACK(VALUE, values, new_values)
 }
 
 // Where a unit is outside of the device: [slots][kv_heads], of the block formats with a scale in front of each block.
@@ -148,12 +149,12 @@ __kernel void kv_repack(__global const key_unit *keys, __global const value_unit
 // copies one way or the other. Scales outside are bytes, the low one first.
 #define MOVE_SLOT(SIDE, cache, host, cache_slot, MOVE)                                                             \
     if (unit < SIDE##_UNITS(head_dim)) {                                                                           \
-        cache += head * SIDE##_SPAN(head_dim, slots);                                                              \
+        cache += SIDE##_HEAD(pages, cache_slot, heads, head, head_dim);                                            \
         host += OUTSIDE(SIDE);                                                                                     \
-        MOVE(cache[SIDE##_PLACE(head_dim, slots, unit, cache_slot)], host[0]);                                     \
+        MOVE(cache[SIDE##_PLACE(head_dim, unit, cache_slot)], host[0]);                                            \
         if (SIDE##_SCALED && unit % SIDE##_FULL == 0) {                                                            \
-            const ulong scale = SIDE##_UNITS(head_dim) * (ulong)slots +                                            \
-                                2 * SIDE##_SCALE_PLACE(head_dim, slots, unit / SIDE##_FULL, cache_slot);           \
+            const ulong scale = SIDE##_UNITS(head_dim) * (ulong)PAGE +                                             \
+                                2 * SIDE##_SCALE_PLACE(head_dim, unit / SIDE##_FULL, cache_slot);                  \
             MOVE(cache[scale], host[-2]);                                                                          \
             MOVE(cache[scale + 1], host[-1]);                                                                      \
         }                                                                                                          \
@@ -166,21 +167,22 @@ __kernel void kv_repack(__global const key_unit *keys, __global const value_unit
     const uint unit = get_global_id(0);                                                                            \
     const uint head = get_global_id(1);                                                                            \
     const uint slot = get_global_id(2);                                                                            \
-    MOVE_SLOT(KEY, keys, k, cache_slot + slot, MOVE)                                                               \
-    MOVE_SLOT(VALUE, values, v, cache_slot + slot, MOVE)
+    MOVE_SLOT(KEY, keys, k, (cache_slot + slot), MOVE)                                                             \
+    MOVE_SLOT(VALUE, values, v, (cache_slot + slot), MOVE)
 
-// Slots from, from + 1, ... come out of the cache. One work-item a unit, heads in dimension 1, slots in dimension 2.
+// Slots from, from + 1, ... of a sequence come out of the cache. One work-item a unit, heads in dimension 1, slots in
+// dimension 2.
 __kernel void kv_export(__global const key_unit *keys, __global const value_unit *values, __global key_unit *k,
-                        __global value_unit *v, const uint heads, const uint head_dim, const uint slots,
-                        const uint from)
+                        __global value_unit *v, __global const uint *restrict pages, const uint heads,
+                        const uint head_dim, const uint from)
 {
     MOVE_SLOTS(from, OUT)
 }
 
 // The opposite: they go to slots at, at + 1, ...
 __kernel void kv_import(__global const key_unit *k, __global const value_unit *v, __global key_unit *keys,
-                        __global value_unit *values, const uint heads, const uint head_dim, const uint slots,
-                        const uint at)
+                        __global value_unit *values, __global const uint *restrict pages, const uint heads,
+                        const uint head_dim, const uint at)
 {
     MOVE_SLOTS(at, IN)
 }

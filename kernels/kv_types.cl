@@ -3,9 +3,10 @@
 //
 // A head's elements are stored in units: elements of f32 and f16, bytes of the block formats. In q8_0 a byte is an element;
 // in q4_0 byte i of a block holds its element i in the low nibble, and the element half a block later in the high one.
-// Keys are [kv_heads][units][slots], so that neighbours in a work-group compute the scores of neighbouring slots; values
-// are [kv_heads][slots][units]. After the units of each head come its scales (f16) if it has blocks, [blocks][slots] of
-// keys and [slots][blocks] of values. A block has 32 elements of a head; the last one may have fewer.
+// Slots are in pages of PAGE, in whatever order: entry s / PAGE of a table of pages says where slot s of a sequence is. Of a
+// page, keys are [kv_heads][units][PAGE], so that neighbours in a work-group compute the scores of neighbouring slots;
+// values are [kv_heads][PAGE][units]. After the units of each head come its scales (f16) if it has blocks, [blocks][PAGE]
+// of keys and [PAGE][blocks] of values. A block has 32 elements of a head; the last one may have fewer.
 //
 // Outside of the device a slot's keys, or values, are [kv_heads] contiguous blocks: scale, then bytes.
 
@@ -45,12 +46,21 @@
 #define VALUE_UNITS(head_dim) (VALUE_FULL == 32 ? (head_dim) : ((head_dim) + 1) / 2)
 #define BLOCKS(head_dim) (((head_dim) + 31) / 32)
 
-// Units from a head to the next, its scales included.
+// Slots of a page.
+#define PAGE 64
+
+// Units from a head of a page to the next, its scales included, for so many slots.
 #define KEY_SPAN(head_dim, slots) ((ulong)(slots) * (KEY_UNITS(head_dim) + KEY_SCALED * 2 * BLOCKS(head_dim)))
 #define VALUE_SPAN(head_dim, slots) ((ulong)(slots) * (VALUE_UNITS(head_dim) + VALUE_SCALED * 2 * BLOCKS(head_dim)))
 
-// Within a head: the place of a unit, and of a block's scale after all units.
-#define KEY_PLACE(head_dim, slots, unit, slot) ((ulong)(unit) * (slots) + (slot))
-#define VALUE_PLACE(head_dim, slots, unit, slot) ((ulong)(slot) * VALUE_UNITS(head_dim) + (unit))
-#define KEY_SCALE_PLACE(head_dim, slots, block, slot) ((ulong)(block) * (slots) + (slot))
-#define VALUE_SCALE_PLACE(head_dim, slots, block, slot) ((ulong)(slot) * BLOCKS(head_dim) + (block))
+// Where a head of the page of `slot` begins.
+#define KEY_HEAD(table, slot, heads, head, head_dim)                                                               \
+    (((ulong)(table)[(slot) / PAGE] * (heads) + (head)) * KEY_SPAN(head_dim, PAGE))
+#define VALUE_HEAD(table, slot, heads, head, head_dim)                                                             \
+    (((ulong)(table)[(slot) / PAGE] * (heads) + (head)) * VALUE_SPAN(head_dim, PAGE))
+
+// Within a head of a page: the place of a unit, and of a block's scale after all units.
+#define KEY_PLACE(head_dim, unit, slot) ((ulong)(unit) * PAGE + (slot) % PAGE)
+#define VALUE_PLACE(head_dim, unit, slot) ((ulong)((slot) % PAGE) * VALUE_UNITS(head_dim) + (unit))
+#define KEY_SCALE_PLACE(head_dim, block, slot) ((ulong)(block) * PAGE + (slot) % PAGE)
+#define VALUE_SCALE_PLACE(head_dim, block, slot) ((ulong)((slot) % PAGE) * BLOCKS(head_dim) + (block))

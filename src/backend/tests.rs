@@ -1,10 +1,14 @@
-//! What holds between backends: a cache that leaves one can go on in another.
+//! What holds between backends: a cache that leaves one can go on in another, and several sequences share a pass.
+
+mod batch;
+mod windows;
 
 use super::cpu::{CpuBackend, CpuOptions, Isa};
 use super::opencl::{DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
 use super::reference::ReferenceBackend;
 use crate::core::{
-    AttentionParams, Backend, CoreError, DType, KvCache, KvLayer, KvLayout, KvTypes, Result, Tensor,
+    AttentionParams, Backend, CoreError, DType, KvCache, KvLayer, KvLayout, KvShape, KvTypes, PageId, Result,
+    Run, Tensor,
 };
 use crate::models::noise;
 use crate::quant::heads;
@@ -12,10 +16,9 @@ use crate::quant::heads;
 /// Heads, and elements of a head.
 const HEADS: [(usize, usize); 5] = [(1, 1), (2, 8), (3, 17), (1, 64), (2, 80)];
 
-fn layouts(capacity: usize) -> impl Iterator<Item = KvLayout> {
-    KvTypes::various().flat_map(move |types| {
-        HEADS.map(|(kv_heads, head_dim)| KvLayout { types, kv_heads, head_dim, capacity })
-    })
+fn layouts() -> impl Iterator<Item = KvLayout> {
+    KvTypes::various()
+        .flat_map(move |types| HEADS.map(|(kv_heads, head_dim)| KvLayout { types, kv_heads, head_dim }))
 }
 
 fn cpu(isa: Isa, threads: usize) -> CpuBackend {
@@ -49,33 +52,43 @@ fn bytes(seed: usize, layout: &KvLayout, slots: usize) -> (Vec<u8>, Vec<u8>) {
     (some(k * slots, seed), some(v * slots, seed + 1))
 }
 
+/// So many pages, and the table of a sequence that has all of them, the last one first.
+fn paged<B: Backend>(b: &B, layout: &KvLayout, slots: usize) -> (KvLayer<B::Buffer>, Vec<PageId>) {
+    let pages: Vec<PageId> = (0..slots.div_ceil(KvLayout::PAGE)).rev().map(PageId::new).collect();
+    (KvLayer::new(b, *layout, pages.len()).unwrap(), pages)
+}
+
+/// The rows of a pass of one sequence.
+fn run(pages: &[PageId], rows: usize, len: usize) -> [Run<'_>; 1] {
+    [Run { rows: 0..rows, pages, len }]
+}
+
 fn export<B: Backend>(
     b: &B,
-    layer: &KvLayer<B::Buffer>,
-    layout: &KvLayout,
+    (layer, pages): (&KvLayer<B::Buffer>, &[PageId]),
     slots: std::ops::Range<usize>,
 ) -> (Vec<u8>, Vec<u8>) {
-    let (k, v) = layout.slot_bytes();
+    let (k, v) = layer.layout.slot_bytes();
     let (mut k, mut v) = (vec![0x55; k * slots.len()], vec![0x55; v * slots.len()]);
-    b.kv_export(layer, layout, slots, &mut k, &mut v).unwrap();
+    b.kv_export(layer, pages, slots, &mut k, &mut v).unwrap();
     (k, v)
 }
 
 /// Any bits go in and come out where they belong, and nowhere else.
 fn bits_survive<B: Backend>(b: &B) {
-    for layout in layouts(70) {
-        let mut layer = KvLayer::new(b, &layout).unwrap();
+    for layout in layouts() {
+        let (mut layer, pages) = paged(b, &layout, 70);
         let (mut k, mut v) = bytes(1, &layout, 70);
-        b.kv_import(&k, &v, &mut layer, &layout, 0).unwrap();
+        b.kv_import(&k, &v, &mut layer, &pages, 0).unwrap();
         let (new_k, new_v) = bytes(9, &layout, 21);
-        b.kv_import(&new_k, &new_v, &mut layer, &layout, 13).unwrap();
+        b.kv_import(&new_k, &new_v, &mut layer, &pages, 13).unwrap();
         let (slot_k, slot_v) = layout.slot_bytes();
         k[13 * slot_k..34 * slot_k].copy_from_slice(&new_k);
         v[13 * slot_v..34 * slot_v].copy_from_slice(&new_v);
         for slots in [0..70, 3..41, 16..32, 69..70, 5..5] {
             let expected_k = &k[slots.start * slot_k..slots.end * slot_k];
             let expected_v = &v[slots.start * slot_v..slots.end * slot_v];
-            let (got_k, got_v) = export(b, &layer, &layout, slots.clone());
+            let (got_k, got_v) = export(b, (&layer, &pages), slots.clone());
             assert!(
                 (&got_k[..], &got_v[..]) == (expected_k, expected_v),
                 "{} {layout:?} {slots:?}",
@@ -84,14 +97,14 @@ fn bits_survive<B: Backend>(b: &B) {
         }
         let mut refused = |slots: std::ops::Range<usize>, less: usize| {
             let len = 70 * slot_k;
-            let result = b.kv_export(&layer, &layout, slots.clone(), &mut k[..len - less], &mut v);
+            let result = b.kv_export(&layer, &pages, slots.clone(), &mut k[..len - less], &mut v);
             assert!(matches!(result, Err(CoreError::Mismatch { .. })), "{slots:?} {result:?}");
         };
-        refused(1..71, 0);
+        refused(59..129, 0);
         refused(0..70, 1);
         refused(std::ops::Range { start: 70, end: 0 }, 0);
-        assert!(b.kv_import(&k, &v[1..], &mut layer, &layout, 0).is_err());
-        assert!(b.kv_import(&k, &v, &mut layer, &layout, 1).is_err());
+        assert!(b.kv_import(&k, &v[1..], &mut layer, &pages, 0).is_err());
+        assert!(b.kv_import(&k, &v, &mut layer, &pages, 59).is_err());
     }
 }
 
@@ -105,11 +118,11 @@ fn a_cache_is_exported_and_imported_bit_for_bit() {
 }
 
 /// What two queries see of a cache whose last slot is `last`.
-fn look<B: Backend>(b: &B, layer: &KvLayer<B::Buffer>, layout: &KvLayout, last: usize) -> Vec<f32> {
-    let width = 2 * layout.kv_heads * layout.head_dim;
+fn look<B: Backend>(b: &B, (layer, pages): (&KvLayer<B::Buffer>, &[PageId]), last: usize) -> Vec<f32> {
+    let width = 2 * layer.layout.width();
     let mut out = b.tensor(2, width).unwrap();
-    let how = AttentionParams::of_head_dim(layout.head_dim);
-    b.attention(&tensor(b, 3, 2, width), layer, layout, &how, last - 1, &mut out).unwrap();
+    let how = AttentionParams::of_head_dim(layer.layout.head_dim);
+    b.attention(&tensor(b, 3, 2, width), layer, &how, &run(pages, 2, last - 1), &mut out).unwrap();
     let mut seen = vec![0.0; 2 * width];
     b.download(&out, 0, &mut seen).unwrap();
     seen
@@ -117,16 +130,17 @@ fn look<B: Backend>(b: &B, layer: &KvLayer<B::Buffer>, layout: &KvLayout, last: 
 
 /// What is seen through `from`, and through `to` once the cache has moved there.
 fn moved<A: Backend, B: Backend>(from: &A, to: &B, layout: &KvLayout) -> (Vec<f32>, Vec<f32>) {
-    let width = layout.kv_heads * layout.head_dim;
-    let mut layer = KvLayer::new(from, layout).unwrap();
-    let (k, v) = (tensor(from, 1, 40, width), tensor(from, 2, 40, width));
-    from.kv_append(&k, &v, &mut layer, layout, 0).unwrap();
-    let (k, v) = export(from, &layer, layout, 0..40);
-    let other = KvLayout { capacity: 95, ..*layout };
-    let mut there = KvLayer::new(to, &other).unwrap();
-    to.kv_import(&k, &v, &mut there, &other, 0).unwrap();
-    assert!(export(to, &there, &other, 0..40) == (k, v), "{} to {} {layout:?}", from.name(), to.name());
-    (look(from, &layer, layout, 39), look(to, &there, &other, 39))
+    let (mut layer, pages) = paged(from, layout, 70);
+    let (k, v) = (tensor(from, 1, 70, layout.width()), tensor(from, 2, 70, layout.width()));
+    from.kv_append(&k, &v, &mut layer, &run(&pages, 70, 0)).unwrap();
+    let (k, v) = export(from, (&layer, &pages), 0..70);
+    // Pages of other numbers.
+    let (mut there, _) = paged(to, layout, 300);
+    let others = [3, 1].map(PageId::new);
+    to.kv_import(&k, &v, &mut there, &others, 0).unwrap();
+    let back = export(to, (&there, &others), 0..70);
+    assert!(back == (k, v), "{} to {} {layout:?}", from.name(), to.name());
+    (look(from, (&layer, &pages), 69), look(to, (&there, &others), 69))
 }
 
 #[test]
@@ -137,7 +151,7 @@ fn attention_goes_on_where_a_cache_has_moved_to() {
         assert!(a.iter().any(|x| x.abs() > 1e-3));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{layout:?}");
     };
-    for layout in layouts(41) {
+    for layout in layouts() {
         for isa in Isa::available() {
             let (here, there) = moved(&scalar, &cpu(isa, 2), &layout);
             assert_eq!(here, there, "{isa} {layout:?}");
@@ -151,15 +165,30 @@ fn attention_goes_on_where_a_cache_has_moved_to() {
     }
 }
 
+/// Keys and values of the slots held in a layer.
+fn held<B: Backend>(b: &B, cache: &KvCache<B::Buffer>, layer: usize) -> (Vec<u8>, Vec<u8>) {
+    let (k, v) = cache.layout(layer).slot_bytes();
+    let (mut k, mut v) = (vec![0x55; k * cache.len()], vec![0x55; v * cache.len()]);
+    cache.export_slots(b, layer, 0..cache.len(), &mut k, &mut v).unwrap();
+    (k, v)
+}
+
+fn shape(kv_heads: usize, head_dim: usize) -> KvShape {
+    KvShape { kv_heads, head_dim, window: None }
+}
+
 #[test]
 fn a_whole_cache_moves_with_its_counts() {
     let (from, to) = (cpu(Isa::Scalar, 1), ReferenceBackend);
-    let mut cache = KvCache::new(&from, 2, 2, 8, DType::F16.into(), 600).unwrap();
+    // Layers that differ.
+    let shapes = [shape(2, 8), shape(1, 12)];
+    let mut cache = KvCache::new(&from, &shapes, DType::F16.into(), 600).unwrap();
     cache.reserve(&from, 300).unwrap();
-    let layout = *cache.layout();
     for layer in 0..2 {
-        let (k, v) = (tensor(&from, 10 + layer as u64, 300, 16), tensor(&from, 20 + layer as u64, 300, 16));
-        from.kv_append(&k, &v, cache.layer_mut(layer), &layout, 0).unwrap();
+        let width = cache.layout(layer).width();
+        let (k, v) =
+            (tensor(&from, 10 + layer as u64, 300, width), tensor(&from, 20 + layer as u64, 300, width));
+        cache.append(&from, layer, (&k, &v), 0).unwrap();
     }
     cache.advance(300);
     cache.retain(&from, &[0..4, 100..300], 0).unwrap();
@@ -171,7 +200,7 @@ fn a_whole_cache_moves_with_its_counts() {
     cache.export(&from, 0..204, put).unwrap();
     assert_eq!(stored.len(), 2);
     assert_ne!(stored[0], stored[1]);
-    let mut other = KvCache::new(&to, 2, 2, 8, DType::F16.into(), 1000).unwrap();
+    let mut other = KvCache::new(&to, &shapes, DType::F16.into(), 1000).unwrap();
     let import = |other: &mut KvCache<_>, len, (position, retained), layers: usize| {
         let mut left = stored[..layers].iter();
         other.import(&to, len, position, retained, |k: &mut [u8], v: &mut [u8]| -> Result<()> {
@@ -185,8 +214,7 @@ fn a_whole_cache_moves_with_its_counts() {
     assert!(other.can_rewind(300) && !other.can_rewind(299));
     assert_eq!((other.len(), other.position()), (204, 300));
     for layer in 0..2 {
-        let here = export(&from, cache.layer(layer), cache.layout(), 0..204);
-        assert!(here == export(&to, other.layer(layer), other.layout(), 0..204));
+        assert!(held(&from, &cache, layer) == held(&to, &other, layer));
     }
     // It goes on from there: the next token is one after those held.
     other.reserve(&to, 1).unwrap();
@@ -203,9 +231,13 @@ fn a_whole_cache_moves_with_its_counts() {
     assert!(cache.export(&from, 0..205, nothing).is_err(), "slots that are not held");
 }
 
-/// What a cache of `types` stands for, in f32.
-fn wide<B: Backend>(b: &B, layer: &KvLayer<B::Buffer>, layout: &KvLayout, len: usize) -> KvLayer<B::Buffer> {
-    let (k, v) = export(b, layer, layout, 0..len);
+/// What a layer of any types stands for, in f32.
+fn wide<B: Backend>(
+    b: &B,
+    (layer, pages): (&KvLayer<B::Buffer>, &[PageId]),
+    len: usize,
+) -> (KvLayer<B::Buffer>, Vec<PageId>) {
+    let (layout, (k, v)) = (layer.layout, export(b, (layer, pages), 0..len));
     let decoded = |dtype, bytes: &[u8]| -> Vec<u8> {
         let mut head = vec![0.0; layout.head_dim];
         let heads = bytes.chunks_exact(layout.head_bytes(dtype));
@@ -216,36 +248,30 @@ fn wide<B: Backend>(b: &B, layer: &KvLayer<B::Buffer>, layout: &KvLayout, len: u
             })
             .collect()
     };
-    let to = KvLayout { types: DType::F32.into(), ..*layout };
-    let mut layer = KvLayer::new(b, &to).unwrap();
-    b.kv_import(&decoded(layout.types.k, &k), &decoded(layout.types.v, &v), &mut layer, &to, 0).unwrap();
-    layer
+    let (mut wide, pages) = paged(b, &KvLayout { types: DType::F32.into(), ..layout }, len);
+    b.kv_import(&decoded(layout.types.k, &k), &decoded(layout.types.v, &v), &mut wide, &pages, 0).unwrap();
+    (wide, pages)
 }
 
 /// The numeric contract of all caches: what is stored is rounded, and nothing else is.
 #[test]
 fn attention_is_that_over_an_f32_cache_of_what_the_stored_values_stand_for() {
-    for layout in layouts(600) {
-        let width = layout.kv_heads * layout.head_dim;
-        let wide_layout = KvLayout { types: DType::F32.into(), ..layout };
+    for layout in layouts() {
         for isa in Isa::available() {
             for threads in [1, 3] {
                 let b = cpu(isa, threads);
-                let mut layer = KvLayer::new(&b, &layout).unwrap();
+                let (mut layer, pages) = paged(&b, &layout, 600);
                 // In uneven chunks, over a whole span.
                 for (at, rows) in [(0, 37), (37, 1), (38, 562)] {
-                    let (k, v) = (tensor(&b, at as u64, rows, width), tensor(&b, 7 + at as u64, rows, width));
-                    b.kv_append(&k, &v, &mut layer, &layout, at).unwrap();
+                    let [k, v] = [0, 7].map(|seed| tensor(&b, seed + at as u64, rows, layout.width()));
+                    b.kv_append(&k, &v, &mut layer, &run(&pages, rows, at)).unwrap();
                 }
-                let wide = wide(&b, &layer, &layout, 600);
+                let (wide, wide_pages) = wide(&b, (&layer, &pages), 600);
                 for last in [1, 40, 599] {
-                    let seen = look(&b, &layer, &layout, last);
+                    let seen = look(&b, (&layer, &pages), last);
                     assert!(seen.iter().any(|x| x.abs() > 1e-3));
-                    assert_eq!(
-                        seen,
-                        look(&b, &wide, &wide_layout, last),
-                        "{isa} {threads} {layout:?} {last}"
-                    );
+                    let expected = look(&b, (&wide, &wide_pages), last);
+                    assert_eq!(seen, expected, "{isa} {threads} {layout:?} {last}");
                 }
             }
         }
@@ -256,31 +282,31 @@ fn attention_is_that_over_an_f32_cache_of_what_the_stored_values_stand_for() {
 fn eviction_growth_and_rewinding_keep_stored_blocks_as_they_are() {
     let b = cpu(Isa::Scalar, 1);
     let bytes_of = |types: KvTypes, slots: usize| {
-        let mut cache = KvCache::new(&b, 2, 2, 40, types, 1000).unwrap();
+        let mut cache = KvCache::new(&b, &[shape(2, 40); 2], types, 1000).unwrap();
         cache.reserve(&b, slots).unwrap();
         cache.size_bytes()
     };
     for types in KvTypes::various() {
-        let mut cache = KvCache::new(&b, 2, 2, 40, types, 1000).unwrap();
+        let mut cache = KvCache::new(&b, &[shape(2, 40); 2], types, 1000).unwrap();
         let add = |cache: &mut KvCache<_>, rows: usize| {
             cache.reserve(&b, rows).unwrap();
-            let (layout, at, seed) = (*cache.layout(), cache.len(), cache.position() as u64);
+            let (at, seed) = (cache.len(), cache.position() as u64);
             for layer in 0..2 {
                 let (k, v) = (tensor(&b, seed + layer, rows, 80), tensor(&b, seed + 2 + layer, rows, 80));
-                b.kv_append(&k, &v, cache.layer_mut(layer as usize), &layout, at).unwrap();
+                cache.append(&b, layer as usize, (&k, &v), at).unwrap();
             }
             cache.advance(rows);
         };
         add(&mut cache, 250);
-        let before = export(&b, cache.layer(1), cache.layout(), 0..250);
+        let before = held(&b, &cache, 1);
         add(&mut cache, 300);
-        assert!(cache.layout().capacity > 512, "it has grown");
+        assert!(cache.capacity() > 512, "it has grown");
         cache.rewind(250);
-        assert!(export(&b, cache.layer(1), cache.layout(), 0..250) == before, "{types}");
+        assert!(held(&b, &cache, 1) == before, "{types}");
         cache.retain(&b, &[0..5, 17..100], 10).unwrap();
         assert_eq!(cache.size_bytes(), bytes_of(types, 256), "memory goes back");
-        let (k, v) = cache.layout().slot_bytes();
-        let kept = export(&b, cache.layer(1), cache.layout(), 0..88);
+        let (k, v) = cache.layout(1).slot_bytes();
+        let kept = held(&b, &cache, 1);
         for (kept, before, slot) in [(&kept.0, &before.0, k), (&kept.1, &before.1, v)] {
             let right = [&before[..5 * slot], &before[17 * slot..100 * slot]].concat();
             assert!(*kept == right, "{types}");

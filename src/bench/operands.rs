@@ -1,7 +1,8 @@
 //! What an operation that is measured works on.
 
 use crate::core::{
-    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, PreparedWeight, Result, Shape, Tensor,
+    Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, PageId, PreparedWeight, Result, Run, Shape,
+    Tensor,
 };
 use crate::models::{Decoder, noise, repeated_rows};
 
@@ -65,23 +66,33 @@ pub(super) fn activations<B: Backend>(backend: &B, rows: usize, cols: usize) -> 
     Ok(tensor)
 }
 
-/// A layer's cache for `tokens` tokens.
-pub(super) fn layout(config: &Decoder, dtype: Option<DType>, tokens: usize) -> KvLayout {
+/// What a layer's cache stores.
+pub(super) fn layout(config: &Decoder, dtype: Option<DType>) -> KvLayout {
     let types = dtype.unwrap_or(DType::F32).into();
-    KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity: tokens }
+    KvLayout { types, kv_heads: config.kv_heads, head_dim: config.head_dim }
 }
 
-/// A layer's cache with random keys and values in every slot: memory that was never written is not there to
-/// be read.
-pub(super) fn full_layer<B: Backend>(backend: &B, layout: &KvLayout) -> Result<KvLayer<B::Buffer>> {
+/// The pages of a sequence of `tokens` tokens, in the order in which a new cache takes them.
+pub(super) fn pages(tokens: usize) -> Vec<PageId> {
+    (0..tokens.div_ceil(KvLayout::PAGE)).map(PageId::new).collect()
+}
+
+/// A layer's cache with random keys and values in the slots of `tokens` tokens: memory that was never written is not there
+/// to be read.
+pub(super) fn full_layer<B: Backend>(
+    backend: &B,
+    layout: KvLayout,
+    tokens: usize,
+) -> Result<KvLayer<B::Buffer>> {
     const STEP: usize = 256;
-    let mut layer = KvLayer::new(backend, layout)?;
-    let mut rows = activations(backend, STEP.min(layout.capacity), layout.kv_heads * layout.head_dim)?;
+    let pages = pages(tokens);
+    let mut layer = KvLayer::new(backend, layout, pages.len())?;
+    let mut rows = activations(backend, STEP.min(tokens), layout.width())?;
     let mut at = 0;
-    while at < layout.capacity {
-        let count = STEP.min(layout.capacity - at);
+    while at < tokens {
+        let count = STEP.min(tokens - at);
         rows.set_rows(count)?;
-        backend.kv_append(&rows, &rows, &mut layer, layout, at)?;
+        backend.kv_append(&rows, &rows, &mut layer, &[Run { rows: 0..count, pages: &pages, len: at }])?;
         at += count;
     }
     Ok(layer)

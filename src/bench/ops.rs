@@ -5,7 +5,7 @@ use std::fmt;
 use super::operands::{self, Rotation};
 use super::repeat::{Budget, repeat};
 use super::stats::Summary;
-use crate::core::{AttentionParams, Backend, DType, KvLayer, LinearPart, Result, Tensor};
+use crate::core::{AttentionParams, Backend, DType, KvLayer, LinearPart, Result, Run, Tensor};
 use crate::models::{Decoder, Rope, TextSpan, random_ids};
 
 /// An operation of a forward pass.
@@ -247,20 +247,22 @@ pub fn measure<B: Backend>(
             timed(q, &mut |out| backend.rope(out, &turns, c.head_dim))?
         }
         (Operator::KvAppend, _) => {
-            let layout = operands::layout(c, case.dtype, rows);
+            let (layout, pages) = (operands::layout(c, case.dtype), operands::pages(rows));
             let (k, v) =
                 (operands::activations(backend, rows, kv)?, operands::activations(backend, rows, kv)?);
-            let mut layer = KvLayer::new(backend, &layout)?;
-            timed(1, &mut |_| backend.kv_append(&k, &v, &mut layer, &layout, 0))?
+            let mut layer = KvLayer::new(backend, layout, pages.len())?;
+            let runs = [Run { rows: 0..rows, pages: &pages, len: 0 }];
+            timed(1, &mut |_| backend.kv_append(&k, &v, &mut layer, &runs))?
         }
         (Operator::Attention, _) => {
             let depth = case.depth.unwrap_or_default();
-            let layout = operands::layout(c, case.dtype, depth + rows);
-            let layers = (0..copies).map(|_| operands::full_layer(backend, &layout));
+            let (layout, pages) = (operands::layout(c, case.dtype), operands::pages(depth + rows));
+            let how = AttentionParams::of_head_dim(c.head_dim);
+            let layers = (0..copies).map(|_| operands::full_layer(backend, layout, depth + rows));
             let mut turn = Rotation::new(layers.collect::<Result<_>>()?);
             let x = operands::activations(backend, rows, q)?;
-            let how = AttentionParams::of_head_dim(c.head_dim);
-            timed(q, &mut |out| backend.attention(&x, turn.next(), &layout, &how, depth, out))?
+            let runs = [Run { rows: 0..rows, pages: &pages, len: depth }];
+            timed(q, &mut |out| backend.attention(&x, turn.next(), &how, &runs, out))?
         }
         (Operator::Glu, _) => {
             let gate = operands::activations(backend, rows, c.intermediate_size)?;

@@ -111,7 +111,7 @@ fn check(args: &Args, subject: &Subject, tests: &[Test], available: Option<u64>)
     let positions = most_positions(tests);
     for types in args.kv_types() {
         let [layers, kv_heads, head_dim] = spec.cache_shape();
-        let layout = KvLayout { types, kv_heads, head_dim, capacity: positions };
+        let layout = KvLayout { types, kv_heads, head_dim };
         let bytes =
             (layout.bytes_per_token() as u64).saturating_mul(positions as u64).saturating_mul(layers as u64);
         if let Some(have) = available

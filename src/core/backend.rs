@@ -1,7 +1,8 @@
 //! The operations that a transformer needs from whatever computes it.
 
 use super::{
-    Activation, AttentionParams, Buffer, DType, HostTensor, KvLayer, KvLayout, Largest, Result, Tensor, Top,
+    Activation, AttentionParams, Buffer, DType, HostTensor, KvLayer, Largest, PageId, Result, Run, Tensor,
+    Top,
 };
 
 /// A weight that a backend has brought into the layout that its kernels want.
@@ -52,6 +53,13 @@ pub trait Backend: Send + Sync {
     /// [`super::CoreError::OutOfMemory`], or [`super::CoreError::Unsupported`] for a type that it cannot hold.
     fn alloc(&self, dtype: DType, len: usize) -> Result<Self::Buffer>;
 
+    /// Makes a buffer `len` elements long: the first ones stay, those that are added are zero. Memory that is no longer
+    /// needed goes back.
+    ///
+    /// # Errors
+    /// As [`Self::alloc`]; the buffer is as it was then.
+    fn resize(&self, buffer: &mut Self::Buffer, len: usize) -> Result<()>;
+
     /// Copies `values` to the start of row `row` of an f32 tensor; they may run on over the following rows.
     fn upload(&self, values: &[f32], dst: &mut Tensor<Self::Buffer>, row: usize) -> Result<()>;
 
@@ -92,67 +100,66 @@ pub trait Backend: Send + Sync {
         head_dim: usize,
     ) -> Result<()>;
 
-    /// Stores the rows of `k` and `v` (`[rows, kv_heads * head_dim]`) at slots `at..at + rows` of a layer's
-    /// cache, converted to its type.
+    /// Stores the rows of `k` and `v` (`[rows, kv_heads * head_dim]`), converted to the types of a layer: row `i` of a run
+    /// in its slot `len + i`.
     fn kv_append(
         &self,
         k: &Tensor<Self::Buffer>,
         v: &Tensor<Self::Buffer>,
-        cache: &mut KvLayer<Self::Buffer>,
-        layout: &KvLayout,
-        at: usize,
+        layer: &mut KvLayer<Self::Buffer>,
+        runs: &[Run<'_>],
     ) -> Result<()>;
 
-    /// Copies the slots in `keep`, in that order and packed together from slot 0, into a layer's cache of
-    /// another capacity. Growing keeps `0..len`; an eviction keeps what its plan says.
-    fn kv_repack(
+    /// Copies `count` slots within a layer, from a slot on of one table of pages to a slot on of another, bit for bit.
+    /// Slots go in ascending order, so that within the same pages they may move down into each other's places.
+    fn kv_copy(
         &self,
-        src: &KvLayer<Self::Buffer>,
-        from: &KvLayout,
-        keep: &[std::ops::Range<usize>],
-        dst: &mut KvLayer<Self::Buffer>,
-        to: &KvLayout,
+        layer: &mut KvLayer<Self::Buffer>,
+        from: (&[PageId], usize),
+        to: (&[PageId], usize),
+        count: usize,
     ) -> Result<()>;
 
-    /// Copies keys and values of the slots `slots` of a layer's cache to the host, after all earlier work on it:
-    /// `[slots][kv_heads]`, each [`KvLayout::head_bytes`] long, whichever way the backend keeps them. Floats are little
-    /// endian; blocks are those of `quant`, a last short one as `quant::heads` says.
+    /// Copies keys and values of the slots `slots` of a sequence in a layer to the host, after all earlier work on it:
+    /// `[slots][kv_heads]`, each [`super::KvLayout::head_bytes`] long, whichever way the backend keeps them. Floats are
+    /// little endian; blocks are those of `quant`, a last short one as `quant::heads` says.
     ///
     /// The way out of a cache: into a file, or to another backend.
     fn kv_export(
         &self,
-        cache: &KvLayer<Self::Buffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<Self::Buffer>,
+        pages: &[PageId],
         slots: std::ops::Range<usize>,
         k: &mut [u8],
         v: &mut [u8],
     ) -> Result<()>;
 
-    /// Stores what [`Self::kv_export`] of any backend made of a cache of the same types and heads at the slots from
+    /// Stores what [`Self::kv_export`] of any backend made of a layer of the same types and heads at the slots from
     /// `at` on, bit for bit.
     fn kv_import(
         &self,
         k: &[u8],
         v: &[u8],
-        cache: &mut KvLayer<Self::Buffer>,
-        layout: &KvLayout,
+        layer: &mut KvLayer<Self::Buffer>,
+        pages: &[PageId],
         at: usize,
     ) -> Result<()>;
 
-    /// Causal grouped-query attention: row `r` of `q` (`[rows, heads * head_dim]`) stands in slot `at + r` and sees the
-    /// slots [`AttentionParams::visible`] from there. `out = softmax(scale * q . k^T) . v`, with capped scores if `how`
-    /// says so, head `h` reading the cache's head `h / (heads / kv_heads)` (Ainslie et al. 2023, arXiv 2305.13245).
+    /// Causal grouped-query attention of several sequences: row `i` of a run (`[heads * head_dim]`) stands in its slot
+    /// `len + i` and sees the slots [`AttentionParams::visible`] from there, in the run's own pages.
+    /// `out = softmax(scale * q . k^T) . v`, with capped scores if `how` says so, head `h` reading the cache's head
+    /// `h / (heads / kv_heads)` (Ainslie et al. 2023, arXiv 2305.13245). A row's result depends neither on which pages
+    /// its slots are in, nor on the other runs. Rows that are in no run are left as they are.
     fn attention(
         &self,
         q: &Tensor<Self::Buffer>,
-        cache: &KvLayer<Self::Buffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<Self::Buffer>,
         how: &AttentionParams,
-        at: usize,
+        runs: &[Run<'_>],
         out: &mut Tensor<Self::Buffer>,
     ) -> Result<()>;
 
-    /// How much attention each row of `q` gives to each slot, over all its heads: `weights` is `[rows, at + rows]`, and
+    /// How much attention each row of a run gives to each slot, over all its heads: `weights` is `[rows, run.end()]`, and
     /// element `s` of row `r` the sum over heads of the softmax of [`Self::attention`] at slot `s`, and 0 where the row
     /// does not see it. For eviction by attention: with no rows, the answer only says whether the backend can.
     ///
@@ -161,10 +168,9 @@ pub trait Backend: Send + Sync {
     fn attention_weights(
         &self,
         _q: &Tensor<Self::Buffer>,
-        _cache: &KvLayer<Self::Buffer>,
-        _layout: &KvLayout,
+        _layer: &KvLayer<Self::Buffer>,
         _how: &AttentionParams,
-        _at: usize,
+        _run: &Run<'_>,
         _weights: &mut [f32],
     ) -> Result<()> {
         let what = "report attention weights";

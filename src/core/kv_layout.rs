@@ -1,9 +1,9 @@
-//! How keys and values of a layer are stored.
+//! How keys and values of a layer are stored: in pages.
 
 use std::fmt;
 use std::ops::Range;
 
-use super::{Backend, Buffer, CoreError, DType, Result};
+use super::{AttentionParams, Backend, Buffer, CoreError, DType, Result, Tensor};
 
 /// As which keys and values are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +53,8 @@ impl fmt::Display for KvTypes {
     }
 }
 
-/// What one layer's keys (and likewise its values) are, and how much room they have: head-major,
-/// `[kv_heads][slots][head_dim]`, so that a head's keys are contiguous. Within a head a backend orders them as suits
-/// its kernels.
+/// What one layer's keys (and likewise its values) are: pages of [`Self::PAGE`] slots, head-major within a page,
+/// `[pages][kv_heads][PAGE][head_dim]`. Within a head of a page a backend orders them as suits its kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvLayout {
     /// Types of the stored elements.
@@ -64,17 +63,15 @@ pub struct KvLayout {
     pub kv_heads: usize,
     /// Elements of a head.
     pub head_dim: usize,
-    /// Slots (tokens) that there is room for.
-    pub capacity: usize,
 }
 
 impl KvLayout {
-    /// Slots that memory is taken for are a multiple of this, so that a backend may keep keys in tiles of as many.
-    pub const TILE: usize = 16;
+    /// Slots (tokens) of a page: those of an attention tile.
+    pub const PAGE: usize = 64;
 
-    /// Slots that memory is taken for.
-    pub fn slots(&self) -> usize {
-        self.capacity.next_multiple_of(Self::TILE)
+    /// Elements of a slot's keys, or values.
+    pub fn width(&self) -> usize {
+        self.kv_heads.saturating_mul(self.head_dim)
     }
 
     /// Bytes of one head's elements of one slot, of keys or values that are stored as `dtype`. Blocks run along the
@@ -83,11 +80,10 @@ impl KvLayout {
         dtype.short_bytes_for(self.head_dim).unwrap_or(usize::MAX)
     }
 
-    /// Elements of a buffer of keys or values that are stored as `dtype`; `None` if they do not fit in a `usize`.
-    /// Of a block format it is as many as whole blocks of so many bytes have.
-    pub fn elements(&self, dtype: DType) -> Option<usize> {
-        let slots = self.capacity.checked_next_multiple_of(Self::TILE)?;
-        let heads = self.kv_heads.checked_mul(slots)?;
+    /// Elements of a buffer of so many pages of keys or values that are stored as `dtype`; `None` if they do not fit in a
+    /// `usize`. Of a block format it is as many as whole blocks of so many bytes have.
+    pub fn elements(&self, dtype: DType, pages: usize) -> Option<usize> {
+        let heads = pages.checked_mul(Self::PAGE)?.checked_mul(self.kv_heads)?;
         if !dtype.is_quantized() {
             return heads.checked_mul(self.head_dim);
         }
@@ -95,25 +91,10 @@ impl KvLayout {
         bytes.div_ceil(dtype.block_bytes()).checked_mul(dtype.block_len())
     }
 
-    /// Number of `slot` of `head` where slots are contiguous, head by head.
-    pub fn row(&self, head: usize, slot: usize) -> usize {
-        head * self.slots() + slot
-    }
-
-    /// Checks that `layer` is what this layout says, in types that keys and values are stored in.
-    ///
-    /// # Errors
-    /// [`CoreError::Unsupported`], [`CoreError::Mismatch`].
-    pub fn check_layer<B: Buffer>(&self, op: &'static str, layer: &KvLayer<B>) -> Result<()> {
-        self.types.check(op)?;
-        for (buffer, dtype) in [(&layer.k, self.types.k), (&layer.v, self.types.v)] {
-            if buffer.dtype() != dtype {
-                return Err(CoreError::Unsupported { op, dtype });
-            }
-            let expected = self.elements(dtype).unwrap_or(usize::MAX);
-            CoreError::expect_eq(op, "cache length", buffer.len(), expected)?;
-        }
-        Ok(())
+    /// Number of `slot` of `head` where slots are contiguous, page by page and head by head. `pages` has the page of
+    /// each [`Self::PAGE`] slots.
+    pub fn row(&self, pages: &[PageId], head: usize, slot: usize) -> usize {
+        (pages[slot / Self::PAGE].index() * self.kv_heads + head) * Self::PAGE + slot % Self::PAGE
     }
 
     /// Bytes that the keys and the values of one slot take when they are exported.
@@ -122,27 +103,13 @@ impl KvLayout {
         (all(self.types.k), all(self.types.v))
     }
 
-    /// Checks the operands of [`Backend::kv_export`] and [`Backend::kv_import`]: `layer` is of this layout, has
-    /// `count` slots from `at` on, and `k` and `v` are as long as these.
-    ///
-    /// # Errors
-    /// As [`Self::check_layer`] and [`Self::check_slots`].
-    pub fn check_transfer<B: Buffer>(
-        &self,
-        op: &'static str,
-        layer: &KvLayer<B>,
-        slots: &Range<usize>,
-        (k, v): (&[u8], &[u8]),
-    ) -> Result<()> {
-        self.check_layer(op, layer)?;
-        let count = slots.end.checked_sub(slots.start).unwrap_or(usize::MAX);
-        self.check_slots(op, slots.start, count)?;
-        let (keys, values) = self.slot_bytes();
-        CoreError::expect_eq(op, "bytes of keys", k.len(), keys.saturating_mul(count))?;
-        CoreError::expect_eq(op, "bytes of values", v.len(), values.saturating_mul(count))
+    /// Bytes of one token's key and value in one layer.
+    pub fn bytes_per_token(&self) -> usize {
+        let (k, v) = self.slot_bytes();
+        k.saturating_add(v)
     }
 
-    /// The slots that `bytes` of exported keys fill from `at` on, for [`Self::check_transfer`].
+    /// The slots that `bytes` of exported keys fill from `at` on, for [`KvLayer::check_transfer`].
     pub fn slots_of(&self, bytes: usize, at: usize) -> Range<usize> {
         at..at.saturating_add(bytes.checked_div(self.slot_bytes().0).unwrap_or(0))
     }
@@ -163,64 +130,57 @@ impl KvLayout {
         let (k, v) = self.slot_bytes();
         Ok((room(k)?, room(v)?))
     }
+}
 
-    /// Checks that there are `count` slots from `at` on.
-    ///
-    /// # Errors
-    /// [`CoreError::Mismatch`].
-    pub fn check_slots(&self, op: &'static str, at: usize, count: usize) -> Result<()> {
-        match at.checked_add(count) {
-            Some(end) if end <= self.capacity => Ok(()),
-            end => Err(CoreError::Mismatch {
-                op,
-                what: "last slot",
-                got: end.unwrap_or(usize::MAX),
-                expected: self.capacity,
-            }),
-        }
+/// A page of a pool, in every layer of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageId(u32);
+
+impl PageId {
+    /// In the place of a page that was given back: nothing may read or write it.
+    pub const NONE: Self = Self(u32::MAX);
+
+    /// Page number `index`; [`Self::NONE`] if there can be none of that number.
+    pub fn new(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
-    /// Checks the operands of [`Backend::kv_repack`]: the slots of `keep` are there in `src`, which is of this layout,
-    /// and fit into `dst`, which is of layout `to`.
-    ///
-    /// # Errors
-    /// As [`Self::check_layer`] and [`Self::check_slots`].
-    pub fn check_repack<B: Buffer>(
-        &self,
-        src: &KvLayer<B>,
-        keep: &[Range<usize>],
-        dst: &KvLayer<B>,
-        to: &Self,
-    ) -> Result<()> {
-        let op = "kv_repack";
-        self.check_layer(op, src)?;
-        to.check_layer(op, dst)?;
-        CoreError::expect_eq(op, "heads", to.kv_heads, self.kv_heads)?;
-        CoreError::expect_eq(op, "head size", to.head_dim, self.head_dim)?;
-        for (to, from) in [(to.types.k, self.types.k), (to.types.v, self.types.v)] {
-            if to != from {
-                return Err(CoreError::Unsupported { op, dtype: to });
-            }
-        }
-        let mut kept = 0usize;
-        for range in keep {
-            let count = range.end.checked_sub(range.start).unwrap_or(usize::MAX);
-            self.check_slots(op, range.start, count)?;
-            kept = kept.saturating_add(count);
-        }
-        to.check_slots(op, 0, kept)
+    /// Its number.
+    pub fn index(self) -> usize {
+        self.0 as usize
     }
 
-    /// Bytes of one token's key and value in one layer.
-    pub fn bytes_per_token(&self) -> usize {
-        let (k, v) = self.slot_bytes();
-        k.saturating_add(v)
+    /// Its number as kernels of a device read it.
+    pub fn to_le_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
     }
 }
 
-/// One layer's keys and values.
+/// One sequence's share of a pass: which rows of the operands are its tokens, and where its keys and values are.
+#[derive(Clone, Debug)]
+pub struct Run<'a> {
+    /// Rows of the operands.
+    pub rows: Range<usize>,
+    /// The page of each [`KvLayout::PAGE`] slots, from slot 0 on.
+    pub pages: &'a [PageId],
+    /// The slot in which the first of the rows stands; each further row stands in the next one.
+    pub len: usize,
+}
+
+impl Run<'_> {
+    /// The slot after the last row's.
+    pub fn end(&self) -> usize {
+        self.len.saturating_add(self.rows.len())
+    }
+}
+
+/// Pages of one layer's keys and values.
 #[derive(Debug)]
 pub struct KvLayer<B> {
+    /// What they are.
+    pub layout: KvLayout,
+    /// How many pages there are.
+    pub pages: usize,
     /// Keys, rotated to their positions.
     pub k: B,
     /// Values.
@@ -228,15 +188,172 @@ pub struct KvLayer<B> {
 }
 
 impl<B: Buffer> KvLayer<B> {
-    /// A layer's cache that holds nothing.
+    /// So many pages of zeros.
     ///
     /// # Errors
     /// [`CoreError::OutOfMemory`], or [`CoreError::Unsupported`] for a type that the backend cannot hold.
-    pub fn new<K: Backend<Buffer = B>>(backend: &K, layout: &KvLayout) -> Result<Self> {
-        let buffer = |dtype| {
-            let refused = CoreError::OutOfMemory { what: "the key/value cache", bytes: usize::MAX };
-            backend.alloc(dtype, layout.elements(dtype).ok_or(refused)?)
-        };
-        Ok(Self { k: buffer(layout.types.k)?, v: buffer(layout.types.v)? })
+    pub fn new<K: Backend<Buffer = B>>(backend: &K, layout: KvLayout, pages: usize) -> Result<Self> {
+        let buffer = |dtype| backend.alloc(dtype, Self::elements(&layout, dtype, pages)?);
+        Ok(Self { layout, pages, k: buffer(layout.types.k)?, v: buffer(layout.types.v)? })
+    }
+
+    /// Adds pages, or drops the last ones, so that there are `pages`. One buffer after the other is there twice meanwhile.
+    ///
+    /// # Errors
+    /// [`CoreError::OutOfMemory`]: there are as many pages as before then.
+    pub fn resize<K: Backend<Buffer = B>>(&mut self, backend: &K, pages: usize) -> Result<()> {
+        let KvTypes { k, v } = self.layout.types;
+        let len = |dtype, pages| Self::elements(&self.layout, dtype, pages);
+        backend.resize(&mut self.k, len(k, pages)?)?;
+        if let Err(error) = len(v, pages).and_then(|len| backend.resize(&mut self.v, len)) {
+            backend.resize(&mut self.k, len(k, self.pages)?)?;
+            return Err(error);
+        }
+        self.pages = pages;
+        Ok(())
+    }
+
+    fn elements(layout: &KvLayout, dtype: DType, pages: usize) -> Result<usize> {
+        let refused = CoreError::OutOfMemory { what: "the key/value cache", bytes: usize::MAX };
+        // The last number stands for no page.
+        layout.elements(dtype, pages).filter(|_| pages < u32::MAX as usize).ok_or(refused)
+    }
+
+    /// Memory taken, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.k.size_bytes() + self.v.size_bytes()
+    }
+
+    /// Checks that the buffers are what layout and number of pages say, in types that keys and values are stored in.
+    ///
+    /// # Errors
+    /// [`CoreError::Unsupported`], [`CoreError::Mismatch`].
+    pub fn check(&self, op: &'static str) -> Result<()> {
+        let types = self.layout.types;
+        types.check(op)?;
+        for (buffer, dtype) in [(&self.k, types.k), (&self.v, types.v)] {
+            if buffer.dtype() != dtype {
+                return Err(CoreError::Unsupported { op, dtype });
+            }
+            CoreError::expect_eq(
+                op,
+                "cache length",
+                buffer.len(),
+                Self::elements(&self.layout, dtype, self.pages)?,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the slots `slots` of a sequence are in pages that there are.
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`].
+    pub fn check_slots(&self, op: &'static str, pages: &[PageId], slots: Range<usize>) -> Result<()> {
+        let (first, end) = (slots.start / KvLayout::PAGE, slots.end.div_ceil(KvLayout::PAGE));
+        if slots.start > slots.end || end > pages.len() {
+            let expected = pages.len() * KvLayout::PAGE;
+            return Err(CoreError::Mismatch { op, what: "last slot", got: slots.end, expected });
+        }
+        let absent = pages.get(first..end).unwrap_or_default().iter().find(|page| page.index() >= self.pages);
+        match absent {
+            Some(page) if !slots.is_empty() => {
+                Err(CoreError::Mismatch { op, what: "page", got: page.index(), expected: self.pages })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the operands of an operation over `rows` rows: each run's rows are among them, and its slots from that on
+    /// that `first` gives for it are in pages that there are.
+    ///
+    /// # Errors
+    /// [`CoreError::Mismatch`].
+    pub fn check_runs(
+        &self,
+        op: &'static str,
+        rows: usize,
+        runs: &[Run<'_>],
+        first: impl Fn(&Run<'_>) -> usize,
+    ) -> Result<()> {
+        for run in runs {
+            let Range { start, end } = run.rows;
+            if start > end || end > rows {
+                return Err(CoreError::Mismatch { op, what: "last row of a run", got: end, expected: rows });
+            }
+            if start < end {
+                self.check_slots(op, run.pages, first(run)..run.end())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the operands of [`Backend::kv_append`].
+    ///
+    /// # Errors
+    /// As [`Self::check`] and [`Self::check_runs`].
+    pub fn check_append(&self, k: &Tensor<B>, v: &Tensor<B>, runs: &[Run<'_>]) -> Result<()> {
+        let op = "kv_append";
+        CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
+        for source in [k, v] {
+            CoreError::expect_eq(op, "columns", source.cols(), self.layout.width())?;
+        }
+        self.check(op)?;
+        self.check_runs(op, k.rows(), runs, |run| run.len)
+    }
+
+    /// Checks the operands of [`Backend::attention`] and [`Backend::attention_weights`], and gives the query heads that
+    /// read a head of the cache.
+    ///
+    /// # Errors
+    /// As [`Self::check`] and [`Self::check_runs`].
+    pub fn check_attention(
+        &self,
+        op: &'static str,
+        q: &Tensor<B>,
+        how: &AttentionParams,
+        runs: &[Run<'_>],
+    ) -> Result<usize> {
+        let width = self.layout.width();
+        CoreError::expect_eq(op, "part of a head group", q.cols() % width.max(1), 0)?;
+        how.check(op)?;
+        self.check(op)?;
+        self.check_runs(op, q.rows(), runs, |run| how.visible(run.len).start)?;
+        Ok(q.cols().checked_div(width).unwrap_or(0))
+    }
+
+    /// Checks the operands of [`Backend::kv_export`] and [`Backend::kv_import`]: `slots` are in pages that there are, and
+    /// `k` and `v` are as long as these.
+    ///
+    /// # Errors
+    /// As [`Self::check`] and [`Self::check_slots`].
+    pub fn check_transfer(
+        &self,
+        op: &'static str,
+        pages: &[PageId],
+        slots: &Range<usize>,
+        (k, v): (&[u8], &[u8]),
+    ) -> Result<()> {
+        self.check(op)?;
+        self.check_slots(op, pages, slots.clone())?;
+        let (keys, values) = self.layout.slot_bytes();
+        CoreError::expect_eq(op, "bytes of keys", k.len(), keys.saturating_mul(slots.len()))?;
+        CoreError::expect_eq(op, "bytes of values", v.len(), values.saturating_mul(slots.len()))
+    }
+
+    /// Checks the operands of [`Backend::kv_copy`].
+    ///
+    /// # Errors
+    /// As [`Self::check`] and [`Self::check_slots`].
+    pub fn check_copy(
+        &self,
+        (from, first): (&[PageId], usize),
+        (to, at): (&[PageId], usize),
+        count: usize,
+    ) -> Result<()> {
+        let op = "kv_copy";
+        self.check(op)?;
+        self.check_slots(op, from, first..first.saturating_add(count))?;
+        self.check_slots(op, to, at..at.saturating_add(count))
     }
 }

@@ -9,18 +9,25 @@ use super::{Backend, CoreError, Result, Tensor};
 #[derive(Clone, Debug)]
 pub struct UnrotatedPrefix {
     tokens: usize,
-    width: usize,
     /// How many of this text's tokens are there.
     captured: usize,
-    /// `[tokens, width]` keys, then as many values, of each layer.
-    layers: Vec<[Vec<f32>; 2]>,
+    layers: Vec<Layer>,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    /// Elements of a token's keys, or values.
+    width: usize,
+    /// `[tokens, width]` keys, then as many values.
+    rows: [Vec<f32>; 2],
 }
 
 impl UnrotatedPrefix {
-    /// Room for `tokens` tokens of `layers` layers; `width` is `kv_heads * head_dim`.
-    pub(super) fn new(layers: usize, tokens: usize, width: usize) -> Self {
-        let empty = || vec![0.0; tokens.saturating_mul(width)];
-        Self { tokens, width, captured: 0, layers: (0..layers).map(|_| [empty(), empty()]).collect() }
+    /// Room for `tokens` tokens; `widths` has `kv_heads * head_dim` of each layer.
+    pub(super) fn new(widths: Vec<usize>, tokens: usize) -> Self {
+        let empty = |width: usize| vec![0.0; tokens.saturating_mul(width)];
+        let layer = |width| Layer { width, rows: [empty(width), empty(width)] };
+        Self { tokens, captured: 0, layers: widths.into_iter().map(layer).collect() }
     }
 
     /// How many of the first tokens are kept.
@@ -45,8 +52,8 @@ impl UnrotatedPrefix {
         if position >= end {
             return Ok(());
         }
-        let rows = position * self.width..end * self.width;
-        let Some(kept) = self.layers.get_mut(layer) else { return Ok(()) };
+        let Some(Layer { width, rows: kept }) = self.layers.get_mut(layer) else { return Ok(()) };
+        let rows = position * *width..end * *width;
         for (from, to) in [k, v].into_iter().zip(kept) {
             backend.download(from, 0, &mut to[rows.clone()])?;
         }
@@ -66,8 +73,9 @@ impl UnrotatedPrefix {
         (k, v): (&mut Tensor<K::Buffer>, &mut Tensor<K::Buffer>),
     ) -> Result<()> {
         self.check_captured(self.tokens)?;
-        let values = tokens.start * self.width..tokens.end * self.width;
-        for (to, from) in [k, v].into_iter().zip(self.layers.get(layer).into_iter().flatten()) {
+        let Some(Layer { width, rows }) = self.layers.get(layer) else { return Ok(()) };
+        let values = tokens.start * width..tokens.end * width;
+        for (to, from) in [k, v].into_iter().zip(rows) {
             to.set_rows(tokens.len())?;
             backend.upload(&from[values.clone()], to, 0)?;
         }
@@ -81,7 +89,9 @@ impl UnrotatedPrefix {
 
     /// The keys and the values of the first `tokens` tokens, `[tokens, width]` each, layer by layer.
     pub(super) fn rows(&self, tokens: usize) -> impl Iterator<Item = &[f32]> {
-        self.layers.iter().flatten().map(move |rows| &rows[..tokens * self.width])
+        self.layers
+            .iter()
+            .flat_map(move |Layer { width, rows }| rows.iter().map(move |rows| &rows[..tokens * width]))
     }
 
     /// Takes the first `tokens` tokens of a text from `get`, which fills in what [`Self::rows`] gives.
@@ -91,14 +101,15 @@ impl UnrotatedPrefix {
         mut get: impl FnMut(&mut [f32]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.captured = 0;
-        let len = tokens * self.width;
-        self.layers.iter_mut().flatten().try_for_each(|rows| get(&mut rows[..len]))?;
+        for Layer { width, rows } in &mut self.layers {
+            rows.iter_mut().try_for_each(|rows| get(&mut rows[..tokens * *width]))?;
+        }
         self.captured = tokens;
         Ok(())
     }
 
     /// Memory taken, in bytes.
     pub fn size_bytes(&self) -> usize {
-        self.layers.len() * 2 * self.tokens * self.width * size_of::<f32>()
+        self.layers.iter().flat_map(|layer| &layer.rows).map(|rows| size_of_val(&rows[..])).sum()
     }
 }

@@ -46,7 +46,7 @@ impl Holding {
     /// Bytes in which keys and values of a layer go from one of two backends to the other.
     fn moving_bytes(self, spec: &ModelSpec, types: KvTypes, slots: usize) -> u64 {
         match self {
-            Holding::InPlaceAndCopied => (slots as u64).saturating_mul(token_bytes(spec, types, slots)),
+            Holding::InPlaceAndCopied => (slots as u64).saturating_mul(token_bytes(spec, types)),
             Holding::InPlace | Holding::Copied | Holding::AsF32 | Holding::OnDevice => 0,
         }
     }
@@ -223,13 +223,13 @@ fn cache_bytes(spec: &ModelSpec, types: KvTypes, slots: usize, evicts: bool) -> 
     let layers = spec.layers.len() as u64;
     let filled = (slots as u64).saturating_mul(layers + u64::from(evicts));
     let growing = (capacity_before(slots) as u64).saturating_mul(layers + 1);
-    filled.max(growing).saturating_mul(token_bytes(spec, types, slots))
+    filled.max(growing).saturating_mul(token_bytes(spec, types))
 }
 
-/// Bytes of a token's keys and values in a layer of so many slots.
-fn token_bytes(spec: &ModelSpec, types: KvTypes, slots: usize) -> u64 {
+/// Bytes of a token's keys and values in a layer.
+fn token_bytes(spec: &ModelSpec, types: KvTypes) -> u64 {
     let [_, kv_heads, head_dim] = spec.cache_shape();
-    let layout = KvLayout { types, kv_heads, head_dim, capacity: slots };
+    let layout = KvLayout { types, kv_heads, head_dim };
     layout.bytes_per_token() as u64
 }
 

@@ -138,12 +138,11 @@ impl<B: Backend> Partner for Whole<B> {
     }
 
     fn export(&self, layer: usize, slots: Range<usize>, k: &mut [u8], v: &mut [u8]) -> Result<()> {
-        self.backend.kv_export(self.cache.layer(layer), self.cache.layout(), slots, k, v)
+        self.cache.export_slots(&self.backend, layer, slots, k, v)
     }
 
     fn import(&mut self, layer: usize, k: &[u8], v: &[u8], at: usize) -> Result<()> {
-        let layout = *self.cache.layout();
-        self.backend.kv_import(k, v, self.cache.layer_mut(layer), &layout, at)
+        self.cache.import_slots(&self.backend, layer, k, v, at)
     }
 
     fn count(&mut self, len: usize, position: usize, more: usize) -> Result<()> {
@@ -205,7 +204,7 @@ impl Hybrid {
         workspace: &Workspace<B>,
     ) -> Result<Self> {
         let layers = model.spec().layers.len();
-        let cache = model.new_cache(&backend, cache.layout().types, cache.max_len())?;
+        let cache = model.new_cache(&backend, cache.types(), cache.max_len())?;
         let mut own = model.workspace(&backend, workspace.chunk(), workspace.logits_rows())?;
         if workspace.checks_numerics() {
             own.check_numerics();
@@ -255,21 +254,20 @@ impl Hybrid {
         let held = filled[turn as usize];
         // Whoever computes: it counts.
         first.reserve(backend, more)?;
-        let layout = *first.layout();
-        let (key, value) = layout.slot_bytes();
-        self.keys.resize(key * (len - held), 0);
-        self.values.resize(value * (len - held), 0);
         if turn == Turn::Second {
             self.partner.count(held, position, len - held + more)?;
         }
         for layer in (0..self.layers).take_while(|_| held < len) {
+            let (key, value) = first.layout(layer).slot_bytes();
+            self.keys.resize(key * (len - held), 0);
+            self.values.resize(value * (len - held), 0);
             let (k, v) = (&mut self.keys, &mut self.values);
             if turn == Turn::Second {
-                backend.kv_export(first.layer(layer), &layout, held..len, k, v)?;
+                first.export_slots(backend, layer, held..len, k, v)?;
                 self.partner.import(layer, k, v, held)?;
             } else {
                 self.partner.export(layer, held..len, k, v)?;
-                backend.kv_import(k, v, first.layer_mut(layer), &layout, held)?;
+                first.import_slots(backend, layer, k, v, held)?;
             }
         }
         if turn == Turn::Second {

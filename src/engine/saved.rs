@@ -206,15 +206,15 @@ impl<B: Backend> Session<B> {
         let sound = self.seen.len() == self.cache.position() && text.ids.starts_with(&self.seen);
         let (held, position) = if sound { self.tokens() } else { (0, 0) };
         let records = self.cache.records(position);
-        let layout = self.cache.layout();
+        let types = self.cache.types();
         let description = Description {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             model: hex(origin.model.constants),
             rows: hex(origin.model.rows),
             weights: self.weights.to_string(),
             arithmetic: origin.arithmetic.clone(),
-            keys: layout.types.k.name().to_owned(),
-            values: layout.types.v.name().to_owned(),
+            keys: types.k.name().to_owned(),
+            values: types.v.name().to_owned(),
             held,
             position,
             retained: if sound { self.cache.retained() } else { 0 },
@@ -324,7 +324,7 @@ impl<B: Backend> Session<B> {
         cache_bytes: u64,
         origin: &Origin,
     ) -> Result<(), String> {
-        let types = self.cache.layout().types;
+        let types = self.cache.types();
         let others = [
             ("model", saved.model.as_str(), hex(origin.model.constants)),
             ("format of the weights", &saved.weights, self.weights.to_string()),

@@ -14,26 +14,23 @@ pub struct CacheShape {
 }
 
 impl CacheShape {
-    /// The most bytes that a cache of `window` tokens takes: those of its layers and of one more, which an eviction
-    /// moves into, and the f32 keys and values of `unrotated` tokens. `usize::MAX` if there is no such number.
+    /// The most bytes that a cache of `window` tokens takes: those of its layers and of one more, whose memory is there
+    /// twice while it grows, and the f32 keys and values of `unrotated` tokens. `usize::MAX` if there is no such number.
     pub fn bytes(&self, types: KvTypes, window: usize, unrotated: usize) -> usize {
-        let slots = self.layout(types, window).slots();
+        let slots = window.checked_next_multiple_of(KvLayout::PAGE).unwrap_or(usize::MAX);
         let stored = self.per_token(types).saturating_mul(slots);
         stored.saturating_add(self.unrotated(unrotated))
     }
 
-    /// The most tokens whose cache takes no more than `bytes`: whole tiles of slots.
+    /// The most tokens whose cache takes no more than `bytes`: whole pages of slots.
     pub fn window(&self, types: KvTypes, bytes: usize, unrotated: usize) -> usize {
         let left = bytes.saturating_sub(self.unrotated(unrotated));
-        left / self.per_token(types).max(1) / KvLayout::TILE * KvLayout::TILE
-    }
-
-    fn layout(&self, types: KvTypes, capacity: usize) -> KvLayout {
-        KvLayout { types, kv_heads: self.kv_heads, head_dim: self.head_dim, capacity }
+        left / self.per_token(types).max(1) / KvLayout::PAGE * KvLayout::PAGE
     }
 
     fn per_token(&self, types: KvTypes) -> usize {
-        self.layout(types, 0).bytes_per_token().saturating_mul(self.layers + 1)
+        let layout = KvLayout { types, kv_heads: self.kv_heads, head_dim: self.head_dim };
+        layout.bytes_per_token().saturating_mul(self.layers + 1)
     }
 
     fn unrotated(&self, tokens: usize) -> usize {
@@ -46,7 +43,7 @@ impl CacheShape {
 mod tests {
     use super::*;
     use crate::backend::reference::ReferenceBackend;
-    use crate::core::{DType, KvCache};
+    use crate::core::{DType, KvCache, KvShape};
     use proptest::prelude::*;
 
     #[test]
@@ -55,7 +52,7 @@ mod tests {
         let f16 = DType::F16.into();
         // 2 KiB a token and layer, 17 layers; a sink takes 4 KiB in each of 16.
         assert_eq!(shape.bytes(f16, 1024, 0), 1024 * 17 * 2048);
-        assert_eq!(shape.bytes(f16, 1, 4), 16 * 17 * 2048 + 4 * 16 * 4096);
+        assert_eq!(shape.bytes(f16, 1, 4), 64 * 17 * 2048 + 4 * 16 * 4096);
         assert_eq!(shape.window(f16, 64 << 20, 4), 1920);
         assert_eq!(shape.window(f16, 1000, 4), 0);
     }
@@ -78,8 +75,9 @@ mod tests {
     #[test]
     fn a_cache_takes_what_is_foretold() {
         let shape = CacheShape { layers: 3, kv_heads: 2, head_dim: 8 };
+        let layer = KvShape { kv_heads: 2, head_dim: 8, window: None };
         for dtype in KvTypes::STORED {
-            let mut cache = KvCache::new(&ReferenceBackend, 3, 2, 8, dtype.into(), 100).unwrap();
+            let mut cache = KvCache::new(&ReferenceBackend, &[layer; 3], dtype.into(), 100).unwrap();
             cache.keep_prefix(5);
             cache.reserve(&ReferenceBackend, 100).unwrap();
             let all = shape.bytes(dtype.into(), 100, 5);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Eviction, EvictionError, EvictionStats, Evictor, Occupancy, POLICIES, Plan, Registered, Room};
 use crate::backend::reference::ReferenceBackend;
-use crate::core::{AttentionParams, Backend, CoreError, DType, KvCache};
+use crate::core::{AttentionParams, Backend, CoreError, DType, KvCache, KvShape};
 
 proptest! {
     #[test]
@@ -83,6 +83,8 @@ fn numbers_that_are_not_numbers_are_refused() {
     assert_eq!(make(f64::from_bits(1.0f64.to_bits() - 1)), Ok(63));
 }
 
+const SHAPE: KvShape = KvShape { kv_heads: 1, head_dim: 2, window: None };
+
 /// A cache of one layer whose key in each slot is the position of its token.
 struct Numbered {
     cache: KvCache<<ReferenceBackend as Backend>::Buffer>,
@@ -91,7 +93,7 @@ struct Numbered {
 impl Numbered {
     fn new(max_len: usize) -> Self {
         Self {
-            cache: KvCache::new(&ReferenceBackend, 2, 1, 2, DType::F32.into(), max_len)
+            cache: KvCache::new(&ReferenceBackend, &[SHAPE; 2], DType::F32.into(), max_len)
                 .expect("f32 is stored"),
         }
     }
@@ -99,13 +101,13 @@ impl Numbered {
     fn take(&mut self, tokens: usize) {
         let (b, cache) = (&ReferenceBackend, &mut self.cache);
         cache.reserve(b, tokens).expect("there is room");
-        let (layout, at, first) = (*cache.layout(), cache.len(), cache.position());
+        let (at, first) = (cache.len(), cache.position());
         let mut rows = b.tensor(tokens, 2).expect("small");
         let values: Vec<f32> = (0..tokens).flat_map(|i| [(first + i) as f32; 2]).collect();
         rows.set_rows(tokens).expect("as many as it has");
         b.upload(&values, &mut rows, 0).expect("fits");
         for layer in 0..2 {
-            b.kv_append(&rows, &rows, cache.layer_mut(layer), &layout, at).expect("fits");
+            cache.append(b, layer, (&rows, &rows), at).expect("fits");
         }
         cache.advance(tokens);
     }
@@ -120,15 +122,8 @@ impl Numbered {
         (0..self.cache.len())
             .map(|slot| {
                 let cache = &self.cache;
-                b.attention(
-                    &query,
-                    cache.layer(layer),
-                    cache.layout(),
-                    &AttentionParams::of_head_dim(2),
-                    slot,
-                    &mut out,
-                )
-                .expect("fits");
+                let how = AttentionParams::of_head_dim(2);
+                cache.attend(b, layer, &query, &how, slot, &mut out).expect("fits");
                 let mut mean = [0.0; 2];
                 b.download(&out, 0, &mut mean).expect("fits");
                 let all = f64::from(mean[0]) * (slot + 1) as f64;
@@ -152,7 +147,7 @@ fn retaining_moves_slots_together_and_gives_memory_back() {
     assert_eq!((n.positions(0), n.positions(1)), (held.clone(), held));
     n.take(1);
     n.cache.retain(&ReferenceBackend, &[1..2, 390..405], 0).unwrap();
-    assert_eq!((n.cache.len(), n.cache.position(), n.cache.layout().capacity), (16, 701, 256));
+    assert_eq!((n.cache.len(), n.cache.position(), n.cache.capacity()), (16, 701, 256));
     assert_eq!(n.cache.size_bytes(), before / 3);
     let held: Vec<usize> = std::iter::once(1).chain(686..701).collect();
     assert_eq!((n.positions(0), n.positions(1)), (held.clone(), held));

@@ -2,7 +2,7 @@
 //! them.
 
 use super::rope::RopeScaling;
-use crate::core::Activation;
+use crate::core::{Activation, KvShape};
 
 /// A decoder: an embedding, layers, a norm and an output matrix.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,6 +165,16 @@ impl ModelSpec {
     /// The largest of a number over all layers.
     pub fn widest(&self, of: impl Fn(&LayerSpec) -> usize) -> usize {
         self.layers.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// What the cache holds of each layer.
+    pub fn cache_shapes(&self) -> Vec<KvShape> {
+        let shape = |AttentionSpec { kv_heads, head_dim, window, .. }: &AttentionSpec| KvShape {
+            kv_heads: *kv_heads,
+            head_dim: *head_dim,
+            window: *window,
+        };
+        self.layers.iter().map(|layer| shape(&layer.attention)).collect()
     }
 
     /// Layers, heads of keys and values, and width of a head, which all layers have in common.

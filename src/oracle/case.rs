@@ -103,8 +103,8 @@ pub enum Work {
         /// Rows that are appended.
         rows: usize,
     },
-    /// See [`Operator::KvRepack`].
-    KvRepack {
+    /// See [`Operator::KvCopy`].
+    KvCopy {
         /// The cache.
         cache: Cache,
         /// Slots that are filled.
@@ -218,7 +218,7 @@ impl Work {
             Work::Linear { .. } => Operator::Linear,
             Work::Rope { .. } => Operator::Rope,
             Work::KvAppend { .. } => Operator::KvAppend,
-            Work::KvRepack { .. } => Operator::KvRepack,
+            Work::KvCopy { .. } => Operator::KvCopy,
             Work::KvMove { .. } => Operator::KvMove,
             Work::Attention { .. } => Operator::Attention,
             Work::Glu { .. } => Operator::Glu,
@@ -236,7 +236,7 @@ impl Work {
                 Some(dtype)
             }
             Work::KvAppend { cache, .. }
-            | Work::KvRepack { cache, .. }
+            | Work::KvCopy { cache, .. }
             | Work::KvMove { cache, .. }
             | Work::Attention { cache, .. } => Some(cache.dtype),
             _ => None,
@@ -262,7 +262,7 @@ impl Work {
                 format!("{heads}x{head_dim}{part} at {position} x{rows}")
             }
             Work::KvAppend { cache, at, rows } => format!("{cache} at {at} x{rows}"),
-            Work::KvRepack { cache, slots, keep } => format!("{cache} {} of {slots}", Ranges(keep)),
+            Work::KvCopy { cache, slots, keep } => format!("{cache} {} of {slots}", Ranges(keep)),
             Work::KvMove { cache, slots, take } => {
                 format!("{cache} {}..{} of {slots}", take.start, take.end)
             }

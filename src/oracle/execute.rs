@@ -6,7 +6,7 @@ use super::case::Cache;
 use super::operands::{Operands, looks};
 use super::{Outcome, Work};
 use crate::core::{
-    AttentionParams, Backend, CoreError, DType, KvLayer, KvLayout, LinearPart, Result, Tensor,
+    AttentionParams, Backend, CoreError, DType, KvLayer, KvLayout, LinearPart, PageId, Result, Run, Tensor,
 };
 
 /// Rows of memory beyond those in use, full of NaN: what is not in use must have no influence.
@@ -107,33 +107,36 @@ pub(super) fn run<B: Backend>(b: &B, work: &Work, operands: &Operands) -> Result
             timed(b, tensor(b, *rows, heads * head_dim, input(0))?, *rows, |x| b.rope(x, &angles, *head_dim))
         }
         Work::KvAppend { cache, at, rows } => append(b, cache, *at, *rows, operands),
-        Work::KvRepack { cache, slots, keep } => {
-            let (from, layer) = filled(b, cache, *slots, operands)?;
+        Work::KvCopy { cache, slots, keep } => {
+            let mut stored = filled(b, cache, *slots, operands)?;
             let kept = keep.iter().map(ExactSizeIterator::len).sum();
-            let to = KvLayout { capacity: kept + 1, ..from };
-            let mut repacked = KvLayer::new(b, &to)?;
             let start = Instant::now();
-            b.kv_repack(&layer, &from, keep, &mut repacked, &to)?;
-            look(b, cache, (&repacked, &to), kept, input(2), start.elapsed())
+            let mut to = 0;
+            for range in keep {
+                b.kv_copy(&mut stored.layer, (&stored.pages, range.start), (&stored.pages, to), range.len())?;
+                to += range.len();
+            }
+            look(b, cache, &stored, kept, input(2), start.elapsed())
         }
         Work::KvMove { cache, slots, take } => {
-            let (from, layer) = filled(b, cache, *slots, operands)?;
-            let (k, v) = from.slot_bytes();
+            let from = filled(b, cache, *slots, operands)?;
+            let (k, v) = from.layer.layout.slot_bytes();
             let (mut k, mut v) = (vec![0; k * take.len()], vec![0; v * take.len()]);
-            let (to, mut moved) = empty(b, cache, take.len())?;
+            let mut moved = empty(b, cache, take.len())?;
             let start = Instant::now();
-            b.kv_export(&layer, &from, take.clone(), &mut k, &mut v)?;
-            b.kv_import(&k, &v, &mut moved, &to, 0)?;
-            look(b, cache, (&moved, &to), take.len(), input(2), start.elapsed())
+            b.kv_export(&from.layer, &from.pages, take.clone(), &mut k, &mut v)?;
+            b.kv_import(&k, &v, &mut moved.layer, &moved.pages, 0)?;
+            look(b, cache, &moved, take.len(), input(2), start.elapsed())
         }
         Work::Attention { cache, window, capped, at, rows } => {
-            let (layout, layer) = filled(b, cache, at + rows, operands)?;
+            let stored = filled(b, cache, at + rows, operands)?;
             let width = cache.heads * cache.head_dim;
             let q = tensor(b, *rows, width, input(2))?;
             let plain = AttentionParams { window: *window, ..AttentionParams::of_head_dim(cache.head_dim) };
             let bent = AttentionParams { scale: FACTOR * plain.scale, softcap: Some(CAP), ..plain };
             let how = if *capped { bent } else { plain };
-            timed(b, room(b, *rows, width)?, *rows, |out| b.attention(&q, &layer, &layout, &how, *at, out))
+            let runs = [stored.run(*rows, *at)];
+            timed(b, room(b, *rows, width)?, *rows, |out| b.attention(&q, &stored.layer, &how, &runs, out))
         }
         Work::Glu { activation, rows, cols } => {
             let (gate, up) = (tensor(b, *rows, *cols, input(0))?, tensor(b, *rows, *cols, input(1))?);
@@ -188,60 +191,66 @@ fn linear<B: Backend>(b: &B, x: &Tensor<B::Buffer>, operands: &Operands) -> Resu
     Ok(Outcome { values, cols: results.iter().map(|(n, _)| n).sum(), time })
 }
 
+/// A layer's pages, and the table of those that a sequence has: from the last one to the first, since no result may
+/// depend on their order.
+struct Stored<B> {
+    layer: KvLayer<B>,
+    pages: Vec<PageId>,
+}
+
+impl<B> Stored<B> {
+    /// `rows` rows, the first of them in slot `at`.
+    fn run(&self, rows: usize, at: usize) -> Run<'_> {
+        Run { rows: 0..rows, pages: &self.pages, len: at }
+    }
+}
+
 /// A cache with room for `slots` slots and some more, which hold values that must not be read.
-fn empty<B: Backend>(b: &B, cache: &Cache, slots: usize) -> Result<(KvLayout, KvLayer<B::Buffer>)> {
+fn empty<B: Backend>(b: &B, cache: &Cache, slots: usize) -> Result<Stored<B::Buffer>> {
     let &Cache { dtype, kv_heads, head_dim, .. } = cache;
-    let layout = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: slots + SPARE };
-    let mut layer = KvLayer::new(b, &layout)?;
-    let unseen = vec![UNSEEN; layout.capacity * kv_heads * head_dim];
-    put(b, (&mut layer, &layout), 0, &unseen, &unseen)?;
-    Ok((layout, layer))
+    let layout = KvLayout { types: dtype.into(), kv_heads, head_dim };
+    let pages: Vec<PageId> = (0..(slots + SPARE).div_ceil(KvLayout::PAGE)).rev().map(PageId::new).collect();
+    let mut stored = Stored { layer: KvLayer::new(b, layout, pages.len())?, pages };
+    let unseen = vec![UNSEEN; stored.pages.len() * KvLayout::PAGE * layout.width()];
+    put(b, &mut stored, 0, &unseen, &unseen)?;
+    Ok(stored)
 }
 
 /// A cache whose first `slots` slots hold the operands' keys and values.
-fn filled<B: Backend>(
-    b: &B,
-    cache: &Cache,
-    slots: usize,
-    operands: &Operands,
-) -> Result<(KvLayout, KvLayer<B::Buffer>)> {
-    let (layout, mut layer) = empty(b, cache, slots)?;
+fn filled<B: Backend>(b: &B, cache: &Cache, slots: usize, operands: &Operands) -> Result<Stored<B::Buffer>> {
+    let mut stored = empty(b, cache, slots)?;
     let [k, v, ..] = &operands.inputs[..] else { return missing("keys and values") };
-    put(b, (&mut layer, &layout), 0, k, v)?;
-    Ok((layout, layer))
+    put(b, &mut stored, 0, k, v)?;
+    Ok(stored)
 }
 
 /// Appends rows at slot `at`.
-fn put<B: Backend>(
-    b: &B,
-    (layer, layout): (&mut KvLayer<B::Buffer>, &KvLayout),
-    at: usize,
-    k: &[f32],
-    v: &[f32],
-) -> Result<()> {
-    let width = layout.kv_heads * layout.head_dim;
+fn put<B: Backend>(b: &B, stored: &mut Stored<B::Buffer>, at: usize, k: &[f32], v: &[f32]) -> Result<()> {
+    let width = stored.layer.layout.width();
     let rows = k.len().checked_div(width).unwrap_or_default();
     let (k, v) = (tensor(b, rows, width, k)?, tensor(b, rows, width, v)?);
-    b.kv_append(&k, &v, layer, layout, at)
+    let Stored { layer, pages } = stored;
+    b.kv_append(&k, &v, layer, &[Run { rows: 0..rows, pages, len: at }])
 }
 
 /// Appends the last `rows` rows of the operands after the others, over values that must not be read.
 fn append<B: Backend>(b: &B, cache: &Cache, at: usize, rows: usize, operands: &Operands) -> Result<Outcome> {
-    let (layout, mut layer) = empty(b, cache, at + rows)?;
+    let mut stored = empty(b, cache, at + rows)?;
     let width = cache.kv_heads * cache.head_dim;
     let [k, v, q] = &operands.inputs[..] else { return missing("keys, values and queries") };
-    put(b, (&mut layer, &layout), 0, &k[..at * width], &v[..at * width])?;
+    put(b, &mut stored, 0, &k[..at * width], &v[..at * width])?;
     let (k, v) = (tensor(b, rows, width, &k[at * width..])?, tensor(b, rows, width, &v[at * width..])?);
     let start = Instant::now();
-    b.kv_append(&k, &v, &mut layer, &layout, at)?;
-    look(b, cache, (&layer, &layout), at + rows, q, start.elapsed())
+    let Stored { layer, pages } = &mut stored;
+    b.kv_append(&k, &v, layer, &[Run { rows: 0..rows, pages, len: at }])?;
+    look(b, cache, &stored, at + rows, q, start.elapsed())
 }
 
 /// What queries see in the first `slots` slots.
 fn look<B: Backend>(
     b: &B,
     cache: &Cache,
-    (layer, layout): (&KvLayer<B::Buffer>, &KvLayout),
+    stored: &Stored<B::Buffer>,
     slots: usize,
     q: &[f32],
     time: Duration,
@@ -250,7 +259,8 @@ fn look<B: Backend>(
     let (rows, at) = looks(slots);
     let q = tensor(b, rows, width, q)?;
     let how = AttentionParams::of_head_dim(cache.head_dim);
-    let act = |out: &mut Tensor<B::Buffer>| b.attention(&q, layer, layout, &how, at, out);
+    let runs = [stored.run(rows, at)];
+    let act = |out: &mut Tensor<B::Buffer>| b.attention(&q, &stored.layer, &how, &runs, out);
     let seen = timed(b, room(b, rows, width)?, rows, act)?;
     Ok(Outcome { time, ..seen })
 }

@@ -97,7 +97,7 @@ impl Operands {
                 own.inputs = cached(v, slots * cache.kv_heads * cache.head_dim);
                 own.inputs.push(v.queries(3, looks(slots).0 * cache.heads * cache.head_dim));
             }
-            Work::KvRepack { cache, slots, keep } => {
+            Work::KvCopy { cache, slots, keep } => {
                 let kept = keep.iter().map(ExactSizeIterator::len).sum();
                 own.inputs = cached(v, slots * cache.kv_heads * cache.head_dim);
                 own.inputs.push(v.queries(3, looks(kept).0 * cache.heads * cache.head_dim));

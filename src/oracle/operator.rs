@@ -26,8 +26,8 @@ pub enum Operator {
     Rope,
     /// Keys and values into a cache, seen through attention.
     KvAppend,
-    /// A cache rebuilt from ranges of its slots, seen through attention.
-    KvRepack,
+    /// Ranges of slots that move together in a cache, seen through attention.
+    KvCopy,
     /// Slots of a cache that go to the host and into another cache, seen through attention.
     KvMove,
     /// Grouped-query attention.
@@ -57,7 +57,7 @@ impl Operator {
         Operator::Linear,
         Operator::Rope,
         Operator::KvAppend,
-        Operator::KvRepack,
+        Operator::KvCopy,
         Operator::KvMove,
         Operator::Attention,
         Operator::Glu,
@@ -80,7 +80,7 @@ impl Operator {
             Operator::Linear => "linear",
             Operator::Rope => "rope",
             Operator::KvAppend => "kv_append",
-            Operator::KvRepack => "kv_repack",
+            Operator::KvCopy => "kv_copy",
             Operator::KvMove => "kv_move",
             Operator::Attention => "attention",
             Operator::Glu => "glu",

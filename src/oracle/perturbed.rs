@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use super::Operator;
 use crate::core::{
-    Activation, AttentionParams, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Shape,
-    Tensor,
+    Activation, AttentionParams, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, PageId, Result,
+    Run, Shape, Tensor,
 };
 
 /// A backend of which one operation gives one element wrong.
 ///
 /// The last element of the result is off by a hundredth of its row's largest magnitude; a stored value by all of it;
-/// of a prepared matrix the last bit group changes; a repacked cache keeps each run one slot late, and so does one that
-/// moves.
+/// of a prepared matrix the last bit group changes; slots that are copied within a cache, or moved to another one, are taken one slot
+/// late.
 pub struct Perturbed<B> {
     inner: B,
     operator: Operator,
@@ -63,6 +63,10 @@ impl<B: Backend> Backend for Perturbed<B> {
 
     fn alloc(&self, dtype: DType, len: usize) -> Result<B::Buffer> {
         self.inner.alloc(dtype, len)
+    }
+
+    fn resize(&self, buffer: &mut B::Buffer, len: usize) -> Result<()> {
+        self.inner.resize(buffer, len)
     }
 
     fn tensor(&self, capacity: usize, cols: usize) -> Result<T<B>> {
@@ -125,72 +129,61 @@ impl<B: Backend> Backend for Perturbed<B> {
         self.spoil(Operator::Rope, x, RESULT)
     }
 
-    fn kv_append(
-        &self,
-        k: &T<B>,
-        v: &T<B>,
-        cache: &mut KvLayer<B::Buffer>,
-        layout: &KvLayout,
-        at: usize,
-    ) -> Result<()> {
+    fn kv_append(&self, k: &T<B>, v: &T<B>, layer: &mut KvLayer<B::Buffer>, runs: &[Run<'_>]) -> Result<()> {
         if self.operator != Operator::KvAppend {
-            return self.inner.kv_append(k, v, cache, layout, at);
+            return self.inner.kv_append(k, v, layer, runs);
         }
         let mut wrong = self.inner.tensor(v.rows().max(1), v.cols())?;
         self.inner.copy_rows(v, 0, v.rows(), &mut wrong)?;
         self.spoil(Operator::KvAppend, &mut wrong, 1.0)?;
-        self.inner.kv_append(k, &wrong, cache, layout, at)
+        self.inner.kv_append(k, &wrong, layer, runs)
     }
 
-    fn kv_repack(
+    fn kv_copy(
         &self,
-        src: &KvLayer<B::Buffer>,
-        from: &KvLayout,
-        keep: &[Range<usize>],
-        dst: &mut KvLayer<B::Buffer>,
-        to: &KvLayout,
+        layer: &mut KvLayer<B::Buffer>,
+        (pages, first): (&[PageId], usize),
+        to: (&[PageId], usize),
+        count: usize,
     ) -> Result<()> {
-        let late = |r: &Range<usize>| {
-            let shift = usize::from(self.operator == Operator::KvRepack && r.end < from.capacity);
-            r.start + shift..r.end + shift
-        };
-        let keep: Vec<Range<usize>> = keep.iter().map(late).collect();
-        self.inner.kv_repack(src, from, &keep, dst, to)
+        let last = pages.len() * KvLayout::PAGE;
+        let shift = usize::from(self.operator == Operator::KvCopy && first + count < last);
+        self.inner.kv_copy(layer, (pages, first + shift), to, count)
     }
 
     fn kv_export(
         &self,
-        cache: &KvLayer<B::Buffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<B::Buffer>,
+        pages: &[PageId],
         slots: Range<usize>,
         k: &mut [u8],
         v: &mut [u8],
     ) -> Result<()> {
-        let shift = usize::from(self.operator == Operator::KvMove && slots.end < layout.capacity);
-        self.inner.kv_export(cache, layout, slots.start + shift..slots.end + shift, k, v)
+        let last = pages.len() * KvLayout::PAGE;
+        let shift = usize::from(self.operator == Operator::KvMove && slots.end < last);
+        self.inner.kv_export(layer, pages, slots.start + shift..slots.end + shift, k, v)
     }
 
     fn kv_import(
         &self,
         k: &[u8],
         v: &[u8],
-        cache: &mut KvLayer<B::Buffer>,
-        layout: &KvLayout,
+        layer: &mut KvLayer<B::Buffer>,
+        pages: &[PageId],
         at: usize,
     ) -> Result<()> {
-        self.inner.kv_import(k, v, cache, layout, at)
+        self.inner.kv_import(k, v, layer, pages, at)
     }
 
     fn attention(
         &self,
         q: &T<B>,
-        cache: &KvLayer<B::Buffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<B::Buffer>,
         how: &AttentionParams,
-        at: usize,
+        runs: &[Run<'_>],
         out: &mut T<B>,
     ) -> Result<()> {
-        self.inner.attention(q, cache, layout, how, at, out)?;
+        self.inner.attention(q, layer, how, runs, out)?;
         self.spoil(Operator::Attention, out, RESULT)
     }
 

@@ -39,7 +39,7 @@ pub fn cases(list: ShapeList) -> Vec<Case> {
             Operator::Linear => FORMATS.into_iter().for_each(|d| all.linear(d)),
             Operator::Rope => all.rope(),
             Operator::KvAppend => KvTypes::STORED.into_iter().for_each(|d| all.kv_append(d)),
-            Operator::KvRepack => KvTypes::STORED.into_iter().for_each(|d| all.kv_repack(d)),
+            Operator::KvCopy => KvTypes::STORED.into_iter().for_each(|d| all.kv_copy(d)),
             Operator::KvMove => KvTypes::STORED.into_iter().for_each(|d| all.kv_move(d)),
             Operator::Attention => KvTypes::STORED.into_iter().for_each(|d| all.attention(d)),
             Operator::Glu => Activation::ALL.into_iter().for_each(|activation| {
@@ -197,21 +197,17 @@ impl Cases {
         }
     }
 
-    fn kv_repack(&mut self, dtype: DType) {
+    fn kv_copy(&mut self, dtype: DType) {
         for cache in small_caches(dtype) {
             let plans: [&[Range<usize>]; 4] =
                 [&[], &[0..17, 17..40], &[0..1, 4..6, 9..9, 20..35], &[0..0, 39..40]];
             for keep in plans {
-                self.every(Work::KvRepack { cache, slots: 40, keep: keep.to_vec() });
+                self.every(Work::KvCopy { cache, slots: 40, keep: keep.to_vec() });
             }
         }
-        self.random(Work::KvRepack { cache: real_cache(dtype), slots: 300, keep: vec![0..4, 280..300] });
+        self.random(Work::KvCopy { cache: real_cache(dtype), slots: 300, keep: vec![0..4, 280..300] });
         if self.full {
-            self.random(Work::KvRepack {
-                cache: real_cache(dtype),
-                slots: 4096,
-                keep: vec![0..4, 2000..4096],
-            });
+            self.random(Work::KvCopy { cache: real_cache(dtype), slots: 4096, keep: vec![0..4, 2000..4096] });
         }
     }
 

@@ -184,7 +184,7 @@ fn lists_hold_every_operator_in_every_format_without_tokens_and_with_every_kind_
             assert!(has(&format!("prepare {dtype} from q4_1"), "random"));
         }
         for dtype in ["f32", "f16", "q8_0", "q4_0"] {
-            for operator in ["kv_append", "kv_repack", "kv_move", "attention"] {
+            for operator in ["kv_append", "kv_copy", "kv_move", "attention"] {
                 assert!(has(&format!("{operator} {dtype} 6/2x17 "), "denormal"), "{operator} {dtype}");
                 assert!(has(&format!("{operator} {dtype} 32/8x64 "), "random"), "{operator} {dtype}");
             }
@@ -204,5 +204,5 @@ fn operators_are_read_by_name() {
         assert_eq!(operator.name().parse(), Ok(operator));
     }
     let error = "matmul".parse::<Operator>().unwrap_err().to_string();
-    assert!(error.contains("'matmul'") && error.contains("kv_repack"), "{error}");
+    assert!(error.contains("'matmul'") && error.contains("kv_copy"), "{error}");
 }

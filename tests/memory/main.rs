@@ -9,7 +9,7 @@ mod passes;
 #[test]
 fn memory_is_as_estimated() {
     passes::decoding_allocates_nothing();
-    footprint::growing_takes_one_layer_more();
+    footprint::growing_takes_one_buffer_more();
     footprint::a_session_takes_what_was_foreseen();
     footprint::each_policy_takes_what_was_foreseen();
 }

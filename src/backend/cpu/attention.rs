@@ -1,14 +1,15 @@
-//! Attention over the key/value cache: the work of a call cut into chunks.
+//! Attention over the key/value cache: the work of a call, of whatever sequences, cut into chunks.
 
 use std::ops::Range;
 
 use super::buffer::AlignedBytes;
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
-use super::kernels::attention::{Attend, Attention, SPAN, Softcap, scratch_len, state_len};
+use super::kernels::attention::{Attend, Attention, KEYS, Paged, SPAN, Softcap, scratch_len, state_len};
+use super::pieces::{Pieces, Side};
 use super::pool::{Chunk, Pool};
 use super::{CpuBuffer, broken};
-use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, Result, Tensor};
+use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, Result, Run, Tensor};
 
 /// Query rows that share the reading of a cache tile.
 const ROWS: usize = 8;
@@ -23,42 +24,35 @@ pub(super) fn attention(
     pool: &mut Pool,
     scratch: &mut AlignedBytes,
     q: &Tensor<CpuBuffer>,
-    cache: &KvLayer<CpuBuffer>,
-    layout: &KvLayout,
+    layer: &KvLayer<CpuBuffer>,
     how: &AttentionParams,
-    at: usize,
+    runs: &[Run<'_>],
     out: &mut Tensor<CpuBuffer>,
 ) -> Result<()> {
     let op = "attention";
-    layout.check_layer(op, cache)?;
-    layout.check_slots(op, at, q.rows())?;
-    how.check(op)?;
-    let (dim, rows, width) = (layout.head_dim, q.rows(), q.cols());
-    let kv_width = layout.kv_heads * dim;
-    let group = width.checked_div(kv_width).unwrap_or(0);
-    CoreError::expect_eq(op, "query columns", width, group * kv_width)?;
+    let group = layer.check_attention(op, q, how, runs)?;
+    let (layout, width) = (&layer.layout, q.cols());
     CoreError::expect_eq(op, "output columns", out.cols(), width)?;
-    out.set_rows(rows)?;
-    if rows == 0 || group == 0 {
+    out.set_rows(q.rows())?;
+    if q.rows() == 0 || group == 0 {
         return Ok(());
     }
     let kernel = kernels.attend(layout.types).ok_or(CoreError::Unsupported { op, dtype: layout.types.v })?;
     let blocks = Blocks {
-        rows,
-        at,
+        runs,
         group,
         layout,
         how,
         softcap: how.softcap.map(|cap| (cap, kernels.softcap)),
         width,
         q: q.buffer().f32(op)?,
-        keys: cache.k.bytes(),
-        values: cache.v.bytes(),
+        keys: Stored { bytes: layer.k.bytes(), pieces: Pieces::new(layout, Side::Keys) },
+        values: Stored { bytes: layer.v.bytes(), pieces: Pieces::new(layout, Side::Values) },
         kernel,
         merge: kernels.merge,
     };
     let out = Disjoint::new(out.buffer_mut().f32_mut(op)?);
-    let spans = how.visible(at).start / SPAN..(at + rows).div_ceil(SPAN);
+    let spans = blocks.all_spans();
     if spans.len() > 1 && blocks.count() < MIN_CHUNKS * pool.threads() {
         blocks.by_spans(pool, scratch, &spans, &out)
     } else {
@@ -66,10 +60,9 @@ pub(super) fn attention(
     }
 }
 
-/// The work of one call: blocks of up to [`ROWS`] rows, of each head of the cache.
+/// The work of one call: blocks of up to [`ROWS`] rows of a run, of each head of the cache.
 struct Blocks<'a> {
-    rows: usize,
-    at: usize,
+    runs: &'a [Run<'a>],
     /// Query heads that read a head of the cache.
     group: usize,
     layout: &'a KvLayout,
@@ -78,61 +71,100 @@ struct Blocks<'a> {
     /// Elements of a query row.
     width: usize,
     q: &'a [f32],
-    keys: &'a [u8],
-    values: &'a [u8],
+    keys: Stored<'a>,
+    values: Stored<'a>,
     kernel: Attention,
     merge: fn(usize, &mut [f32], &[f32]),
 }
 
-/// One of them: which head of the cache, its first row and its rows.
+/// All keys, or values, of a layer.
 #[derive(Clone, Copy)]
-struct Block {
+struct Stored<'a> {
+    bytes: &'a [u8],
+    pieces: Pieces,
+}
+
+/// A block: whose run it is, which head of the cache, its first row within the run, and its rows.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    run: &'a Run<'a>,
     head: usize,
     first: usize,
     rows: usize,
 }
 
-impl Blocks<'_> {
+impl Block<'_> {
+    /// The slot of its first row.
+    fn slot(&self) -> usize {
+        self.run.len + self.first
+    }
+}
+
+impl<'a> Blocks<'a> {
     fn count(&self) -> usize {
-        self.rows.div_ceil(ROWS) * self.layout.kv_heads
+        self.runs.iter().map(|run| run.rows.len().div_ceil(ROWS)).sum::<usize>() * self.layout.kv_heads
     }
 
-    /// The rows that see most come first: what is left at the end is short.
-    fn block(&self, index: usize) -> Block {
-        let first = (self.rows.div_ceil(ROWS) - 1 - index / self.layout.kv_heads) * ROWS;
-        Block { head: index % self.layout.kv_heads, first, rows: ROWS.min(self.rows - first) }
+    /// Run by run; in each the rows that see most come first, so that what is left at the end is short.
+    fn block(&self, index: usize) -> Block<'a> {
+        let (mut index, head) = (index / self.layout.kv_heads, index % self.layout.kv_heads);
+        for run in self.runs {
+            let blocks = run.rows.len().div_ceil(ROWS);
+            if index < blocks {
+                let first = (blocks - 1 - index) * ROWS;
+                return Block { run, head, first, rows: ROWS.min(run.rows.len() - first) };
+            }
+            index -= blocks;
+        }
+        unreachable!("there are `count` blocks")
     }
 
     /// Elements of a block's state.
-    fn state_len(&self, block: Block) -> usize {
+    fn state_len(&self, block: Block<'_>) -> usize {
         state_len(block.rows * self.group, self.layout.head_dim)
     }
 
     /// Elements kept for the state of a block and for a thread to work in: whole cache lines, which vectors then do
     /// not cross.
     fn room(&self) -> (usize, usize) {
-        let (pairs, dim) = (ROWS.min(self.rows) * self.group, self.layout.head_dim);
+        let most = self.runs.iter().map(|run| run.rows.len()).max().unwrap_or(0);
+        let (pairs, dim) = (ROWS.min(most) * self.group, self.layout.head_dim);
         (state_len(pairs, dim).next_multiple_of(16), scratch_len(pairs, dim).next_multiple_of(16))
     }
 
-    /// Spans that some row of a block sees.
-    fn spans(&self, block: Block) -> Range<usize> {
-        let first = self.at + block.first;
-        self.how.visible(first).start / SPAN..(first + block.rows).div_ceil(SPAN)
+    /// Spans that some of `rows` rows see, the first of them in slot `slot`.
+    fn spans_of(&self, slot: usize, rows: usize) -> Range<usize> {
+        self.how.visible(slot).start / SPAN..(slot + rows).div_ceil(SPAN)
     }
 
-    fn attend(&self, block: Block, span: usize, state: &mut [f32], scratch: &mut [f32]) {
+    /// Spans that some row of a block sees.
+    fn spans(&self, block: Block<'_>) -> Range<usize> {
+        self.spans_of(block.slot(), block.rows)
+    }
+
+    /// The numbers of spans that some row of any run sees, and what is between them.
+    fn all_spans(&self) -> Range<usize> {
+        let each = || {
+            let runs = self.runs.iter().filter(|run| !run.rows.is_empty());
+            runs.map(|run| self.spans_of(run.len, run.rows.len()))
+        };
+        each().map(|spans| spans.start).min().unwrap_or(0)..each().map(|spans| spans.end).max().unwrap_or(0)
+    }
+
+    fn attend(&self, block: Block<'_>, span: usize, state: &mut [f32], scratch: &mut [f32]) {
         let dim = self.layout.head_dim;
-        let at = self.at + block.first;
+        let at = block.slot();
         let (from, to) = (span * SPAN, ((span + 1) * SPAN).min(at + block.rows));
-        let head = block.head * self.layout.slots();
-        let (first, last) = (head + from, head + to.next_multiple_of(KvLayout::TILE));
-        let tiles = |dtype| {
-            let slot = self.layout.head_bytes(dtype);
-            first * slot..last * slot
+        let row = block.run.rows.start + block.first;
+        let pages = &block.run.pages[from / KEYS..];
+        let paged = |stored: Stored<'a>| Paged {
+            bytes: stored.bytes,
+            pages,
+            pieces: stored.pieces,
+            head: block.head,
         };
         let job = Attend {
-            q: &self.q[block.first * self.width + block.head * self.group * dim..],
+            q: &self.q[row * self.width + block.head * self.group * dim..],
             q_stride: self.width,
             rows: block.rows,
             heads: self.group,
@@ -140,8 +172,8 @@ impl Blocks<'_> {
             visible: at as isize + 1 - from as isize,
             window: self.how.window.map_or(isize::MAX, |window| window.min(isize::MAX as usize) as isize),
             slots: to - from,
-            keys: &self.keys[tiles(self.layout.types.k)],
-            values: &self.values[tiles(self.layout.types.v)],
+            keys: paged(self.keys),
+            values: paged(self.values),
             scale: self.how.scale,
             softcap: self.softcap,
         };
@@ -149,15 +181,16 @@ impl Blocks<'_> {
     }
 
     /// Sums of values over sums of weights go to a block's rows.
-    fn settle(&self, block: Block, state: &[f32], out: &Disjoint<'_, f32>) {
+    fn settle(&self, block: Block<'_>, state: &[f32], out: &Disjoint<'_, f32>) {
         let dim = self.layout.head_dim;
         let pairs = block.rows * self.group;
         let sums = &state[pairs * (dim + 1)..];
-        for row in 0..block.rows {
-            let to = (block.first + row) * self.width + block.head * self.group * dim;
+        for index in 0..block.rows {
+            let row = block.run.rows.start + block.first + index;
+            let to = row * self.width + block.head * self.group * dim;
             // SAFETY: these rows of this head are one chunk's.
             let out = unsafe { out.part(to..to + self.group * dim) };
-            let first = row * self.group;
+            let first = index * self.group;
             let values = state[first * dim..].chunks_exact(dim);
             for ((out, values), sum) in out.chunks_exact_mut(dim).zip(values).zip(&sums[first..]) {
                 let inv = 1.0 / *sum;

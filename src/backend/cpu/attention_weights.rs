@@ -3,45 +3,42 @@
 use super::disjoint::Disjoint;
 use super::kernels::Kernels;
 use super::kernels::attention::Widen;
+use super::pieces::TILE;
 use super::pool::Pool;
 use super::{CpuBuffer, broken};
-use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, Result, Tensor};
+use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, PageId, Result, Run, Tensor};
 
 /// Slots of a tile of keys, which is stored element by element.
-const LANES: usize = KvLayout::TILE;
+const LANES: usize = TILE;
 
 /// Query rows between two sums over heads: bounds the memory that these take.
 const ROWS: usize = 16;
 
 /// See [`crate::core::Backend::attention_weights`]. A chunk is a head of the cache, so each sum has one order: the query
 /// heads that share such a head, then those heads, all ascending.
-#[expect(clippy::too_many_arguments, reason = "the trait's operands and what the backend adds to them")]
 pub(super) fn weigh(
     kernels: &Kernels,
     pool: &mut Pool,
     q: &Tensor<CpuBuffer>,
-    cache: &KvLayer<CpuBuffer>,
-    layout: &KvLayout,
+    layer: &KvLayer<CpuBuffer>,
     how: &AttentionParams,
-    at: usize,
+    run: &Run<'_>,
     weights: &mut [f32],
 ) -> Result<()> {
     let op = "attention_weights";
-    layout.check_layer(op, cache)?;
-    layout.check_slots(op, at, q.rows())?;
-    how.check(op)?;
-    let (rows, width, slots) = (q.rows(), q.cols(), at + q.rows());
-    CoreError::expect_eq(op, "part of a head group", width % (layout.kv_heads * layout.head_dim).max(1), 0)?;
+    layer.check_attention(op, q, how, std::slice::from_ref(run))?;
+    let (rows, width, at, slots) = (run.rows.len(), q.cols(), run.len, run.end());
     CoreError::expect_eq(op, "weights", weights.len(), rows * slots)?;
     if rows == 0 || width == 0 {
         return Ok(());
     }
-    let queries = q.buffer().f32(op)?;
+    let layout = &layer.layout;
+    let queries = &q.buffer().f32(op)?[run.rows.start * width..];
     let reader =
         kernels.attend(layout.types).ok_or(CoreError::Unsupported { op, dtype: layout.types.k })?.keys;
     let keys = match reader.wide {
-        Some((widen, _)) => Keys::Stored(cache.k.bytes(), widen),
-        None => Keys::Wide(cache.k.f32(op)?),
+        Some((widen, _)) => Keys::Stored(layer.k.bytes(), widen),
+        None => Keys::Wide(layer.k.f32(op)?),
     };
     let mut parts = vec![0.0; layout.kv_heads * ROWS.min(rows) * slots];
     for (block, weights) in weights.chunks_mut(ROWS * slots).enumerate() {
@@ -52,7 +49,7 @@ pub(super) fn weigh(
             // SAFETY: the weights of a head are one chunk's, and heads do not overlap.
             let out = unsafe { each.part(head * weights.len()..(head + 1) * weights.len()) };
             out.fill(0.0);
-            let head = Head { kernels, layout, how, keys, head };
+            let head = Head { kernels, layout, how, keys, head, pages: run.pages };
             head.weigh(&queries[first * width..], width, at + first, slots, out);
         };
         pool.run(layout.kv_heads, &|chunk| task(chunk.index)).map_err(broken)?;
@@ -78,6 +75,7 @@ struct Head<'a> {
     how: &'a AttentionParams,
     keys: Keys<'a>,
     head: usize,
+    pages: &'a [PageId],
 }
 
 impl Head<'_> {
@@ -120,7 +118,7 @@ impl Head<'_> {
 
     /// The keys of sixteen slots, `[head_dim][16]`, in `wide` if they are stored otherwise.
     fn tile<'a>(&'a self, tile: usize, wide: &'a mut [f32]) -> &'a [f32] {
-        let tile = self.head * self.layout.slots() / LANES + tile;
+        let tile = self.layout.row(self.pages, self.head, tile * LANES) / LANES;
         match self.keys {
             Keys::Wide(keys) => &keys[tile * wide.len()..][..wide.len()],
             Keys::Stored(keys, widen) => {
@@ -136,7 +134,7 @@ impl Head<'_> {
 mod tests {
     use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
     use crate::backend::reference::ReferenceBackend;
-    use crate::core::{AttentionParams, Backend, DType, KvLayer, KvLayout, KvTypes};
+    use crate::core::{AttentionParams, Backend, DType, KvLayer, KvLayout, KvTypes, PageId, Run};
     use crate::models::noise;
 
     const PLAIN: AttentionParams = AttentionParams { scale: 0.2, window: None, softcap: None };
@@ -148,8 +146,10 @@ mod tests {
         (at, rows, group): (usize, usize, usize),
         how: &AttentionParams,
     ) -> Vec<f32> {
-        let layout = KvLayout { types: dtype.into(), kv_heads: 2, head_dim: 24, capacity: at + rows + 3 };
-        let mut cache = KvLayer::new(b, &layout).unwrap();
+        let layout = KvLayout { types: dtype.into(), kv_heads: 2, head_dim: 24 };
+        // Pages from the last one to the first.
+        let pages: Vec<PageId> = (0..11).rev().map(PageId::new).collect();
+        let mut layer = KvLayer::new(b, layout, pages.len()).unwrap();
         let tensor = |seed, rows: usize, cols: usize| {
             let mut t = b.tensor(rows, cols).unwrap();
             t.set_rows(rows).unwrap();
@@ -157,9 +157,11 @@ mod tests {
             t
         };
         let keys = tensor(1, at + rows, 48);
-        b.kv_append(&keys, &keys, &mut cache, &layout, 0).unwrap();
+        let all = Run { rows: 0..at + rows, pages: &pages, len: 0 };
+        b.kv_append(&keys, &keys, &mut layer, &[all]).unwrap();
         let mut out = vec![f32::NAN; rows * (at + rows)];
-        b.attention_weights(&tensor(2, rows, 48 * group), &cache, &layout, how, at, &mut out).unwrap();
+        let run = Run { rows: 0..rows, pages: &pages, len: at };
+        b.attention_weights(&tensor(2, rows, 48 * group), &layer, how, &run, &mut out).unwrap();
         out
     }
 
@@ -199,14 +201,21 @@ mod tests {
     #[test]
     fn operands_that_do_not_fit_are_refused() {
         let b = CpuBackend::new(CpuOptions { threads: Some(1), isa: None }).unwrap();
-        let layout = KvLayout { types: DType::F16.into(), kv_heads: 2, head_dim: 8, capacity: 16 };
-        let cache = KvLayer::new(&b, &layout).unwrap();
+        let layout = KvLayout { types: DType::F16.into(), kv_heads: 2, head_dim: 8 };
+        let layer = KvLayer::new(&b, layout, 1).unwrap();
+        let pages = [PageId::new(0)];
         let mut q = b.tensor(2, 32).unwrap();
         q.set_rows(2).unwrap();
-        let refuses =
-            |at, len| b.attention_weights(&q, &cache, &layout, &PLAIN, at, &mut vec![0.0; len]).is_err();
-        assert!(refuses(15, 34) && refuses(4, 11) && refuses(4, 13) && !refuses(4, 12));
+        let refuses = |rows, at, len: usize| {
+            let run = Run { rows, pages: &pages, len: at };
+            b.attention_weights(&q, &layer, &PLAIN, &run, &mut vec![0.0; len]).is_err()
+        };
+        assert!(
+            refuses(0..2, 63, 130) && refuses(0..2, 4, 11) && refuses(0..2, 4, 13) && !refuses(0..2, 4, 12)
+        );
+        assert!(refuses(1..3, 4, 12) && !refuses(1..2, 4, 5));
         let nothing = AttentionParams { window: Some(0), ..PLAIN };
-        assert!(b.attention_weights(&q, &cache, &layout, &nothing, 4, &mut [0.0; 12]).is_err());
+        let run = Run { rows: 0..2, pages: &pages, len: 4 };
+        assert!(b.attention_weights(&q, &layer, &nothing, &run, &mut [0.0; 12]).is_err());
     }
 }

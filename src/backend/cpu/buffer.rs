@@ -143,6 +143,18 @@ impl CpuBuffer {
         Ok(Self { bytes: AlignedBytes::zeroed(size, what)?, dtype, len })
     }
 
+    /// Makes this `len` elements long; the first ones stay, and what is added is zero.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; then nothing changes.
+    pub(super) fn resize(&mut self, len: usize) -> Result<()> {
+        let mut other = Self::new(self.dtype, len)?;
+        let kept = self.bytes().len().min(other.bytes().len());
+        other.bytes_mut()[..kept].copy_from_slice(&self.bytes()[..kept]);
+        *self = other;
+        Ok(())
+    }
+
     fn expect(&self, op: &'static str, dtype: DType) -> Result<()> {
         if self.dtype == dtype { Ok(()) } else { Err(CoreError::Unsupported { op, dtype: self.dtype }) }
     }
@@ -201,6 +213,17 @@ mod tests {
             assert!(half.f32_mut("t").is_err());
             assert_eq!(half.bytes().len(), 2 * len);
         }
+    }
+
+    #[test]
+    fn elements_stay_when_the_length_changes() {
+        let mut b = CpuBuffer::new(DType::F32, 5).unwrap();
+        b.f32_mut("t").unwrap().fill(1.0);
+        b.resize(7).unwrap();
+        assert_eq!(b.f32("t").unwrap(), [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+        b.resize(2).unwrap();
+        assert!(b.resize(usize::MAX / 2).is_err());
+        assert_eq!((b.len(), b.f32("t").unwrap()), (2, &[1.0, 1.0][..]));
     }
 
     #[test]

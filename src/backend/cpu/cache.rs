@@ -7,10 +7,10 @@ use super::kernels::Kernels;
 use super::pieces::{MOST_BYTES, Pieces, Side};
 use super::pool::Pool;
 use super::{CpuBuffer, PARALLEL_FROM, broken};
-use crate::core::{BLOCK_LEN, CoreError, DType, KvLayer, KvLayout, Result, Tensor};
+use crate::core::{BLOCK_LEN, DType, KvLayer, KvLayout, PageId, Result, Run, Tensor};
 use crate::quant::heads;
 
-/// Rows of keys or values on their way into a layer's cache.
+/// Rows of keys or values on their way into the pages of a layer.
 struct Rows<'a> {
     values: &'a [f32],
     dtype: DType,
@@ -24,27 +24,26 @@ pub(super) fn append(
     pool: &mut Pool,
     k: &Tensor<CpuBuffer>,
     v: &Tensor<CpuBuffer>,
-    cache: &mut KvLayer<CpuBuffer>,
-    layout: &KvLayout,
-    at: usize,
+    layer: &mut KvLayer<CpuBuffer>,
+    runs: &[Run<'_>],
 ) -> Result<()> {
     let op = "kv_append";
-    CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
-    layout.check_slots(op, at, k.rows())?;
-    layout.check_layer(op, cache)?;
-    for src in [k, v] {
-        CoreError::expect_eq(op, "columns", src.cols(), layout.kv_heads * layout.head_dim)?;
-    }
+    layer.check_append(k, v, runs)?;
+    let layout = layer.layout;
     let elements = k.rows() * k.cols();
     if elements == 0 {
         return Ok(());
     }
     let (keys, values) = (&k.buffer().f32(op)?[..elements], &v.buffer().f32(op)?[..elements]);
     let rows = [
-        Rows::new(keys, layout, Side::Keys, &mut cache.k),
-        Rows::new(values, layout, Side::Values, &mut cache.v),
+        Rows::new(keys, &layout, Side::Keys, &mut layer.k),
+        Rows::new(values, &layout, Side::Values, &mut layer.v),
     ];
-    let one = |head: usize| rows.iter().for_each(|rows| rows.store(kernels, layout, head, at));
+    let one = |head: usize| {
+        for (run, rows) in runs.iter().flat_map(|run| rows.iter().map(move |rows| (run, rows))) {
+            rows.store(kernels, &layout, head, run);
+        }
+    };
     if elements < PARALLEL_FROM {
         (0..layout.kv_heads).for_each(one);
         return Ok(());
@@ -58,19 +57,20 @@ impl<'a> Rows<'a> {
         Self { values, dtype, pieces: Pieces::new(layout, side), into: Disjoint::new(into.bytes_mut()) }
     }
 
-    /// Stores the rows of one head in the slots from `at` on.
-    fn store(&self, kernels: &Kernels, layout: &KvLayout, head: usize, at: usize) {
-        let len = layout.slots() * self.pieces.slot_bytes;
-        // SAFETY: a head is one chunk's, and heads do not overlap.
-        let into = unsafe { self.into.part(head * len..(head + 1) * len) };
-        let (dim, width) = (layout.head_dim, layout.kv_heads * layout.head_dim);
+    /// Stores one head of the rows of a run.
+    fn store(&self, kernels: &Kernels, layout: &KvLayout, head: usize, run: &Run<'_>) {
+        let (dim, width) = (layout.head_dim, layout.width());
         let mut bytes = [0; MOST_BYTES];
-        for (slot, row) in (at..).zip(self.values.chunks_exact(width)) {
+        let rows = &self.values[run.rows.start * width..run.rows.end * width];
+        for (slot, row) in (run.len..).zip(rows.chunks_exact(width)) {
+            let place = self.pieces.head(run.pages[slot / KvLayout::PAGE], head);
+            // SAFETY: a head of any page is one chunk's, which has one such part at a time.
+            let into = unsafe { self.into.part(place) };
             let row = &row[head * dim..][..dim];
             for piece in self.pieces.each() {
                 let bytes = &mut bytes[..piece.bytes];
                 encode(kernels, self.dtype, &row[piece.range()], bytes);
-                self.pieces.put(into, slot, piece, bytes);
+                self.pieces.put(into, slot % KvLayout::PAGE, piece, bytes);
             }
         }
     }
@@ -91,25 +91,18 @@ fn encode(kernels: &Kernels, dtype: DType, values: &[f32], bytes: &mut [u8]) {
     debug_assert!(encoded.is_ok());
 }
 
-/// See [`crate::core::Backend::kv_repack`].
-pub(super) fn repack(
-    src: &KvLayer<CpuBuffer>,
-    from: &KvLayout,
-    keep: &[Range<usize>],
-    dst: &mut KvLayer<CpuBuffer>,
-    to: &KvLayout,
+/// See [`crate::core::Backend::kv_copy`].
+pub(super) fn copy(
+    layer: &mut KvLayer<CpuBuffer>,
+    from: (&[PageId], usize),
+    to: (&[PageId], usize),
+    count: usize,
 ) -> Result<()> {
-    from.check_repack(src, keep, dst, to)?;
-    for (side, src, dst) in [(Side::Keys, &src.k, &mut dst.k), (Side::Values, &src.v, &mut dst.v)] {
-        let pieces = Pieces::new(from, side);
-        for head in 0..from.kv_heads {
-            let old = &src.bytes()[head * from.slots() * pieces.slot_bytes..];
-            let new = &mut dst.bytes_mut()[head * to.slots() * pieces.slot_bytes..];
-            let mut into = 0;
-            for range in keep {
-                pieces.copy(old, range.start, range.len(), new, into);
-                into += range.len();
-            }
+    layer.check_copy(from, to, count)?;
+    for (side, buffer) in [(Side::Keys, &mut layer.k), (Side::Values, &mut layer.v)] {
+        let pieces = Pieces::new(&layer.layout, side);
+        for head in 0..layer.layout.kv_heads {
+            pieces.copy(buffer.bytes_mut(), head, from, to, count);
         }
     }
     Ok(())
@@ -117,22 +110,20 @@ pub(super) fn repack(
 
 /// See [`crate::core::Backend::kv_export`].
 pub(super) fn export(
-    cache: &KvLayer<CpuBuffer>,
-    layout: &KvLayout,
+    layer: &KvLayer<CpuBuffer>,
+    pages: &[PageId],
     slots: Range<usize>,
     k: &mut [u8],
     v: &mut [u8],
 ) -> Result<()> {
-    layout.check_transfer("kv_export", cache, &slots, (k, v))?;
-    for (side, src, out) in [(Side::Keys, &cache.k, k), (Side::Values, &cache.v, v)] {
-        let pieces = Pieces::new(layout, side);
-        for head in 0..layout.kv_heads {
-            let src = &src.bytes()[head * layout.slots() * pieces.slot_bytes..];
-            let rows = out.chunks_exact_mut(pieces.slot_bytes.max(1)).skip(head).step_by(layout.kv_heads);
-            for (slot, row) in slots.clone().zip(rows) {
-                for piece in pieces.each() {
-                    pieces.take(src, slot, piece, &mut row[piece.at..][..piece.bytes]);
-                }
+    layer.check_transfer("kv_export", pages, &slots, (k, v))?;
+    for (side, src, out) in [(Side::Keys, &layer.k, k), (Side::Values, &layer.v, v)] {
+        let pieces = Pieces::new(&layer.layout, side);
+        let rows = slots.clone().flat_map(|slot| (0..layer.layout.kv_heads).map(move |head| (slot, head)));
+        for ((slot, head), row) in rows.zip(out.chunks_exact_mut(pieces.slot_bytes.max(1))) {
+            let src = &src.bytes()[pieces.head(pages[slot / KvLayout::PAGE], head)];
+            for piece in pieces.each() {
+                pieces.take(src, slot % KvLayout::PAGE, piece, &mut row[piece.at..][..piece.bytes]);
             }
         }
     }
@@ -143,20 +134,20 @@ pub(super) fn export(
 pub(super) fn import(
     k: &[u8],
     v: &[u8],
-    cache: &mut KvLayer<CpuBuffer>,
-    layout: &KvLayout,
+    layer: &mut KvLayer<CpuBuffer>,
+    pages: &[PageId],
     at: usize,
 ) -> Result<()> {
-    layout.check_transfer("kv_import", cache, &layout.slots_of(k.len(), at), (k, v))?;
-    for (side, rows, dst) in [(Side::Keys, k, &mut cache.k), (Side::Values, v, &mut cache.v)] {
-        let pieces = Pieces::new(layout, side);
-        for head in 0..layout.kv_heads {
-            let dst = &mut dst.bytes_mut()[head * layout.slots() * pieces.slot_bytes..];
-            let rows = rows.chunks_exact(pieces.slot_bytes.max(1)).skip(head).step_by(layout.kv_heads);
-            for (slot, row) in (at..).zip(rows) {
-                for piece in pieces.each() {
-                    pieces.put(dst, slot, piece, &row[piece.at..][..piece.bytes]);
-                }
+    let slots = layer.layout.slots_of(k.len(), at);
+    layer.check_transfer("kv_import", pages, &slots, (k, v))?;
+    let layout = layer.layout;
+    for (side, rows, dst) in [(Side::Keys, k, &mut layer.k), (Side::Values, v, &mut layer.v)] {
+        let pieces = Pieces::new(&layout, side);
+        let places = slots.clone().flat_map(|slot| (0..layout.kv_heads).map(move |head| (slot, head)));
+        for ((slot, head), row) in places.zip(rows.chunks_exact(pieces.slot_bytes.max(1))) {
+            let dst = &mut dst.bytes_mut()[pieces.head(pages[slot / KvLayout::PAGE], head)];
+            for piece in pieces.each() {
+                pieces.put(dst, slot % KvLayout::PAGE, piece, &row[piece.at..][..piece.bytes]);
             }
         }
     }

@@ -34,8 +34,8 @@ pub use isa::Isa;
 pub use weight::CpuWeight;
 
 use crate::core::{
-    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, LinearPart,
-    Remedy, Result, Tensor,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, LinearPart, PageId, Remedy,
+    Result, Run, Tensor,
 };
 use crate::host::{Machine, affinity};
 use buffer::AlignedBytes;
@@ -213,6 +213,10 @@ impl Backend for CpuBackend {
         CpuBuffer::new(dtype, len)
     }
 
+    fn resize(&self, buffer: &mut CpuBuffer, len: usize) -> Result<()> {
+        buffer.resize(len)
+    }
+
     fn upload(&self, values: &[f32], dst: &mut Tensor<CpuBuffer>, row: usize) -> Result<()> {
         ops::upload(values, dst, row)
     }
@@ -261,69 +265,65 @@ impl Backend for CpuBackend {
         &self,
         k: &Tensor<CpuBuffer>,
         v: &Tensor<CpuBuffer>,
-        cache: &mut KvLayer<CpuBuffer>,
-        layout: &KvLayout,
-        at: usize,
+        layer: &mut KvLayer<CpuBuffer>,
+        runs: &[Run<'_>],
     ) -> Result<()> {
-        cache::append(self.kernels, &mut self.lock().pool, k, v, cache, layout, at)
+        cache::append(self.kernels, &mut self.lock().pool, k, v, layer, runs)
     }
 
-    fn kv_repack(
+    fn kv_copy(
         &self,
-        src: &KvLayer<CpuBuffer>,
-        from: &KvLayout,
-        keep: &[Range<usize>],
-        dst: &mut KvLayer<CpuBuffer>,
-        to: &KvLayout,
+        layer: &mut KvLayer<CpuBuffer>,
+        from: (&[PageId], usize),
+        to: (&[PageId], usize),
+        count: usize,
     ) -> Result<()> {
-        cache::repack(src, from, keep, dst, to)
+        cache::copy(layer, from, to, count)
     }
 
     fn kv_export(
         &self,
-        cache: &KvLayer<CpuBuffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<CpuBuffer>,
+        pages: &[PageId],
         slots: Range<usize>,
         k: &mut [u8],
         v: &mut [u8],
     ) -> Result<()> {
-        cache::export(cache, layout, slots, k, v)
+        cache::export(layer, pages, slots, k, v)
     }
 
     fn kv_import(
         &self,
         k: &[u8],
         v: &[u8],
-        cache: &mut KvLayer<CpuBuffer>,
-        layout: &KvLayout,
+        layer: &mut KvLayer<CpuBuffer>,
+        pages: &[PageId],
         at: usize,
     ) -> Result<()> {
-        cache::import(k, v, cache, layout, at)
+        cache::import(k, v, layer, pages, at)
     }
 
     fn attention(
         &self,
         q: &Tensor<CpuBuffer>,
-        cache: &KvLayer<CpuBuffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<CpuBuffer>,
         how: &AttentionParams,
-        at: usize,
+        runs: &[Run<'_>],
         out: &mut Tensor<CpuBuffer>,
     ) -> Result<()> {
         let Inner { pool, scratch, .. } = &mut *self.lock();
-        attention::attention(self.kernels, pool, scratch, q, cache, layout, how, at, out)
+        attention::attention(self.kernels, pool, scratch, q, layer, how, runs, out)
     }
 
     fn attention_weights(
         &self,
         q: &Tensor<CpuBuffer>,
-        cache: &KvLayer<CpuBuffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<CpuBuffer>,
         how: &AttentionParams,
-        at: usize,
+        run: &Run<'_>,
         weights: &mut [f32],
     ) -> Result<()> {
-        attention_weights::weigh(self.kernels, &mut self.lock().pool, q, cache, layout, how, at, weights)
+        attention_weights::weigh(self.kernels, &mut self.lock().pool, q, layer, how, run, weights)
     }
 
     fn glu(

@@ -1,15 +1,17 @@
 //! The layout of the keys and the values of a head in memory.
 //!
-//! Both are in tiles of sixteen slots. A tile begins with the scales of its blocks, `[blocks][16]`, where it has any.
+//! A head of a page is [`KvLayout::PAGE`] slots, in tiles of sixteen. A tile begins with the scales of its blocks, `[blocks][16]`, where it has any.
 //! Then come the elements: of keys `[head_dim][16]`, so that a vector lane is a slot and scores need no sum across
 //! lanes; of values `[16][head_dim]`. Where a byte holds two elements, bytes take the place of elements.
 //!
 //! What moves at once is a piece: up to 32 elements of one slot, the bytes of one block.
 
-use crate::core::{BLOCK_LEN, DType, KvLayout};
+use std::ops::Range;
+
+use crate::core::{BLOCK_LEN, DType, KvLayout, PageId};
 
 /// Slots of a tile.
-const TILE: usize = KvLayout::TILE;
+pub(super) const TILE: usize = 16;
 
 /// The most bytes that a piece takes.
 pub(super) const MOST_BYTES: usize = BLOCK_LEN * size_of::<f32>();
@@ -26,6 +28,7 @@ pub(super) enum Side {
 pub(super) struct Pieces {
     side: Side,
     head_dim: usize,
+    kv_heads: usize,
     /// Bytes of one slot.
     pub slot_bytes: usize,
     /// Bytes of a scale, or 0.
@@ -45,7 +48,14 @@ impl Pieces {
         let slot_bytes = layout.head_bytes(dtype);
         let scales = scale * layout.head_dim.div_ceil(BLOCK_LEN);
         let units = (full, (slot_bytes - scales) / unit);
-        Self { side, head_dim: layout.head_dim, slot_bytes, scale, unit, units }
+        Self { side, head_dim: layout.head_dim, kv_heads: layout.kv_heads, slot_bytes, scale, unit, units }
+    }
+
+    /// The bytes of a head of a page.
+    pub fn head(self, page: PageId, head: usize) -> Range<usize> {
+        let len = KvLayout::PAGE * self.slot_bytes;
+        let at = (page.index() * self.kv_heads + head) * len;
+        at..at + len
     }
 
     /// The first element of each piece and where its bytes are in a slot that is exported.
@@ -70,7 +80,7 @@ impl Pieces {
         (tile + (piece.index * TILE + lane) * self.scale, units + unit * self.unit, step * self.unit)
     }
 
-    /// Stores the bytes of a piece in `slot` of the head that `head` begins with.
+    /// Stores the bytes of a piece in `slot` of the head of a page.
     pub fn put(self, head: &mut [u8], slot: usize, piece: Piece, bytes: &[u8]) {
         let (scale, units) = bytes.split_at(self.scale);
         let (scale_at, at, step) = self.place(slot, piece);
@@ -94,22 +104,32 @@ impl Pieces {
         }
     }
 
-    /// Copies `count` slots from `from` on of one head to those from `to` on of another: whole tiles where both begin
-    /// one, else piece by piece.
-    pub fn copy(self, src: &[u8], from: usize, count: usize, dst: &mut [u8], to: usize) {
+    /// Copies `count` slots of head `head` from a slot on of one table of pages to a slot on of another, in ascending
+    /// order: whole tiles where both begin one, else piece by piece.
+    pub fn copy(
+        self,
+        all: &mut [u8],
+        head: usize,
+        (from, first): (&[PageId], usize),
+        (to, at): (&[PageId], usize),
+        count: usize,
+    ) {
+        let place = |pages: &[PageId], slot: usize| {
+            (self.head(pages[slot / KvLayout::PAGE], head).start, slot % KvLayout::PAGE)
+        };
         let mut done = 0;
         while done < count {
-            let (a, b) = (from + done, to + done);
-            if a.is_multiple_of(TILE) && b.is_multiple_of(TILE) && count - done >= TILE {
-                let len = TILE * self.slot_bytes;
-                dst[b * self.slot_bytes..][..len].copy_from_slice(&src[a * self.slot_bytes..][..len]);
+            let ((a, from), (b, to)) = (place(from, first + done), place(to, at + done));
+            if from.is_multiple_of(TILE) && to.is_multiple_of(TILE) && count - done >= TILE {
+                let source = a + from * self.slot_bytes;
+                all.copy_within(source..source + TILE * self.slot_bytes, b + to * self.slot_bytes);
                 done += TILE;
                 continue;
             }
             let mut bytes = [0; MOST_BYTES];
             for piece in self.each() {
-                self.take(src, a, piece, &mut bytes[..piece.bytes]);
-                self.put(dst, b, piece, &bytes[..piece.bytes]);
+                self.take(&all[a..], from, piece, &mut bytes[..piece.bytes]);
+                self.put(&mut all[b..], to, piece, &bytes[..piece.bytes]);
             }
             done += 1;
         }
@@ -130,7 +150,7 @@ pub(super) struct Piece {
 
 impl Piece {
     /// Its elements among those of a head.
-    pub fn range(self) -> std::ops::Range<usize> {
+    pub fn range(self) -> Range<usize> {
         self.index * BLOCK_LEN..self.index * BLOCK_LEN + self.elements
     }
 }
@@ -154,34 +174,54 @@ mod tests {
 
     #[test]
     fn every_byte_has_a_place_of_its_own_and_comes_back_whichever_way_it_is_moved() {
-        let slots = 96;
+        let slots = 2 * KvLayout::PAGE;
+        let tables = [[1, 0], [0, 1]].map(|table| table.map(PageId::new));
         for dtype in [DType::F32, DType::F16, DType::Q8_0, DType::Q4_0] {
             for (side, dim) in [(Side::Keys, 3), (Side::Values, 3), (Side::Keys, 77), (Side::Values, 77)] {
-                let layout =
-                    KvLayout { types: KvTypes::from(dtype), kv_heads: 1, head_dim: dim, capacity: slots };
+                let layout = KvLayout { types: KvTypes::from(dtype), kv_heads: 2, head_dim: dim };
                 let pieces = Pieces::new(&layout, side);
-                let size = slots * pieces.slot_bytes;
+                let size = 2 * slots * pieces.slot_bytes;
+                let at = |pages: &[PageId], slot: usize| (pieces.head(pages[slot / 64], 1), slot % 64);
                 // The bits of each byte's number, one bit a memory: so no two bytes can share a place unnoticed.
                 for bit in 0..size.ilog2() + 1 {
                     let value = |slot: usize, at: usize| ((slot * pieces.slot_bytes + at) >> bit & 1) as u8;
-                    let mut head = vec![9; size];
+                    let mut all = vec![9; size];
                     for (slot, piece) in (0..slots).flat_map(|slot| pieces.each().map(move |p| (slot, p))) {
                         let bytes: Vec<u8> = (0..piece.bytes).map(|i| value(slot, piece.at + i)).collect();
-                        pieces.put(&mut head, slot, piece, &bytes);
+                        let (head, slot) = at(&tables[0], slot);
+                        pieces.put(&mut all[head], slot, piece, &bytes);
                     }
-                    assert!(!head.contains(&9), "{dtype} {side:?} {dim}");
-                    for (from, count, to) in [(0, 96, 0), (16, 48, 32), (16, 50, 0), (5, 60, 3), (7, 0, 9)] {
-                        let mut moved = vec![9; size];
-                        pieces.copy(&head, from, count, &mut moved, to);
-                        for (slot, piece) in (to..to + count).flat_map(|s| pieces.each().map(move |p| (s, p)))
-                        {
+                    let kept = all.iter().filter(|&&b| b != 9).count();
+                    assert_eq!(
+                        kept,
+                        slots * pieces.slot_bytes,
+                        "{dtype} {side:?} {dim}: the other head is left alone"
+                    );
+                    for (from, count, to) in
+                        [(32, 96, 0), (16, 48, 0), (80, 40, 64), (5, 90, 3), (7, 0, 9), (70, 50, 1)]
+                    {
+                        let mut moved = all.clone();
+                        pieces.copy(&mut moved, 1, (&tables[0], from), (&tables[0], to), count);
+                        for (slot, piece) in (0..slots).flat_map(|s| pieces.each().map(move |p| (s, p))) {
                             let mut bytes = vec![7; piece.bytes];
-                            pieces.take(&moved, slot, piece, &mut bytes);
-                            let right = (0..piece.bytes).map(|i| value(slot - to + from, piece.at + i));
+                            let (head, place) = at(&tables[0], slot);
+                            pieces.take(&moved[head], place, piece, &mut bytes);
+                            let source =
+                                if (to..to + count).contains(&slot) { slot - to + from } else { slot };
+                            let right = (0..piece.bytes).map(|i| value(source, piece.at + i));
                             assert!(right.eq(bytes), "{dtype} {side:?} {dim}: {from}+{count} to {to}");
                         }
-                        let kept = moved.iter().filter(|&&b| b != 9).count();
-                        assert_eq!(kept, count * pieces.slot_bytes, "no other slot is touched");
+                    }
+                    // From one page into the other one.
+                    pieces.copy(&mut all, 1, (&tables[0], 3), (&tables[1], 10), 40);
+                    let (head, place) = at(&tables[1], 49);
+                    for piece in pieces.each() {
+                        let mut bytes = vec![7; piece.bytes];
+                        pieces.take(&all[head.clone()], place, piece, &mut bytes);
+                        assert!(
+                            (0..piece.bytes).map(|i| value(42, piece.at + i)).eq(bytes),
+                            "{dtype} {side:?} {dim}"
+                        );
                     }
                 }
             }

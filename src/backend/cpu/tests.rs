@@ -4,7 +4,7 @@ mod cache;
 
 use super::weight::Matrix;
 use super::*;
-use crate::core::{PreparedWeight, Shape};
+use crate::core::{KvLayout, PreparedWeight, Shape};
 use crate::quant::activation::QuantizedRow;
 use crate::quant::rows::{RowReader, tiled};
 use crate::quant::{dequantize_row, dot_float, linear_row, quantize_row, row_bytes};
@@ -346,17 +346,21 @@ fn operands_that_do_not_fit_are_errors() {
     assert!(b.download(&x, 1, &mut [0.0; 9]).is_err());
     assert!(b.copy_rows(&x, 1, 2, &mut small).is_err());
     assert!(b.copy_rows(&x, usize::MAX, 2, &mut small).is_err());
-    let layout = KvLayout { types: DType::F16.into(), kv_heads: 2, head_dim: 4, capacity: 3 };
-    let mut cache = KvLayer::new(&b, &layout).unwrap();
-    assert!(b.kv_append(&x, &x, &mut cache, &layout, 2).is_err(), "beyond the capacity");
+    let layout = KvLayout { types: DType::F16.into(), kv_heads: 2, head_dim: 4 };
+    let mut layer = KvLayer::new(&b, layout, 2).unwrap();
+    let pages = [1, 2].map(PageId::new);
+    let at = |len| [Run { rows: 0..2, pages: &pages, len }];
+    assert!(b.kv_append(&x, &x, &mut layer, &at(127)).is_err(), "beyond the table");
+    assert!(b.kv_append(&x, &x, &mut layer, &at(63)).is_err(), "a page that there is not");
+    assert!(b.kv_append(&x, &x, &mut layer, &[Run { rows: 1..3, ..at(0)[0].clone() }]).is_err(), "rows");
     let how = AttentionParams::of_head_dim(4);
-    assert!(b.attention(&x, &cache, &layout, &how, usize::MAX, &mut small).is_err());
+    assert!(b.attention(&x, &layer, &how, &at(usize::MAX), &mut small).is_err());
     let nothing = AttentionParams { window: Some(0), ..how };
-    assert!(b.attention(&x, &cache, &layout, &nothing, 0, &mut b.tensor(2, 8).unwrap()).is_err());
-    assert!(b.kv_append(&y, &y, &mut cache, &layout, 0).is_err());
-    b.kv_append(&x, &x, &mut cache, &layout, 1).unwrap();
-    let wrong = KvLayout { types: DType::F32.into(), ..layout };
-    assert!(b.kv_append(&x, &x, &mut cache, &wrong, 0).is_err());
+    assert!(b.attention(&x, &layer, &nothing, &at(0), &mut b.tensor(2, 8).unwrap()).is_err());
+    assert!(b.kv_append(&y, &y, &mut layer, &at(0)).is_err());
+    b.kv_append(&x, &x, &mut layer, &at(1)).unwrap();
+    layer.layout.types = DType::F32.into();
+    assert!(b.kv_append(&x, &x, &mut layer, &at(0)).is_err());
     assert!(CpuBackend::new(CpuOptions { threads: Some(1 << 20), isa: Some(Isa::Scalar) }).is_err());
     let missing = if cfg!(target_arch = "aarch64") { Isa::Avx2 } else { Isa::Neon };
     assert!(CpuBackend::new(CpuOptions { threads: None, isa: Some(missing) }).is_err());
@@ -376,12 +380,13 @@ fn strange_numbers_neither_hang_nor_panic_and_show_in_the_result() {
                 let seen = values(&b, &out).iter().all(|v| v.is_finite());
                 assert_eq!(seen, strange.is_finite(), "{} {format} {strange}", b.describe());
             }
-            let layout = KvLayout { types: DType::F16.into(), kv_heads: 1, head_dim: 32, capacity: 2 };
-            let mut cache = KvLayer::new(&b, &layout).unwrap();
+            let layout = KvLayout { types: DType::F16.into(), kv_heads: 1, head_dim: 32 };
+            let mut layer = KvLayer::new(&b, layout, 1).unwrap();
+            let runs = [Run { rows: 0..2, pages: &[PageId::new(0)], len: 0 }];
             let kv = tensor(&b, 2, 32, &values(&b, &x));
-            b.kv_append(&kv, &kv, &mut cache, &layout, 0).unwrap();
+            b.kv_append(&kv, &kv, &mut layer, &runs).unwrap();
             let mut out = b.tensor(2, 32).unwrap();
-            b.attention(&kv, &cache, &layout, &AttentionParams::of_head_dim(32), 0, &mut out).unwrap();
+            b.attention(&kv, &layer, &AttentionParams::of_head_dim(32), &runs, &mut out).unwrap();
             let seen = values(&b, &out).iter().all(|v| v.is_finite());
             assert_eq!(seen, strange.is_finite() && strange < 1e6, "{} attention {strange}", b.describe());
         }

@@ -2,9 +2,11 @@
 
 use super::buffer::OpenClBuffer;
 use super::kernel::Arg;
+use super::kernels::KvKernels;
+use super::kv::pages_of;
 use super::ops::{LINE, T, f32s, lock, n, run, same_cols};
 use super::{OpenClBackend, Scratch};
-use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, Result};
+use crate::core::{AttentionParams, KvLayer, KvLayout, Result, Run};
 
 /// As in `kernels/attention.cl`.
 const MOST_DIM: usize = 256;
@@ -16,39 +18,53 @@ const ROWS: usize = 8;
 /// Up to so many rows share no keys.
 const FEW: usize = 4;
 
-/// See [`crate::core::Backend::attention`].
+/// See [`crate::core::Backend::attention`]. Each run by itself.
 pub(super) fn attention(
     gpu: &OpenClBackend,
     q: &T,
-    cache: &KvLayer<OpenClBuffer>,
-    layout: &KvLayout,
+    layer: &KvLayer<OpenClBuffer>,
     how: &AttentionParams,
-    at: usize,
+    runs: &[Run<'_>],
     out: &mut T,
 ) -> Result<()> {
     let op = "attention";
     same_cols(op, q, out)?;
-    let (d, width) = (layout.head_dim, layout.kv_heads * layout.head_dim);
-    CoreError::expect_eq(op, "part of a head group", q.cols() % width.max(1), 0)?;
-    layout.check_slots(op, at, q.rows())?;
-    layout.check_layer(op, cache)?;
-    how.check(op)?;
-    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
+    let group = layer.check_attention(op, q, how, runs)?;
+    let kernels = gpu.kernels.kv(&gpu.runtime, layer.layout.types)?;
     out.set_rows(q.rows())?;
-    if q.cols() * q.rows() * width == 0 {
+    if group == 0 {
         return Ok(());
     }
-    let (rows, heads) = (q.rows(), q.cols() / d);
+    runs.iter()
+        .filter(|one| !one.rows.is_empty())
+        .try_for_each(|one| attend(gpu, &kernels, q, layer, how, one, out))
+}
+
+/// One run of at least one row; operands as checked before.
+fn attend(
+    gpu: &OpenClBackend,
+    kernels: &KvKernels,
+    q: &T,
+    layer: &KvLayer<OpenClBuffer>,
+    how: &AttentionParams,
+    one: &Run<'_>,
+    out: &T,
+) -> Result<()> {
+    let op = "attention";
+    let (d, rows, at) = (layer.layout.head_dim, one.rows.len(), one.len);
+    let heads = q.cols() / d;
     let result = f32s(op, out)?;
+    let mut tables = lock(&gpu.tables);
     let args = [
         f32s(op, q)?,
-        Arg::Memory(cache.k.memory()),
-        Arg::Memory(cache.v.memory()),
+        Arg::Memory(layer.k.memory()),
+        Arg::Memory(layer.v.memory()),
         result,
+        Arg::Memory(tables.of(&gpu.runtime, pages_of(one.pages, one.end()))?),
         n(q.cols()),
         n(d),
-        n(q.cols() / width),
-        n(layout.slots()),
+        n(heads / layer.layout.kv_heads),
+        n(one.rows.start),
         n(at),
         Arg::F32(how.scale),
         // A row that is further from slot 0 than that has a window.
@@ -60,8 +76,8 @@ pub(super) fn attention(
     if rows > FEW && d <= MOST_DIM && gpu.forms.attention_tile {
         let args = [&args[..], &[n(rows)]].concat();
         let global = [rows.div_ceil(ROWS) * LANES, heads, 1];
-        // SAFETY: rows beyond the last are not written; they see slots up to `at + rows - 1`, which exist. Heads of
-        // `q` are a multiple of the cache's, and not longer than local memory in the kernel is.
+        // SAFETY: rows beyond the last are not written; rows see slots up to `at + rows - 1`, which are in pages that there
+        // are. Heads of `q` are a multiple of the cache's, and not longer than local memory in the kernel is.
         return unsafe { run(&mut lock(&kernels.attention_tile), 0, &args, global, line) };
     }
     if rows <= FEW && d <= MOST_DIM && gpu.forms.attention_split {
@@ -69,7 +85,7 @@ pub(super) fn attention(
         let spans = (at + rows).div_ceil(SPAN) - first;
         let mut scratch = lock(&gpu.scratch);
         // As many as the cache can come to need, so that it does not grow from token to token.
-        let most = layout.capacity.div_ceil(SPAN);
+        let most = (layer.pages * KvLayout::PAGE).max(at + rows).div_ceil(SPAN);
         let bytes = if most > 1 { 4 * FEW * heads * most * (d + 2) } else { 0 };
         let partial = Scratch::at_least(&mut scratch.spans, &gpu.runtime, bytes, "attention over spans")?;
         let args = [&args[..], &[Arg::Memory(partial), n(spans), n(first)]].concat();
@@ -78,7 +94,7 @@ pub(super) fn attention(
             let split = &mut lock(&kernels.attention_split);
             run(split, 0, &args, [spans * LANES, heads, rows], line)?;
             if spans > 1 {
-                let args = [Arg::Memory(partial), result, n(q.cols()), n(d), n(spans)];
+                let args = [Arg::Memory(partial), result, n(q.cols()), n(d), n(spans), n(one.rows.start)];
                 run(&mut lock(&kernels.attention_merge), 0, &args, [LANES, heads, rows], line)?;
             }
         }

@@ -6,7 +6,7 @@ use super::OpenClBackend;
 use crate::backend::reference::ReferenceBackend;
 use crate::core::{
     Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvTypes,
-    LinearPart, Result, Shape, Tensor,
+    LinearPart, PageId, Result, Run, Shape, Tensor,
 };
 use crate::quant::rows::RowReader;
 use crate::quant::{quantize_row, row_bytes};
@@ -24,7 +24,7 @@ pub enum Operation {
     Embed { format: DType, vocab: usize, cols: usize, tokens: usize },
     /// `rope` of the first `turned` elements of each head.
     Rope { rows: usize, heads: usize, head_dim: usize, turned: usize },
-    /// `kv_append` of `at` slots and of `rows` more, `kv_repack` of what is in `keep`, and `attention` of the last
+    /// `kv_append` of `at` slots and of `rows` more, `kv_copy` of what is in `keep`, and `attention` of the last
     /// rows over that.
     Attention {
         types: KvTypes,
@@ -176,17 +176,23 @@ fn attention<B: Backend>(
     how: &AttentionParams,
     (at, rows, keep): (usize, usize, &[Range<usize>]),
 ) -> Result<Vec<f32>> {
-    let width = kv_heads * head_dim;
-    let before = KvLayout { types, kv_heads, head_dim, capacity: at };
-    let kept: usize = keep.iter().map(ExactSizeIterator::len).sum();
-    let after = KvLayout { capacity: kept + rows + 3, ..before };
-    let (mut old, mut new) = (KvLayer::new(b, &before)?, KvLayer::new(b, &after)?);
-    b.kv_append(&tensor(b, 1, at, width)?, &tensor(b, 2, at, width)?, &mut old, &before, 0)?;
-    b.kv_repack(&old, &before, keep, &mut new, &after)?;
-    b.kv_append(&tensor(b, 3, rows, width)?, &tensor(b, 4, rows, width)?, &mut new, &after, kept)?;
+    let layout = KvLayout { types, kv_heads, head_dim };
+    let width = layout.width();
+    // Pages from the last one to the first, with one between them that nothing is in.
+    let count = (at + rows).div_ceil(KvLayout::PAGE);
+    let pages: Vec<PageId> = (0..count).rev().map(|page| PageId::new(2 * page)).collect();
+    let mut layer = KvLayer::new(b, layout, 2 * count)?;
+    let runs = |len, rows| [Run { rows: 0..rows, pages: &pages, len }];
+    b.kv_append(&tensor(b, 1, at, width)?, &tensor(b, 2, at, width)?, &mut layer, &runs(0, at))?;
+    let mut kept = 0;
+    for range in keep {
+        b.kv_copy(&mut layer, (&pages, range.start), (&pages, kept), range.len())?;
+        kept += range.len();
+    }
+    b.kv_append(&tensor(b, 3, rows, width)?, &tensor(b, 4, rows, width)?, &mut layer, &runs(kept, rows))?;
     let q = tensor(b, 5, rows, width * group)?;
     let mut out = b.tensor(rows, width * group)?;
-    b.attention(&q, &new, &after, how, kept, &mut out)?;
+    b.attention(&q, &layer, how, &runs(kept, rows), &mut out)?;
     values(b, &out)
 }
 

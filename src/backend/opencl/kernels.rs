@@ -48,7 +48,7 @@ const ARGMAX: Source = source!("argmax.cl", "argmax_first");
 pub(super) struct KvKernels {
     types: KvTypes,
     pub append: Mutex<Kernel>,
-    pub repack: Mutex<Kernel>,
+    pub copy: Mutex<Kernel>,
     pub export: Mutex<Kernel>,
     pub import: Mutex<Kernel>,
     pub attention_plain: Mutex<Kernel>,
@@ -75,7 +75,7 @@ impl KvPrograms {
         Ok(KvKernels {
             types,
             append: kernel(&kv, "kv_append")?,
-            repack: kernel(&kv, "kv_repack")?,
+            copy: kernel(&kv, "kv_copy")?,
             export: kernel(&kv, "kv_export")?,
             import: kernel(&kv, "kv_import")?,
             attention_plain: kernel(&attention, "attention_plain")?,
@@ -218,6 +218,7 @@ pub(super) struct Kernels {
     pub glu: Mutex<Kernel>,
     pub scale: Mutex<Kernel>,
     pub softcap: Mutex<Kernel>,
+    pub copy_words: Mutex<Kernel>,
     pub add: Mutex<Kernel>,
     pub copy: Mutex<Kernel>,
     pub argmax_first: Mutex<Kernel>,
@@ -309,6 +310,7 @@ impl Kernels {
             glu: kernel(&elementwise, "glu")?,
             scale: kernel(&elementwise, "scale")?,
             softcap: kernel(&elementwise, "softcap")?,
+            copy_words: kernel(&elementwise, "copy_words")?,
             add: kernel(&elementwise, "add")?,
             copy: kernel(&elementwise, "copy")?,
             argmax_first: kernel(&argmax, "argmax_first")?,

@@ -42,8 +42,8 @@ pub use runtime::Counters;
 pub use weights::OpenClWeight;
 
 use crate::core::{
-    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest,
-    LinearPart, Remedy, Result, Tensor, Top,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, Largest, LinearPart, PageId,
+    Remedy, Result, Run, Tensor, Top,
 };
 use buffer::Memory;
 use forms::Forms;
@@ -87,6 +87,7 @@ pub struct OpenClBackend {
     // Kernels and memory hold the runtime too, which goes last.
     kernels: Kernels,
     scratch: Mutex<Scratch>,
+    tables: Mutex<kv::Tables>,
     runtime: Arc<Runtime>,
     forms: Forms,
     warning: Option<String>,
@@ -130,7 +131,14 @@ impl OpenClBackend {
         };
         let forms = known.as_ref().map_or(Forms::of(Preset::Fast, most), |v| v.forms);
         let kernels = Kernels::new(&programs, &forms)?;
-        let mut gpu = Self { kernels, scratch: Mutex::default(), runtime, forms, warning: None };
+        let mut gpu = Self {
+            kernels,
+            scratch: Mutex::default(),
+            tables: Mutex::default(),
+            runtime,
+            forms,
+            warning: None,
+        };
         let verdict = match known {
             Some(verdict) => verdict,
             None => {
@@ -224,6 +232,10 @@ impl Backend for OpenClBackend {
         OpenClBuffer::new(&self.runtime, dtype, len)
     }
 
+    fn resize(&self, buffer: &mut OpenClBuffer, len: usize) -> Result<()> {
+        kv::resize(self, buffer, len)
+    }
+
     fn upload(&self, values: &[f32], dst: &mut Tensor<OpenClBuffer>, row: usize) -> Result<()> {
         ops::upload(values, dst, row)
     }
@@ -271,56 +283,53 @@ impl Backend for OpenClBackend {
         &self,
         k: &Tensor<OpenClBuffer>,
         v: &Tensor<OpenClBuffer>,
-        cache: &mut KvLayer<OpenClBuffer>,
-        layout: &KvLayout,
-        at: usize,
+        layer: &mut KvLayer<OpenClBuffer>,
+        runs: &[Run<'_>],
     ) -> Result<()> {
-        kv::kv_append(self, k, v, cache, layout, at)
+        kv::kv_append(self, k, v, layer, runs)
     }
 
-    fn kv_repack(
+    fn kv_copy(
         &self,
-        src: &KvLayer<OpenClBuffer>,
-        from: &KvLayout,
-        keep: &[Range<usize>],
-        dst: &mut KvLayer<OpenClBuffer>,
-        to: &KvLayout,
+        layer: &mut KvLayer<OpenClBuffer>,
+        from: (&[PageId], usize),
+        to: (&[PageId], usize),
+        count: usize,
     ) -> Result<()> {
-        kv::kv_repack(self, src, from, keep, dst, to)
+        kv::kv_copy(self, layer, from, to, count)
     }
 
     fn kv_export(
         &self,
-        cache: &KvLayer<OpenClBuffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<OpenClBuffer>,
+        pages: &[PageId],
         slots: Range<usize>,
         k: &mut [u8],
         v: &mut [u8],
     ) -> Result<()> {
-        kv::kv_export(self, cache, layout, slots, k, v)
+        kv::kv_export(self, layer, pages, slots, k, v)
     }
 
     fn kv_import(
         &self,
         k: &[u8],
         v: &[u8],
-        cache: &mut KvLayer<OpenClBuffer>,
-        layout: &KvLayout,
+        layer: &mut KvLayer<OpenClBuffer>,
+        pages: &[PageId],
         at: usize,
     ) -> Result<()> {
-        kv::kv_import(self, k, v, cache, layout, at)
+        kv::kv_import(self, k, v, layer, pages, at)
     }
 
     fn attention(
         &self,
         q: &Tensor<OpenClBuffer>,
-        cache: &KvLayer<OpenClBuffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<OpenClBuffer>,
         how: &AttentionParams,
-        at: usize,
+        runs: &[Run<'_>],
         out: &mut Tensor<OpenClBuffer>,
     ) -> Result<()> {
-        attention::attention(self, q, cache, layout, how, at, out)
+        attention::attention(self, q, layer, how, runs, out)
     }
 
     fn glu(

@@ -12,7 +12,7 @@ use super::forms::{Forms, KV_BLOCKS, sub_slices};
 use super::kernels::{Kernels, Programs};
 use crate::core::{
     Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest,
-    LinearPart, Result, Shape, Top,
+    LinearPart, PageId, Result, Run, Shape, Top,
 };
 
 /// The largest error that is taken for rounding (see [`Operation::error`]). A wrong index, scale or term is off by
@@ -314,11 +314,18 @@ fn time_sums(gpu: &OpenClBackend) -> Result<f64> {
     let gain = HostTensor::from_f32("gain", Shape::from([COLS]), &[1.0; COLS])?;
     let gain = gpu.prepare(&gain, DType::F32)?;
     let (q, mut out) = (tensor(gpu, 1, 1, COLS)?, gpu.tensor(1, COLS)?);
-    let layout = KvLayout { types: DType::F16.into(), kv_heads: 8, head_dim: 64, capacity: 512 };
-    let cache = KvLayer::new(gpu, &layout)?;
+    let layout = KvLayout { types: DType::F16.into(), kv_heads: 8, head_dim: 64 };
+    let pages: Vec<PageId> = (0..8).map(PageId::new).collect();
+    let layer = KvLayer::new(gpu, layout, pages.len())?;
     least_time(gpu, || {
         gpu.rms_norm(&q, &gain, 1e-5, &mut out)?;
-        gpu.attention(&q, &cache, &layout, &AttentionParams::of_head_dim(64), 511, &mut out)
+        gpu.attention(
+            &q,
+            &layer,
+            &AttentionParams::of_head_dim(64),
+            &[Run { rows: 0..1, pages: &pages, len: 511 }],
+            &mut out,
+        )
     })
 }
 

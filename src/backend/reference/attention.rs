@@ -3,22 +3,22 @@
 use std::ops::Range;
 
 use super::{ReferenceBuffer, softcap};
-use crate::core::{AttentionParams, KvLayer, KvLayout, Result};
+use crate::core::{AttentionParams, KvLayer, KvLayout, PageId, Result};
 
 /// `out = softmax(scores of q and k) . v` over the slots that slot `slot` sees, for every head of the row `q`.
 pub(super) fn row(
     q: &[f32],
-    cache: &KvLayer<ReferenceBuffer>,
-    layout: &KvLayout,
+    layer: &KvLayer<ReferenceBuffer>,
     how: &AttentionParams,
-    slot: usize,
+    (pages, slot): (&[PageId], usize),
     out: &mut [f32],
 ) -> Result<()> {
-    let (d, seen) = (layout.head_dim, how.visible(slot));
+    let (layout, seen) = (&layer.layout, how.visible(slot));
+    let d = layout.head_dim;
     let heads_per_kv_head = q.len() / d / layout.kv_heads;
     for kv_head in 0..layout.kv_heads {
         let (keys, values) =
-            (load(&cache.k, layout, kv_head, &seen)?, load(&cache.v, layout, kv_head, &seen)?);
+            (load(&layer.k, layout, pages, kv_head, &seen)?, load(&layer.v, layout, pages, kv_head, &seen)?);
         let group = kv_head * heads_per_kv_head * d..(kv_head + 1) * heads_per_kv_head * d;
         for (query, result) in q[group.clone()].chunks_exact(d).zip(out[group].chunks_exact_mut(d)) {
             let (weights, total) = softmax(query, &keys, how);
@@ -35,17 +35,17 @@ pub(super) fn row(
 /// What the heads of the row `q` give to each of the slots that slot `slot` sees, all together; 0 to all others.
 pub(super) fn weights(
     q: &[f32],
-    cache: &KvLayer<ReferenceBuffer>,
-    layout: &KvLayout,
+    layer: &KvLayer<ReferenceBuffer>,
     how: &AttentionParams,
-    slot: usize,
+    (pages, slot): (&[PageId], usize),
     out: &mut [f32],
 ) -> Result<()> {
-    let (d, seen) = (layout.head_dim, how.visible(slot));
+    let (layout, seen) = (&layer.layout, how.visible(slot));
+    let d = layout.head_dim;
     let heads_per_kv_head = q.len() / d / layout.kv_heads;
     let mut sums = vec![0.0; out.len()];
     for (kv_head, group) in q.chunks_exact(heads_per_kv_head * d).enumerate() {
-        let keys = load(&cache.k, layout, kv_head, &seen)?;
+        let keys = load(&layer.k, layout, pages, kv_head, &seen)?;
         for query in group.chunks_exact(d) {
             let (weights, total) = softmax(query, &keys, how);
             sums[seen.clone()].iter_mut().zip(&weights).for_each(|(sum, weight)| *sum += weight / total);
@@ -59,12 +59,13 @@ pub(super) fn weights(
 fn load(
     buffer: &ReferenceBuffer,
     layout: &KvLayout,
+    pages: &[PageId],
     kv_head: usize,
     slots: &Range<usize>,
 ) -> Result<Vec<f32>> {
     let mut all = vec![0.0; slots.len() * layout.head_dim];
     for (slot, one) in slots.clone().zip(all.chunks_exact_mut(layout.head_dim)) {
-        buffer.load(layout.row(kv_head, slot), one)?;
+        buffer.load(layout.row(pages, kv_head, slot), one)?;
     }
     Ok(all)
 }

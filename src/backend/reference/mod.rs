@@ -12,8 +12,8 @@ use std::ops::Range;
 pub use storage::{ReferenceBuffer, ReferenceWeight};
 
 use crate::core::{
-    Activation, AttentionParams, Backend, Buffer, CoreError, DType, HostTensor, KvLayer, KvLayout,
-    LinearPart, PreparedWeight, Result, Tensor,
+    Activation, AttentionParams, Backend, Buffer, CoreError, DType, HostTensor, KvLayer, LinearPart, PageId,
+    PreparedWeight, Result, Run, Tensor,
 };
 use crate::quant::activation::QuantizedRow;
 
@@ -72,6 +72,10 @@ impl Backend for ReferenceBackend {
 
     fn alloc(&self, dtype: DType, len: usize) -> Result<ReferenceBuffer> {
         ReferenceBuffer::zeroed(dtype, len)
+    }
+
+    fn resize(&self, buffer: &mut ReferenceBuffer, len: usize) -> Result<()> {
+        buffer.resize(len)
     }
 
     fn upload(&self, values: &[f32], dst: &mut T, row: usize) -> Result<()> {
@@ -185,45 +189,36 @@ impl Backend for ReferenceBackend {
         Ok(())
     }
 
-    fn kv_append(
-        &self,
-        k: &T,
-        v: &T,
-        cache: &mut KvLayer<ReferenceBuffer>,
-        layout: &KvLayout,
-        at: usize,
-    ) -> Result<()> {
-        let op = "kv_append";
-        CoreError::expect_eq(op, "value rows", v.rows(), k.rows())?;
-        layout.check_slots(op, at, k.rows())?;
-        layout.check_layer(op, cache)?;
-        for (source, target) in [(k, &mut cache.k), (v, &mut cache.v)] {
-            CoreError::expect_eq(op, "row length", source.cols(), layout.kv_heads * layout.head_dim)?;
-            for r in 0..source.rows() {
-                for (head, values) in row(source, r).chunks_exact(layout.head_dim).enumerate() {
-                    target.store(layout.row(head, at + r), values)?;
+    fn kv_append(&self, k: &T, v: &T, layer: &mut KvLayer<ReferenceBuffer>, runs: &[Run<'_>]) -> Result<()> {
+        layer.check_append(k, v, runs)?;
+        let layout = layer.layout;
+        for (source, target) in [(k, &mut layer.k), (v, &mut layer.v)] {
+            for run in runs {
+                for (slot, r) in (run.len..).zip(run.rows.clone()) {
+                    for (head, values) in row(source, r).chunks_exact(layout.head_dim).enumerate() {
+                        target.store(layout.row(run.pages, head, slot), values)?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn kv_repack(
+    fn kv_copy(
         &self,
-        src: &KvLayer<ReferenceBuffer>,
-        from: &KvLayout,
-        keep: &[Range<usize>],
-        dst: &mut KvLayer<ReferenceBuffer>,
-        to: &KvLayout,
+        layer: &mut KvLayer<ReferenceBuffer>,
+        from: (&[PageId], usize),
+        to: (&[PageId], usize),
+        count: usize,
     ) -> Result<()> {
-        from.check_repack(src, keep, dst, to)?;
-        for (src, dst) in [(&src.k, &mut dst.k), (&src.v, &mut dst.v)] {
-            let mut bytes = vec![0; from.head_bytes(src.dtype())];
-            for head in 0..from.kv_heads {
-                for (slot, source) in keep.iter().cloned().flatten().enumerate() {
-                    src.export(from.row(head, source), from.head_dim, &mut bytes)?;
-                    dst.import(to.row(head, slot), from.head_dim, &bytes)?;
-                }
+        layer.check_copy(from, to, count)?;
+        let layout = layer.layout;
+        for buffer in [&mut layer.k, &mut layer.v] {
+            let mut bytes = vec![0; layout.head_bytes(buffer.dtype())];
+            for (slot, head) in (0..count).flat_map(|slot| (0..layout.kv_heads).map(move |head| (slot, head)))
+            {
+                buffer.export(layout.row(from.0, head, from.1 + slot), layout.head_dim, &mut bytes)?;
+                buffer.import(layout.row(to.0, head, to.1 + slot), layout.head_dim, &bytes)?;
             }
         }
         Ok(())
@@ -231,18 +226,19 @@ impl Backend for ReferenceBackend {
 
     fn kv_export(
         &self,
-        cache: &KvLayer<ReferenceBuffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<ReferenceBuffer>,
+        pages: &[PageId],
         slots: Range<usize>,
         k: &mut [u8],
         v: &mut [u8],
     ) -> Result<()> {
-        layout.check_transfer("kv_export", cache, &slots, (k, v))?;
-        for (src, bytes) in [(&cache.k, k), (&cache.v, v)] {
+        layer.check_transfer("kv_export", pages, &slots, (k, v))?;
+        let layout = layer.layout;
+        for (src, bytes) in [(&layer.k, k), (&layer.v, v)] {
             let rows = slots.clone().flat_map(|slot| (0..layout.kv_heads).map(move |head| (head, slot)));
             let size = layout.head_bytes(src.dtype()).max(1);
             for ((head, slot), bytes) in rows.zip(bytes.chunks_exact_mut(size)) {
-                src.export(layout.row(head, slot), layout.head_dim, bytes)?;
+                src.export(layout.row(pages, head, slot), layout.head_dim, bytes)?;
             }
         }
         Ok(())
@@ -252,17 +248,18 @@ impl Backend for ReferenceBackend {
         &self,
         k: &[u8],
         v: &[u8],
-        cache: &mut KvLayer<ReferenceBuffer>,
-        layout: &KvLayout,
+        layer: &mut KvLayer<ReferenceBuffer>,
+        pages: &[PageId],
         at: usize,
     ) -> Result<()> {
+        let layout = layer.layout;
         let slots = layout.slots_of(k.len(), at);
-        layout.check_transfer("kv_import", cache, &slots, (k, v))?;
-        for (dst, bytes) in [(&mut cache.k, k), (&mut cache.v, v)] {
+        layer.check_transfer("kv_import", pages, &slots, (k, v))?;
+        for (dst, bytes) in [(&mut layer.k, k), (&mut layer.v, v)] {
             let rows = slots.clone().flat_map(|slot| (0..layout.kv_heads).map(move |head| (head, slot)));
             let size = layout.head_bytes(dst.dtype()).max(1);
             for ((head, slot), bytes) in rows.zip(bytes.chunks_exact(size)) {
-                dst.import(layout.row(head, slot), layout.head_dim, bytes)?;
+                dst.import(layout.row(pages, head, slot), layout.head_dim, bytes)?;
             }
         }
         Ok(())
@@ -271,21 +268,18 @@ impl Backend for ReferenceBackend {
     fn attention(
         &self,
         q: &T,
-        cache: &KvLayer<ReferenceBuffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<ReferenceBuffer>,
         how: &AttentionParams,
-        at: usize,
+        runs: &[Run<'_>],
         out: &mut T,
     ) -> Result<()> {
         same_cols("attention", q, out)?;
-        let group = layout.kv_heads * layout.head_dim;
-        CoreError::expect_eq("attention", "part of a head group", q.cols() % group.max(1), 0)?;
-        layout.check_slots("attention", at, q.rows())?;
-        layout.check_layer("attention", cache)?;
-        how.check("attention")?;
+        layer.check_attention("attention", q, how, runs)?;
         out.set_rows(q.rows())?;
-        for r in 0..q.rows() {
-            attention::row(row(q, r), cache, layout, how, at + r, row_mut(out, r))?;
+        for run in runs {
+            for (slot, r) in (run.len..).zip(run.rows.clone()) {
+                attention::row(row(q, r), layer, how, (run.pages, slot), row_mut(out, r))?;
+            }
         }
         Ok(())
     }
@@ -293,18 +287,17 @@ impl Backend for ReferenceBackend {
     fn attention_weights(
         &self,
         q: &T,
-        cache: &KvLayer<ReferenceBuffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<ReferenceBuffer>,
         how: &AttentionParams,
-        at: usize,
+        run: &Run<'_>,
         weights: &mut [f32],
     ) -> Result<()> {
-        let (op, slots) = ("attention_weights", at + q.rows());
-        layout.check_slots(op, at, q.rows())?;
-        how.check(op)?;
-        CoreError::expect_eq(op, "weights", weights.len(), q.rows() * slots)?;
-        for (r, weights) in weights.chunks_exact_mut(slots.max(1)).enumerate() {
-            attention::weights(row(q, r), cache, layout, how, at + r, weights)?;
+        let (op, slots) = ("attention_weights", run.end());
+        layer.check_attention(op, q, how, std::slice::from_ref(run))?;
+        CoreError::expect_eq(op, "weights", weights.len(), run.rows.len() * slots)?;
+        let rows = (run.len..).zip(run.rows.clone());
+        for ((slot, r), weights) in rows.zip(weights.chunks_exact_mut(slots.max(1))) {
+            attention::weights(row(q, r), layer, how, (run.pages, slot), weights)?;
         }
         Ok(())
     }

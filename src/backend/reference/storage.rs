@@ -30,6 +30,17 @@ impl ReferenceBuffer {
         Ok(Self { dtype, len, values, bytes })
     }
 
+    /// Makes this `len` elements long: the first ones stay, others are zero.
+    pub(super) fn resize(&mut self, len: usize) -> Result<()> {
+        let mut other = Self::zeroed(self.dtype, len)?;
+        let (values, bytes) =
+            (self.values.len().min(other.values.len()), self.bytes.len().min(other.bytes.len()));
+        other.values[..values].copy_from_slice(&self.values[..values]);
+        other.bytes[..bytes].copy_from_slice(&self.bytes[..bytes]);
+        *self = other;
+        Ok(())
+    }
+
     pub(super) fn values(&self) -> &[f32] {
         &self.values
     }

@@ -2,8 +2,8 @@
 
 use super::{ReferenceBackend, T};
 use crate::core::{
-    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvCache, KvLayer, KvLayout,
-    LinearPart, Shape,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvCache, KvLayer, KvLayout, KvShape,
+    LinearPart, PageId, Run, Shape,
 };
 
 const B: ReferenceBackend = ReferenceBackend;
@@ -91,22 +91,24 @@ fn rope_turns_the_pairs_of_each_head() {
 
 #[test]
 fn attention_averages_values_by_softmax_and_sees_no_future() {
-    let layout = KvLayout { types: DType::F32.into(), kv_heads: 1, head_dim: 1, capacity: 4 };
-    let mut cache = KvLayer::new(&B, &layout).unwrap();
+    let layout = KvLayout { types: DType::F32.into(), kv_heads: 1, head_dim: 1 };
+    let mut cache = KvLayer::new(&B, layout, 2).unwrap();
+    let pages = [PageId::new(1)];
+    let both = [Run { rows: 0..2, pages: &pages, len: 0 }];
     let ln3 = 3f32.ln();
-    B.kv_append(&tensor(2, &[0.0, ln3]), &tensor(2, &[8.0, 4.0]), &mut cache, &layout, 0).unwrap();
+    B.kv_append(&tensor(2, &[0.0, ln3]), &tensor(2, &[8.0, 4.0]), &mut cache, &both).unwrap();
     // Two query heads over one cached head; head 0 asks with 1 (weights 1:3), head 1 with 0 (1:1).
     let q = tensor(2, &[1.0, 0.0, 1.0, 0.0]);
     let mut out = B.tensor(2, 2).unwrap();
     let how = AttentionParams::of_head_dim(1);
-    B.attention(&q, &cache, &layout, &how, 0, &mut out).unwrap();
+    B.attention(&q, &cache, &how, &both, &mut out).unwrap();
     near(&values(&out), &[8.0, 8.0, 5.0, 6.0]);
     // A window of one slot, twice the scale (weights 1:9), and scores capped to one half.
-    B.attention(&q, &cache, &layout, &AttentionParams { window: Some(1), ..how }, 0, &mut out).unwrap();
+    B.attention(&q, &cache, &AttentionParams { window: Some(1), ..how }, &both, &mut out).unwrap();
     near(&values(&out), &[8.0, 8.0, 4.0, 4.0]);
-    B.attention(&q, &cache, &layout, &AttentionParams { scale: 2.0, ..how }, 0, &mut out).unwrap();
+    B.attention(&q, &cache, &AttentionParams { scale: 2.0, ..how }, &both, &mut out).unwrap();
     near(&values(&out), &[8.0, 8.0, 4.4, 6.0]);
-    B.attention(&q, &cache, &layout, &AttentionParams { softcap: Some(0.5), ..how }, 0, &mut out).unwrap();
+    B.attention(&q, &cache, &AttentionParams { softcap: Some(0.5), ..how }, &both, &mut out).unwrap();
     let weight = (0.5 * (2.0 * ln3).tanh()).exp();
     near(&values(&out), &[8.0, 8.0, (8.0 + 4.0 * weight) / (1.0 + weight), 6.0]);
 }
@@ -134,25 +136,26 @@ fn scale_and_softcap_work_in_place() {
 
 #[test]
 fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
-    let mut cache = KvCache::new(&B, 1, 2, 2, DType::F16.into(), 300).unwrap();
+    let shape = KvShape { kv_heads: 2, head_dim: 2, window: None };
+    let mut cache = KvCache::new(&B, &[shape], DType::F16.into(), 300).unwrap();
     let mut rows = 0;
     for step in [1usize, 254, 10] {
         cache.reserve(&B, step).unwrap();
-        let (layout, at) = (*cache.layout(), cache.len());
+        let at = cache.len();
         let k: Vec<f32> = (0..step * 4).map(|i| (rows * 4 + i) as f32).collect();
         let v: Vec<f32> = k.iter().map(|x| -x).collect();
-        B.kv_append(&tensor(step, &k), &tensor(step, &v), cache.layer_mut(0), &layout, at).unwrap();
+        cache.append(&B, 0, (&tensor(step, &k), &tensor(step, &v)), at).unwrap();
         cache.advance(step);
         rows += step;
     }
-    assert_eq!((cache.len(), cache.position(), cache.layout().capacity), (265, 265, 300));
-    let layout = *cache.layout();
+    assert_eq!((cache.len(), cache.position(), cache.capacity()), (265, 265, 300));
+    let (layer, pages) = cache.layer(0);
     for (slot, head) in [(0, 0), (0, 1), (254, 1), (255, 0), (264, 1)] {
         let expected = (slot * 4 + head * 2) as f32;
         let mut held = [0.0; 2];
-        cache.layer(0).k.load(layout.row(head, slot), &mut held).unwrap();
+        layer.k.load(layer.layout.row(pages, head, slot), &mut held).unwrap();
         assert_eq!(held, [expected, expected + 1.0]);
-        cache.layer(0).v.load(layout.row(head, slot), &mut held).unwrap();
+        layer.v.load(layer.layout.row(pages, head, slot), &mut held).unwrap();
         assert_eq!(held, [-expected, -expected - 1.0]);
     }
     let full = cache.reserve(&B, 36).unwrap_err();
@@ -161,21 +164,27 @@ fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
 }
 
 #[test]
-fn repacking_keeps_what_the_plan_says_in_its_order() {
-    let from = KvLayout { types: DType::F32.into(), kv_heads: 2, head_dim: 1, capacity: 4 };
-    let to = KvLayout { capacity: 3, ..from };
-    let mut src = KvLayer::new(&B, &from).unwrap();
-    let rows: Vec<f32> = (0..4).flat_map(|slot| [slot as f32, 10.0 + slot as f32]).collect();
+fn slots_are_copied_within_a_layer_and_move_down_in_place() {
+    let layout = KvLayout { types: DType::F32.into(), kv_heads: 2, head_dim: 1 };
+    let mut layer = KvLayer::new(&B, layout, 3).unwrap();
+    let rows: Vec<f32> = (0..100).flat_map(|slot| [slot as f32, 1000.0 + slot as f32]).collect();
     let negative: Vec<f32> = rows.iter().map(|x| -x).collect();
-    B.kv_append(&tensor(4, &rows), &tensor(4, &negative), &mut src, &from, 0).unwrap();
-    let mut dst = KvLayer::new(&B, &to).unwrap();
-    B.kv_repack(&src, &from, &[0..1, 2..4], &mut dst, &to).unwrap();
-    for (head, base) in [(0, 0.0), (1, 10.0)] {
-        let at = to.row(head, 0);
-        assert_eq!(dst.k.values()[at..at + 3], [base, base + 2.0, base + 3.0]);
-        assert_eq!(dst.v.values()[at..at + 3], [-base, -base - 2.0, -base - 3.0]);
+    let pages = [2, 0].map(PageId::new);
+    let all = [Run { rows: 0..100, pages: &pages, len: 0 }];
+    B.kv_append(&tensor(100, &rows), &tensor(100, &negative), &mut layer, &all).unwrap();
+    B.kv_copy(&mut layer, (&pages, 5), (&pages, 1), 90).unwrap();
+    B.kv_copy(&mut layer, (&pages, 3), (&[PageId::new(1)], 60), 2).unwrap();
+    for (table, slot, value) in
+        [(&pages[..], 0, 0.0), (&pages, 1, 5.0), (&pages, 90, 94.0), (&pages, 91, 91.0)]
+    {
+        for head in 0..2 {
+            let (at, base) = (layout.row(table, head, slot), 1000.0 * head as f32);
+            assert_eq!((layer.k.values()[at], layer.v.values()[at]), (base + value, -base - value));
+        }
     }
-    assert!(B.kv_repack(&src, &from, &[0..4, 0..4], &mut dst, &to).is_err());
+    assert_eq!(layer.k.values()[layout.row(&[PageId::new(1)], 1, 61)], 1008.0);
+    assert!(B.kv_copy(&mut layer, (&pages, 65), (&pages, 0), 64).is_err());
+    assert!(B.kv_copy(&mut layer, (&[PageId::new(3)], 0), (&pages, 0), 1).is_err());
 }
 
 #[test]

@@ -28,12 +28,62 @@ impl<B: Buffer> KvCache<B> {
         mut put: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.check_ranges(std::slice::from_ref(&slots))?;
-        let (mut k, mut v) = self.layout.room(slots.len())?;
-        for layer in &self.layers {
-            backend.kv_export(layer, &self.layout, slots.clone(), &mut k, &mut v)?;
+        for layer in 0..self.layers() {
+            let (mut k, mut v) = self.layout(layer).room(slots.len())?;
+            self.export_slots(backend, layer, slots.clone(), &mut k, &mut v)?;
             put(&k, &v)?;
         }
         Ok(())
+    }
+
+    /// Copies keys and values of some slots of a layer to the host, as [`Backend::kv_export`] does. Of those that were
+    /// given back, since no later token sees them, there are zeros.
+    ///
+    /// # Errors
+    /// As [`Backend::kv_export`].
+    pub fn export_slots<K: Backend<Buffer = B>>(
+        &self,
+        backend: &K,
+        layer: usize,
+        slots: Range<usize>,
+        k: &mut [u8],
+        v: &mut [u8],
+    ) -> Result<()> {
+        let (stored, pages) = self.layer(layer);
+        let absent = self.absent(layer, &slots);
+        let (key, value) = stored.layout.slot_bytes();
+        let parts = (k.split_at_mut_checked(absent * key), v.split_at_mut_checked(absent * value));
+        let (Some((no_k, k)), Some((no_v, v))) = parts else {
+            return stored.check_transfer("kv_export", pages, &slots, (&[], &[]));
+        };
+        no_k.fill(0);
+        no_v.fill(0);
+        backend.kv_export(stored, pages, slots.start + absent..slots.end, k, v)
+    }
+
+    /// Stores what [`Self::export_slots`] of any backend gave in the slots from `at` on, as far as these are held.
+    ///
+    /// # Errors
+    /// As [`Backend::kv_import`].
+    pub fn import_slots<K: Backend<Buffer = B>>(
+        &mut self,
+        backend: &K,
+        layer: usize,
+        k: &[u8],
+        v: &[u8],
+        at: usize,
+    ) -> Result<()> {
+        let absent = self.absent(layer, &self.layout(layer).slots_of(k.len(), at));
+        let (stored, pages) = self.layer_mut(layer);
+        let (key, value) = stored.layout.slot_bytes();
+        let [k, v] =
+            [(k, key), (v, value)].map(|(bytes, slot)| bytes.get(absent * slot..).unwrap_or_default());
+        backend.kv_import(k, v, stored, pages, at + absent)
+    }
+
+    /// How many of the first of these slots a layer has given back.
+    fn absent(&self, layer: usize, slots: &Range<usize>) -> usize {
+        self.first_held(self.pool.group_of(layer)).saturating_sub(slots.start).min(slots.len())
     }
 
     /// Replaces what is held by `len` tokens of a cache of the same types, heads and layers that had seen `position`
@@ -63,10 +113,10 @@ impl<B: Buffer> KvCache<B> {
             return Err(CoreError::Mismatch { op, what, got: retained, expected: position - len }.into());
         }
         self.reserve(backend, len)?;
-        let (mut k, mut v) = self.layout.room(len)?;
-        for layer in &mut self.layers {
+        for layer in 0..self.layers() {
+            let (mut k, mut v) = self.layout(layer).room(len)?;
             get(&mut k, &mut v)?;
-            backend.kv_import(&k, &v, layer, &self.layout, 0)?;
+            self.import_slots(backend, layer, &k, &v, 0)?;
         }
         (self.len, self.position, self.retained) = (len, position, retained);
         Ok(())
@@ -83,11 +133,11 @@ impl<B: Buffer> KvCache<B> {
     /// Bytes of `held` slots as [`Self::export`] hands them out, and of such records as [`Self::export_records`] does;
     /// `None` if there is no such number.
     pub fn exported_bytes(&self, held: usize, records: KvRecords) -> Option<u64> {
-        let (k, v) = self.layout.slot_bytes();
-        let stored = k.checked_add(v)?.checked_mul(held)?.checked_mul(self.layers.len())?;
-        let width = self.layout.kv_heads.checked_mul(self.layout.head_dim)?;
-        let rows = records.unrotated.checked_mul(self.layers.len())?.checked_mul(2)?;
-        let unrotated = rows.checked_mul(width)?.checked_mul(size_of::<f32>())?;
+        let layouts = || (0..self.layers()).map(|layer| self.layout(layer));
+        let token = layouts().try_fold(0, |sum: usize, layout| sum.checked_add(layout.bytes_per_token()))?;
+        let stored = token.checked_mul(held)?;
+        let width = layouts().try_fold(0, |sum: usize, layout| sum.checked_add(layout.width()))?;
+        let unrotated = records.unrotated.checked_mul(2)?.checked_mul(width)?.checked_mul(size_of::<f32>())?;
         let attention = records.received.checked_mul(held)?.checked_mul(size_of::<f64>())?;
         u64::try_from(stored.checked_add(unrotated)?.checked_add(attention)?).ok()
     }

@@ -75,8 +75,8 @@ fn store<B: Backend>(step: Step<'_, B>, cache: &mut KvCache<B::Buffer>, ws: &mut
     }
     look(&mut ws.watch, backend, &ws.k, Some(index), "in the keys")?;
     look(&mut ws.watch, backend, &ws.v, Some(index), "in the values")?;
-    let (layout, at) = (*cache.layout(), cache.len());
-    backend.kv_append(&ws.k, &ws.v, cache.layer_mut(index), &layout, at)
+    let at = cache.len();
+    cache.append(backend, index, (&ws.k, &ws.v), at)
 }
 
 /// From the queries in `ws.q`, the first of which stands in slot `at`, to what the block adds to the residual stream.
@@ -98,7 +98,7 @@ fn attend<B: Backend>(
     let how =
         AttentionParams { scale: attention.scale, window: attention.window, softcap: attention.softcap };
     cache.add_attention(backend, index, &ws.q, &how, at)?;
-    backend.attention(&ws.q, cache.layer(index), cache.layout(), &how, at, &mut ws.attended)?;
+    cache.attend(backend, index, &ws.q, &how, at, &mut ws.attended)?;
     look(&mut ws.watch, backend, &ws.attended, Some(index), "in attention")?;
     backend.linear(
         &ws.attended,

@@ -49,8 +49,7 @@ impl<B: Backend> Llama<B> {
     /// # Errors
     /// [`CoreError::Unsupported`] for a type that keys cannot be stored in.
     pub fn new_cache(&self, backend: &B, types: KvTypes, max_len: usize) -> Result<KvCache<B::Buffer>> {
-        let [layers, kv_heads, head_dim] = self.spec.cache_shape();
-        KvCache::new(backend, layers, kv_heads, head_dim, types, max_len)
+        KvCache::new(backend, &self.spec.cache_shapes(), types, max_len)
     }
 
     /// Memory for passes of up to `chunk` tokens; `logits_rows` as in [`Self::forward_all`], 1 for generation.

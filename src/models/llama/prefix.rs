@@ -25,8 +25,7 @@ impl<B: Backend> Llama<B> {
                 let Some(rope) = spec.attention.rope else { continue };
                 cache.bring_prefix(backend, layer, rows.clone(), (&mut ws.k, &mut ws.v))?;
                 backend.rope(&mut ws.k, &ws.angles[rope].keys, spec.attention.head_dim)?;
-                let layout = *cache.layout();
-                backend.kv_append(&ws.k, &ws.v, cache.layer_mut(layer), &layout, rows.start)?;
+                cache.append(backend, layer, (&ws.k, &ws.v), rows.start)?;
             }
         }
         Ok(())

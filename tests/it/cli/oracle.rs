@@ -59,7 +59,7 @@ fn every_operator_that_is_made_wrong_fails_the_run() {
         "linear",
         "rope",
         "kv_append",
-        "kv_repack",
+        "kv_copy",
         "kv_move",
         "attention",
         "glu",
@@ -69,7 +69,7 @@ fn every_operator_that_is_made_wrong_fails_the_run() {
     ] {
         let filter = match operator {
             "alloc" => "alloc 33",
-            "kv_append" | "kv_repack" | "kv_move" | "attention" => &format!("{operator} f16 8/2x32"),
+            "kv_append" | "kv_copy" | "kv_move" | "attention" => &format!("{operator} f16 8/2x32"),
             "prepare" => "prepare q4_0 from f32",
             "embed" => "embed bf16 37x96",
             "linear" => "linear q8_0 100->35",
@@ -126,7 +126,7 @@ fn what_cannot_be_tested_is_a_sentence() {
     };
     refuses(&["--device", "0"], 1, &["--device", "opencl"]);
     refuses(&["--isa", "mmx"], 2, &["no such instruction set"]);
-    refuses(&["--filter", "matmul"], 1, &["matmul", "kv_repack"]);
+    refuses(&["--filter", "matmul"], 1, &["matmul", "kv_copy"]);
     refuses(&["--perturb", "matmul"], 2, &["unknown operator 'matmul'"]);
     refuses(&["-t", "0"], 2, &["0 threads"]);
 }

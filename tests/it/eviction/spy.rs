@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llm_rs2::core::{
-    Activation, AttentionParams, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, Result, Tensor,
+    Activation, AttentionParams, Backend, DType, HostTensor, KvLayer, KvLayout, LinearPart, PageId, Result,
+    Run, Tensor,
 };
 
 /// What was asked for so far.
@@ -14,7 +15,7 @@ pub struct Counts {
     pub attended: usize,
     /// Rows that went into linear layers.
     pub linear_rows: usize,
-    /// Slots that were moved by repacking.
+    /// Slots that were moved by evictions.
     pub moved: usize,
     /// Rows whose attention was told slot by slot.
     pub weighed: usize,
@@ -211,6 +212,10 @@ impl<B: Backend> Backend for Spy<B> {
         self.inner.alloc(dtype, len)
     }
 
+    fn resize(&self, buffer: &mut B::Buffer, len: usize) -> Result<()> {
+        self.inner.resize(buffer, len)
+    }
+
     fn upload(&self, values: &[f32], dst: &mut Tensor<B::Buffer>, row: usize) -> Result<()> {
         self.inner.upload(values, dst, row)
     }
@@ -263,74 +268,69 @@ impl<B: Backend> Backend for Spy<B> {
         &self,
         k: &Tensor<B::Buffer>,
         v: &Tensor<B::Buffer>,
-        cache: &mut KvLayer<B::Buffer>,
-        layout: &KvLayout,
-        at: usize,
+        layer: &mut KvLayer<B::Buffer>,
+        runs: &[Run<'_>],
     ) -> Result<()> {
-        if let Some(oracle) = &mut self.lock().oracle {
+        if let (Some(oracle), [run]) = (&mut self.lock().oracle, runs) {
             oracle.layer = (oracle.layer + 1) % oracle.layers.len();
             let stored = &mut oracle.layers[oracle.layer];
-            assert_eq!(stored.keys.len(), at * k.cols(), "nothing is evicted from the oracle");
+            assert_eq!(stored.keys.len(), run.len * k.cols(), "nothing is evicted from the oracle");
             stored.keys.append(&mut oracle.unrotated);
             stored.values.extend(self.read(v)?);
         }
-        self.inner.kv_append(k, v, cache, layout, at)
+        self.inner.kv_append(k, v, layer, runs)
     }
 
-    fn kv_repack(
+    fn kv_copy(
         &self,
-        src: &KvLayer<B::Buffer>,
-        from: &KvLayout,
-        keep: &[Range<usize>],
-        dst: &mut KvLayer<B::Buffer>,
-        to: &KvLayout,
+        layer: &mut KvLayer<B::Buffer>,
+        from: (&[PageId], usize),
+        to: (&[PageId], usize),
+        count: usize,
     ) -> Result<()> {
-        let mut state = self.lock();
-        state.counts.moved += keep.iter().map(ExactSizeIterator::len).sum::<usize>();
-        self.inner.kv_repack(src, from, keep, dst, to)
+        self.lock().counts.moved += count;
+        self.inner.kv_copy(layer, from, to, count)
     }
 
     fn kv_export(
         &self,
-        cache: &KvLayer<B::Buffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<B::Buffer>,
+        pages: &[PageId],
         slots: Range<usize>,
         k: &mut [u8],
         v: &mut [u8],
     ) -> Result<()> {
-        self.inner.kv_export(cache, layout, slots, k, v)
+        self.inner.kv_export(layer, pages, slots, k, v)
     }
 
     fn kv_import(
         &self,
         k: &[u8],
         v: &[u8],
-        cache: &mut KvLayer<B::Buffer>,
-        layout: &KvLayout,
+        layer: &mut KvLayer<B::Buffer>,
+        pages: &[PageId],
         at: usize,
     ) -> Result<()> {
-        self.inner.kv_import(k, v, cache, layout, at)
+        self.inner.kv_import(k, v, layer, pages, at)
     }
 
     fn attention(
         &self,
         q: &Tensor<B::Buffer>,
-        cache: &KvLayer<B::Buffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<B::Buffer>,
         how: &AttentionParams,
-        at: usize,
+        runs: &[Run<'_>],
         out: &mut Tensor<B::Buffer>,
     ) -> Result<()> {
         let mut state = self.lock();
-        state.counts.attended += (0..q.rows()).map(|row| at + row + 1).sum::<usize>();
-        state.counts.capacity = state.counts.capacity.max(layout.capacity);
-        let Some(oracle) = &mut state.oracle else {
-            return self.inner.attention(q, cache, layout, how, at, out);
-        };
+        let [run] = runs else { return self.inner.attention(q, layer, how, runs, out) };
+        state.counts.attended += (0..q.rows()).map(|row| run.len + row + 1).sum::<usize>();
+        state.counts.capacity = state.counts.capacity.max(layer.pages * KvLayout::PAGE);
+        let Some(oracle) = &mut state.oracle else { return self.inner.attention(q, layer, how, runs, out) };
         out.set_rows(q.rows())?;
         let unrotated = std::mem::take(&mut oracle.unrotated);
         for (row, query) in unrotated.chunks_exact(q.cols()).enumerate() {
-            self.inner.upload(&oracle.row(query, at + row, layout), out, row)?;
+            self.inner.upload(&oracle.row(query, run.len + row, &layer.layout), out, row)?;
         }
         Ok(())
     }
@@ -338,14 +338,13 @@ impl<B: Backend> Backend for Spy<B> {
     fn attention_weights(
         &self,
         q: &Tensor<B::Buffer>,
-        cache: &KvLayer<B::Buffer>,
-        layout: &KvLayout,
+        layer: &KvLayer<B::Buffer>,
         how: &AttentionParams,
-        at: usize,
+        run: &Run<'_>,
         weights: &mut [f32],
     ) -> Result<()> {
         self.lock().counts.weighed += q.rows();
-        self.inner.attention_weights(q, cache, layout, how, at, weights)
+        self.inner.attention_weights(q, layer, how, run, weights)
     }
 
     fn glu(

@@ -11,12 +11,14 @@
 //! Keys and values are each in a type of their own, and are brought to f32 exactly: in registers, or tile by tile where
 //! several query rows read them. So the types change nothing but the numbers that are stored.
 
+use super::super::pieces::Pieces;
 use super::cached::Cached;
 use super::exp::exp;
 use super::simd::{Simd, max_lane};
+use crate::core::{KvLayout, PageId};
 
-/// Slots of a tile.
-pub(crate) const KEYS: usize = 64;
+/// Slots of a tile: those of a page.
+pub(crate) const KEYS: usize = KvLayout::PAGE;
 
 /// Slots of a vector, whose keys are contiguous.
 const LANES: usize = 16;
@@ -47,14 +49,36 @@ pub(crate) struct Attend<'a> {
     pub window: isize,
     /// Slots of the span.
     pub slots: usize,
-    /// Stored keys of the span in tiles of sixteen slots (`pieces.rs`); a slot beyond the span may hold anything.
-    pub keys: &'a [u8],
+    /// Stored keys of the span; a slot beyond it may hold anything.
+    pub keys: Paged<'a>,
     /// Stored values of the span, likewise.
-    pub values: &'a [u8],
+    pub values: Paged<'a>,
     /// Factor of the scores.
     pub scale: f32,
     /// What then becomes of them.
     pub softcap: Option<Softcap>,
+}
+
+/// A head's keys, or values, of a sequence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paged<'a> {
+    /// Those of all pages.
+    pub bytes: &'a [u8],
+    /// The pages of the slots, from the span's first on.
+    pub pages: &'a [PageId],
+    /// The order within a page.
+    pub pieces: Pieces,
+    /// Which head.
+    pub head: usize,
+}
+
+impl Paged<'_> {
+    /// The first vectors of a page, that hold so many slots.
+    #[inline(always)]
+    fn page(&self, index: usize, slots: usize) -> &[u8] {
+        let head = &self.bytes[self.pieces.head(self.pages[index], self.head)];
+        &head[..slots.next_multiple_of(LANES) * self.pieces.slot_bytes]
+    }
 }
 
 /// The cap of scores, and the kernel that applies it.
@@ -105,17 +129,12 @@ impl Attention {
         max.fill(f32::NEG_INFINITY);
         sum.fill(0.0);
         let mut state = State { acc, p: p.as_chunks_mut().0, max, sum, kept: &mut rest[..pairs] };
-        let tiles = job.slots.div_ceil(LANES).max(1);
-        let sizes = [job.keys.len() / tiles, job.values.len() / tiles];
         // Tiles before the first row's window are before that of all.
         let hidden = usize::try_from(job.visible.saturating_sub(job.window)).unwrap_or(0).min(job.slots);
         for first in (hidden / KEYS * KEYS..job.slots).step_by(KEYS) {
             let slots = KEYS.min(job.slots - first);
-            let (from, to) = (first / LANES, (first + slots).div_ceil(LANES));
-            for ((reader, stored), size) in
-                [(&self.keys, job.keys), (&self.values, job.values)].iter().zip(sizes)
-            {
-                reader.read(job, &stored[from * size..to * size], (first, slots), wide, &mut state);
+            for (reader, stored) in [(&self.keys, &job.keys), (&self.values, &job.values)] {
+                reader.read(job, stored.page(first / KEYS, slots), (first, slots), wide, &mut state);
             }
         }
     }

@@ -7,10 +7,10 @@ use std::marker::PhantomData;
 use super::float::Stored;
 use super::simd::Simd;
 use super::widen::{Bytes, Nibbles, Quants};
-use crate::core::{BLOCK_LEN, KvLayout};
+use crate::core::BLOCK_LEN;
 
 /// Slots of a tile.
-const TILE: usize = KvLayout::TILE;
+const TILE: usize = super::super::pieces::TILE;
 
 /// Sixteen f16 scales.
 const SCALES: usize = 2 * TILE;

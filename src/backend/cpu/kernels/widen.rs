@@ -5,10 +5,10 @@
 
 use super::float::{self, Stored};
 use super::simd::Simd;
-use crate::core::{BLOCK_LEN, KvLayout};
+use crate::core::BLOCK_LEN;
 
 /// Slots of a tile.
-const TILE: usize = KvLayout::TILE;
+const TILE: usize = super::super::pieces::TILE;
 
 /// Sixteen f16 scales.
 const SCALES: usize = 2 * TILE;

@@ -13,14 +13,17 @@ fn attend_in_steps(
     let (kv, width) = (layout.kv_heads * layout.head_dim, heads * layout.head_dim);
     let total: usize = steps.iter().sum();
     let (q, k, v) = (numbers(1, total * width), numbers(2, total * kv), numbers(3, total * kv));
-    let mut cache = KvLayer::new(b, layout).unwrap();
+    // In pages from the last one to the first.
+    let pages: Vec<PageId> = (0..total.div_ceil(KvLayout::PAGE)).rev().map(PageId::new).collect();
+    let mut layer = KvLayer::new(b, *layout, pages.len()).unwrap();
     let mut all = Vec::new();
     let mut at = 0;
     for &rows in steps {
         let part = |x: &[f32], cols| tensor(b, rows, cols, &x[at * cols..(at + rows) * cols]);
-        b.kv_append(&part(&k, kv), &part(&v, kv), &mut cache, layout, at).unwrap();
+        let runs = [Run { rows: 0..rows, pages: &pages, len: at }];
+        b.kv_append(&part(&k, kv), &part(&v, kv), &mut layer, &runs).unwrap();
         let mut out = b.tensor(rows, width).unwrap();
-        b.attention(&part(&q, width), &cache, layout, how, at, &mut out).unwrap();
+        b.attention(&part(&q, width), &layer, how, &runs, &mut out).unwrap();
         all.extend(values(b, &out));
         at += rows;
     }
@@ -37,7 +40,7 @@ fn attention_in_chunks_is_attention_at_once() {
         (DType::Q8_0, 64, 8, 2),
         (DType::Q4_0, 40, 3, 1),
     ] {
-        let layout = KvLayout { types: dtype.into(), kv_heads, head_dim, capacity: 150 };
+        let layout = KvLayout { types: dtype.into(), kv_heads, head_dim };
         let plain = AttentionParams::of_head_dim(head_dim);
         let window = AttentionParams { window: Some(37), softcap: Some(0.3), ..plain };
         for how in [plain, window] {
@@ -58,7 +61,7 @@ fn attention_in_chunks_is_attention_at_once() {
 fn attention_over_several_spans_is_the_same_however_it_is_shared_out() {
     // Three heads on one thread and one row are few chunks a thread, many rows are many; three threads make all
     // of it few.
-    let layout = KvLayout { types: DType::F16.into(), kv_heads: 3, head_dim: 32, capacity: 1200 };
+    let layout = KvLayout { types: DType::F16.into(), kv_heads: 3, head_dim: 32 };
     for window in [None, Some(1), Some(500), Some(600)] {
         let how = AttentionParams { window, ..AttentionParams::of_head_dim(32) };
         let truth = attend_in_steps(&backend(Isa::Scalar, 1), &layout, 6, &how, &[1100]);
@@ -72,34 +75,4 @@ fn attention_over_several_spans_is_the_same_however_it_is_shared_out() {
             }
         }
     }
-}
-
-#[test]
-fn repack_keeps_what_the_plan_says() {
-    let b = backend(Isa::Scalar, 1);
-    let from = KvLayout { types: DType::F32.into(), kv_heads: 2, head_dim: 2, capacity: 60 };
-    let to = KvLayout { capacity: 40, ..from };
-    let layer = |layout: &KvLayout| KvLayer::new(&b, layout).unwrap();
-    let rows = |slots: &[usize], sign: f32| {
-        let values: Vec<f32> =
-            slots.iter().flat_map(|s| (0..4).map(move |i| sign * (s * 4 + i) as f32)).collect();
-        tensor(&b, slots.len(), 4, &values)
-    };
-    let all: Vec<usize> = (0..60).collect();
-    let (mut src, mut dst) = (layer(&from), layer(&to));
-    b.kv_append(&rows(&all, 1.0), &rows(&all, -1.0), &mut src, &from, 0).unwrap();
-    b.kv_repack(&src, &from, &[0..1, 4..6, 2..2, 20..55], &mut dst, &to).unwrap();
-    // The same as appending just those.
-    let kept: Vec<usize> = [0, 4, 5].into_iter().chain(20..55).collect();
-    let mut truth = layer(&to);
-    b.kv_append(&rows(&kept, 1.0), &rows(&kept, -1.0), &mut truth, &to, 0).unwrap();
-    assert_eq!(dst.k.f32("t").unwrap(), truth.k.f32("t").unwrap());
-    assert_eq!(dst.v.f32("t").unwrap(), truth.v.f32("t").unwrap());
-    assert!(dst.v.f32("t").unwrap().iter().any(|&v| v != 0.0));
-    let reversed = std::ops::Range { start: 3, end: 2 };
-    for bad in [0..41, 55..61, usize::MAX - 1..usize::MAX, reversed] {
-        assert!(b.kv_repack(&src, &from, &[bad], &mut dst, &to).is_err());
-    }
-    let empty = KvLayout { capacity: 0, ..from };
-    b.kv_repack(&layer(&empty), &empty, &[], &mut dst, &to).unwrap();
 }

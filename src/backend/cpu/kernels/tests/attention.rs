@@ -1,9 +1,9 @@
 //! Attention over one head: its definition, windows and caps.
 
 use super::*;
-use crate::backend::cpu::kernels::attention::{Attend, KEYS, SPAN, scratch_len, state_len};
+use crate::backend::cpu::kernels::attention::{Attend, KEYS, Paged, SPAN, scratch_len, state_len};
 use crate::backend::cpu::pieces::{Pieces, Side};
-use crate::core::{AttentionParams, KvLayout, KvTypes};
+use crate::core::{AttentionParams, KvLayout, KvTypes, PageId};
 use crate::quant::heads;
 
 /// Softmax attention in f64, one row and head.
@@ -23,7 +23,8 @@ fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slot: usize, how: &Attention
 /// Keys and values of one head.
 struct Stored {
     layout: KvLayout,
-    /// Tiles of both; slots after the last hold NaN.
+    pages: Vec<PageId>,
+    /// Pages of both; slots after the last hold NaN.
     tiles: [Vec<u8>; 2],
     /// What they stand for, slot after slot.
     wide: [Vec<f32>; 2],
@@ -31,11 +32,14 @@ struct Stored {
 
 impl Stored {
     fn new(types: KvTypes, dim: usize, numbers: [&[f32]; 2]) -> Self {
-        let layout = KvLayout { types, kv_heads: 1, head_dim: dim, capacity: numbers[0].len() / dim };
-        let mut own = Self { layout, tiles: Default::default(), wide: Default::default() };
+        let layout = KvLayout { types, kv_heads: 1, head_dim: dim };
+        // Page after page, from the last one to the first.
+        let count = (numbers[0].len() / dim).div_ceil(KvLayout::PAGE);
+        let pages: Vec<PageId> = (0..count).rev().map(PageId::new).collect();
+        let mut own = Self { layout, pages, tiles: Default::default(), wide: Default::default() };
         for (i, (side, dtype)) in [(Side::Keys, types.k), (Side::Values, types.v)].into_iter().enumerate() {
             let pieces = Pieces::new(&layout, side);
-            own.tiles[i] = vec![0xff; layout.slots() * pieces.slot_bytes];
+            own.tiles[i] = vec![0xff; count * KvLayout::PAGE * pieces.slot_bytes];
             own.wide[i] = vec![f32::NAN; numbers[i].len()];
             let mut bytes = vec![0; pieces.slot_bytes];
             let heads = numbers[i].chunks_exact(dim).zip(own.wide[i].chunks_exact_mut(dim));
@@ -43,7 +47,8 @@ impl Stored {
                 heads::encode(dtype, head, &mut bytes).unwrap();
                 heads::decode(dtype, &bytes, wide).unwrap();
                 for piece in pieces.each() {
-                    pieces.put(&mut own.tiles[i], slot, piece, &bytes[piece.at..][..piece.bytes]);
+                    let head = &mut own.tiles[i][pieces.head(own.pages[slot / KvLayout::PAGE], 0)];
+                    pieces.put(head, slot % KvLayout::PAGE, piece, &bytes[piece.at..][..piece.bytes]);
                 }
             }
         }
@@ -62,10 +67,14 @@ impl Stored {
         let mut sum = vec![f32::NAN; state_len(pairs, dim)];
         let mut next = sum.clone();
         let mut scratch = vec![f32::NAN; scratch_len(pairs, dim)];
-        let (k_slot, v_slot) = self.layout.slot_bytes();
+        let paged = |i: usize, side, from: usize| Paged {
+            bytes: &self.tiles[i],
+            pages: &self.pages[from / KEYS..],
+            pieces: Pieces::new(&self.layout, side),
+            head: 0,
+        };
         for from in (0..at + rows).step_by(SPAN) {
             let to = (from + SPAN).min(at + rows);
-            let end = to.next_multiple_of(16);
             let job = Attend {
                 q,
                 q_stride: heads * dim,
@@ -75,8 +84,8 @@ impl Stored {
                 visible: at as isize + 1 - from as isize,
                 window: how.window.map_or(isize::MAX, |window| window as isize),
                 slots: to - from,
-                keys: &self.tiles[0][from * k_slot..end * k_slot],
-                values: &self.tiles[1][from * v_slot..end * v_slot],
+                keys: paged(0, Side::Keys, from),
+                values: paged(1, Side::Values, from),
                 scale: how.scale,
                 softcap: how.softcap.map(|cap| (cap, k.softcap)),
             };
