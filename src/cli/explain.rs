@@ -80,12 +80,13 @@ impl Explained<'_> {
         Ok(all)
     }
 
-    /// Bytes of keys and values of a text of so many tokens.
+    /// Bytes of keys and values of a text of so many tokens: whole pages, and in a layer with a window no more than those that
+    /// it reaches into.
     fn cache_bytes(&self, tokens: usize) -> u64 {
         let of = |a: &AttentionSpec| {
-            let layout =
-                KvLayout { types: self.types, kv_heads: a.kv_heads, head_dim: a.head_dim, capacity: tokens };
-            (layout.bytes_per_token() as u64).saturating_mul(tokens as u64)
+            let layout = KvLayout { types: self.types, kv_heads: a.kv_heads, head_dim: a.head_dim };
+            let held = a.window.map_or(tokens, |window| tokens.min(window + KvLayout::PAGE));
+            (layout.bytes_per_token() as u64).saturating_mul(held.next_multiple_of(KvLayout::PAGE) as u64)
         };
         self.spec.layers.iter().map(|layer| of(&layer.attention)).sum()
     }

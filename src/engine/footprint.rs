@@ -52,9 +52,15 @@ impl Holding {
     }
 
     /// Bytes of the caches, of `slots` tokens in `types`; `evicts`: more tokens come than that.
-    fn cache_bytes(self, spec: &ModelSpec, types: KvTypes, slots: usize, evicts: bool) -> u64 {
+    fn cache_bytes(
+        self,
+        spec: &ModelSpec,
+        types: KvTypes,
+        (slots, evicts): (usize, bool),
+        pass: usize,
+    ) -> u64 {
         let types = if self == Holding::AsF32 { DType::F32.into() } else { types };
-        cache_bytes(spec, types, slots, evicts).saturating_mul(self.backends())
+        cache_bytes(spec, types, (slots, evicts), pass).saturating_mul(self.backends())
     }
 }
 
@@ -142,7 +148,12 @@ impl Footprint {
             converted: 0,
             passing: 0,
             packing: 0,
-            cache: holding.cache_bytes(spec, options.kv_types, slots, evicts),
+            cache: holding.cache_bytes(
+                spec,
+                options.kv_types,
+                (slots, evicts),
+                pass_rows(options, text) as usize,
+            ),
             workspace: workspace_bytes(spec, options, text)
                 .saturating_mul(holding.backends())
                 .saturating_add(policy_bytes(spec, options, slots, text))
@@ -219,10 +230,19 @@ fn slots(options: &SessionOptions, text: TextLength) -> (usize, bool) {
 /// Bytes of the cache while it holds `slots` tokens, and a layer of them once more if it `evicts`; or while it grew the
 /// last time to get there, if that was more: it had a layer of its tokens in two places. Memory that no token was stored
 /// in is not taken.
-fn cache_bytes(spec: &ModelSpec, types: KvTypes, slots: usize, evicts: bool) -> u64 {
-    let layers = spec.layers.len() as u64;
-    let filled = (slots as u64).saturating_mul(layers + u64::from(evicts));
-    let growing = (capacity_before(slots) as u64).saturating_mul(layers + 1);
+///
+/// A layer with a window holds no more than that, a pass of `pass` rows and the pages at both ends.
+fn cache_bytes(spec: &ModelSpec, types: KvTypes, (slots, evicts): (usize, bool), pass: usize) -> u64 {
+    let held = |layer: &LayerSpec| match layer.attention.window {
+        Some(window) => slots.min(window.saturating_add(pass).saturating_add(2 * KvLayout::PAGE)),
+        None => slots,
+    };
+    let sum = |of: &dyn Fn(usize) -> usize, again: bool| {
+        let each = spec.layers.iter().map(|layer| of(held(layer)) as u64);
+        let most = each.clone().max().filter(|_| again).unwrap_or(0);
+        each.fold(most, u64::saturating_add)
+    };
+    let (filled, growing) = (sum(&|held| held, evicts), sum(&capacity_before, true));
     filled.max(growing).saturating_mul(token_bytes(spec, types))
 }
 
@@ -436,7 +456,9 @@ impl Choices<'_> {
         let least = if options.eviction.is_some() { 256 } else { self.text.prompt + 1 };
         let fits = |tokens: usize| {
             let evicts = options.eviction.is_some();
-            let cache = self.holding.cache_bytes(&self.files.config.spec, options.kv_types, tokens, evicts);
+            let pass = pass_rows(options, self.text) as usize;
+            let spec = &self.files.config.spec;
+            let cache = self.holding.cache_bytes(spec, options.kv_types, (tokens, evicts), pass);
             Footprint { cache, ..weights }.own() <= self.have && tokens < now
         };
         let tokens = (0..usize::BITS - 1).rev().map(|bit| 1usize << bit).find(|&n| fits(n));
