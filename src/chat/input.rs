@@ -1,6 +1,6 @@
 //! What a template is given: messages, tools and whatever else it knows.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{ChatError, Message, Result};
 
@@ -16,8 +16,7 @@ const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 impl ChatInput {
     /// Plain messages. With `add_generation_prompt` the text ends where the assistant is to speak.
     pub fn new(messages: &[Message], add_generation_prompt: bool) -> Self {
-        let messages: Vec<Value> =
-            messages.iter().map(|m| json!({ "role": m.role, "content": m.content })).collect();
+        let messages: Vec<Value> = messages.iter().map(fields).collect();
         let mut variables = Map::new();
         variables.insert("messages".into(), messages.into());
         variables.insert("tools".into(), Value::Null);
@@ -55,8 +54,7 @@ impl ChatInput {
                 return Err(wrong(format!("message {} has no 'role'", i + 1)));
             }
             if let Some(reasoning) = REASONING.iter().find_map(|name| fields.get(*name).cloned()) {
-                fields.entry("thinking").or_insert_with(|| reasoning.clone());
-                fields.insert("reasoning_content".into(), reasoning);
+                add_reasoning(fields, reasoning);
             }
         }
         for name in ["tools", "documents"] {
@@ -73,8 +71,31 @@ impl ChatInput {
         }
     }
 
+    /// With another variable of the template; it replaces one of the same name.
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.variables.insert(name.to_owned(), value);
+        self
+    }
+
     /// What the template sees.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value))
     }
+}
+
+/// A message as a template sees it.
+fn fields(message: &Message) -> Value {
+    let mut fields = Map::new();
+    fields.insert("role".into(), message.role.as_str().into());
+    fields.insert("content".into(), message.content.as_str().into());
+    if let Some(reasoning) = &message.reasoning {
+        add_reasoning(&mut fields, reasoning.as_str().into());
+    }
+    Value::Object(fields)
+}
+
+/// Passes reasoning under each of the names that templates use.
+fn add_reasoning(fields: &mut Map<String, Value>, reasoning: Value) {
+    fields.entry("thinking").or_insert_with(|| reasoning.clone());
+    fields.insert("reasoning_content".into(), reasoning);
 }

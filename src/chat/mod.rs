@@ -5,12 +5,15 @@
 
 mod input;
 mod jinja;
+mod reasoning;
+mod switch;
 mod template;
 #[cfg(test)]
 mod tests;
 
 pub use input::ChatInput;
 pub use jinja::Date;
+pub use reasoning::{ReasoningForms, ReasoningSplitter, Split};
 pub use template::{ChatTemplate, SpecialTexts};
 
 /// One turn of a conversation.
@@ -20,12 +23,20 @@ pub struct Message {
     pub role: String,
     /// What is said.
     pub content: String,
+    /// What the assistant said to itself before.
+    pub reasoning: Option<String>,
 }
 
 impl Message {
     /// A message.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
+        Self { role: role.into(), content: content.into(), reasoning: None }
+    }
+
+    /// An answer with its reasoning.
+    pub fn answer(split: Split) -> Self {
+        let reasoning = Some(split.reasoning).filter(|text| !text.is_empty());
+        Self { reasoning, ..Self::new("assistant", split.answer) }
     }
 }
 
@@ -65,6 +76,9 @@ pub enum ChatError {
         /// What went wrong and in which line.
         reason: String,
     },
+    /// The template writes the same with reasoning turned on and off.
+    #[error("the model's chat template has no switch that turns reasoning on or off")]
+    NoSwitch,
     /// The text is no conversation in JSON.
     #[error("{0}")]
     NoConversation(String),

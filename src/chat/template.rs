@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::jinja::{Date, Fault, Kind, Template};
-use super::{ChatError, ChatInput, Result};
+use super::reasoning::ReasoningForms;
+use super::switch::Switch;
+use super::{ChatError, ChatInput, Message, Result};
 
 /// A model's chat template.
 ///
@@ -15,6 +17,9 @@ use super::{ChatError, ChatInput, Result};
 pub struct ChatTemplate {
     template: Template,
     uses_date: bool,
+    reasoning: ReasoningForms,
+    /// Variables that may turn reasoning on and off.
+    switches: Vec<&'static Switch>,
 }
 
 /// Texts of special tokens, empty where the model has none.
@@ -36,12 +41,39 @@ impl ChatTemplate {
             Kind::TooMuch => ChatError::Stopped { reason: reason(&fault) },
             _ => ChatError::Broken { reason: reason(&fault) },
         })?;
-        Ok(Self { template, uses_date: source.contains("strftime_now") })
+        Ok(Self {
+            template,
+            uses_date: source.contains("strftime_now"),
+            reasoning: ReasoningForms::of_template(source),
+            switches: Switch::candidates(source),
+        })
     }
 
     /// Whether its text depends on the date.
     pub fn uses_date(&self) -> bool {
         self.uses_date
+    }
+
+    /// How the model writes its reasoning.
+    pub fn reasoning(&self) -> &ReasoningForms {
+        &self.reasoning
+    }
+
+    /// The variable that turns reasoning on or off, and its value for that: one with which the same message becomes
+    /// another prompt.
+    ///
+    /// # Errors
+    /// [`ChatError::NoSwitch`] if there is none.
+    pub fn switch(&self, on: bool, special: &SpecialTexts, date: Date) -> Result<(&'static str, Value)> {
+        let text = |(name, value): (&str, Value)| {
+            let input = ChatInput::new(&[Message::new("user", "words")], true).with(name, value);
+            self.render(&input, special, date).ok()
+        };
+        let differs = |switch: &&&Switch| match (text(switch.set(true)), text(switch.set(false))) {
+            (Some(on), Some(off)) => on != off,
+            _ => false,
+        };
+        self.switches.iter().find(differs).map(|switch| switch.set(on)).ok_or(ChatError::NoSwitch)
     }
 
     /// The text of a conversation.

@@ -1,5 +1,7 @@
 //! Stop strings, found across the borders of tokens and never half printed.
 
+use crate::core::overlap;
+
 /// Passes text through until a stop string appears in it.
 ///
 /// Text that could be the beginning of a stop string is held back until the next piece decides.
@@ -35,7 +37,7 @@ impl StopMatcher {
             self.held.truncate(at);
             return std::mem::take(&mut self.held);
         }
-        let keep = self.stops.iter().map(|stop| partial_match(&self.held, stop)).max().unwrap_or(0);
+        let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
         std::mem::replace(&mut self.held, rest)
     }
@@ -49,12 +51,6 @@ impl StopMatcher {
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
-}
-
-/// Bytes at the end of `text` that are a beginning of `stop`, at most all but one byte of it.
-fn partial_match(text: &str, stop: &str) -> usize {
-    let longest = text.len().min(stop.len().saturating_sub(1));
-    (1..=longest).rev().find(|&n| stop.is_char_boundary(n) && text.ends_with(&stop[..n])).unwrap_or(0)
 }
 
 #[cfg(test)]
