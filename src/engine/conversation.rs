@@ -1,9 +1,11 @@
 //! A conversation as token ids, so that what was said before is the beginning of what goes through the model next.
 
+use serde_json::Value;
+
 use super::EngineError;
 use super::generate::{Finish, Outcome};
 use super::saved::Text;
-use crate::chat::{ChatError, ChatInput, ChatTemplate, Date, Message, SpecialTexts};
+use crate::chat::{ChatError, ChatInput, ChatTemplate, Date, Message, ReasoningSplitter, SpecialTexts};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
 /// Stands for any text of a user; no user writes this.
@@ -15,8 +17,17 @@ pub struct ChatFormat {
     template: ChatTemplate,
     special: SpecialTexts,
     date: Date,
+    thinking: Option<Thinking>,
     /// The token before a conversation, where the template writes none.
     begin: Option<u32>,
+}
+
+/// Reasoning that was turned on or off.
+#[derive(Debug)]
+struct Thinking {
+    on: bool,
+    /// The template's variable and its value.
+    variable: (&'static str, Value),
 }
 
 impl ChatFormat {
@@ -36,6 +47,7 @@ impl ChatFormat {
             template: ChatTemplate::new(source)?,
             special: SpecialTexts { bos: text(&config.bos_token), eos: text(&config.eos_token) },
             date,
+            thinking: None,
             begin: config.begins_chats,
         })
     }
@@ -43,6 +55,41 @@ impl ChatFormat {
     /// The date that the text depends on, if it does.
     pub fn date(&self) -> Option<Date> {
         self.template.uses_date().then_some(self.date)
+    }
+
+    /// Whether the model is to reason before it answers; `None`: as the template has it by itself.
+    pub fn thinking(&self) -> Option<bool> {
+        self.thinking.as_ref().map(|thinking| thinking.on)
+    }
+
+    /// Turns reasoning on or off.
+    ///
+    /// # Errors
+    /// [`ChatError::NoSwitch`] where the template has no switch; all stays as it was.
+    pub fn set_thinking(&mut self, on: bool) -> Result<(), EngineError> {
+        let variable = self.template.switch(on, &self.special, self.date)?;
+        self.thinking = Some(Thinking { on, variable });
+        Ok(())
+    }
+
+    /// Takes apart the answer to a prompt with this text.
+    pub fn splitter(&self, prompt: &str) -> ReasoningSplitter {
+        self.template.reasoning().splitter(prompt)
+    }
+
+    /// The special tokens in which the markers of reasoning are written: without their text it is not found
+    /// ([`Session::show`](super::Session::show)).
+    ///
+    /// # Errors
+    /// What the tokenizer cannot encode.
+    pub fn marker_tokens(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, EngineError> {
+        let mut ids = Vec::new();
+        for marker in self.template.reasoning().markers() {
+            ids.extend(tokenizer.encode(marker, false)?.into_iter().filter(|&id| tokenizer.is_special(id)));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
     }
 
     /// The text of a conversation, and its ids.
@@ -54,7 +101,7 @@ impl ChatFormat {
         tokenizer: &Tokenizer,
         input: &ChatInput,
     ) -> Result<(String, Vec<u32>), EngineError> {
-        let text = self.template.render(input, &self.special, self.date)?;
+        let text = self.write(input.clone())?;
         let ids = tokenizer.encode(&text, false)?;
         Ok((text, ids))
     }
@@ -93,7 +140,14 @@ impl ChatFormat {
     }
 
     fn render(&self, messages: &[Message]) -> Result<String, EngineError> {
-        Ok(self.template.render(&ChatInput::new(messages, true), &self.special, self.date)?)
+        self.write(ChatInput::new(messages, true))
+    }
+
+    fn write(&self, mut input: ChatInput) -> Result<String, EngineError> {
+        if let Some(Thinking { variable: (name, value), .. }) = &self.thinking {
+            input = input.with(name, value.clone());
+        }
+        Ok(self.template.render(&input, &self.special, self.date)?)
     }
 }
 
@@ -104,6 +158,13 @@ pub struct Prompt {
     pub ids: Vec<u32>,
     /// As the template writes it.
     text: String,
+}
+
+impl Prompt {
+    /// As the template writes it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// What was said, as messages, and as the ids that went through the model.
@@ -146,6 +207,14 @@ impl Conversation {
         self.messages.first().filter(|m| m.role == "system").map(|m| m.content.as_str())
     }
 
+    /// Turns reasoning on or off for the answers to come.
+    ///
+    /// # Errors
+    /// As [`ChatFormat::set_thinking`].
+    pub fn set_thinking(&mut self, on: bool) -> Result<(), EngineError> {
+        self.format.set_thinking(on)
+    }
+
     /// Forgets all that was said; another conversation begins.
     pub fn restart(&mut self, system: Option<&str>) {
         self.messages = system.map(|text| Message::new("system", text)).into_iter().collect();
@@ -156,9 +225,11 @@ impl Conversation {
 
     /// What was said, for a file.
     pub fn to_text(&self, seed: u64, draws: u64) -> Text {
-        let spelt = !self.text.ends_with(WORDS);
-        let date = self.format.date();
-        Text { ids: self.ids.clone(), seed, draws, messages: self.messages.clone(), spelt, date }
+        let answer = self.prompts.last().zip(self.messages.last().filter(|m| m.role == "assistant"));
+        let whole = answer.is_none_or(|(&(_, at), message)| self.text[at..] == message.content);
+        let spelt = whole && !self.text.ends_with(WORDS);
+        let (date, thinking) = (self.format.date(), self.format.thinking());
+        Text { ids: self.ids.clone(), seed, draws, messages: self.messages.clone(), spelt, date, thinking }
     }
 
     /// Goes on with what was said in an earlier run.
@@ -167,6 +238,10 @@ impl Conversation {
     /// A template that refuses the messages.
     pub fn resume(&mut self, mut text: Text) -> Result<(), EngineError> {
         self.format.date = text.date.unwrap_or(self.format.date);
+        if let Some(on) = text.thinking {
+            // Another template than that of the earlier run may have no switch.
+            let _ = self.format.set_thinking(on);
+        }
         // A question that was never answered: templates want an answer after each.
         if text.messages.pop_if(|m| m.role == "user").is_some() {
             text.spelt = false;
@@ -179,7 +254,9 @@ impl Conversation {
         };
         self.messages = text.messages;
         self.prompts.clear();
-        (self.ids, self.text) = said.map_or_else(Default::default, |said| (text.ids, said));
+        // Where the ids say something else than the messages, nothing that the template writes goes on from them. What it
+        // has in common with them need still not be computed again.
+        (self.ids, self.text) = (text.ids, said.unwrap_or_else(|| WORDS.to_owned()));
         Ok(())
     }
 
@@ -232,7 +309,8 @@ impl Conversation {
 
     /// Adds the answer to `prompt`, the last one that [`Self::prompt`] gave.
     pub fn answer(&mut self, prompt: Prompt, outcome: &Outcome) {
-        self.messages.push(Message::new("assistant", &outcome.text));
+        let split = self.format.splitter(&prompt.text).whole(&outcome.text);
+        self.messages.push(Message::answer(split));
         self.prompts.push((prompt.ids.len(), prompt.text.len()));
         (self.ids, self.text) = (prompt.ids, prompt.text);
         self.ids.extend_from_slice(&outcome.ids);

@@ -166,6 +166,7 @@ impl<B: Backend> Session<B> {
         self.check_prompt(&request.prompt)?;
         let mut run = Run::new(request, self.lookup)?;
         run.stop_tokens = self.stop_tokens(&request.stop);
+        run.decoder = run.decoder.showing(&self.shown);
         run.taken_in = self.keep_common(&request.prompt);
         if self.set_span(request.prompt.len()) {
             self.forget();

@@ -48,6 +48,8 @@ pub struct Text {
     pub spelt: bool,
     /// The date that the template was given, if its text depends on it.
     pub date: Option<Date>,
+    /// Whether reasoning was turned on or off.
+    pub thinking: Option<bool>,
 }
 
 /// What came of reading a session file.
@@ -90,6 +92,9 @@ struct Description {
     /// `YYYY-MM-DD`; left out where the text does not depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     date: Option<String>,
+    /// Left out where the template decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    thinking: Option<bool>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +113,21 @@ struct SavedEviction {
 struct SavedMessage {
     role: String,
     content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reasoning: Option<String>,
+}
+
+impl From<&Message> for SavedMessage {
+    fn from(message: &Message) -> Self {
+        let Message { role, content, reasoning } = message.clone();
+        Self { role, content, reasoning }
+    }
+}
+
+impl From<SavedMessage> for Message {
+    fn from(SavedMessage { role, content, reasoning }: SavedMessage) -> Self {
+        Self { role, content, reasoning }
+    }
 }
 
 /// Why a file cannot be used.
@@ -157,8 +177,8 @@ pub fn saved_conversation(path: &Path) -> Option<SavedConversation> {
     let Ok(Found::Session(mut reader)) = SessionReader::open(path) else { return None };
     let (description, _) = reader.start().ok()?;
     let description: Description = serde_json::from_slice(&description).ok()?;
-    let date = description.date();
-    Some(SavedConversation { messages: description.into_messages(), date })
+    let (date, thinking) = (description.date(), description.thinking);
+    Some(SavedConversation { messages: description.into_messages(), date, thinking })
 }
 
 /// See [`saved_conversation`].
@@ -168,6 +188,8 @@ pub struct SavedConversation {
     pub messages: Vec<Message>,
     /// The date that the template was given.
     pub date: Option<Date>,
+    /// Whether reasoning was turned on or off.
+    pub thinking: Option<bool>,
 }
 
 /// Makes sure that a session can be saved at `path`, as far as that can be known beforehand, and that no other process
@@ -223,13 +245,10 @@ impl<B: Backend> Session<B> {
             eviction: self.saved_eviction(),
             seed: text.seed,
             draws: text.draws,
-            messages: text
-                .messages
-                .iter()
-                .map(|m| SavedMessage { role: m.role.clone(), content: m.content.clone() })
-                .collect(),
+            messages: text.messages.iter().map(SavedMessage::from).collect(),
             spelt: text.spelt,
             date: text.date.map(|date| date.to_string()),
+            thinking: text.thinking,
         };
         let description =
             serde_json::to_vec(&description).map_err(|e| cannot_write(path, std::io::Error::other(e)))?;
@@ -309,10 +328,10 @@ impl<B: Backend> Session<B> {
                 });
             }
         }
-        let Description { seed, draws, spelt, .. } = description;
+        let Description { seed, draws, spelt, thinking, .. } = description;
         let date = description.date();
         let messages = description.into_messages();
-        Ok((Text { ids, seed, draws, messages, spelt, date }, why))
+        Ok((Text { ids, seed, draws, messages, spelt, date, thinking }, why))
     }
 
     /// Whether the cache in a file can be taken up: what has made it, and what its counts are. The reason, if not, as the
@@ -413,6 +432,6 @@ impl Description {
     }
 
     fn into_messages(self) -> Vec<Message> {
-        self.messages.into_iter().map(|m| Message::new(m.role, m.content)).collect()
+        self.messages.into_iter().map(Message::from).collect()
     }
 }

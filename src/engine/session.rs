@@ -65,6 +65,8 @@ pub struct Session<B: Backend> {
     pub(super) hybrid: Option<Hybrid>,
     pub(super) logits: Vec<f32>,
     pub(super) eos: Vec<u32>,
+    /// Special tokens that are part of a generated text.
+    pub(super) shown: Vec<u32>,
     /// The formats of the matrices.
     pub(super) weights: WeightMix,
     pub(super) chunk: usize,
@@ -113,6 +115,7 @@ impl<B: Backend> Session<B> {
             hybrid: None,
             logits: vec![0.0; vocab],
             eos: files.eos,
+            shown: Vec::new(),
             weights,
             chunk,
             lookup,
@@ -218,6 +221,12 @@ impl<B: Backend> Session<B> {
     /// Tokens of the last text that the cache holds, and that have been through the model.
     pub fn tokens(&self) -> (usize, usize) {
         (self.cache.len(), self.cache.position())
+    }
+
+    /// Special tokens with these ids are part of generated texts from now on, as the markers of reasoning are; others add
+    /// nothing to them.
+    pub fn show(&mut self, ids: Vec<u32>) {
+        self.shown = ids;
     }
 
     /// The first `tokens` of texts are not evicted from now on; the text before is forgotten. Does nothing where nothing

@@ -15,6 +15,8 @@ use super::{Result, Tokenizer};
 #[derive(Debug, Clone, Default)]
 pub struct StreamDecoder {
     skip_special: bool,
+    /// Special tokens that are text nevertheless.
+    shown: Vec<u32>,
     started: bool,
     bytes: Vec<u8>,
     pieces: Vec<String>,
@@ -26,13 +28,19 @@ impl StreamDecoder {
         Self { skip_special, ..Self::default() }
     }
 
+    /// Special tokens with these ids add their text nevertheless.
+    pub fn showing(self, ids: &[u32]) -> Self {
+        Self { shown: ids.to_vec(), ..self }
+    }
+
     /// Takes the next id and returns the text that it completes, often empty. All ids of one text have to
     /// come with the same `tokenizer`.
     ///
     /// # Errors
     /// As [`Tokenizer::decode`].
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String> {
-        let Some(piece) = tokenizer.piece(id, self.skip_special) else { return Ok(String::new()) };
+        let skip_special = self.skip_special && !self.shown.contains(&id);
+        let Some(piece) = tokenizer.piece(id, skip_special) else { return Ok(String::new()) };
         match tokenizer.plan {
             DecoderPlan::Spaced => {
                 let text = if self.started { format!(" {piece}") } else { piece };
@@ -67,7 +75,7 @@ impl StreamDecoder {
             DecoderPlan::Segments { start, .. } => self.take_segment(tokenizer, start),
             DecoderPlan::Whole => tokenizer.decode_pieces(std::mem::take(&mut self.pieces)),
         };
-        *self = Self::new(self.skip_special);
+        *self = Self { shown: std::mem::take(&mut self.shown), ..Self::new(self.skip_special) };
         text
     }
 
