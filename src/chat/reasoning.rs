@@ -16,7 +16,7 @@ struct Form {
 }
 
 /// The forms that published templates have. Of two with the same opening marker the first one is meant.
-const FORMS: [Form; 12] = [
+const FORMS: [Form; 13] = [
     // Granite 3
     Form {
         open: "<think>",
@@ -67,6 +67,13 @@ const FORMS: [Form; 12] = [
     Form { open: "<seed:think>", close: "</seed:think>", answer: None, signs: &["</seed:think>"] },
     // MiniMax M3
     Form { open: "<mm:think>", close: "</mm:think>", answer: None, signs: &["</mm:think>"] },
+    // Hunyuan 3, whose template puts its markers together
+    Form {
+        open: "<think:opensource>",
+        close: "</think:opensource>",
+        answer: None,
+        signs: &["</think{}>", "':opensource'"],
+    },
     // Apertus
     Form {
         open: "<|inner_prefix|>",
@@ -383,6 +390,8 @@ mod tests {
         check(solar, "", "<|think|>a<|end|><|begin|>assistant<|content|>b<|end|>", "a", "b");
         check("'</seed:think>'", "", "<seed:think>a</seed:think>b", "a", "b");
         check("'</mm:think>'", "<mm:think>", "a</mm:think>b", "a", "b");
+        let hunyuan = "{% set kind = ':opensource' %}{{ '</think{}>'.format(kind) }}";
+        check(hunyuan, "<think:opensource>", "a</think:opensource>b", "a", "b");
         check("<|inner_prefix|> <|inner_suffix|>", "", "<|inner_prefix|>a<|inner_suffix|>b", "a", "b");
         let apriel = "'Here are my reasoning steps:\\n' '[BEGIN FINAL RESPONSE]'";
         check(apriel, "Here are my reasoning steps:\n", "a\n[BEGIN FINAL RESPONSE]\nb", "a", "b");

@@ -248,3 +248,23 @@ fn undefined_is_empty_but_has_no_attributes() {
     let error = render("\n{{ a.b }}", &[], true, "").unwrap_err();
     assert!(matches!(&error, ChatError::Failed { reason } if reason.contains("line 2")), "{error}");
 }
+
+#[test]
+fn reasoning_of_a_message_is_passed_as_that_of_a_conversation_in_json() {
+    let split = Split { reasoning: "Why?".into(), answer: "So.".into() };
+    let messages = [Message::new("user", "Hi"), Message::answer(split), Message::new("user", "And?")];
+    let json = r#"[{"role": "user", "content": "Hi"},
+                   {"role": "assistant", "content": "So.", "reasoning_content": "Why?"},
+                   {"role": "user", "content": "And?"}]"#;
+    let input = ChatInput::new(&messages, true);
+    assert_eq!(input, ChatInput::from_json(json).unwrap());
+    // Templates leave it out before the last question, or never.
+    let source = "{% for m in messages %}{% if m.reasoning_content and keep %}<think>{{ m.reasoning_content }}</think>\
+                  {% endif %}{{ m.content }};{% endfor %}";
+    let text = |input: &ChatInput| {
+        ChatTemplate::new(source).unwrap().render(input, &SpecialTexts::default(), day()).unwrap()
+    };
+    assert_eq!(text(&input), "Hi;So.;And?;");
+    assert_eq!(text(&input.with("keep", true.into())), "Hi;<think>Why?</think>So.;And?;");
+    assert_eq!(Message::answer(Split::default()).reasoning, None);
+}
