@@ -163,6 +163,15 @@ pub struct Args {
     #[arg(long, value_name = "YYYY-MM-DD", requires = "templated", value_parser = date, help_heading = "Text")]
     pub date: Option<Date>,
 
+    /// Let the model reason before it answers, by the switch that its chat template has for that [default: as the template
+    /// has it by itself, or as the session does]
+    #[arg(long, requires = "templated", conflicts_with = "no_think", help_heading = "Text")]
+    pub think: bool,
+
+    /// Let the model answer without reasoning, by the same switch
+    #[arg(long, requires = "templated", help_heading = "Text")]
+    pub no_think: bool,
+
     /// Do not keep the lines typed in a conversation for the next one
     #[arg(long, requires = "chat", help_heading = "Text")]
     pub no_history: bool,

@@ -22,6 +22,7 @@ mod profile;
 mod progress;
 mod prompt;
 mod provenance;
+mod reasoning;
 mod report;
 mod run;
 mod session;

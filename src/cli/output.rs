@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::interrupt;
 use super::notice::say;
 use super::progress::Progress;
+use super::reasoning::Screen;
 use super::throttle::{Throttle, ThrottleStats};
+use crate::chat::{ReasoningSplitter, Split};
 use crate::engine::Observer;
 use crate::models::llama::NonFinite;
 
@@ -16,7 +18,11 @@ pub struct Stream<W> {
     /// `None` where the text is not streamed (`--json`).
     out: Option<W>,
     /// The text so far, where it is not streamed.
-    kept: String,
+    kept: Split,
+    /// Takes a model's reasoning out of the text.
+    splitter: Option<ReasoningSplitter>,
+    /// Shows the reasoning.
+    screen: Option<Screen>,
     prefill: Progress,
     error: Option<io::Error>,
     /// There is no line to end: nothing was written, or a newline last.
@@ -38,7 +44,9 @@ impl<W: Write> Stream<W> {
     pub fn new(out: Option<W>, quiet: bool) -> Self {
         Self {
             out,
-            kept: String::new(),
+            kept: Split::default(),
+            splitter: None,
+            screen: None,
             prefill: Progress::new("Reading the prompt", quiet),
             error: None,
             ends_with_newline: true,
@@ -50,6 +58,11 @@ impl<W: Write> Stream<W> {
     /// Rests where `throttle` says so.
     pub fn throttled(self, throttle: Option<Throttle>) -> Self {
         Self { throttle, ..self }
+    }
+
+    /// Takes the model's reasoning out of the text, and shows it on `screen`.
+    pub fn splitting(self, splitter: ReasoningSplitter, screen: Option<Screen>) -> Self {
+        Self { splitter: Some(splitter), screen, ..self }
     }
 
     /// What watches the heat, for the next stream.
@@ -80,8 +93,32 @@ impl<W: Write> Stream<W> {
     }
 
     /// The text so far, where it is not streamed.
-    pub fn kept(&self) -> &str {
+    pub fn kept(&self) -> &Split {
         &self.kept
+    }
+
+    /// Writes what was held back, since no more text comes, and gives whether the text ended in its reasoning.
+    pub fn settle(&mut self) -> bool {
+        let Some(mut splitter) = self.splitter.take() else { return false };
+        let unanswered = !splitter.answers();
+        let _ = self.put(splitter.finish());
+        if let Some(screen) = &mut self.screen {
+            screen.end();
+        }
+        unanswered
+    }
+
+    /// The answer where it belongs, its reasoning beside it.
+    fn put(&mut self, split: Split) -> ControlFlow<()> {
+        let Split { reasoning, answer } = split;
+        if let Some(screen) = &mut self.screen {
+            screen.show(&reasoning, &answer)?;
+        }
+        if self.out.is_none() {
+            self.kept.reasoning.push_str(&reasoning);
+            self.kept.answer.push_str(&answer);
+        }
+        if answer.is_empty() { ControlFlow::Continue(()) } else { self.write(&answer) }
     }
 
     /// Ends the last line. A reader that has gone (a closed pipe) is no error: it has what it wanted.
@@ -90,6 +127,7 @@ impl<W: Write> Stream<W> {
     /// Whatever else kept the text from being written, such as a full disk.
     pub fn finish(mut self) -> io::Result<()> {
         self.prefill.finish();
+        self.settle();
         if self.error.is_none() && self.out.is_some() && !self.ends_with_newline {
             let _ = self.write("\n");
         }
@@ -109,10 +147,11 @@ impl<W: Write> Observer for Stream<W> {
     }
 
     fn text(&mut self, piece: &str) -> ControlFlow<()> {
-        if self.out.is_none() {
-            self.kept.push_str(piece);
-        }
-        self.write(piece)
+        let split = match &mut self.splitter {
+            Some(splitter) => splitter.push(piece),
+            None => Split { answer: piece.to_owned(), ..Split::default() },
+        };
+        self.put(split)
     }
 
     fn non_finite(&mut self, found: &NonFinite) {

@@ -38,6 +38,7 @@ pub fn print(
             "ids": prompt.ids,
             "tokens": tokens,
             "date": format.and_then(ChatFormat::date).map(|date| date.to_string()),
+            "thinking": format.and_then(ChatFormat::thinking),
         })
         .to_string()
     } else {

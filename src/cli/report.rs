@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::eviction;
 use super::settings::Settings;
 use super::throttle::ThrottleStats;
-use crate::chat::Date;
+use crate::chat::{Date, Split};
 use crate::engine::{Footprint, Outcome};
 use crate::host::{human_bytes, peak_resident_bytes};
 
@@ -33,10 +33,14 @@ pub struct Report<'a> {
     pub footprint: Footprint,
     /// What was done about heat, if somebody looked.
     pub throttle: Option<ThrottleStats>,
-    /// The text and its timings.
+    /// The ids and their timings.
     pub outcome: &'a Outcome,
+    /// The text.
+    pub text: &'a Split,
     /// The date that the chat template was given, if the prompt depends on it.
     pub date: Option<Date>,
+    /// Whether reasoning was turned on or off.
+    pub thinking: Option<bool>,
 }
 
 fn rate(count: usize, time: Duration) -> Option<f64> {
@@ -105,7 +109,8 @@ impl Report<'_> {
         let o = self.outcome;
         let s = &self.settings.sampling;
         let mut all = json!({
-            "text": o.text,
+            "text": self.text.answer,
+            "reasoning": Some(&self.text.reasoning).filter(|text| !text.is_empty()),
             "ids": o.ids,
             "finish": o.finish.name(),
             "prompt_tokens": o.prompt_tokens,
@@ -144,6 +149,7 @@ impl Report<'_> {
                 "model": self.model,
                 "backend": self.backend,
                 "date": self.date.map(|date| date.to_string()),
+                "thinking": self.thinking,
                 "weight_dtype": self.weights,
                 "kv_type": self.settings.session.kv_types.to_string(),
                 "max_seq_len": self.settings.session.max_seq_len,

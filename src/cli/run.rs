@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::args::{Args, BackendName};
+use super::chat::format::Templated;
 use super::devices::Choice;
 use super::limits::granted_threads;
 use super::notice::{say, sentence};
@@ -14,6 +15,7 @@ use super::output::Stream;
 use super::print_prompt::Prompt;
 use super::profile::Watched;
 use super::progress::Progress;
+use super::reasoning::{self, Screen};
 use super::report::Report;
 use super::session::SessionFile;
 use super::settings::Settings;
@@ -25,7 +27,7 @@ use super::{
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
-use crate::chat::{ChatInput, Date, Message};
+use crate::chat::{ChatInput, Message, Split};
 use crate::core::Backend;
 use crate::engine::{
     ChatFormat, Conversation, Finish, Holding, Identity, MemorySource, ModelFiles, Origin, Outcome, Request,
@@ -83,7 +85,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     let kept = args.session.as_deref().filter(|_| !args.print_prompt).map(SessionFile::new).transpose()?;
     let saved = args.session.as_deref().and_then(saved_conversation).unwrap_or_default();
     let files = open(args)?;
-    let format = chat::format::choose(args, &files.tokenizer_config, saved.date)?;
+    let format = chat::format::choose(args, &files.tokenizer_config, &saved)?;
     if args.print_prompt {
         let prompt = question(args, &files, &format, &asked, &saved)?;
         return print_prompt::print(args, &files, format.as_ref(), &prompt);
@@ -102,18 +104,21 @@ fn run(args: &Args) -> Result<ExitCode> {
         (Asked::Conversation, Some(format)) => Task::Conversation(Box::new(format)),
         // Nothing to begin with: the text of the session goes on.
         (Asked::Text(text), None) if text.is_empty() => {
-            Task::Text { prompt: Vec::new(), text, date: None, conversation: None }
+            Task::Text { prompt: Vec::new(), text, templated: Templated::default(), conversation: None }
         }
         (asked, format) => {
             let Prompt { text, ids } = question(args, &files, &format, &asked, &saved)?;
-            let date = format.as_ref().and_then(ChatFormat::date);
+            let templated = match &format {
+                Some(format) => Templated::new(format, &files.tokenizer, &text)?,
+                None => Templated::default(),
+            };
             let conversation = match (asked, format) {
                 (Asked::Text(text), Some(format)) => Some((Conversation::new(format, system), text)),
                 _ => None,
             };
             // What was typed is what may be printed again.
             let text = conversation.as_ref().map_or(text, |(_, message)| message.clone());
-            Task::Text { prompt: ids, text, date, conversation: conversation.map(Box::new) }
+            Task::Text { prompt: ids, text, templated, conversation: conversation.map(Box::new) }
         }
     };
     let throttle = args.limits.throttle()?;
@@ -244,7 +249,7 @@ enum Task {
     Text {
         prompt: Vec<u32>,
         text: String,
-        date: Option<Date>,
+        templated: Templated,
         conversation: Option<Box<(Conversation, String)>>,
     },
     /// Talk.
@@ -317,12 +322,16 @@ impl Job<'_> {
                 packed.as_ref().filter(|p| **p != model).map(|p| format!(" from {p}")).unwrap_or_default()
             ));
         }
-        let (prompt, text, date, mut conversation) = match task {
-            Task::Text { prompt, text, date, conversation } => (prompt, text, date, conversation),
+        let (prompt, text, templated, mut conversation) = match task {
+            Task::Text { prompt, text, templated, conversation } => (prompt, text, templated, conversation),
             Task::Conversation(format) => {
+                let markers = format.marker_tokens(session.tokenizer())?;
+                session.show(markers);
                 return chat::converse(&mut session, args, &settings, *format, &origin, kept, throttle);
             }
         };
+        let Templated { date, thinking, splitter, markers } = templated;
+        session.show(markers);
         let mut kept = kept;
         let (mut prompt, mut draws) = (prompt, 0);
         if let Some(kept) = &mut kept {
@@ -331,7 +340,9 @@ impl Job<'_> {
                 let earlier = earlier.unwrap_or_default();
                 if !earlier.messages.is_empty() {
                     draws = if earlier.seed == settings.sampling.seed { earlier.draws } else { 0 };
-                    conversation.resume(Text { date: args.date.or(earlier.date), ..earlier })?;
+                    let date = args.date.or(earlier.date);
+                    let thinking = reasoning::wanted(args).or(earlier.thinking);
+                    conversation.resume(Text { date, thinking, ..earlier })?;
                 }
                 conversation.ask(message);
                 prompt = conversation.prompt(session.tokenizer())?.ids;
@@ -354,6 +365,9 @@ impl Job<'_> {
         };
         let out = if args.json { Stream::new(None, args.quiet) } else { Stream::to_stdout(args.quiet) };
         let mut out = out.throttled(throttle);
+        if let Some(splitter) = splitter.clone() {
+            out = out.splitting(splitter, Screen::new(args));
+        }
         if args.echo {
             let _ = out.write(&text);
         } else if shows_prompt(args) && stdout().is_terminal() && stderr().is_terminal() {
@@ -368,7 +382,12 @@ impl Job<'_> {
         };
         let decode = out.decode();
         let throttle = out.stream.throttle_stats();
+        let unanswered = out.stream.settle();
         out.stream.finish().context("cannot write the text to standard output")?;
+        let said = match splitter {
+            Some(splitter) => splitter.whole(&outcome.text),
+            None => Split { answer: outcome.text.clone(), ..Split::default() },
+        };
         let report = Report {
             model: &model,
             backend: &described,
@@ -381,12 +400,17 @@ impl Job<'_> {
             footprint,
             throttle,
             outcome: &outcome,
+            text: &said,
             date,
+            thinking,
         };
         if args.json {
             let mut out = Stream::new(Some(stdout()), true);
             let _ = out.write(&report.json().to_string());
             out.finish().context("cannot write the result to standard output")?;
+        }
+        if unanswered && !matches!(outcome.finish, Finish::Cancelled | Finish::OutputClosed) {
+            say(&format!("warning: {}", reasoning::UNANSWERED));
         }
         if !args.quiet {
             conclude(&outcome.finish, settings.session.max_seq_len);
@@ -398,7 +422,7 @@ impl Job<'_> {
         if let Some(kept) = &kept {
             let (seed, draws) = (settings.sampling.seed, outcome.draws);
             let text = match conversation {
-                Some(of) => said(of.0, &mut session, &outcome, request.draws, seed)?,
+                Some(of) => conversation_text(of.0, &mut session, &outcome, request.draws, seed)?,
                 None => {
                     let ids = [request.prompt.as_slice(), &outcome.ids].concat();
                     Text { ids, seed, draws, date, ..Text::default() }
@@ -415,7 +439,7 @@ impl Job<'_> {
 }
 
 /// What was said, the last answer included. Where nothing was answered, it is as if nothing had been asked.
-fn said<B: Backend>(
+fn conversation_text<B: Backend>(
     mut conversation: Conversation,
     session: &mut Session<B>,
     outcome: &Outcome,
@@ -433,9 +457,17 @@ fn said<B: Backend>(
 }
 
 /// What is left of a text that an error has ended: what was made of it stays, as text or as an object.
-fn broken_off<W: Write>(stream: Stream<W>, json: bool, error: anyhow::Error) -> anyhow::Error {
+fn broken_off<W: Write>(mut stream: Stream<W>, json: bool, error: anyhow::Error) -> anyhow::Error {
+    stream.settle();
     if json {
-        let text = serde_json::json!({ "text": stream.kept(), "finish": "error", "error": sentence(&error) });
+        let Split { reasoning, answer } = stream.kept();
+        let reasoning = Some(reasoning).filter(|text| !text.is_empty());
+        let text = serde_json::json!({
+            "text": answer,
+            "reasoning": reasoning,
+            "finish": "error",
+            "error": sentence(&error),
+        });
         let mut out = Stream::new(Some(stdout()), true);
         let _ = out.write(&text.to_string());
         let _ = out.finish();

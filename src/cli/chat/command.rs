@@ -27,6 +27,8 @@ pub enum Command {
     Save(PathBuf),
     /// Go on with the conversation in a file.
     Load(PathBuf),
+    /// Reasoning on or off, or show what it is.
+    Think(Option<bool>),
     /// Figures.
     Stats,
     /// Another answer.
@@ -43,6 +45,7 @@ pub const HELP: &str = "\
 /save FILE      write the conversation and its keys and values to a file
 /load FILE      go on with the conversation in a file
 /regen          answer your last message again, with other random numbers
+/think [on|off] let the model reason before it answers, or not; alone, show what is set
 /stats          show tokens, speed and memory
 /quit           leave, as Ctrl-D does
 A message that begins with / is written with //, and a \\ at the end of a line continues it on the next.
@@ -77,6 +80,12 @@ impl Input {
             "regen" => alone(Command::Regen),
             "quit" => alone(Command::Quit),
             "system" => Ok(Input::Command(Command::System((!rest.is_empty()).then(|| rest.to_owned())))),
+            "think" => match rest {
+                "" => Ok(Input::Command(Command::Think(None))),
+                "on" => Ok(Input::Command(Command::Think(Some(true)))),
+                "off" => Ok(Input::Command(Command::Think(Some(false)))),
+                _ => Err(format!("/think takes 'on' or 'off', but got '{rest}'")),
+            },
             _ => Err(format!(
                 "there is no command '/{name}'; /help lists them, and a message that begins with / is written with //"
             )),
@@ -108,6 +117,8 @@ mod tests {
         assert_eq!(Input::parse("//etc is a folder"), message("/etc is a folder"));
         assert_eq!(Input::parse("/quit "), command(Command::Quit));
         assert_eq!(Input::parse("/save  a b.session "), command(Command::Save("a b.session".into())));
+        assert_eq!(Input::parse("/think off"), command(Command::Think(Some(false))));
+        assert_eq!(Input::parse("/think"), command(Command::Think(None)));
         assert_eq!(Input::parse("/system"), command(Command::System(None)));
         assert_eq!(
             Input::parse("/system  Be brief. "),
@@ -125,6 +136,8 @@ mod tests {
         let wrong = Input::parse("/exit").unwrap_err();
         assert!(wrong.contains("no command '/exit'") && wrong.contains("/help"), "{wrong}");
         assert!(Input::parse("/load").unwrap_err().contains("name of a file"));
+        let wrong = Input::parse("/think hard").unwrap_err();
+        assert!(wrong.contains("'on' or 'off'") && wrong.contains("'hard'"), "{wrong}");
         let wrong = Input::parse("/regen it").unwrap_err();
         assert!(wrong.contains("/regen takes nothing") && wrong.contains("'it'"), "{wrong}");
     }

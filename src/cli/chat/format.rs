@@ -1,27 +1,61 @@
-//! Which chat template is used, and on which date; what to do where there is none.
+//! Which chat template is used, on which date, with reasoning or without; what to do where there is none.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::chat::{ChatError, ChatInput, Date};
+use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter};
 use crate::cli::args::Args;
-use crate::cli::prompt;
-use crate::engine::{ChatFormat, EngineError};
-use crate::tokenizer::{ChatTemplates, TokenizerConfig};
+use crate::cli::{prompt, reasoning};
+use crate::engine::{ChatFormat, EngineError, SavedConversation};
+use crate::tokenizer::{ChatTemplates, Tokenizer, TokenizerConfig};
 
-/// The format of the model's chats, if the arguments ask for one. `saved` is the date of the conversation that goes on.
+/// The format of the model's chats, if the arguments ask for one. `saved` is the conversation that goes on.
 ///
 /// # Errors
-/// A template that is missing or broken.
-pub fn choose(args: &Args, config: &TokenizerConfig, saved: Option<Date>) -> Result<Option<ChatFormat>> {
+/// A template that is missing or broken, or has no switch for reasoning where one is needed.
+pub fn choose(
+    args: &Args,
+    config: &TokenizerConfig,
+    saved: &SavedConversation,
+) -> Result<Option<ChatFormat>> {
     if !args.chat && args.messages.is_none() {
         return Ok(None);
     }
     let named = args.chat_template.as_deref();
     let source = named.map(|named| source(named, &config.chat_templates)).transpose()?;
-    let date = args.date.or(saved).unwrap_or_else(Date::today);
-    ChatFormat::new(config, source.as_deref(), date).map(Some).map_err(advise)
+    let date = args.date.or(saved.date).unwrap_or_else(Date::today);
+    let mut format = ChatFormat::new(config, source.as_deref(), date).map_err(advise)?;
+    reasoning::set(args, saved.thinking, &mut format)?;
+    Ok(Some(format))
+}
+
+/// What belongs to a prompt that a template has written; nothing for others.
+#[derive(Default)]
+pub struct Templated {
+    /// See [`ChatFormat::date`].
+    pub date: Option<Date>,
+    /// See [`ChatFormat::thinking`].
+    pub thinking: Option<bool>,
+    /// Takes its answer apart.
+    pub splitter: Option<ReasoningSplitter>,
+    /// See [`ChatFormat::marker_tokens`].
+    pub markers: Vec<u32>,
+}
+
+impl Templated {
+    /// For the text of a prompt.
+    ///
+    /// # Errors
+    /// What the tokenizer cannot encode.
+    pub fn new(format: &ChatFormat, tokenizer: &Tokenizer, prompt: &str) -> Result<Self> {
+        Ok(Self {
+            date: format.date(),
+            thinking: format.thinking(),
+            splitter: Some(format.splitter(prompt)),
+            markers: format.marker_tokens(tokenizer)?,
+        })
+    }
 }
 
 /// The template of this name among the model's own, or else in the file of this name.

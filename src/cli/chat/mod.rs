@@ -19,6 +19,7 @@ use super::args::Args;
 use super::interrupt;
 use super::notice::{say, sentence};
 use super::output::Stream;
+use super::reasoning::{self, Screen};
 use super::session::SessionFile;
 use super::settings::Settings;
 use super::terminal;
@@ -150,6 +151,12 @@ impl<B: Backend> Chat<'_, B> {
             }
             Input::Command(Command::Help) => say(HELP),
             Input::Command(Command::Stats) => self.stats(),
+            Input::Command(Command::Think(None)) => say(match self.conversation.format().thinking() {
+                Some(true) => "the model reasons before it answers",
+                Some(false) => "the model answers without reasoning",
+                None => "the model's chat template decides whether it reasons",
+            }),
+            Input::Command(Command::Think(Some(on))) => self.set_thinking(on)?,
             Input::Command(Command::Quit) => return Ok(Next::Break(Ok(()))),
             Input::Command(Command::Reset) => {
                 let system = self.conversation.system().map(str::to_owned);
@@ -188,6 +195,26 @@ impl<B: Backend> Chat<'_, B> {
         self.protect(system)?;
         self.conversation.restart(system);
         (self.draws, self.last) = (0, None);
+        Ok(())
+    }
+
+    /// `/think`.
+    fn set_thinking(&mut self, on: bool) -> Result<()> {
+        let system = self.conversation.system().map(str::to_owned);
+        let first = |chat: &Self| {
+            chat.conversation.format().first_tokens(chat.session.tokenizer(), system.as_deref())
+        };
+        let before = first(self)?;
+        self.conversation.set_thinking(on)?;
+        // Some templates have another system message then.
+        if first(self)? != before {
+            self.protect(system.as_deref())?;
+        }
+        self.note(if on {
+            "the model reasons before it answers from now on"
+        } else {
+            "the model answers without reasoning from now on"
+        });
         Ok(())
     }
 
@@ -247,6 +274,7 @@ impl<B: Backend> Chat<'_, B> {
             return Ok(());
         }
         text.date = self.args.date.or(text.date);
+        text.thinking = reasoning::wanted(self.args).or(text.thinking);
         self.draws = if text.seed == self.settings.sampling.seed { text.draws } else { 0 };
         self.last = None;
         self.conversation.resume(text)?;
@@ -281,7 +309,9 @@ impl<B: Backend> Chat<'_, B> {
             room: self.args.num_tokens.unwrap_or(ANSWER),
         };
         let to_terminal = stdout().is_terminal();
-        let mut out = Stream::to_stdout(self.args.quiet).throttled(self.throttle.take());
+        let mut out = Stream::to_stdout(self.args.quiet)
+            .throttled(self.throttle.take())
+            .splitting(self.conversation.format().splitter(prompt.text()), Screen::new(self.args));
         if self.answers > 0 && !to_terminal {
             // Answers may have several lines: an empty one parts them.
             let _ = out.write("\n");
@@ -292,6 +322,7 @@ impl<B: Backend> Chat<'_, B> {
         };
         self.throttle = out.take_throttle();
         let outcome = outcome.map_err(|e| self.explain(e))?;
+        let unanswered = out.settle();
         if to_terminal {
             let _ = out.write(if outcome.text.ends_with('\n') { "\n" } else { "\n\n" });
         }
@@ -302,6 +333,9 @@ impl<B: Backend> Chat<'_, B> {
             _ => {}
         }
         let closed = outcome.finish == Finish::OutputClosed;
+        if unanswered && !closed && outcome.finish != Finish::Cancelled {
+            say(&format!("note: {}", reasoning::UNANSWERED));
+        }
         if outcome.finish == Finish::Cancelled && outcome.ids.is_empty() {
             // Nothing was answered: it is as if nothing had been asked.
             self.conversation.unask();
