@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What transformers computes for a GGUF file with its weights as float32, as JSON on standard output: for each text its
 tokens, the logits after the last of them (every STRIDE-th), the mean negative log-likelihood of the tokens, and the greedy
-continuation. The tests with real models (tests/it/real_models.rs) compare these figures with ours.
+continuation. The tests with real models (tests/it/real_models.rs) compare these figures with ours. A text in a file that ends
+with .ids is a list of token ids; making a tokenizer of a large vocabulary out of a GGUF file takes transformers very long.
 
 needs: torch, transformers, accelerate, gguf (PyPI).   usage: transformers_reference.py MODEL.gguf GREEDY_TOKENS TEXT...
 """
@@ -47,9 +48,16 @@ def main() -> None:
     parser.add_argument("text", type=pathlib.Path, nargs="+")
     args = parser.parse_args()
     where = {"pretrained_model_name_or_path": args.model.parent, "gguf_file": args.model.name}
-    tokenizer = AutoTokenizer.from_pretrained(**where)
+    tokenizer = None
+    texts = []
+    for path in args.text:
+        if path.suffix == ".ids":
+            texts.append((path.stem, [int(word) for word in path.read_text().split()]))
+            continue
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(**where)
+        texts.append((path.name, tokenizer(path.read_text())["input_ids"]))
     model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, attn_implementation="eager").eval()
-    cases = [case(model, tokenizer(path.read_text())["input_ids"], path.name, args.greedy) for path in args.text]
+    cases = [case(model, ids, name, args.greedy) for name, ids in texts]
     print(json.dumps({"model": args.model.name, "made_with": "transformers, float32, eager attention", "cases": cases}))
 
 
