@@ -20,9 +20,9 @@ import pathlib
 import needed
 
 try:
+    import gguf
     import torch
     import transformers
-    import gguf
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit

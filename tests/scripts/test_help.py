@@ -25,7 +25,7 @@ class Help(unittest.TestCase):
                 self.assertEqual(result.stderr, "")
 
     def test_work_says_which_package_is_missing(self) -> None:
-        for name, package in [("visualize_profile.py", "matplotlib"), ("train_demo_model.py", "numpy"), ("make_goldens.py", "torch")]:
+        for name, package in [("visualize_profile.py", "matplotlib"), ("train_demo_model.py", "numpy"), ("make_goldens.py", "gguf")]:
             result = alone(places.ROOT / "scripts" / name, "x")
             self.assertEqual(result.returncode, 1)
             self.assertIn(f"{name}: {package} is needed; pip install ", result.stderr)
