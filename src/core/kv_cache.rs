@@ -73,14 +73,32 @@ impl<B: Buffer> KvCache<B> {
             Some(n) if n <= self.max_len => n,
             _ => return Err(full),
         };
+        (0..self.tables.len()).try_for_each(|group| self.reserve_in(backend, group, need))
+    }
+
+    /// As [`Self::reserve`] for a text of `more` tokens that comes in several passes: room in the layers that will hold all of
+    /// it, while those with a window get theirs pass by pass.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub fn reserve_text<K: Backend<Buffer = B>>(&mut self, backend: &K, more: usize) -> Result<()> {
+        let full = CoreError::CacheFull { len: self.len, max: self.max_len, more };
+        let need = self.len.checked_add(more).filter(|need| *need <= self.max_len).ok_or(full)?;
         for group in 0..self.tables.len() {
-            self.give_back_before_window(group);
-            let missing = pages_of(need).saturating_sub(self.tables[group].len());
-            if missing > 0 {
-                self.pool.take(backend, group, missing, &mut self.tables[group])?;
+            if self.pool.window(group).is_none() {
+                self.reserve_in(backend, group, need)?;
             }
         }
         Ok(())
+    }
+
+    fn reserve_in<K: Backend<Buffer = B>>(&mut self, backend: &K, group: usize, need: usize) -> Result<()> {
+        self.give_back_before_window(group);
+        let missing = pages_of(need).saturating_sub(self.tables[group].len());
+        if missing == 0 {
+            return Ok(());
+        }
+        self.pool.take(backend, group, missing, &mut self.tables[group])
     }
 
     /// Gives back the pages of a group that are wholly before the window of the next token.

@@ -219,7 +219,7 @@ impl<B: Backend> Session<B> {
         let mut done = run.taken_in;
         if self.memory.is_none() {
             let more = (prompt.len() - done).min(self.cache.max_len() - self.cache.len());
-            self.cache.reserve(&self.backend, more)?;
+            self.cache.reserve_text(&self.backend, more)?;
         }
         let turn = self.turn_of_prompt(prompt.len() - done);
         while done < prompt.len() {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use llm_rs2::backend::reference::ReferenceBackend;
+use llm_rs2::engine::{ModelFiles, Session, SessionOptions};
 
 use super::full_precision::{check, check_greedy};
 use super::goldens::{self, F32, Golden, Setup};
@@ -58,6 +59,20 @@ fn opencl_computes_every_family() {
             check_greedy(again, &golden, setup);
         }
     }
+}
+
+/// Whatever the length of the text: here a window of 8 tokens, and passes of 64.
+#[test]
+fn layers_with_a_window_hold_no_more_than_that() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/families/mistral");
+    let files = ModelFiles::open(&dir).expect("the fixture opens");
+    let options = SessionOptions { max_seq_len: 4000, ..goldens::options(Setup { chunk: 64, ..F32 }) };
+    let mut session = Session::load(goldens::cpu(2), files, &options, &mut |_| ()).expect("it loads");
+    let prompt: Vec<u32> = (0..3000).map(|i| i * 7 % 48).collect();
+    assert_eq!(goldens::greedy(&mut session, &prompt, 2).len(), 2);
+    // Two layers of two heads of eight floats, keys and values; memory is taken in steps of 256 slots.
+    let slots = session.cache_bytes() / (2 * 2 * 8 * 4 * 2);
+    assert!(slots <= 256, "{slots} slots for 3002 tokens");
 }
 
 /// The same bits, whichever file the model is in.
