@@ -151,7 +151,8 @@ impl<'a> Blocks<'a> {
         each().map(|spans| spans.start).min().unwrap_or(0)..each().map(|spans| spans.end).max().unwrap_or(0)
     }
 
-    fn attend(&self, block: Block<'_>, span: usize, state: &mut [f32], scratch: &mut [f32]) {
+    /// The state of one span. `on`: the same thread goes on with those after it.
+    fn attend(&self, block: Block<'_>, span: usize, on: bool, state: &mut [f32], scratch: &mut [f32]) {
         let dim = self.layout.head_dim;
         let at = block.slot();
         let (from, to) = (span * SPAN, ((span + 1) * SPAN).min(at + block.rows));
@@ -172,6 +173,7 @@ impl<'a> Blocks<'a> {
             visible: at as isize + 1 - from as isize,
             window: self.how.window.map_or(isize::MAX, |window| window.min(isize::MAX as usize) as isize),
             slots: to - from,
+            after: if on { at + block.rows - to } else { 0 },
             keys: paged(self.keys),
             values: paged(self.values),
             scale: self.how.scale,
@@ -215,9 +217,9 @@ impl<'a> Blocks<'a> {
             let (states, work) = mine.split_at_mut(2 * state);
             let (sum, next) = states.split_at_mut(state);
             let (len, mut spans) = (self.state_len(block), self.spans(block));
-            self.attend(block, spans.next().unwrap_or_default(), sum, work);
+            self.attend(block, spans.next().unwrap_or_default(), true, sum, work);
             for span in spans {
-                self.attend(block, span, next, work);
+                self.attend(block, span, true, next, work);
                 (self.merge)(self.layout.head_dim, &mut sum[..len], &next[..len]);
             }
             self.settle(block, sum, out);
@@ -247,7 +249,7 @@ impl<'a> Blocks<'a> {
             let (at, mine) = (state * chunk.index, states + work * chunk.worker);
             // SAFETY: the state is this chunk's, the rest is the thread's, which works on one chunk at a time.
             let (state, work) = unsafe { (scratch.part(at..at + state), scratch.part(mine..mine + work)) };
-            self.attend(block, span, state, work);
+            self.attend(block, span, false, state, work);
         };
         pool.run(self.count() * each, &job).map_err(broken)?;
         let job = |chunk: Chunk| {

@@ -11,9 +11,12 @@
 //! Keys and values are each in a type of their own, and are brought to f32 exactly: in registers, or tile by tile where
 //! several query rows read them. So the types change nothing but the numbers that are stored.
 
+use std::ops::Range;
+
 use super::super::pieces::Pieces;
 use super::cached::Cached;
 use super::exp::exp;
+use super::prefetch::prefetch;
 use super::simd::{Simd, max_lane};
 use crate::core::{KvLayout, PageId};
 
@@ -49,6 +52,8 @@ pub(crate) struct Attend<'a> {
     pub window: isize,
     /// Slots of the span.
     pub slots: usize,
+    /// Slots after the span that the same thread goes on with.
+    pub after: usize,
     /// Stored keys of the span; a slot beyond it may hold anything.
     pub keys: Paged<'a>,
     /// Stored values of the span, likewise.
@@ -134,7 +139,10 @@ impl Attention {
         for first in (hidden / KEYS * KEYS..job.slots).step_by(KEYS) {
             let slots = KEYS.min(job.slots - first);
             for (reader, stored) in [(&self.keys, &job.keys), (&self.values, &job.values)] {
-                reader.read(job, stored.page(first / KEYS, slots), (first, slots), wide, &mut state);
+                // Of the next page no more than will be read.
+                let more = KEYS.min((job.slots + job.after).saturating_sub(first + KEYS));
+                let next = if more > 0 { stored.page(first / KEYS + 1, more) } else { &[] };
+                reader.read(job, stored.page(first / KEYS, slots), next, (first, slots), wide, &mut state);
             }
         }
     }
@@ -145,17 +153,26 @@ impl Reader {
         &self,
         job: &Attend<'_>,
         stored: &[u8],
+        next: &[u8],
         (first, slots): (usize, usize),
         wide: &mut [f32],
         state: &mut State<'_>,
     ) {
+        // Several rows would ask for it again and again.
+        let next = if job.rows > 1 { asked_for(next) } else { next };
         let Some((widen, kernel)) = self.wide.filter(|_| job.rows > 1) else {
-            return (self.stored)(job, &Tile { stored, first, slots }, state);
+            return (self.stored)(job, &Tile { stored, next, first, slots }, state);
         };
         let wide = &mut wide[..slots.next_multiple_of(LANES) * job.head_dim];
         widen(stored, job.head_dim, wide);
-        kernel(job, &Tile { stored: bytes(wide), first, slots }, state);
+        kernel(job, &Tile { stored: bytes(wide), next, first, slots }, state);
     }
+}
+
+/// Asks for `next` at once, which leaves nothing to be asked for.
+fn asked_for(next: &[u8]) -> &[u8] {
+    prefetch(next);
+    &[]
 }
 
 /// Adds the state of a later span to `into`. A pair that sees nothing of the later span stays as it is; one that has seen
@@ -220,6 +237,8 @@ pub(crate) struct State<'a> {
 /// Keys or values of up to [`KEYS`] slots.
 pub(crate) struct Tile<'a> {
     stored: &'a [u8],
+    /// What is read after it, elsewhere in memory: asked for on the way, where one row leaves no time for it later.
+    next: &'a [u8],
     /// Number of the first slot within the span.
     first: usize,
     slots: usize,
@@ -288,8 +307,9 @@ impl Tile<'_> {
             if let Some((cap, softcap)) = job.softcap {
                 softcap(&mut p[x][seen.0..seen.1], cap);
             }
-            p[x][..seen.0].fill(f32::NEG_INFINITY);
-            p[x][seen.1..].fill(f32::NEG_INFINITY);
+            if seen != (0, KEYS) {
+                hide(&mut p[x], seen);
+            }
             let chunks = p[x].as_chunks_mut::<16>().0;
             let mut top = s.splat(state.max[at + x]);
             for c in chunks.iter() {
@@ -329,6 +349,7 @@ impl Tile<'_> {
         }
         let size = D::tile_bytes(dim);
         for at in seen.0 / LANES..seen.1.div_ceil(LANES) {
+            prefetch(self.next.get(at * size..(at + 1) * size).unwrap_or_default());
             let sums = D::dots(s, &self.stored[at * size..(at + 1) * size], qs);
             for x in 0..X {
                 let Some(p) = p[x].as_chunks_mut::<LANES>().0.get_mut(at) else { return };
@@ -353,13 +374,22 @@ impl Tile<'_> {
         };
         let acc = &mut state.acc[at * dim..(at + X) * dim];
         let chunks = D::chunks(dim);
+        let (mut vectors, mut left) = (seen.0 / LANES..seen.1.div_ceil(LANES), *kept);
+        if !seen.0.is_multiple_of(LANES) {
+            // A vector that begins with slots that are not seen, by itself: the others are faster for it.
+            let first = vectors.start..vectors.start + 1;
+            for c in 0..chunks {
+                self.chunks::<S, D, X, 1>(s, dim, (first.clone(), seen.0 % LANES, seen.1), c, p, kept, acc);
+            }
+            (vectors.start, left) = (first.end, [1.0; X]);
+        }
         let mut c = 0;
         while S::WIDE && c + 4 <= chunks {
-            self.chunks::<S, D, X, 4>(s, dim, seen, c, p, kept, acc);
+            self.chunks::<S, D, X, 4>(s, dim, (vectors.clone(), 0, seen.1), c, p, &left, acc);
             c += 4;
         }
         while c < chunks {
-            self.chunks::<S, D, X, 1>(s, dim, seen, c, p, kept, acc);
+            self.chunks::<S, D, X, 1>(s, dim, (vectors.clone(), 0, seen.1), c, p, &left, acc);
             c += 1;
         }
         let size = D::tile_bytes(dim);
@@ -375,14 +405,15 @@ impl Tile<'_> {
         }
     }
 
-    /// As [`Self::values`], of `C` chunks of sixteen elements from chunk `c` on.
+    /// As [`Self::values`], of `C` chunks of sixteen elements from chunk `c` on, and of the slots of some vectors but for the
+    /// first `skip` of each, up to slot `end`.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "what its one caller has at hand")]
     fn chunks<S: Simd, D: Cached, const X: usize, const C: usize>(
         &self,
         s: S,
         dim: usize,
-        seen: (usize, usize),
+        (vectors, skip, end): (Range<usize>, usize, usize),
         c: usize,
         p: &[[f32; KEYS]; X],
         kept: &[f32; X],
@@ -396,20 +427,33 @@ impl Tile<'_> {
             }
         }
         let size = D::tile_bytes(dim);
-        let vectors = seen.0 / LANES..seen.1.div_ceil(LANES);
-        for (at, tile) in vectors.clone().zip(self.stored.chunks_exact(size).skip(vectors.start)) {
-            let from = seen.0.saturating_sub(at * LANES);
+        let tiles = self.stored[vectors.start * size..].chunks_exact(size).take(vectors.len());
+        for (i, tile) in tiles.enumerate() {
+            let at = vectors.start + i;
+            if c == 0 {
+                prefetch(self.next.get(at * size..(at + 1) * size).unwrap_or_default());
+            }
             let mut weights = [&p[0][..]; X];
             for x in 0..X {
-                weights[x] = &p[x][at * LANES..seen.1.min((at + 1) * LANES)];
+                weights[x] = &p[x][at * LANES..end.min((at + 1) * LANES)];
             }
-            D::add(s, tile, dim, c, weights, from, &mut sums);
+            D::add(s, tile, dim, c, weights, skip, &mut sums);
         }
         for x in 0..X {
             let Some(acc) = acc[x * dim + c * 16..].as_chunks_mut().0.first_chunk_mut::<C>() else { return };
             for i in 0..C {
                 s.store(sums[x][i], &mut acc[i]);
             }
+        }
+    }
+}
+
+/// Slots that are not seen get no weight.
+#[inline(always)]
+fn hide(scores: &mut [f32; KEYS], (first, end): (usize, usize)) {
+    for (slot, score) in scores.iter_mut().enumerate() {
+        if slot < first || slot >= end {
+            *score = f32::NEG_INFINITY;
         }
     }
 }

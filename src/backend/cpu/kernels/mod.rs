@@ -42,6 +42,7 @@ pub(super) mod packed;
     allow(dead_code, reason = "no set of other machines has such products")
 )]
 pub(super) mod paired;
+mod prefetch;
 mod quantized;
 mod scalar;
 pub(crate) mod simd;

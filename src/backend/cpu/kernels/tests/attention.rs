@@ -84,6 +84,7 @@ impl Stored {
                 visible: at as isize + 1 - from as isize,
                 window: how.window.map_or(isize::MAX, |window| window as isize),
                 slots: to - from,
+                after: at + rows - to,
                 keys: paged(0, Side::Keys, from),
                 values: paged(1, Side::Values, from),
                 scale: how.scale,
