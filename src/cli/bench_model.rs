@@ -23,7 +23,7 @@ use crate::engine::{EngineError, ModelFiles, WeightDType, mix};
 use crate::format::TensorSource;
 use crate::host::{available_bytes, human_bytes};
 use crate::models::llama::{Llama, parameter_count};
-use crate::models::{ModelSpec, RandomWeights, WeightMix, WeightPlan};
+use crate::models::{ModelConfig, ModelSpec, RandomWeights, WeightMix, WeightPlan};
 
 /// Runs the program on the process's arguments.
 pub fn bench_model() -> ExitCode {
@@ -53,7 +53,7 @@ impl Subject {
             return Ok(Self { name, family: config.family.name, spec: config.spec, tensors, plans });
         }
         let Some(shape) = args.model.shape else { bail!("give a model with --model-path or --shape") };
-        let spec = shape.decoder().spec();
+        let ModelConfig { family, spec, .. } = ModelConfig::llama(&shape.decoder());
         let settle = |wanted: &WeightDType| {
             let plan = wanted.settle(&spec, DType::BF16, available)?;
             Ok((plan, mix(&spec, plan, &|_| DType::BF16)))
@@ -61,7 +61,7 @@ impl Subject {
         let plans = args.weights().iter().map(settle).collect::<Result<_, String>>();
         let plans = plans.map_err(anyhow::Error::msg)?;
         let tensors = Box::new(RandomWeights::new(&spec));
-        Ok(Self { name: format!("random weights, {shape}"), family: "llama", spec, tensors, plans })
+        Ok(Self { name: format!("random weights, {shape}"), family: family.name, spec, tensors, plans })
     }
 }
 

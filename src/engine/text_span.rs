@@ -12,14 +12,10 @@ impl<B: Backend> Session<B> {
     fn span_of(&self, tokens: usize) -> TextSpan {
         let spec = self.model.spec();
         match spec.rope_switch() {
-            Some(switch) if tokens > switch || self.evictor.is_some() => {
-                TextSpan::Beyond(if self.evictor.is_some() {
-                    spec.max_positions
-                } else {
-                    self.cache.max_len()
-                })
-            }
-            _ => TextSpan::Original,
+            None => TextSpan::Original,
+            Some(_) if self.evictor.is_some() => TextSpan::Beyond(spec.max_positions),
+            Some(switch) if tokens > switch => TextSpan::Beyond(self.cache.max_len()),
+            Some(_) => TextSpan::Original,
         }
     }
 

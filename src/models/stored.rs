@@ -34,15 +34,11 @@ impl StoredTensors {
 
     /// The name under which `name` is stored.
     pub fn stored_name(&self, name: &str) -> String {
-        match llama::layer_part(name) {
-            Some((layer, part, kind)) => match self.rule(part) {
-                Some(Stored::As { theirs, .. } | Stored::Fused { theirs, .. }) => {
-                    llama::layer_name(layer, theirs, kind)
-                }
-                None => name.to_owned(),
-            },
-            None => name.to_owned(),
-        }
+        let theirs = llama::layer_part(name).and_then(|(layer, part, kind)| {
+            let (Stored::As { theirs, .. } | Stored::Fused { theirs, .. }) = self.rule(part)?;
+            Some(llama::layer_name(layer, theirs, kind))
+        });
+        theirs.unwrap_or_else(|| name.to_owned())
     }
 
     fn rule(&self, part: &str) -> Option<Stored> {
@@ -62,10 +58,9 @@ impl StoredTensors {
     ) -> Result<HostTensor, String> {
         let spec = self.spec.layers.get(layer).ok_or("is of a layer that the model does not have")?;
         let heights: Vec<usize> = parts.iter().map(|part| rows_of(spec, part)).collect();
-        let (first, all) = heights.iter().zip(parts).fold((None, 0), |(first, sum), (rows, name)| {
-            (first.or((*name == part).then_some((sum, *rows))), sum + rows)
-        });
-        let (start, rows) = first.ok_or("does not hold this part")?;
+        let at = parts.iter().position(|name| *name == part).ok_or("does not hold this part")?;
+        let all: usize = heights.iter().sum();
+        let (start, rows) = (heights[..at].iter().sum::<usize>(), heights[at]);
         let dims = whole.shape();
         let stored = dims.dims()[0];
         if stored != all {

@@ -73,7 +73,8 @@ pub(super) fn common(
             "the model reads a text in both directions ('use_bidirectional_attention'), which is not supported".into(),
         ));
     }
-    let mut spec = decoder.spec();
+    let attention_bias = fields.boolean("attention_bias")?.unwrap_or(false);
+    let mut spec = Decoder { attention_bias, ..decoder.clone() }.spec();
     // `null` means none, an absent key the family's own.
     let cap = |key: &str, usual: Option<f64>| -> Result<Option<f32>, ConfigError> {
         let given = fields.number(key, 1e-6, 1e6)?;
@@ -83,12 +84,9 @@ pub(super) fn common(
     let softcap = cap("attn_logit_softcapping", scores)?;
     // What the root of which divides the scores.
     let scalar = fields.number("query_pre_attn_scalar", 1e-6, 1e9)?.unwrap_or(256.0);
-    let biased = fields.boolean("attention_bias")?.unwrap_or(false);
     for layer in &mut spec.layers {
         layer.attention.scale = (1.0 / scalar.sqrt()) as f32;
         layer.attention.softcap = softcap;
-        let biases = &mut layer.attention.biases;
-        (biases.q, biases.k, biases.v, biases.o) = (biased, biased, biased, biased);
         layer.norms = NormPlan { before: true, after: true };
     }
     spec.output.softcap = cap("final_logit_softcapping", logits)?;

@@ -46,3 +46,8 @@ pub(super) fn set_windows(spec: &mut ModelSpec, window: Option<usize>, sliding: 
         layer.attention.window = window.filter(|_| *sliding);
     }
 }
+
+/// Gives a window to every layer.
+pub(super) fn window_in_all(spec: &mut ModelSpec, window: Option<usize>) {
+    spec.layers.iter_mut().for_each(|layer| layer.attention.window = window);
+}

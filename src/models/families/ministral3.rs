@@ -1,6 +1,6 @@
 //! Ministral 3: Mistral with YaRN, and queries that grow with their position.
 
-use super::layer_types::{set_windows, window};
+use super::layer_types::{window, window_in_all};
 use super::{Family, Gguf, Storage};
 use crate::models::config::{ConfigError, Fields};
 use crate::models::decoder::{Decoder, Defaults};
@@ -29,7 +29,6 @@ fn spec(fields: &Fields<'_>) -> Result<ModelSpec, ConfigError> {
         ..Defaults::default()
     };
     let mut spec = Decoder::read(fields, &defaults)?.spec();
-    let all = vec![true; spec.layers.len()];
-    set_windows(&mut spec, window(fields, None)?, &all);
+    window_in_all(&mut spec, window(fields, None)?);
     Ok(spec)
 }

@@ -1,7 +1,7 @@
 //! Mistral 7B and its kin (Jiang et al. 2023, arXiv 2310.06825): Llama with a window in some versions. GGUF files of them are
 //! Llama's.
 
-use super::layer_types::{set_windows, window};
+use super::layer_types::{window, window_in_all};
 use super::{Family, Gguf, Storage};
 use crate::models::config::{ConfigError, Fields};
 use crate::models::decoder::{Decoder, Defaults};
@@ -19,7 +19,6 @@ pub(super) const FAMILY: Family = Family {
 fn spec(fields: &Fields<'_>) -> Result<ModelSpec, ConfigError> {
     let defaults = Defaults { max_positions: 4096 * 32, ..Defaults::default() };
     let mut spec = Decoder::read(fields, &defaults)?.spec();
-    let all = vec![true; spec.layers.len()];
-    set_windows(&mut spec, window(fields, Some(4096))?, &all);
+    window_in_all(&mut spec, window(fields, Some(4096))?);
     Ok(spec)
 }

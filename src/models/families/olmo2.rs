@@ -1,5 +1,5 @@
 //! OLMo 2 (OLMo Team 2024, arXiv 2501.00656): Llama with norms after each half of a block in place of before, and one of
-//! all queries and of all keys. GGUF files of OLMo 3 are of the same architecture: there the window tells them apart.
+//! all queries and of all keys. GGUF files of OLMo 3 are of the same architecture: only they have a window.
 
 use super::{Family, Gguf, Storage, Stored};
 use crate::models::config::{ConfigError, Fields};

@@ -1,7 +1,7 @@
 //! Phi 3 and Phi 4 mini (Abdin et al. 2024, arXiv 2404.14219): Llama with fused matrices, a rotation of a part of each head,
 //! and in some versions other frequencies for long texts.
 
-use super::layer_types::{set_windows, window};
+use super::layer_types::{window, window_in_all};
 use super::{Family, Gguf, Storage, Stored};
 use crate::models::config::{ConfigError, Fields};
 use crate::models::decoder::{Decoder, Defaults};
@@ -36,7 +36,6 @@ fn spec(fields: &Fields<'_>) -> Result<ModelSpec, ConfigError> {
     let defaults =
         Defaults { max_positions: 4096, norm_eps: 1e-5, partial_rotary: true, ..Defaults::default() };
     let mut spec = Decoder::read(fields, &defaults)?.spec();
-    let all = vec![true; spec.layers.len()];
-    set_windows(&mut spec, window(fields, None)?, &all);
+    window_in_all(&mut spec, window(fields, None)?);
     Ok(spec)
 }

@@ -99,14 +99,14 @@ impl ModelConfig {
         let layers = || self.spec.layers.iter().enumerate().map(|(i, layer)| (i, projections(layer, hidden)));
         let there = |(i, parts): (usize, [Projection; 7])| parts.map(|p| (p.bias, has(i, p.part)));
         let there: Vec<_> = layers().map(there).collect();
-        let mut anywhere = [false; 7];
-        for (any, at) in anywhere.iter_mut().zip(0..) {
-            *any = in_all_layers && there.iter().any(|parts| parts[at].1);
-        }
+        let anywhere: [bool; 7] =
+            std::array::from_fn(|at| in_all_layers && there.iter().any(|parts| parts[at].1));
         for (layer, parts) in self.spec.layers.iter_mut().zip(there) {
-            let kept = |((allowed, there), any): ((bool, bool), bool)| allowed && (there || any);
-            let mut kept = parts.into_iter().zip(anywhere).map(kept);
-            let [q, k, v, o, gate, up, down] = std::array::from_fn(|_| kept.next().unwrap_or(false));
+            let kept = |at: usize| {
+                let (allowed, there) = parts[at];
+                allowed && (there || anywhere[at])
+            };
+            let [q, k, v, o, gate, up, down] = std::array::from_fn(kept);
             let biases = &mut layer.attention.biases;
             (biases.q, biases.k, biases.v, biases.o) = (q, k, v, o);
             let biases = &mut layer.ffn.biases;
