@@ -3,7 +3,7 @@
 // unless `cap` is 0.
 
 // The first slot that a query in slot `slot` sees.
-#define FIRST(slot) ((slot) + 1 > window ? (slot) + 1 - window : 0)
+#define FIRST(slot) ((slot) + 1 - min((slot) + 1, window))
 
 // A score, or a vector of them, after the scale.
 #define CAPPED(score) (cap > 0.0f ? cap * tanh((score) / cap) : (score))
@@ -183,17 +183,19 @@ attention_split(OPERANDS, __global float *restrict partial, const uint spans, co
     const uint row = get_group_id(2);
     const uint begin = max((first_span + span) * SPAN, FIRST(at + row));
     const uint end = min((first_span + span + 1) * SPAN, at + row + 1);
-    const uint count = end > begin ? end - begin : 0;
+    const uint count = end - min(begin, end);
     const ulong place = (ulong)(first_row + row) * cols + head * head_dim;
     for (uint d = lane; d < head_dim; d += LANES) {
         query[d] = q[place + d] * SPLIT_SCALE;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
+    // The same in every page, since LANES is PAGE.
+    const uint key_place = (begin + lane) % PAGE;
     float most = -INFINITY;
     for (uint s = lane; s < count; s += LANES) {
         __global const key_stored *keys = KEYS_OF(begin + s);
         float score = 0.0f;
-        DOTS(float, score, QUERY, (begin + s) % PAGE)
+        DOTS(float, score, QUERY, key_place)
         score = CAPPED(score);
         weights[s] = score;
         most = fmax(most, score);

@@ -169,7 +169,7 @@ fn small_shapes() {
         for operation in all {
             let error = operation.error(&gpu).unwrap();
             let bound = bound(&gpu);
-            assert!(error <= bound, "{operation:?}: {error:e}");
+            assert!(error <= bound, "{preset:?}, {operation:?}: {error:e}");
         }
         let (x, values) = (tensor(&gpu, 1, 1, 1500).unwrap(), numbers(1, 1500));
         assert_eq!(gpu.largest(&x, 0, &mut []).unwrap(), Largest::of(&values));
