@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn session(files: ModelFiles, weight_dtype: DType) -> Result<Session<CpuBackend>> {
+fn session(files: ModelFiles, weight_dtype: DType) -> Result<Session> {
     let options = SessionOptions {
         weights: weight_dtype.into(),
         kv_types: DType::F32.into(),

@@ -8,7 +8,7 @@
 //! capi        the C interface (next to cli)
 //! eval        perplexity, and how alike two models are (on top of engine)
 //! engine      the token loop
-//! bench       how long passes and operators take (next to engine)
+//! bench       how long passes and operators take (on top of engine)
 //! oracle      every operation of a backend against the reference (next to engine)
 //! sampling    logits -> a token id
 //! chat        messages -> text
@@ -19,7 +19,7 @@
 //! format      files of weights, memory-mapped and checked
 //! quant       block layouts and their scalar reference
 //! host        what the system reports about this machine: cores, memory, temperatures
-//! core        DType, Shape, Tensor, Buffer, Backend, KvCache
+//! core        DType, Shape, Tensor, Buffer, Backend, KvPool, KvSequence
 //! ```
 
 pub mod backend;

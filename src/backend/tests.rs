@@ -7,7 +7,7 @@ use super::cpu::{CpuBackend, CpuOptions, Isa};
 use super::opencl::{DeviceCache, OpenClBackend, OpenClError, OpenClOptions};
 use super::reference::ReferenceBackend;
 use crate::core::{
-    AttentionParams, Backend, CoreError, DType, KvCache, KvLayer, KvLayout, KvShape, KvTypes, PageId, Result,
+    AttentionParams, Backend, CoreError, DType, KvLayer, KvLayout, KvShape, KvTypes, OneSequence, PageId,
     Run, Tensor,
 };
 use crate::models::noise;
@@ -166,11 +166,8 @@ fn attention_goes_on_where_a_cache_has_moved_to() {
 }
 
 /// Keys and values of the slots held in a layer.
-fn held<B: Backend>(b: &B, cache: &KvCache<B::Buffer>, layer: usize) -> (Vec<u8>, Vec<u8>) {
-    let (k, v) = cache.layout(layer).slot_bytes();
-    let (mut k, mut v) = (vec![0x55; k * cache.len()], vec![0x55; v * cache.len()]);
-    cache.export_slots(b, layer, 0..cache.len(), &mut k, &mut v).unwrap();
-    (k, v)
+fn held<B: Backend>(b: &B, cache: &OneSequence<B::Buffer>, layer: usize) -> (Vec<u8>, Vec<u8>) {
+    cache.export(b, layer, 0..cache.len()).unwrap()
 }
 
 fn shape(kv_heads: usize, head_dim: usize) -> KvShape {
@@ -182,7 +179,7 @@ fn a_whole_cache_moves_with_its_counts() {
     let (from, to) = (cpu(Isa::Scalar, 1), ReferenceBackend);
     // Layers that differ.
     let shapes = [shape(2, 8), shape(1, 12)];
-    let mut cache = KvCache::new(&from, &shapes, DType::F16.into(), 600).unwrap();
+    let mut cache = OneSequence::new(&from, &shapes, DType::F16.into(), 600).unwrap();
     cache.reserve(&from, 300).unwrap();
     for layer in 0..2 {
         let width = cache.layout(layer).width();
@@ -192,26 +189,15 @@ fn a_whole_cache_moves_with_its_counts() {
     }
     cache.advance(300);
     cache.retain(&from, &[0..4, 100..300], 0).unwrap();
-    let mut stored = Vec::new();
-    let put = |k: &[u8], v: &[u8]| -> Result<()> {
-        stored.push((k.to_vec(), v.to_vec()));
-        Ok(())
-    };
-    cache.export(&from, 0..204, put).unwrap();
-    assert_eq!(stored.len(), 2);
+    let stored = [held(&from, &cache, 0), held(&from, &cache, 1)];
     assert_ne!(stored[0], stored[1]);
-    let mut other = KvCache::new(&to, &shapes, DType::F16.into(), 1000).unwrap();
-    let import = |other: &mut KvCache<_>, len, (position, retained), layers: usize| {
-        let mut left = stored[..layers].iter();
-        other.import(&to, len, position, retained, |k: &mut [u8], v: &mut [u8]| -> Result<()> {
-            let (from_k, from_v) = left.next().ok_or(CoreError::BadToken { id: 0, vocab: 0 })?;
-            k.copy_from_slice(from_k);
-            v.copy_from_slice(from_v);
-            Ok(())
-        })
-    };
-    import(&mut other, 204, (300, 300), 2).unwrap();
-    assert!(other.can_rewind(300) && !other.can_rewind(299));
+    let mut other = OneSequence::new(&to, &shapes, DType::F16.into(), 1000).unwrap();
+    other.reserve(&to, 204).unwrap();
+    for (layer, stored) in stored.iter().enumerate() {
+        other.import(&to, layer, stored, 0).unwrap();
+    }
+    other.sequence.recount(204, 300, 300).unwrap();
+    assert!(other.sequence.can_rewind(300) && !other.sequence.can_rewind(299));
     assert_eq!((other.len(), other.position()), (204, 300));
     for layer in 0..2 {
         assert!(held(&from, &cache, layer) == held(&to, &other, layer));
@@ -220,15 +206,14 @@ fn a_whole_cache_moves_with_its_counts() {
     other.reserve(&to, 1).unwrap();
     other.advance(1);
     assert_eq!((other.len(), other.position()), (205, 301));
-    assert!(import(&mut other, 204, (203, 200), 2).is_err(), "seen fewer than held");
+    assert!(other.sequence.recount(204, 203, 200).is_err(), "seen fewer than held");
     for retained in [0, 95, 301] {
-        assert!(import(&mut other, 204, (300, retained), 2).is_err(), "evicted when {retained} were seen");
+        assert!(other.sequence.recount(204, 300, retained).is_err(), "evicted when {retained} were seen");
     }
-    assert!(import(&mut other, 204, (300, 250), 2).is_ok());
-    assert!(import(&mut other, 204, (300, 300), 1).is_err(), "a layer is missing");
+    assert_eq!((other.len(), other.position()), (205, 301), "nothing has changed");
+    assert!(other.sequence.recount(204, 300, 250).is_ok());
+    other.clear();
     assert_eq!((other.len(), other.position()), (0, 0));
-    let nothing = |_: &[u8], _: &[u8]| -> Result<()> { Ok(()) };
-    assert!(cache.export(&from, 0..205, nothing).is_err(), "slots that are not held");
 }
 
 /// What a layer of any types stands for, in f32.
@@ -282,13 +267,13 @@ fn attention_is_that_over_an_f32_cache_of_what_the_stored_values_stand_for() {
 fn eviction_growth_and_rewinding_keep_stored_blocks_as_they_are() {
     let b = cpu(Isa::Scalar, 1);
     let bytes_of = |types: KvTypes, slots: usize| {
-        let mut cache = KvCache::new(&b, &[shape(2, 40); 2], types, 1000).unwrap();
+        let mut cache = OneSequence::new(&b, &[shape(2, 40); 2], types, 1000).unwrap();
         cache.reserve(&b, slots).unwrap();
         cache.size_bytes()
     };
     for types in KvTypes::various() {
-        let mut cache = KvCache::new(&b, &[shape(2, 40); 2], types, 1000).unwrap();
-        let add = |cache: &mut KvCache<_>, rows: usize| {
+        let mut cache = OneSequence::new(&b, &[shape(2, 40); 2], types, 1000).unwrap();
+        let add = |cache: &mut OneSequence<_>, rows: usize| {
             cache.reserve(&b, rows).unwrap();
             let (at, seed) = (cache.len(), cache.position() as u64);
             for layer in 0..2 {
@@ -300,7 +285,7 @@ fn eviction_growth_and_rewinding_keep_stored_blocks_as_they_are() {
         add(&mut cache, 250);
         let before = held(&b, &cache, 1);
         add(&mut cache, 300);
-        assert!(cache.capacity() > 512, "it has grown");
+        assert!(cache.pool.whole_capacity() > 512, "it has grown");
         cache.rewind(250);
         assert!(held(&b, &cache, 1) == before, "{types}");
         cache.retain(&b, &[0..5, 17..100], 10).unwrap();

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::core::{Backend, KvCache, KvTypes, Result};
-use crate::models::llama::{Llama, Workspace};
+use crate::core::{CoreError, Result};
+use crate::engine::{Part, Runner, SequenceId, Stage};
 use crate::models::random_ids;
 
 /// What is measured: `prompt` tokens taken in, then `generated` single steps, after `depth` tokens that are
@@ -51,40 +51,29 @@ impl fmt::Display for Test {
 ///
 /// The tokens are random but the same each time. No token is chosen from the logits; the logits are computed,
 /// as in generation: of the prompt's last token and of every single step.
-pub struct ModelBench<'a, B: Backend> {
-    backend: &'a B,
-    model: &'a Llama<B>,
-    cache: KvCache<B::Buffer>,
-    workspace: Workspace<B>,
+pub struct ModelBench<'a> {
+    runner: &'a mut dyn Runner,
+    id: SequenceId,
     logits: Vec<f32>,
     ids: Vec<u32>,
 }
 
-impl<'a, B: Backend> ModelBench<'a, B> {
-    /// Makes room for tests of up to `positions` tokens, depth included, with keys and values of types `kv` and
-    /// prompts in chunks of `chunk`.
+impl<'a> ModelBench<'a> {
+    /// Makes room for tests of up to `positions` tokens, depth included.
     ///
     /// # Errors
-    /// No memory, or a type that keys cannot be stored in.
-    pub fn new(
-        backend: &'a B,
-        model: &'a Llama<B>,
-        kv: KvTypes,
-        positions: usize,
-        chunk: usize,
-    ) -> Result<Self> {
-        let mut cache = model.new_cache(backend, kv, positions)?;
+    /// No memory.
+    pub fn new(runner: &'a mut dyn Runner, positions: usize) -> Result<Self> {
+        let id = runner.open(positions)?;
         // Now, so that growing is not part of any measurement.
-        cache.reserve(backend, positions)?;
-        let vocab = model.spec().vocab_size;
-        Ok(Self {
-            backend,
-            model,
-            cache,
-            workspace: model.workspace(backend, chunk.min(positions), 1)?,
-            logits: vec![0.0; vocab],
-            ids: random_ids(vocab, positions),
-        })
+        runner.reserve_text(id, positions)?;
+        let vocab = runner.spec().vocab_size;
+        Ok(Self { runner, id, logits: vec![0.0; vocab], ids: random_ids(vocab, positions) })
+    }
+
+    /// Tokens held.
+    fn len(&self) -> Result<usize> {
+        Ok(self.runner.held(self.id)?.slots.len())
     }
 
     /// Runs `test` as often as asked for and gives the time of each run, in order.
@@ -102,18 +91,18 @@ impl<'a, B: Backend> ModelBench<'a, B> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Duration>> {
         let total = test.depth + repetitions * test.tokens();
-        self.cache.rewind(test.depth);
-        while self.cache.len() < test.depth {
-            let from = self.cache.len();
-            let to = test.depth.min(from + self.workspace.chunk());
+        self.runner.rewind(self.id, test.depth)?;
+        while self.len()? < test.depth {
+            let from = self.len()?;
+            let to = test.depth.min(from + self.runner.chunk());
             self.take_in(from..to, false)?;
             progress(to, total);
         }
-        let chunk = test.prompt.min(self.workspace.chunk());
+        let chunk = test.prompt.min(self.runner.chunk());
         self.pass(Test { prompt: chunk, generated: test.generated.min(1), ..test })?;
         let mut times = Vec::with_capacity(repetitions);
         for run in 1..=repetitions {
-            self.cache.rewind(test.depth);
+            self.runner.rewind(self.id, test.depth)?;
             let start = Instant::now();
             self.pass(test)?;
             times.push(start.elapsed());
@@ -126,27 +115,29 @@ impl<'a, B: Backend> ModelBench<'a, B> {
         let end = test.depth + test.prompt;
         let mut from = test.depth;
         while from < end {
-            let to = end.min(from + self.workspace.chunk());
+            let to = end.min(from + self.runner.chunk());
             self.take_in(from..to, to == end)?;
             from = to;
         }
         for position in end..end + test.generated {
-            let id = self.ids.get(position).copied().unwrap_or_default();
-            self.model.decode(self.backend, id, &mut self.cache, &mut self.workspace, &mut self.logits)?;
+            self.take_in(position..position + 1, true)?;
         }
         Ok(())
     }
 
     /// The ids at these positions go through the model; reading the logits waits for it.
     fn take_in(&mut self, positions: std::ops::Range<usize>, logits: bool) -> Result<()> {
-        let full = crate::core::CoreError::CacheFull {
-            len: positions.start,
-            max: self.ids.len(),
-            more: positions.len(),
-        };
-        let ids = self.ids.get(positions).ok_or(full)?;
-        let logits = logits.then_some(&mut self.logits[..]);
-        self.model.prefill(self.backend, ids, &mut self.cache, &mut self.workspace, logits)
+        let Self { runner, id, logits: values, ids } = self;
+        let (len, more) = (positions.start, positions.len());
+        let ids = ids.get(positions).ok_or(CoreError::CacheFull { len, max: ids.len(), more })?;
+        runner.forward(&[Part { sequence: *id, ids, wanted: usize::from(logits), stage: Stage::Score }])?;
+        if logits { runner.logits(0, values) } else { Ok(()) }
+    }
+}
+
+impl Drop for ModelBench<'_> {
+    fn drop(&mut self) {
+        self.runner.close(self.id);
     }
 }
 
@@ -155,6 +146,8 @@ mod tests {
     use super::*;
     use crate::backend::reference::ReferenceBackend;
     use crate::core::DType;
+    use crate::engine::{ModelRunner, RunnerSize};
+    use crate::models::llama::Llama;
     use crate::models::{Decoder, NamedShape, RandomWeights};
 
     #[test]
@@ -177,26 +170,36 @@ mod tests {
     fn a_run_is_the_pass_that_generation_makes() {
         let spec =
             Decoder { layers: 2, vocab_size: 64, intermediate_size: 32, ..NamedShape::Demo.decoder() }.spec();
-        let backend = ReferenceBackend;
         let source = RandomWeights::new(&spec);
-        let model = Llama::load(&backend, &source, spec, DType::F32, &mut |_| ()).unwrap();
-        let mut bench = ModelBench::new(&backend, &model, DType::F32.into(), 14, 4).unwrap();
+        let model = Llama::load(&ReferenceBackend, &source, spec, DType::F32, &mut |_| ()).unwrap();
+        let size = RunnerSize {
+            kv_types: DType::F32.into(),
+            slots: 64,
+            chunk: 4,
+            logits_rows: 1,
+            check_numerics: false,
+        };
+        let mut runner = ModelRunner::new(ReferenceBackend, model, size).unwrap();
+        let mut bench = ModelBench::new(&mut runner, 14).unwrap();
         let mut seen = Vec::new();
         let deep = Test { prompt: 5, generated: 2, depth: 7 };
         assert_eq!(bench.run(deep, 3, &mut |done, all| seen.push((done, all))).unwrap().len(), 3);
         assert_eq!(seen, [(4, 28), (7, 28), (14, 28), (21, 28), (28, 28)]);
         let shallow = Test { depth: 1, ..deep };
         assert_eq!(bench.run(shallow, 2, &mut |_, _| ()).unwrap().len(), 2);
-        assert_eq!(bench.cache.len(), 8);
+        assert_eq!(bench.len().unwrap(), 8);
+        let ours = bench.logits.clone();
+        assert!(bench.run(Test { depth: 10, ..deep }, 1, &mut |_, _| ()).is_err());
+        drop(bench);
 
-        let ids = random_ids(64, 8);
-        let mut cache = model.new_cache(&backend, DType::F32.into(), 8).unwrap();
-        let mut workspace = model.workspace(&backend, 8, 1).unwrap();
+        let (id, ids) = (runner.open(8).unwrap(), random_ids(64, 8));
+        for (ids, wanted) in [(&ids[..4], 0), (&ids[4..], 1)] {
+            runner.forward(&[Part { sequence: id, ids, wanted, stage: Stage::Score }]).unwrap();
+        }
         let mut logits = vec![0.0; 64];
-        model.prefill(&backend, &ids, &mut cache, &mut workspace, Some(&mut logits)).unwrap();
-        for (ours, expected) in bench.logits.iter().zip(&logits) {
+        runner.logits(0, &mut logits).unwrap();
+        for (ours, expected) in ours.iter().zip(&logits) {
             assert!((ours - expected).abs() < 1e-5, "{ours} {expected}");
         }
-        assert!(bench.run(Test { depth: 10, ..deep }, 1, &mut |_, _| ()).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::thread;
 
-use super::model::{Engine, Model};
+use super::model::Model;
 use super::options::LoadOptions;
 use super::status::{Failure, Status};
 use super::text::optional;
@@ -139,7 +139,7 @@ pub(super) fn load(wanted: &Wanted) -> Result<Model, Failure> {
     }
 }
 
-fn session<B: Backend + 'static>(
+fn session<B: Backend>(
     wanted: &Wanted,
     mut files: ModelFiles,
     backend: B,
@@ -170,6 +170,5 @@ fn session<B: Backend + 'static>(
     }
     let (form, generation) = (files.prompt_form(), files.generation.clone());
     let session = Session::load(backend, files, &options, &mut |_| ()).map_err(failed)?;
-    let engine: Box<dyn Engine> = Box::new(session);
-    Ok(Model::new(engine, form, generation))
+    Ok(Model::new(session, form, generation))
 }

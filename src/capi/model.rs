@@ -10,31 +10,12 @@ use super::Callback;
 use super::options::WantedText;
 use super::status::{Failure, Status};
 use crate::chat::Message;
-use crate::core::Backend;
 use crate::engine::{EngineError, Observer, Outcome, PromptForm, Request, Session};
 use crate::models::GenerationConfig;
-use crate::tokenizer::Tokenizer;
-
-/// A session, whatever its backend.
-pub(super) trait Engine: Send {
-    fn generate(&mut self, request: &Request, observer: &mut dyn Observer) -> Result<Outcome, EngineError>;
-
-    fn tokenizer(&self) -> &Tokenizer;
-}
-
-impl<B: Backend> Engine for Session<B> {
-    fn generate(&mut self, request: &Request, observer: &mut dyn Observer) -> Result<Outcome, EngineError> {
-        Session::generate(self, request, observer)
-    }
-
-    fn tokenizer(&self) -> &Tokenizer {
-        Session::tokenizer(self)
-    }
-}
 
 /// A loaded model.
 pub(super) struct Model {
-    engine: Mutex<Box<dyn Engine>>,
+    session: Mutex<Session>,
     form: PromptForm,
     generation: GenerationConfig,
     /// Requests that have not ended, with whether they are cancelled.
@@ -70,9 +51,9 @@ fn unknown(number: u64) -> Failure {
 }
 
 impl Model {
-    pub fn new(engine: Box<dyn Engine>, form: PromptForm, generation: GenerationConfig) -> Self {
+    pub fn new(session: Session, form: PromptForm, generation: GenerationConfig) -> Self {
         Self {
-            engine: Mutex::new(engine),
+            session: Mutex::new(session),
             form,
             generation,
             requests: Mutex::default(),
@@ -137,9 +118,9 @@ impl Model {
         Ok(Running { model: self, number, cancelled, spent })
     }
 
-    /// The engine, for one call at a time: a callback that calls again must get an answer, not wait for itself.
-    fn engine(&self) -> Result<MutexGuard<'_, Box<dyn Engine>>, Failure> {
-        self.engine.try_lock().map_err(|e| match e {
+    /// The session, for one call at a time: a callback that calls again must get an answer, not wait for itself.
+    fn session(&self) -> Result<MutexGuard<'_, Session>, Failure> {
+        self.session.try_lock().map_err(|e| match e {
             TryLockError::WouldBlock => Failure::new(Status::Busy, "the model is in use by another call"),
             TryLockError::Poisoned(_) => Failure::new(
                 Status::Panicked,
@@ -149,10 +130,10 @@ impl Model {
     }
 
     pub fn tokenize(&self, text: &str, begin: bool) -> Result<Vec<u32>, Failure> {
-        let engine = self.engine()?;
+        let session = self.session()?;
         let ids = match begin {
-            true => self.form.encode_text(engine.tokenizer(), text),
-            false => engine.tokenizer().encode(text, false).map_err(EngineError::from),
+            true => self.form.encode_text(session.tokenizer(), text),
+            false => session.tokenizer().encode(text, false).map_err(EngineError::from),
         };
         ids.map_err(|e| Failure::engine(Status::Failed, &e))
     }
@@ -166,16 +147,16 @@ impl Model {
         let failed = |e| Failure::engine(Status::Failed, &e);
         // Before anything else: from here on the text can be cancelled.
         let mut request = self.request(wanted.request)?;
-        let mut engine = self.engine()?;
+        let mut session = self.session()?;
         // A call that was refused above can be made again.
         request.spent = true;
         let running = request;
         let prompt = if wanted.chat {
             let system = wanted.system.iter().map(|text| Message::new("system", text));
             let messages: Vec<Message> = system.chain([Message::new("user", &wanted.prompt)]).collect();
-            self.form.encode_chat(engine.tokenizer(), &messages)
+            self.form.encode_chat(session.tokenizer(), &messages)
         } else {
-            self.form.encode_text(engine.tokenizer(), &wanted.prompt)
+            self.form.encode_text(session.tokenizer(), &wanted.prompt)
         };
         let settled = wanted.wishes.settle(&self.generation, wanted.rest);
         let sampling = settled.map_err(|e| Failure::argument(e.to_string()))?;
@@ -190,7 +171,7 @@ impl Model {
             room: 0,
         };
         let mut listener = Listener { callback, user_data, running: &running, piece: Vec::new() };
-        engine.generate(&request, &mut listener).map_err(failed)
+        session.generate(&request, &mut listener).map_err(failed)
     }
 }
 
@@ -263,7 +244,7 @@ mod tests {
             ..SessionOptions::default()
         };
         let session = Session::load(ReferenceBackend, files, &options, &mut |_| ()).unwrap();
-        Model::new(Box::new(session), form, generation)
+        Model::new(session, form, generation)
     }
 
     fn finish(model: &Model, request: u64) -> Result<(Finish, usize), Failure> {
@@ -310,9 +291,9 @@ mod tests {
     fn a_request_survives_a_model_that_is_busy() {
         let model = demo();
         let request = model.new_request().unwrap();
-        let engine = model.engine().unwrap();
+        let session = model.session().unwrap();
         assert!(finish(&model, request).is_err() && finish(&model, 0).is_err());
-        drop(engine);
+        drop(session);
         assert_eq!(finish(&model, request).unwrap(), (Finish::Length, 2));
         assert!(model.requests().is_empty());
     }

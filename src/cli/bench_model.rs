@@ -19,7 +19,7 @@ use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{ModelBench, Test};
 use crate::core::{Backend, DType, KvLayout};
-use crate::engine::{EngineError, ModelFiles, WeightDType, mix};
+use crate::engine::{EngineError, ModelFiles, ModelRunner, Runner, RunnerSize, WeightDType, mix};
 use crate::format::TensorSource;
 use crate::host::{available_bytes, human_bytes};
 use crate::models::llama::{Llama, parameter_count};
@@ -150,7 +150,7 @@ impl Job<'_> {
         for weights in &self.subject.plans {
             for &threads in &threads {
                 let (backend, threads) = make(threads)?;
-                if self.model(table, &backend, threads, weights)?.is_break() {
+                if self.model(table, backend, threads, weights)?.is_break() {
                     return Ok(());
                 }
             }
@@ -162,13 +162,14 @@ impl Job<'_> {
     fn model<B: Backend>(
         &self,
         table: &mut Table<Stdout>,
-        backend: &B,
+        mut backend: B,
         threads: usize,
         (plan, mix): &(WeightPlan, WeightMix),
     ) -> Result<ControlFlow<()>> {
         let Subject { name, family, spec, tensors, .. } = &self.subject;
         let mut progress = Progress::new("Loading the model", self.args.quiet);
-        let model = Llama::load(backend, tensors.as_ref(), spec.clone(), *plan, &mut |p| {
+        let (backend_name, described) = (backend.name(), backend.describe());
+        let mut model = Llama::load(&backend, tensors.as_ref(), spec.clone(), *plan, &mut |p| {
             progress.set(p.done, p.total);
         })?;
         progress.finish();
@@ -176,7 +177,16 @@ impl Job<'_> {
         let model_type = format!("{family} {} {mix}", count(params));
         for kv in self.args.kv_types() {
             let positions = most_positions(&self.tests);
-            let mut bench = ModelBench::new(backend, &model, kv, positions, self.args.prefill_chunk)?;
+            let size = RunnerSize {
+                kv_types: kv,
+                slots: positions,
+                chunk: self.args.prefill_chunk.min(positions),
+                logits_rows: 1,
+                check_numerics: false,
+            };
+            let mut runner = ModelRunner::new(backend, model, size)?;
+            let weight_bytes = runner.weight_bytes();
+            let mut bench = ModelBench::new(&mut runner, positions)?;
             for &test in &self.tests {
                 let time = provenance::now();
                 let mut progress = Progress::new("Measuring", self.args.quiet);
@@ -188,10 +198,10 @@ impl Job<'_> {
                 let row = Row {
                     filename: name,
                     model_type: &model_type,
-                    model_size: model.weight_bytes(),
+                    model_size: weight_bytes,
                     params,
-                    backend: backend.name(),
-                    described: &backend.describe(),
+                    backend: backend_name,
+                    described: &described,
                     cpu: &self.cpu,
                     threads,
                     chunk: self.args.prefill_chunk,
@@ -206,6 +216,8 @@ impl Job<'_> {
                     return Ok(ControlFlow::Break(()));
                 }
             }
+            drop(bench);
+            (backend, model) = runner.into_parts();
         }
         Ok(ControlFlow::Continue(()))
     }

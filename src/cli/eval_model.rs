@@ -123,7 +123,7 @@ impl Job<'_> {
             say(&format!(
                 "{model}: {} weights, {}, {} keys and values | {described}",
                 session.weights(),
-                human_bytes(session.model().weight_bytes() as u64),
+                human_bytes(session.weight_bytes() as u64),
                 args.kv.types()
             ));
         }

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use super::notice::say;
-use crate::core::Backend;
 use crate::engine::{Calibration, EngineError, Session, Switch};
 
 /// Time for measuring both backends.
 const CALIBRATION: Duration = Duration::from_secs(2);
 
 /// Lets `device` take over at `threshold` tokens, or where a calibration finds that it pays. Says so unless `quiet`.
-pub fn settle<B: Backend>(
-    session: &mut Session<B>,
+pub fn settle(
+    session: &mut Session,
     threshold: Option<usize>,
     device: &str,
     quiet: bool,

@@ -313,7 +313,7 @@ impl Job<'_> {
             session.watch_memory((threshold as u64).saturating_mul(1 << 20), MemorySource::default());
         }
         let load = start.elapsed();
-        let weight_bytes = session.model().weight_bytes();
+        let weight_bytes = session.weight_bytes();
         if !args.quiet {
             say(&format!(
                 "{model}: {} weights, {}{} | {described}",
@@ -439,16 +439,16 @@ impl Job<'_> {
 }
 
 /// What was said, the last answer included. Where nothing was answered, it is as if nothing had been asked.
-fn conversation_text<B: Backend>(
+fn conversation_text(
     mut conversation: Conversation,
-    session: &mut Session<B>,
+    session: &mut Session,
     outcome: &Outcome,
     draws_before: u64,
     seed: u64,
 ) -> Result<Text> {
     if outcome.finish == Finish::Cancelled && outcome.ids.is_empty() {
         conversation.unask();
-        session.cut_back(conversation.ids());
+        session.cut_back(conversation.ids())?;
         return Ok(conversation.to_text(seed, draws_before));
     }
     let prompt = conversation.prompt(session.tokenizer())?;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 
 use super::notice::say;
-use crate::core::Backend;
 use crate::engine::{Origin, Restored, Session, Text, take_place};
 use crate::format::session::SessionLock;
 
@@ -37,7 +36,7 @@ impl SessionFile {
     ///
     /// # Errors
     /// What the system answers.
-    pub fn restore<B: Backend>(&mut self, session: &mut Session<B>, origin: &Origin) -> Result<Option<Text>> {
+    pub fn restore(&mut self, session: &mut Session, origin: &Origin) -> Result<Option<Text>> {
         let restored = session.restore(&self.path, origin)?;
         report(&restored);
         self.foreign = restored.foreign;
@@ -48,7 +47,7 @@ impl SessionFile {
     ///
     /// # Errors
     /// What the system answers.
-    pub fn save<B: Backend>(&self, session: &mut Session<B>, origin: &Origin, text: &Text) -> Result<()> {
+    pub fn save(&self, session: &mut Session, origin: &Origin, text: &Text) -> Result<()> {
         if !self.foreign {
             let saved = session.save(&self.path, origin, text);
             saved.context("the session is not saved, and the file is as it was")?;

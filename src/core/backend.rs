@@ -35,7 +35,7 @@ pub struct LinearPart<'a, B: Backend + ?Sized> {
 ///
 /// A method belongs here only if every backend needs it; a fused form would be an optional method whose
 /// default is made of the required ones.
-pub trait Backend: Send + Sync {
+pub trait Backend: Send + Sync + 'static {
     /// Memory for activations and caches.
     type Buffer: Buffer;
     /// A prepared weight.

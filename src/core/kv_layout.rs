@@ -118,7 +118,7 @@ impl KvLayout {
     ///
     /// # Errors
     /// [`CoreError::OutOfMemory`].
-    pub(super) fn room(&self, count: usize) -> Result<(Vec<u8>, Vec<u8>)> {
+    pub fn room(&self, count: usize) -> Result<(Vec<u8>, Vec<u8>)> {
         let room = |bytes: usize| -> Result<Vec<u8>> {
             let len = bytes.saturating_mul(count);
             let mut room = Vec::new();

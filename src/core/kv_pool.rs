@@ -29,8 +29,8 @@ pub struct KvPool<B> {
 #[derive(Debug)]
 struct Group {
     window: Option<usize>,
-    /// Which pages are taken: as many as every layer of the group has.
-    taken: Vec<bool>,
+    /// How many sequences hold each page, of as many as every layer of the group has.
+    users: Vec<u32>,
 }
 
 /// Slots that are taken at first, and the step in which a pool grows until doubling takes over.
@@ -77,7 +77,7 @@ impl<B: Buffer> KvPool<B> {
             let known = pool.groups.iter().position(|group| group.window == window);
             pool.group_of.push(known.unwrap_or(pool.groups.len()));
             if known.is_none() {
-                pool.groups.push(Group { window, taken: Vec::new() });
+                pool.groups.push(Group { window, users: Vec::new() });
             }
             pool.layers.push(KvLayer::new(backend, KvLayout { types, kv_heads, head_dim }, 0)?);
         }
@@ -109,14 +109,26 @@ impl<B: Buffer> KvPool<B> {
         self.group_of[layer]
     }
 
+    /// The layers of a group.
+    pub fn layers_of(&self, group: usize) -> Vec<usize> {
+        let all = self.group_of.iter().enumerate().filter(|(_, of)| **of == group);
+        all.map(|(layer, _)| layer).collect()
+    }
+
     /// The window of a group's layers.
     pub fn window(&self, group: usize) -> Option<usize> {
         self.groups[group].window
     }
 
+    /// Slots that there is memory for in every layer that holds all tokens of a text.
+    pub fn whole_capacity(&self) -> usize {
+        let all = (0..self.groups.len()).filter(|&group| self.window(group).is_none());
+        all.map(|group| self.capacity(group)).min().unwrap_or(self.most).min(self.most)
+    }
+
     /// Slots that a group has memory for.
     pub fn capacity(&self, group: usize) -> usize {
-        (self.groups[group].taken.len() * KvLayout::PAGE).min(self.most.next_multiple_of(KvLayout::PAGE))
+        (self.groups[group].users.len() * KvLayout::PAGE).min(self.most.next_multiple_of(KvLayout::PAGE))
     }
 
     /// Memory taken, in bytes.
@@ -136,40 +148,54 @@ impl<B: Buffer> KvPool<B> {
         count: usize,
         table: &mut Vec<PageId>,
     ) -> Result<()> {
-        let Group { window, taken } = &self.groups[group];
-        let used = taken.iter().filter(|taken| **taken).count();
+        let Group { window, users } = &self.groups[group];
+        let used = users.iter().filter(|users| **users > 0).count();
         let need = used.saturating_add(count);
-        if need > taken.len() {
+        if need > users.len() {
             let most = pages_of(self.most);
             if need > most {
                 let (len, max) = (used * KvLayout::PAGE, self.most);
                 return Err(CoreError::CacheFull { len, max, more: count * KvLayout::PAGE });
             }
-            let mut slots = grown(taken.len() * KvLayout::PAGE, need * KvLayout::PAGE, self.most);
+            let mut slots = grown(users.len() * KvLayout::PAGE, need * KvLayout::PAGE, self.most);
             if let Some(window) = window {
                 // Such layers come to hold no more than their window, and a pass.
                 slots = slots.min(window.saturating_add(KvLayout::PAGE)).max(need * KvLayout::PAGE);
             }
             self.resize(backend, group, pages_of(slots))?;
         }
-        let taken = &mut self.groups[group].taken;
-        let free = taken.iter_mut().enumerate().filter(|(_, taken)| !**taken);
-        table.extend(free.take(count).map(|(index, taken)| {
-            *taken = true;
+        let users = &mut self.groups[group].users;
+        let free = users.iter_mut().enumerate().filter(|(_, users)| **users == 0);
+        table.extend(free.take(count).map(|(index, users)| {
+            *users = 1;
             PageId::new(index)
         }));
         Ok(())
     }
 
-    /// Gives pages back for others to take.
+    /// One more sequence holds these pages.
+    pub fn share(&mut self, group: usize, pages: &[PageId]) {
+        self.count(group, pages, |users| users.saturating_add(1));
+    }
+
+    /// A sequence lets go of pages: those that no other one holds are for others to take.
     pub fn give_back(&mut self, group: usize, pages: &[PageId]) {
-        let taken = &mut self.groups[group].taken;
+        self.count(group, pages, |users| users.saturating_sub(1));
+    }
+
+    fn count(&mut self, group: usize, pages: &[PageId], counted: impl Fn(u32) -> u32) {
+        let users = &mut self.groups[group].users;
         for page in pages.iter().filter(|page| **page != PageId::NONE) {
-            debug_assert_eq!(taken.get(page.index()), Some(&true), "{page:?} is taken");
-            if let Some(taken) = taken.get_mut(page.index()) {
-                *taken = false;
+            debug_assert!(users.get(page.index()).is_some_and(|users| *users > 0), "{page:?} is taken");
+            if let Some(users) = users.get_mut(page.index()) {
+                *users = counted(*users);
             }
         }
+    }
+
+    /// Whether several sequences hold a page: what it stores must not change then.
+    pub fn is_shared(&self, group: usize, page: PageId) -> bool {
+        self.groups[group].users.get(page.index()).is_some_and(|users| *users > 1)
     }
 
     /// Gives memory back to the system, so that a group has no more than `slots` slots or what its last page needs.
@@ -177,19 +203,19 @@ impl<B: Buffer> KvPool<B> {
     /// # Errors
     /// What the backend reports; no page that is taken is lost.
     pub fn shrink<K: Backend<Buffer = B>>(&mut self, backend: &K, group: usize, slots: usize) -> Result<()> {
-        let taken = &self.groups[group].taken;
-        let last = taken.iter().rposition(|taken| *taken).map_or(0, |last| last + 1);
+        let users = &self.groups[group].users;
+        let last = users.iter().rposition(|users| *users > 0).map_or(0, |last| last + 1);
         let pages = pages_of(slots).max(last);
-        if pages < taken.len() { self.resize(backend, group, pages) } else { Ok(()) }
+        if pages < users.len() { self.resize(backend, group, pages) } else { Ok(()) }
     }
 
     /// All layers of a group, to so many pages. If one fails, the group has as many as each of them has.
     fn resize<K: Backend<Buffer = B>>(&mut self, backend: &K, group: usize, pages: usize) -> Result<()> {
-        let Self { layers, group_of, groups, .. } = self;
-        let of_group = || group_of.iter().enumerate().filter(|(_, of)| **of == group).map(|(layer, _)| layer);
-        let done = of_group().try_for_each(|layer| layers[layer].resize(backend, pages));
-        let least = of_group().map(|layer| layers[layer].pages).min().unwrap_or(0);
-        groups[group].taken.resize(least, false);
+        let of_group = self.layers_of(group);
+        let Self { layers, groups, .. } = self;
+        let done = of_group.iter().try_for_each(|&layer| layers[layer].resize(backend, pages));
+        let least = of_group.iter().map(|&layer| layers[layer].pages).min().unwrap_or(0);
+        groups[group].users.resize(least, 0);
         done
     }
 }
@@ -242,5 +268,24 @@ mod tests {
         assert!(matches!(full, CoreError::CacheFull { max: 2000, .. }), "{full}");
         assert_eq!(one.len(), 1);
         pool.take(b, 0, 31, &mut one).unwrap();
+    }
+
+    #[test]
+    fn a_page_is_free_when_the_last_sequence_lets_go_of_it() {
+        let b = &ReferenceBackend;
+        let shapes = [KvShape { kv_heads: 1, head_dim: 2, window: None }];
+        let mut pool = KvPool::new(b, &shapes, DType::F32.into(), 128).unwrap();
+        let mut pages = Vec::new();
+        pool.take(b, 0, 2, &mut pages).unwrap();
+        pool.share(0, &pages[..1]);
+        assert!(pool.is_shared(0, pages[0]) && !pool.is_shared(0, pages[1]));
+        pool.give_back(0, &pages);
+        let mut other = Vec::new();
+        assert!(pool.take(b, 0, 2, &mut other).is_err(), "one sequence still holds the first page");
+        pool.take(b, 0, 1, &mut other).unwrap();
+        assert_eq!(other, pages[1..]);
+        pool.give_back(0, &pages[..1]);
+        pool.take(b, 0, 1, &mut other).unwrap();
+        assert_eq!(other, [pages[1], pages[0]]);
     }
 }

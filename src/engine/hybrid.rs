@@ -1,82 +1,216 @@
-//! A session with two backends: whose turn it is, and how that is found out.
+//! Two backends for the same sequences: the one that suits a pass takes it.
+//!
+//! Both hold the model, and each has pages of its own. The first one's counts (tokens held, position) are a sequence's; what
+//! one lacks of the slots that the other has filled is brought over, in the backends' common form
+//! ([`crate::core::Backend::kv_export`]), before its next pass. So positions stay what they are, and a move costs what is
+//! new since the last one.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::EngineError;
-use super::partner::{Hybrid, MoveStats, Side, Switch, Turn, Wanted};
-use super::session::Session;
-use crate::core::{Backend, Largest, Result, Top};
+use super::runner::{Held, Part, Runner, SequenceId, Stage, not_open};
+use super::switch::{Calibration, Switch, Turn};
+use crate::core::{KvLayout, KvTypes, Largest, Result, Top};
+use crate::models::ModelSpec;
 use crate::models::llama::NonFinite;
 
-impl<B: Backend> Session<B> {
-    /// Says which backend takes which pass of a session with two of them; does nothing with one.
-    pub fn set_switch(&mut self, switch: Switch) {
-        if let Some(hybrid) = &mut self.hybrid {
-            hybrid.switch = switch;
+/// Two runners of one model. Until it is [told otherwise](Self::set_switch), the second one has nothing to do.
+pub struct HybridRunner {
+    first: Box<dyn Runner>,
+    second: Box<dyn Runner>,
+    switch: Switch,
+    /// Who made the last pass: its logits are there.
+    turn: Turn,
+    /// By the first runner's number.
+    pairs: Vec<Option<Pair>>,
+    moved: MoveStats,
+    keys: Vec<u8>,
+    values: Vec<u8>,
+}
+
+/// A sequence, as far as the two runners differ.
+struct Pair {
+    /// Its number there.
+    second: SequenceId,
+    /// Who took its last pass.
+    turn: Turn,
+    /// The text has come to the length from which the second backend decodes.
+    late: bool,
+    /// So many of the first slots are filled as the text has it, in the first runner ([`ALL`]: whatever it holds) and in the
+    /// second one.
+    filled: [usize; 2],
+}
+
+/// The first runner lacks nothing.
+const ALL: usize = usize::MAX;
+
+/// What was moved between two backends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MoveStats {
+    /// How often one went on with what the other had begun.
+    pub moves: usize,
+    /// Tokens whose keys and values were brought over.
+    pub tokens: usize,
+}
+
+impl MoveStats {
+    /// What was moved since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { moves: self.moves - before.moves, tokens: self.tokens - before.tokens }
+    }
+}
+
+impl HybridRunner {
+    /// Two runners of the same model, with caches of the same types, that have no sequence yet.
+    pub fn new(first: Box<dyn Runner>, second: Box<dyn Runner>) -> Self {
+        Self {
+            first,
+            second,
+            switch: Switch::at(usize::MAX),
+            turn: Turn::First,
+            pairs: Vec::new(),
+            moved: MoveStats::default(),
+            keys: Vec::new(),
+            values: Vec::new(),
         }
     }
 
-    /// What was moved between the two backends for the last text.
-    pub fn moved(&self) -> MoveStats {
-        self.hybrid.as_ref().map(|hybrid| hybrid.moved).unwrap_or_default()
+    /// Says which backend takes which pass.
+    pub fn set_switch(&mut self, switch: Switch) {
+        self.switch = switch;
     }
 
-    /// Takes in tokens after those held, on the backend whose turn it is.
-    pub(super) fn pass(&mut self, turn: Turn, ids: &[u32], wanted: Wanted) -> Result<()> {
-        let Self { backend, model, cache, workspace, hybrid, .. } = self;
-        let Some(hybrid) = hybrid else { return Side { backend, model, cache, workspace }.pass(ids, wanted) };
-        hybrid.bring(turn, backend, cache, ids.len())?;
-        match turn {
-            Turn::First => Side { backend, model, cache, workspace }.pass(ids, wanted)?,
-            Turn::Second => {
-                hybrid.partner.pass(ids, wanted)?;
-                cache.advance(ids.len());
-                hybrid.filled[1] = cache.len();
+    /// What was moved so far.
+    pub fn moved(&self) -> MoveStats {
+        self.moved
+    }
+
+    fn pair(&mut self, id: SequenceId) -> Result<&mut Pair> {
+        let open = self.pairs.len();
+        self.pairs.get_mut(id.index()).and_then(Option::as_mut).ok_or(not_open(id, open))
+    }
+
+    fn add(&mut self, id: SequenceId, pair: Pair) {
+        if self.pairs.len() <= id.index() {
+            self.pairs.resize_with(id.index() + 1, || None);
+        }
+        self.pairs[id.index()] = Some(pair);
+    }
+
+    /// Whose turn a part is.
+    fn turn_of(&mut self, part: &Part<'_>) -> Result<Turn> {
+        let (switch, held) = (self.switch, self.first.held(part.sequence)?.slots.len());
+        let pair = self.pair(part.sequence)?;
+        Ok(match part.stage {
+            Stage::Score => Turn::First,
+            Stage::Prompt { tokens } => {
+                pair.late = false;
+                switch.of_prompt(tokens)
+            }
+            Stage::Decode => switch.of_decode(held, &mut pair.late),
+        })
+    }
+
+    /// Makes the runner whose turn it is hold all that a sequence has, with room for `more` tokens after it.
+    fn bring(&mut self, id: SequenceId, turn: Turn, more: usize) -> Result<()> {
+        let Held { slots, span, .. } = self.first.held(id)?;
+        let (len, position, retained, span) = (slots.len(), slots.position(), slots.retained(), *span);
+        let Pair { second, filled, turn: before, .. } = *self.pair(id)?;
+        // The text may have been cut back since.
+        let filled = filled.map(|filled| filled.min(len));
+        let held = filled[turn as usize];
+        // Whoever computes: it counts.
+        self.first.recount(id, (len, position), retained, more)?;
+        if turn == Turn::Second {
+            // Which of the tokens were evicted does not matter there.
+            let evicted = |held| if held == position { 0 } else { position };
+            self.second.recount(second, (held, position), evicted(held), len - held + more)?;
+            self.second.held_mut(second)?.span = span;
+        }
+        for layer in (0..self.first.layouts().len()).take_while(|_| held < len) {
+            let (key, value) = self.first.layouts()[layer].slot_bytes();
+            self.keys.resize(key * (len - held), 0);
+            self.values.resize(value * (len - held), 0);
+            let Self { first, second: other, keys: k, values: v, .. } = &mut *self;
+            if turn == Turn::Second {
+                first.export(id, layer, held..len, k, v)?;
+                other.import(second, layer, k, v, held)?;
+            } else {
+                other.export(second, layer, held..len, k, v)?;
+                first.import(id, layer, k, v, held)?;
             }
         }
+        if turn == Turn::Second {
+            let evicted = if len == position { 0 } else { position };
+            self.second.recount(second, (len, position), evicted, more)?;
+        }
+        self.moved.moves += usize::from(turn != before && len > 0);
+        self.moved.tokens += len - held;
+        let pair = self.pair(id)?;
+        pair.filled = if turn == Turn::First { [ALL, filled[1]] } else { [filled[0], len] };
+        pair.turn = turn;
         Ok(())
     }
 
-    /// Whose turn a prompt of so many tokens is.
-    pub(super) fn turn_of_prompt(&mut self, tokens: usize) -> Turn {
-        self.hybrid.as_mut().map_or(Turn::First, |hybrid| hybrid.of_prompt(tokens))
+    /// A pass on one of the two.
+    fn pass(&mut self, turn: Turn, parts: &[Part<'_>]) -> Result<()> {
+        for part in parts {
+            self.bring(part.sequence, turn, part.ids.len())?;
+        }
+        self.turn = turn;
+        match turn {
+            Turn::First => self.first.forward(parts),
+            Turn::Second => {
+                if let [part] = parts {
+                    let there = Part { sequence: self.pair(part.sequence)?.second, ..*part };
+                    self.second.forward(&[there])?;
+                } else {
+                    let there = parts
+                        .iter()
+                        .map(|part| Ok(Part { sequence: self.pair(part.sequence)?.second, ..*part }));
+                    let there = there.collect::<Result<Vec<_>>>()?;
+                    self.second.forward(&there)?;
+                }
+                for part in parts {
+                    let slots = &self.first.held(part.sequence)?.slots;
+                    let (len, retained) = (slots.len() + part.ids.len(), slots.retained());
+                    let position = slots.position() + part.ids.len();
+                    self.first.recount(part.sequence, (len, position), retained, 0)?;
+                    self.pair(part.sequence)?.filled[1] = len;
+                }
+                Ok(())
+            }
+        }
     }
 
-    /// Whose turn it is after the tokens that are held.
-    pub(super) fn turn_of_decode(&mut self) -> Turn {
-        let held = self.cache.len();
-        self.hybrid.as_mut().map_or(Turn::First, |hybrid| hybrid.of_decode(held))
+    /// Brings to the first runner what it lacks of a sequence.
+    fn bring_home(&mut self, id: SequenceId) -> Result<()> {
+        self.bring(id, Turn::First, 0)
     }
 
-    /// Brings to the session's own cache what it lacks, so that it can be evicted from.
-    pub(super) fn bring_home(&mut self) -> Result<()> {
-        let Self { backend, cache, hybrid, .. } = self;
-        let Some(hybrid) = hybrid else { return Ok(()) };
-        hybrid.bring(Turn::First, backend, cache, 0)?;
-        // The other one has to be filled anew.
-        hybrid.filled[1] = 0;
-        Ok(())
-    }
-
-    /// Times both backends for about `time`, and lets each do what it does faster; `None` with one backend. What is
-    /// held of a text before is forgotten.
+    /// Times both backends for about `time` with prompts of up to `most` tokens, and lets each do what it does faster.
     ///
     /// # Errors
     /// What either backend reports.
-    pub fn calibrate(&mut self, time: Duration) -> Result<Option<Calibration>, EngineError> {
-        if self.hybrid.is_none() {
-            return Ok(None);
-        }
-        let most = self.chunk.min(self.cache.max_len());
+    pub fn calibrate(&mut self, most: usize, time: Duration) -> Result<Calibration> {
+        let id = self.open(most)?;
+        let found = self.time(id, most.min(self.chunk()), time);
+        self.close(id);
+        self.switch = found.as_ref().map_or(self.switch, |found| found.switch);
+        found
+    }
+
+    fn time(&mut self, id: SequenceId, most: usize, time: Duration) -> Result<Calibration> {
+        let mut scratch = vec![0.0; self.spec().vocab_size];
         let share = time / 8;
         let mut decode = [Duration::ZERO; 2];
         for turn in [Turn::First, Turn::Second] {
             // The first pass wakes up.
-            self.time_pass(turn, 1)?;
+            self.time_pass(id, turn, 1, &mut scratch)?;
             let begin = Instant::now();
-            let mut least = self.time_pass(turn, 1)?;
+            let mut least = self.time_pass(id, turn, 1, &mut scratch)?;
             while begin.elapsed() < share {
-                least = least.min(self.time_pass(turn, 1)?);
+                least = least.min(self.time_pass(id, turn, 1, &mut scratch)?);
             }
             decode[turn as usize] = least;
         }
@@ -85,128 +219,185 @@ impl<B: Backend> Session<B> {
         while rows < most && prompt.iter().sum::<Duration>() * 4 < share * 6 {
             rows = (4 * rows).min(most);
             for turn in [Turn::First, Turn::Second] {
-                prompt[turn as usize] = self.time_pass(turn, rows)?;
+                prompt[turn as usize] = self.time_pass(id, turn, rows, &mut scratch)?;
             }
         }
         let begin = Instant::now();
-        self.bring_home()?;
-        let carried = begin.elapsed();
-        self.forget();
-        let found = Calibration::new(rows, prompt, decode, carried, most);
-        self.set_switch(found.switch);
-        Ok(Some(found))
+        self.bring_home(id)?;
+        Ok(Calibration::new(rows, prompt, decode, begin.elapsed(), most))
     }
 
     /// How long a pass over so many tokens takes from an empty context until its likeliest token is known.
-    fn time_pass(&mut self, turn: Turn, rows: usize) -> Result<Duration> {
-        self.forget();
+    fn time_pass(
+        &mut self,
+        id: SequenceId,
+        turn: Turn,
+        rows: usize,
+        scratch: &mut [f32],
+    ) -> Result<Duration> {
+        self.clear(id);
         let ids = vec![0; rows];
+        let part = Part { sequence: id, ids: &ids, wanted: 1, stage: Stage::Score };
         let begin = Instant::now();
-        self.pass(turn, &ids, Wanted::Last)?;
-        self.largest_of(0)?;
+        self.pass(turn, &[part])?;
+        self.largest(0, scratch)?;
         Ok(begin.elapsed())
     }
 
-    /// The largest of the logits that the last pass has left in row `row`.
-    pub(super) fn largest_of(&mut self, row: usize) -> Result<Largest> {
-        let Self { backend, model, workspace, logits, hybrid, .. } = self;
-        match hybrid {
-            Some(Hybrid { turn: Turn::Second, partner, .. }) => partner.largest_of(row, logits),
-            _ => model.largest_of(backend, row, workspace, logits),
+    /// Who has the logits of the last pass.
+    fn last(&mut self) -> &mut dyn Runner {
+        match self.turn {
+            Turn::First => self.first.as_mut(),
+            Turn::Second => self.second.as_mut(),
         }
-    }
-
-    /// The `count` largest of them, in `top`.
-    pub(super) fn top_of(&mut self, row: usize, count: usize, top: &mut Top) -> Result<()> {
-        let Self { backend, model, workspace, logits, hybrid, .. } = self;
-        match hybrid {
-            Some(Hybrid { turn: Turn::Second, partner, .. }) => partner.top_of(row, count, logits, top),
-            _ => model.top_of(backend, row, count, workspace, logits, top),
-        }
-    }
-
-    /// All of them, in the session's own memory.
-    pub(super) fn logits_of(&mut self, row: usize) -> Result<()> {
-        let Self { backend, model, workspace, logits, hybrid, .. } = self;
-        match hybrid {
-            Some(Hybrid { turn: Turn::Second, partner, .. }) => partner.logits_of(row, logits),
-            _ => model.logits_of(backend, row, workspace, logits),
-        }
-    }
-
-    /// What either backend has found that is not finite.
-    pub(super) fn non_finite(&mut self) -> Option<NonFinite> {
-        let other = self.hybrid.as_mut().and_then(|hybrid| hybrid.partner.non_finite());
-        self.workspace.non_finite().or(other)
     }
 }
 
-/// What two backends took, and what follows from it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Calibration {
-    /// The choice.
-    pub switch: Switch,
-    /// Tokens of the longest prompt that was timed.
-    pub rows: usize,
-    /// What each took for it.
-    pub prompt: [Duration; 2],
-    /// What each took for one token.
-    pub decode: [Duration; 2],
-}
-
-impl Calibration {
-    /// Chooses from times of one token and of `rows` tokens, between which time grows evenly with the tokens, and from
-    /// the time that it takes to carry `rows` tokens from one to the other. Prompts are looked at up to `most` tokens.
-    fn new(
-        rows: usize,
-        prompt: [Duration; 2],
-        decode: [Duration; 2],
-        carried: Duration,
-        most: usize,
-    ) -> Self {
-        let behind = usize::from(decode[1] < decode[0]);
-        // Seconds of a prompt of n tokens, and of carrying them to where the text goes on.
-        let cost = |side: usize, n: usize| {
-            let (one, all) = (decode[side].as_secs_f64(), prompt[side].as_secs_f64());
-            let share = if rows > 1 { (n - 1) as f64 / (rows - 1) as f64 } else { 0.0 };
-            let carry = if side == behind { 0.0 } else { carried.as_secs_f64() * n as f64 / rows as f64 };
-            one + (all - one) * share + carry
-        };
-        let lengths = std::iter::successors(Some(most.max(1)), |&n| (n > 1).then_some(n / 2));
-        let prompt_from = lengths.take_while(|&n| cost(1, n) < cost(0, n)).last();
-        let switch = Switch {
-            prompt: prompt_from.unwrap_or(usize::MAX),
-            decode: if behind == 1 { 0 } else { usize::MAX },
-        };
-        Self { switch, rows, prompt, decode }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ms(all: [u64; 2]) -> [Duration; 2] {
-        all.map(Duration::from_millis)
+impl Runner for HybridRunner {
+    fn spec(&self) -> &ModelSpec {
+        self.first.spec()
     }
 
-    #[test]
-    fn each_does_what_it_does_faster() {
-        let choose = |prompt, decode, carried| {
-            let carried = Duration::from_millis(carried);
-            Calibration::new(129, ms(prompt), ms(decode), carried, 512).switch
-        };
-        let never = usize::MAX;
-        // Faster at everything, or at nothing.
-        assert_eq!(choose([400, 100], [10, 5], 0), Switch { prompt: 1, decode: 0 });
-        assert_eq!(choose([100, 400], [5, 10], 0), Switch { prompt: never, decode: never });
-        // Slow to begin with, but 40 ms for 128 tokens more against 128 ms: equal at 132 tokens.
-        assert_eq!(choose([138, 140], [10, 100], 0), Switch { prompt: 128 * 2, decode: never });
-        // What is carried back counts: 64 ms for 128 tokens halve what is gained.
-        assert_eq!(choose([266, 138], [10, 10 + 1], 64), Switch { prompt: 4, decode: never });
-        assert_eq!(choose([266, 138], [10, 10 + 1], 140), Switch { prompt: never, decode: never });
-        // Decodes faster, but takes prompts slower: unless it takes longer to bring them over.
-        assert_eq!(choose([100, 400], [10, 5], 0), Switch { prompt: never, decode: 0 });
-        assert_eq!(choose([100, 400], [10, 5], 1000), Switch { prompt: 1, decode: 0 });
+    fn weight_bytes(&self) -> usize {
+        self.first.weight_bytes()
+    }
+
+    fn cache_bytes(&self) -> usize {
+        self.first.cache_bytes() + self.second.cache_bytes()
+    }
+
+    fn chunk(&self) -> usize {
+        self.first.chunk().min(self.second.chunk())
+    }
+
+    fn kv_types(&self) -> KvTypes {
+        self.first.kv_types()
+    }
+
+    fn layouts(&self) -> &[KvLayout] {
+        self.first.layouts()
+    }
+
+    fn open(&mut self, max_len: usize) -> Result<SequenceId> {
+        let (id, second) = (self.first.open(max_len)?, self.second.open(max_len)?);
+        self.add(id, Pair { second, turn: Turn::First, late: false, filled: [ALL, 0] });
+        Ok(id)
+    }
+
+    fn close(&mut self, id: SequenceId) {
+        if let Some(pair) = self.pairs.get_mut(id.index()).and_then(Option::take) {
+            self.second.close(pair.second);
+        }
+        self.first.close(id);
+    }
+
+    fn fork(&mut self, id: SequenceId, position: usize) -> Result<Option<SequenceId>> {
+        self.bring_home(id)?;
+        let max_len = self.first.held(id)?.slots.max_len();
+        let Some(fork) = self.first.fork(id, position)? else { return Ok(None) };
+        let second = self.second.open(max_len)?;
+        self.add(fork, Pair { second, turn: Turn::First, late: false, filled: [ALL, 0] });
+        Ok(Some(fork))
+    }
+
+    fn held(&self, id: SequenceId) -> Result<&Held> {
+        self.first.held(id)
+    }
+
+    fn held_mut(&mut self, id: SequenceId) -> Result<&mut Held> {
+        self.first.held_mut(id)
+    }
+
+    fn accumulate_attention(&mut self, id: SequenceId, drafts: usize) -> Result<()> {
+        self.first.accumulate_attention(id, drafts)
+    }
+
+    fn reserve_text(&mut self, id: SequenceId, more: usize) -> Result<()> {
+        self.first.reserve_text(id, more)
+    }
+
+    fn clear(&mut self, id: SequenceId) {
+        self.first.clear(id);
+        if let Ok(pair) = self.pair(id) {
+            (pair.filled, pair.turn) = ([ALL, 0], Turn::First);
+        }
+    }
+
+    fn rewind(&mut self, id: SequenceId, position: usize) -> Result<()> {
+        self.first.rewind(id, position)
+    }
+
+    fn retain(&mut self, id: SequenceId, keep: &[Range<usize>], more: usize) -> Result<()> {
+        self.bring_home(id)?;
+        // The other one has to be filled anew.
+        self.pair(id)?.filled[1] = 0;
+        self.first.retain(id, keep, more)
+    }
+
+    fn turn_prefix(&mut self, id: SequenceId, first: usize) -> Result<()> {
+        self.bring_home(id)?;
+        self.pair(id)?.filled[1] = 0;
+        self.first.turn_prefix(id, first)
+    }
+
+    fn recount(
+        &mut self,
+        id: SequenceId,
+        counts: (usize, usize),
+        retained: usize,
+        more: usize,
+    ) -> Result<()> {
+        self.first.recount(id, counts, retained, more)
+    }
+
+    fn export(
+        &mut self,
+        id: SequenceId,
+        layer: usize,
+        slots: Range<usize>,
+        k: &mut [u8],
+        v: &mut [u8],
+    ) -> Result<()> {
+        self.bring_home(id)?;
+        self.first.export(id, layer, slots, k, v)
+    }
+
+    fn import(&mut self, id: SequenceId, layer: usize, k: &[u8], v: &[u8], at: usize) -> Result<()> {
+        self.first.import(id, layer, k, v, at)
+    }
+
+    fn forward(&mut self, parts: &[Part<'_>]) -> Result<()> {
+        let mut turn = Turn::First;
+        for part in parts {
+            if self.turn_of(part)? == Turn::Second {
+                turn = Turn::Second;
+            }
+        }
+        self.pass(turn, parts)
+    }
+
+    fn logits(&mut self, row: usize, logits: &mut [f32]) -> Result<()> {
+        self.last().logits(row, logits)
+    }
+
+    fn largest(&mut self, row: usize, scratch: &mut [f32]) -> Result<Largest> {
+        self.last().largest(row, scratch)
+    }
+
+    fn top(&mut self, row: usize, count: usize, scratch: &mut [f32], top: &mut Top) -> Result<()> {
+        self.last().top(row, count, scratch, top)
+    }
+
+    fn widen_logits(&mut self, rows: usize) -> Result<()> {
+        self.first.widen_logits(rows)
+    }
+
+    fn non_finite(&mut self) -> Option<NonFinite> {
+        let other = self.second.non_finite();
+        self.first.non_finite().or(other)
+    }
+
+    fn hybrid(&mut self) -> Option<&mut HybridRunner> {
+        Some(self)
     }
 }

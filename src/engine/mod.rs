@@ -1,44 +1,53 @@
 //! The token loop: a prompt goes in, text comes out. The only caller of model, sampler and cache together.
 //!
+//! A [`Runner`] hides the backend; a scheduler makes the passes of the texts in progress, each in a sequence of the runner.
+//!
 //! Knows no terminal and no file but a model's.
 
 mod conversation;
 mod defaults;
+mod drafter;
 mod error;
 mod footprint;
 mod generate;
+mod generation;
 mod gguf;
 mod hybrid;
+mod lookup;
 mod memory_watch;
 mod model_files;
+mod model_runner;
 mod packing;
-mod partner;
 mod prompt_form;
+mod runner;
 mod saved;
+mod scheduler;
+mod sequence;
 mod session;
 mod small_files;
 mod special_tokens;
-mod speculative;
 mod stop;
-mod text_span;
+mod switch;
 mod unused;
 mod warning;
 mod weight_format;
 
 pub use conversation::{ChatFormat, Conversation, Prompt};
 pub use defaults::{SamplingWishes, default_context};
+pub use drafter::DraftStats;
 pub use error::EngineError;
 pub use footprint::{Fit, Footprint, Holding, TextLength, Unfit};
 pub use generate::{Finish, Observer, Outcome, Request, Timings};
-pub use hybrid::Calibration;
+pub use hybrid::{HybridRunner, MoveStats};
 pub use memory_watch::MemorySource;
 pub use model_files::{LoadOptions, ModelFiles};
+pub use model_runner::{ModelRunner, RunnerSize};
 pub use packing::{CachePlace, PackObserver};
-pub use partner::{MoveStats, Switch};
 pub use prompt_form::PromptForm;
+pub use runner::{Held, Part, Runner, SequenceId, Stage};
 pub use saved::{Identity, Origin, Restored, SavedConversation, Text, saved_conversation, take_place};
 pub use session::{Session, SessionOptions};
-pub use speculative::LookupStats;
 pub use stop::StopMatcher;
+pub use switch::{Calibration, Switch};
 pub use warning::ModelWarning;
 pub use weight_format::{WeightDType, fits_device, mix, weight_bytes};

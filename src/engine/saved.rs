@@ -8,10 +8,10 @@ use super::model_files::ModelFiles;
 use super::session::Session;
 use super::{EngineError, packing};
 use crate::chat::{Date, Message};
-use crate::core::{Backend, CoreError, KvRecords};
+use crate::core::CoreError;
 use crate::format::session::{self, Found, SessionLock, SessionReader};
 use crate::format::{Checksum, FormatError, OutputFile, shown};
-use crate::kv::EvictionStats;
+use crate::kv::{EvictionStats, KvRecords};
 use crate::models::WeightPlan;
 use crate::quant::rows::RowReader;
 
@@ -209,7 +209,7 @@ fn cannot_write(path: &Path, source: std::io::Error) -> FormatError {
     FormatError::Io { action: "write", path: path.into(), source }
 }
 
-impl<B: Backend> Session<B> {
+impl Session {
     /// Writes `text`, with the cache of the last text where `text` begins with it, to `path`, and gives the bytes
     /// written. A file that is there is replaced when the new one is whole and on the disk.
     ///
@@ -224,11 +224,12 @@ impl<B: Backend> Session<B> {
             );
         }
         let lock = SessionLock::take(path)?;
-        self.bring_home()?;
-        let sound = self.seen.len() == self.cache.position() && text.ids.starts_with(&self.seen);
+        let seen = &self.sequence.seen;
+        let sound = seen.len() == self.tokens().1 && text.ids.starts_with(seen);
         let (held, position) = if sound { self.tokens() } else { (0, 0) };
-        let records = self.cache.records(position);
-        let types = self.cache.types();
+        let kept = self.sequence.held(self.runner.as_ref())?;
+        let (records, retained) = (kept.watched.records(position), kept.slots.retained());
+        let types = self.runner.kv_types();
         let description = Description {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             model: hex(origin.model.constants),
@@ -239,7 +240,7 @@ impl<B: Backend> Session<B> {
             values: types.v.name().to_owned(),
             held,
             position,
-            retained: if sound { self.cache.retained() } else { 0 },
+            retained: if sound { retained } else { 0 },
             unrotated: records.unrotated,
             received: records.received,
             eviction: self.saved_eviction(),
@@ -253,16 +254,20 @@ impl<B: Backend> Session<B> {
         let description =
             serde_json::to_vec(&description).map_err(|e| cannot_write(path, std::io::Error::other(e)))?;
         let output = OutputFile::create(path)?;
-        let cache_bytes = self.cache.exported_bytes(held, records).unwrap_or(u64::MAX);
+        let cache_bytes = self.stored_bytes(held, records).unwrap_or(u64::MAX);
         let len = session::write(path, output.file(), &description, &text.ids, cache_bytes, |put| {
             if held == 0 {
                 return Ok(());
             }
-            self.cache.export(&self.backend, 0..held, |k, v| -> Result<(), EngineError> {
-                put(k)?;
-                Ok(put(v)?)
-            })?;
-            self.cache.export_records(|bytes| -> Result<(), EngineError> { Ok(put(bytes)?) })
+            let (runner, id) = (self.runner.as_mut(), self.sequence.id);
+            for layer in 0..runner.layouts().len() {
+                let (mut k, mut v) = runner.layouts()[layer].room(held)?;
+                runner.export(id, layer, 0..held, &mut k, &mut v)?;
+                put(&k)?;
+                put(&v)?;
+            }
+            let watched = &mut runner.held_mut(id)?.watched;
+            watched.export((held, position), |bytes| -> Result<(), EngineError> { Ok(put(bytes)?) })
         })?;
         lock.moved_to(output.finish()?);
         Ok(len)
@@ -275,7 +280,7 @@ impl<B: Backend> Session<B> {
     /// Something that is no regular file; what the system answers.
     pub fn restore(&mut self, path: &Path, origin: &Origin) -> Result<Restored, EngineError> {
         self.forget();
-        self.keep_prefix();
+        self.sequence.keep_prefix(self.runner.as_mut())?;
         let refusal = |why: String| Some(format!("'{}' {why}", path.display()));
         let foreign = |why: String| Restored { text: None, refused: refusal(why), foreign: true };
         let unusable = |why: String| Restored { text: None, refused: refusal(why), foreign: false };
@@ -312,15 +317,17 @@ impl<B: Backend> Session<B> {
         if description.model != hex(origin.model.constants) {
             return Err(Refusal::Foreign("was made with another model".into()));
         }
-        let vocab = self.model.spec().vocab_size;
+        let vocab = self.spec().vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
             self.forget();
             return Err(Refusal::Unusable(format!("has token {id}, beyond the vocabulary of {vocab}")));
         }
         if why.is_none() {
-            self.seen.extend_from_slice(&ids[..description.position]);
-            self.set_span(description.position);
-            if let (Some(evictor), Some(saved)) = (&mut self.evictor, &description.eviction) {
+            let Self { runner, sequence, .. } = self;
+            sequence.seen.extend_from_slice(&ids[..description.position]);
+            let spanned = sequence.set_span(runner.as_mut(), description.position);
+            spanned.map_err(|error| Refusal::Unusable(format!("cannot be taken up: {error}")))?;
+            if let (Some(evictor), Some(saved)) = (&mut sequence.evictor, &description.eviction) {
                 evictor.resume(EvictionStats {
                     evictions: saved.evictions,
                     evicted: saved.evicted,
@@ -343,7 +350,7 @@ impl<B: Backend> Session<B> {
         cache_bytes: u64,
         origin: &Origin,
     ) -> Result<(), String> {
-        let types = self.cache.types();
+        let types = self.runner.kv_types();
         let others = [
             ("model", saved.model.as_str(), hex(origin.model.constants)),
             ("format of the weights", &saved.weights, self.weights.to_string()),
@@ -357,9 +364,9 @@ impl<B: Backend> Session<B> {
                 return Err(format!("was made with another {what}: {}, not {here}", shown(there)));
             }
         }
-        let (held, position, most) = (saved.held, saved.position, self.cache.max_len());
+        let (held, position, most) = (saved.held, saved.position, self.sequence.max_len());
         let records = KvRecords { unrotated: saved.unrotated, received: saved.received };
-        let bytes = self.cache.exported_bytes(held, records);
+        let bytes = self.stored_bytes(held, records);
         if held > position || position > ids.len() || bytes != Some(cache_bytes) {
             return Err(format!(
                 "contradicts itself: {held} of {position} tokens held, {} ids, {cache_bytes} bytes of cache",
@@ -378,7 +385,8 @@ impl<B: Backend> Session<B> {
                 );
             }
         }
-        let wanted = self.cache.records(position);
+        let watched = self.sequence.held(self.runner.as_ref()).map(|held| held.watched.records(position));
+        let wanted = watched.unwrap_or_default();
         if held > 0 && wanted != KvRecords::default() && wanted != records {
             let policy = now.map(|e| e.policy).unwrap_or_default();
             return Err(format!(
@@ -393,14 +401,7 @@ impl<B: Backend> Session<B> {
         if saved.held == 0 {
             return None;
         }
-        let Self { backend, cache, .. } = self;
-        let counts = (saved.held, saved.position, saved.retained);
-        let filled = cache
-            .import(backend, counts.0, counts.1, counts.2, |k, v| {
-                reader.fill(k).and_then(|()| reader.fill(v)).map_err(Fault::Read)
-            })
-            .and_then(|()| cache.import_records(|bytes| reader.fill(bytes).map_err(Fault::Read)));
-        match filled {
+        match self.take_up(saved, reader) {
             Ok(()) => None,
             Err(fault) => {
                 self.forget();
@@ -412,8 +413,30 @@ impl<B: Backend> Session<B> {
         }
     }
 
+    fn take_up(&mut self, saved: &Description, reader: &mut SessionReader) -> Result<(), Fault> {
+        let (runner, id) = (self.runner.as_mut(), self.sequence.id);
+        let counts = (saved.held, saved.position);
+        runner.recount(id, (0, 0), 0, saved.held)?;
+        for layer in 0..runner.layouts().len() {
+            let (mut k, mut v) = runner.layouts()[layer].room(saved.held)?;
+            reader.fill(&mut k).and_then(|()| reader.fill(&mut v)).map_err(Fault::Read)?;
+            runner.import(id, layer, &k, &v, 0)?;
+        }
+        runner.recount(id, counts, saved.retained, 0)?;
+        runner.held_mut(id)?.watched.import(counts, |bytes| reader.fill(bytes).map_err(Fault::Read))
+    }
+
+    /// Bytes of `held` slots and of such records in a file; `None` if there is no such number.
+    fn stored_bytes(&self, held: usize, records: KvRecords) -> Option<u64> {
+        let layouts = self.runner.layouts();
+        let token =
+            layouts.iter().try_fold(0, |sum: usize, layout| sum.checked_add(layout.bytes_per_token()))?;
+        let stored = token.checked_mul(held)?;
+        u64::try_from(stored.checked_add(records.bytes(held, layouts)?)?).ok()
+    }
+
     fn saved_eviction(&self) -> Option<SavedEviction> {
-        let evictor = self.evictor.as_ref()?;
+        let evictor = self.sequence.evictor.as_ref()?;
         let (settings, stats) = (evictor.settings(), evictor.stats());
         Some(SavedEviction {
             policy: settings.policy().name.to_owned(),

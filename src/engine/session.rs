@@ -1,13 +1,20 @@
 //! A loaded model with its memory, ready to generate.
 
+use std::time::Duration;
+
 use super::EngineError;
+use super::hybrid::{HybridRunner, MoveStats};
 use super::memory_watch::{MemorySource, MemoryWatch};
 use super::model_files::ModelFiles;
-use super::partner::Hybrid;
-use crate::core::{Backend, CoreError, DType, KvCache, KvTypes, Result};
-use crate::kv::{Eviction, EvictionStats, Evictor, Positions};
-use crate::models::llama::{Llama, LoadProgress, Workspace};
-use crate::models::{WeightMix, WeightPlan};
+use super::model_runner::{ModelRunner, RunnerSize};
+use super::runner::{Part, Runner, Stage};
+use super::scheduler::TextRules;
+use super::sequence::Sequence;
+use super::switch::{Calibration, Switch};
+use crate::core::{Backend, CoreError, DType, KvTypes};
+use crate::kv::{Eviction, EvictionStats, Evictor};
+use crate::models::llama::{Llama, LoadProgress};
+use crate::models::{ModelSpec, WeightMix, WeightPlan};
 use crate::tokenizer::Tokenizer;
 
 /// How a model is loaded.
@@ -49,77 +56,58 @@ impl Default for SessionOptions {
 /// Positions whose logits are computed at once where all are wanted.
 const SCORED_ROWS: usize = 32;
 
-/// Backend, model, tokenizer, cache and workspace: load once, then [`generate`](Self::generate) or
+/// A model on a backend, its tokenizer and one sequence: load once, then [`generate`](Self::generate) or
 /// [`score`](Self::score) as often as wanted, one text after the other. What a text has in common with the one before
 /// it does not go through the model again.
-pub struct Session<B: Backend> {
-    pub(super) backend: B,
-    pub(super) model: Llama<B>,
-    pub(super) tokenizer: Tokenizer,
-    pub(super) cache: KvCache<B::Buffer>,
-    pub(super) evictor: Option<Evictor>,
-    pub(super) memory: Option<MemoryWatch>,
-    /// The tokens seen, whose keys and values the cache holds but for those evicted.
-    pub(super) seen: Vec<u32>,
-    pub(super) workspace: Workspace<B>,
-    pub(super) hybrid: Option<Hybrid>,
+pub struct Session {
+    pub(super) runner: Box<dyn Runner>,
+    pub(super) sequence: Sequence,
+    pub(super) rules: TextRules,
     pub(super) logits: Vec<f32>,
-    pub(super) eos: Vec<u32>,
-    /// Special tokens that are part of a generated text.
-    pub(super) shown: Vec<u32>,
     /// The formats of the matrices.
     pub(super) weights: WeightMix,
-    pub(super) chunk: usize,
     pub(super) lookup: usize,
 }
 
-impl<B: Backend> Session<B> {
+/// The most tokens held.
+fn most_held(options: &SessionOptions) -> usize {
+    options.eviction.map_or(options.max_seq_len, |eviction| eviction.window())
+}
+
+/// Loads the weights in `files` for a backend, with memory as `options` say.
+fn load_runner<B: Backend>(
+    backend: B,
+    files: &ModelFiles,
+    options: &SessionOptions,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<Box<dyn Runner>, EngineError> {
+    let (tensors, spec) = (files.tensors.as_ref(), files.config.spec.clone());
+    let model = Llama::load(&backend, tensors, spec, options.weights, progress)?;
+    let most = most_held(options);
+    let lookup = options.lookup.min(most);
+    let size = RunnerSize {
+        kv_types: options.kv_types,
+        slots: most,
+        chunk: options.prefill_chunk.clamp(1, most.max(1)).max(lookup + 1),
+        logits_rows: lookup + 1,
+        check_numerics: options.check_numerics,
+    };
+    Ok(Box::new(ModelRunner::new(backend, model, size)?))
+}
+
+impl Session {
     /// Prepares the weights in `files` and makes all memory but the cache, which grows as it is needed.
     ///
     /// # Errors
     /// A checkpoint that does not fit its configuration, or no memory.
-    pub fn load(
+    pub fn load<B: Backend>(
         backend: B,
         files: ModelFiles,
         options: &SessionOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
-        let vocab = files.config.spec.vocab_size;
-        let weights = files.weight_mix(options.weights)?;
-        let model =
-            Llama::load(&backend, files.tensors.as_ref(), files.config.spec, options.weights, progress)?;
-        let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
-        let mut cache = model.new_cache(&backend, options.kv_types, most)?;
-        let evictor = options.eviction.map(Evictor::new);
-        if let Some(evictor) = evictor.as_ref().filter(|evictor| evictor.wants_attention()) {
-            let policy = evictor.settings().policy().name;
-            cache
-                .accumulate_attention(&backend, options.lookup + 1)
-                .map_err(|why| EngineError::Policy { policy, why })?;
-        }
-        let chunk = options.prefill_chunk.clamp(1, most.max(1));
-        let lookup = options.lookup.min(most);
-        let mut workspace = model.workspace(&backend, chunk.max(lookup + 1), lookup + 1)?;
-        if options.check_numerics {
-            workspace.check_numerics();
-        }
-        Ok(Self {
-            backend,
-            model,
-            tokenizer: files.tokenizer,
-            cache,
-            evictor,
-            memory: None,
-            seen: Vec::new(),
-            workspace,
-            hybrid: None,
-            logits: vec![0.0; vocab],
-            eos: files.eos,
-            shown: Vec::new(),
-            weights,
-            chunk,
-            lookup,
-        })
+        let runner = load_runner(backend, &files, options, progress)?;
+        Self::new(runner, files, options)
     }
 
     /// As [`Self::load`], with the same model on a second backend too. Until [`Self::set_switch`] or
@@ -127,7 +115,7 @@ impl<B: Backend> Session<B> {
     ///
     /// # Errors
     /// As [`Self::load`], and a policy that needs to see each token on one backend.
-    pub fn load_hybrid<C: Backend + 'static>(
+    pub fn load_hybrid<B: Backend, C: Backend>(
         backend: B,
         second: C,
         files: ModelFiles,
@@ -139,27 +127,66 @@ impl<B: Backend> Session<B> {
                 CoreError::Lacking { backend: "hybrid", what: "watch all tokens of a text in one place" };
             return Err(EngineError::Policy { policy: policy.name, why });
         }
-        let (tensors, spec) = (files.tensors.as_ref(), files.config.spec.clone());
-        let model = Llama::load(&second, tensors, spec, options.weights, progress)?;
-        let mut session = Self::load(backend, files, options, progress)?;
-        session.hybrid = Some(Hybrid::new(second, model, &session.cache, &session.workspace)?);
-        Ok(session)
+        let second = load_runner(second, &files, options, progress)?;
+        let first = load_runner(backend, &files, options, progress)?;
+        Self::new(Box::new(HybridRunner::new(first, second)), files, options)
+    }
+
+    fn new(
+        mut runner: Box<dyn Runner>,
+        files: ModelFiles,
+        options: &SessionOptions,
+    ) -> Result<Self, EngineError> {
+        let weights = files.weight_mix(options.weights)?;
+        let most = most_held(options);
+        let (evictor, chunk) =
+            (options.eviction.map(Evictor::new), options.prefill_chunk.clamp(1, most.max(1)));
+        let sequence = Sequence::open(runner.as_mut(), evictor, most, chunk, options.lookup + 1)?;
+        let logits = vec![0.0; runner.spec().vocab_size];
+        let rules = TextRules { tokenizer: files.tokenizer, eos: files.eos, shown: Vec::new() };
+        Ok(Self { runner, sequence, rules, logits, weights, lookup: options.lookup.min(most) })
+    }
+
+    /// Says which backend takes which pass of a session with two of them; does nothing with one.
+    pub fn set_switch(&mut self, switch: Switch) {
+        if let Some(hybrid) = self.runner.hybrid() {
+            hybrid.set_switch(switch);
+        }
+    }
+
+    /// Times both backends for about `time`, and lets each do what it does faster; `None` with one backend. What is
+    /// held of a text before is forgotten.
+    ///
+    /// # Errors
+    /// What either backend reports.
+    pub fn calibrate(&mut self, time: Duration) -> Result<Option<Calibration>, EngineError> {
+        if self.runner.hybrid().is_none() {
+            return Ok(None);
+        }
+        self.forget();
+        let most = self.sequence.chunk.min(self.sequence.max_len());
+        Ok(self.runner.hybrid().map(|hybrid| hybrid.calibrate(most, time)).transpose()?)
+    }
+
+    /// What was moved between the two backends so far.
+    pub fn moved(&mut self) -> MoveStats {
+        self.runner.hybrid().map(|hybrid| hybrid.moved()).unwrap_or_default()
     }
 
     /// From now on tokens are also evicted, and the cache becomes smaller, whenever `source` says that fewer than
     /// `threshold` bytes are available. Asked every few tokens. Does nothing without [`SessionOptions::eviction`].
     pub fn watch_memory(&mut self, threshold: u64, source: MemorySource) {
-        self.memory = Some(MemoryWatch::new(threshold, source));
+        self.sequence.memory = Some(MemoryWatch::new(threshold, source));
     }
 
-    /// The backend that computes.
-    pub fn backend(&self) -> &B {
-        &self.backend
+    /// What the model is made of.
+    pub fn spec(&self) -> &ModelSpec {
+        self.runner.spec()
     }
 
-    /// The model.
-    pub fn model(&self) -> &Llama<B> {
-        &self.model
+    /// Memory that the prepared weights take, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        self.runner.weight_bytes()
     }
 
     /// The formats of the matrices.
@@ -169,12 +196,12 @@ impl<B: Backend> Session<B> {
 
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        &self.rules.tokenizer
     }
 
     /// Memory that keys and values take now, in bytes.
     pub fn cache_bytes(&self) -> usize {
-        self.cache.size_bytes() + self.hybrid.as_ref().map_or(0, |hybrid| hybrid.partner.cache_bytes())
+        self.runner.cache_bytes()
     }
 
     /// Runs `ids` through the model from an empty context and gives the logits of every position from `from` on, in
@@ -188,30 +215,29 @@ impl<B: Backend> Session<B> {
         from: usize,
         sink: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<(), EngineError> {
-        let (tokens, max) = (ids.len(), self.cache.max_len());
+        let (tokens, max) = (ids.len(), self.sequence.max_len());
         match tokens {
             0 => return Err(EngineError::EmptyPrompt),
-            _ if self.evictor.is_none() && tokens > max => {
+            _ if tokens > self.sequence.end_of_context() => {
                 return Err(EngineError::PromptTooLong { tokens, max });
             }
-            _ => {
-                self.check_tokens(ids)?;
-                self.forget();
-                self.set_span(tokens);
-            }
+            _ => self.check_tokens(ids)?,
         }
-        self.make_room_for_scores()?;
+        let Self { runner, sequence, logits, .. } = self;
+        let runner = runner.as_mut();
+        sequence.forget(runner);
+        sequence.set_span(runner, tokens)?;
+        runner.widen_logits(SCORED_ROWS)?;
         let scored = from.min(tokens);
         let mut done = 0;
         while done < tokens {
-            let end = if done < scored { scored } else { tokens };
-            let part = &ids[done..end.min(done + self.chunk.min(self.make_room()?))];
-            let Self { backend, model, cache, workspace, .. } = self;
-            if done < scored {
-                model.prefill(backend, part, cache, workspace, None)?;
-            } else {
-                let mut shifted = |row: usize, logits: &[f32]| sink(done + row, logits);
-                model.forward_all(backend, part, cache, workspace, &mut shifted)?;
+            let (end, wants) = if done < scored { (scored, false) } else { (tokens, true) };
+            let part = &ids[done..end.min(done + sequence.chunk.min(sequence.make_room(runner, 0)?))];
+            let wanted = if wants { part.len() } else { 0 };
+            runner.forward(&[Part { sequence: sequence.id, ids: part, wanted, stage: Stage::Score }])?;
+            for row in 0..wanted {
+                runner.logits(row, logits)?;
+                sink(done + row, logits);
             }
             done += part.len();
         }
@@ -220,13 +246,13 @@ impl<B: Backend> Session<B> {
 
     /// Tokens of the last text that the cache holds, and that have been through the model.
     pub fn tokens(&self) -> (usize, usize) {
-        (self.cache.len(), self.cache.position())
+        self.sequence.counts(self.runner.as_ref())
     }
 
     /// Special tokens with these ids are part of generated texts from now on, as the markers of reasoning are; others add
     /// nothing to them.
     pub fn show(&mut self, ids: Vec<u32>) {
-        self.shown = ids;
+        self.rules.shown = ids;
     }
 
     /// The first `tokens` of texts are not evicted from now on; the text before is forgotten. Does nothing where nothing
@@ -235,9 +261,9 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// More than the window leaves room for.
     pub fn protect(&mut self, tokens: usize) -> Result<(), EngineError> {
-        if let Some(evictor) = &self.evictor {
+        if let Some(evictor) = &self.sequence.evictor {
             let settings = evictor.settings().protecting(tokens)?;
-            self.evictor = Some(Evictor::new(settings));
+            self.sequence.evictor = Some(Evictor::new(settings));
         }
         self.forget();
         Ok(())
@@ -245,116 +271,40 @@ impl<B: Backend> Session<B> {
 
     /// What was evicted from the last text's cache.
     pub fn eviction_stats(&self) -> EvictionStats {
-        self.evictor.as_ref().map(Evictor::stats).unwrap_or_default()
+        self.sequence.eviction_stats()
     }
 
     /// Forgets the text before: the next one goes through the model from its first token on.
     pub fn forget(&mut self) {
-        self.cache.clear();
-        self.seen.clear();
-        if let Some(hybrid) = &mut self.hybrid {
-            hybrid.restart();
-        }
-        if let Some(evictor) = &mut self.evictor {
-            evictor.restart();
-        }
+        self.sequence.forget(self.runner.as_mut());
     }
 
     /// Forgets of the text before what does not belong to `ids`, so that the cache can be kept with them.
-    pub fn cut_back(&mut self, ids: &[u32]) {
-        self.keep_common(ids);
-    }
-
-    /// Brings the cache back to the longest beginning of `prompt` that the text before had too, and gives its length:
-    /// less than that of the prompt, whose last token has to go through the model for its logits. Nothing is left of
-    /// the text before where a token after that beginning was evicted for.
-    pub(super) fn keep_common(&mut self, prompt: &[u32]) -> usize {
-        let same = self.seen.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let kept = same.min(prompt.len().saturating_sub(1));
-        // What forgotten tokens have given to others' sums of attention cannot be taken back.
-        let sums = kept < self.seen.len() && self.evictor.as_ref().is_some_and(Evictor::wants_attention);
-        if kept == 0 || sums || !self.cache.can_rewind(kept) {
-            self.forget();
-            return 0;
-        }
-        self.cache.rewind(kept);
-        self.seen.truncate(kept);
-        kept
-    }
-
-    /// How many tokens fit after those held: at least one where a full cache gives up old ones.
-    pub(super) fn make_room(&mut self) -> Result<usize> {
-        self.make_room_for(0)
-    }
-
-    /// As [`Self::make_room`]; what would be evicted before `early` more tokens are in is evicted now.
-    pub(super) fn make_room_for(&mut self, early: usize) -> Result<usize> {
-        let position = self.cache.position();
-        let is_short = self.memory.as_mut().and_then(|memory| memory.is_short(position));
-        if let Some(evictor) = &mut self.evictor {
-            evictor.hear_of_memory(self.cache.len(), KvCache::<B::Buffer>::GROWTH, is_short);
-        }
-        if self.evictor.as_ref().is_some_and(|evictor| evictor.is_full(self.cache.len(), early)) {
-            self.bring_home()?;
-        }
-        self.keep_prefix();
-        let Self { backend, model, cache, workspace, evictor, .. } = self;
-        let Some(evictor) = evictor else { return Ok(cache.max_len() - cache.len()) };
-        let room = evictor.make_room(backend, cache, early)?;
-        if let Some(first) = room.turn_prefix_to {
-            model.turn_prefix(backend, cache, workspace, first)?;
-        }
-        Ok(room.tokens)
-    }
-
-    /// Makes an empty cache keep the first tokens unrotated, where the policy will turn them.
-    pub(super) fn keep_prefix(&mut self) {
-        let Self { cache, evictor: Some(evictor), .. } = self else { return };
-        let protected = evictor.settings().protected();
-        if evictor.positions() == Positions::Cache && cache.is_empty() && cache.prefix_tokens() != protected {
-            cache.keep_prefix(protected);
-        }
-    }
-
-    /// Positions that lie between a text's tokens and those that they see, at most.
-    pub(super) fn positions_in_force(&self) -> usize {
-        match self.evictor.as_ref().map(Evictor::positions) {
-            Some(Positions::Cache) => self.cache.len(),
-            _ => self.cache.position(),
-        }
-    }
-
-    /// The position at which a text ends for want of room.
-    pub(super) fn end_of_context(&self) -> usize {
-        if self.evictor.is_some() { usize::MAX } else { self.cache.max_len() }
-    }
-
-    /// A workspace that computes the logits of several positions at once, so that the output matrix is not read for
-    /// each of them. Made when it is first wanted: generation has no use for it.
-    fn make_room_for_scores(&mut self) -> Result<(), EngineError> {
-        let chunk = self.workspace.chunk();
-        if self.workspace.logits_rows() < SCORED_ROWS.min(chunk) {
-            self.workspace =
-                self.workspace.with_logits_rows(&self.backend, self.model.spec(), SCORED_ROWS)?;
-        }
+    ///
+    /// # Errors
+    /// None that a loaded session has.
+    pub fn cut_back(&mut self, ids: &[u32]) -> Result<(), EngineError> {
+        self.sequence.keep_common(self.runner.as_mut(), ids)?;
         Ok(())
     }
 
     /// Every token of a text has to have an embedding: a tokenizer may know more tokens than its model.
     fn check_tokens(&self, ids: &[u32]) -> Result<(), EngineError> {
-        let vocab = self.model.spec().vocab_size;
+        let vocab = self.spec().vocab_size;
         match ids.iter().find(|id| **id as usize >= vocab) {
-            Some(&id) => Err(EngineError::UnknownToken { token: self.tokenizer.id_to_token(id), id, vocab }),
+            Some(&id) => {
+                Err(EngineError::UnknownToken { token: self.tokenizer().id_to_token(id), id, vocab })
+            }
             None => Ok(()),
         }
     }
 
     pub(super) fn check_prompt(&self, prompt: &[u32]) -> Result<(), EngineError> {
         self.check_tokens(prompt)?;
-        let (tokens, max) = (prompt.len(), self.cache.max_len());
+        let (tokens, max) = (prompt.len(), self.sequence.max_len());
         match tokens {
             0 => Err(EngineError::EmptyPrompt),
-            _ if tokens >= self.end_of_context() => Err(EngineError::PromptTooLong { tokens, max }),
+            _ if tokens >= self.sequence.end_of_context() => Err(EngineError::PromptTooLong { tokens, max }),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Agreement, EvalError, Likelihood, LogitDump, Step, Windows, log_sum_exp, top};
-use crate::core::{Backend, CoreError};
+use crate::core::CoreError;
 use crate::engine::{EngineError, Session};
 
 /// Tokens that a model is to expect.
@@ -50,8 +50,8 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// Too few tokens, logits that are not finite, another run of something else, and whatever the model answers.
-pub fn evaluate<B: Backend>(
-    session: &mut Session<B>,
+pub fn evaluate(
+    session: &mut Session,
     sequence: &Sequence,
     windows: Windows,
     wanted: Wanted<'_>,
@@ -63,7 +63,7 @@ pub fn evaluate<B: Backend>(
     if tokens == 0 || steps == 0 {
         return Err(EvalError::TooShort { tokens });
     }
-    let vocab = session.model().spec().vocab_size;
+    let vocab = session.spec().vocab_size;
     // The model looks at those that it is fed; the last one is only expected.
     if let Some(&id) = sequence.ids.iter().find(|&&id| id as usize >= vocab) {
         return Err(EngineError::from(CoreError::BadToken { id, vocab }).into());

@@ -11,7 +11,7 @@ use std::path::Path;
 const TEXT: &str = "Once upon a time, there was a lively boy named Max. He lived in a small town between two hills. \
                     One day, Max was walking down the road when he saw the old goat with a big bag of potatoes.";
 
-fn session<B: Backend>(backend: B, weight_dtype: DType, prefill_chunk: usize) -> Session<B> {
+fn session<B: Backend>(backend: B, weight_dtype: DType, prefill_chunk: usize) -> Session {
     let options = SessionOptions {
         weights: weight_dtype.into(),
         kv_types: DType::F16.into(),
@@ -37,7 +37,7 @@ fn sequence() -> Sequence {
     Sequence { prefix, ids, to_the_end: true }
 }
 
-fn run<B: Backend>(session: &mut Session<B>, wanted: Wanted<'_>) -> Evaluation {
+fn run(session: &mut Session, wanted: Wanted<'_>) -> Evaluation {
     evaluate(session, &sequence(), Windows::new(24, 10).unwrap(), wanted, &mut |_, _| ()).unwrap()
 }
 

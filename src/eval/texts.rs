@@ -1,7 +1,6 @@
 //! Texts that are scored each for itself.
 
 use super::{EvalError, Evaluation, Likelihood, Sequence, Wanted, Windows, evaluate};
-use crate::core::Backend;
 use crate::engine::{EngineError, Request, Session};
 use crate::sampling::SamplingParams;
 
@@ -16,8 +15,8 @@ pub fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
 ///
 /// # Errors
 /// Whatever the model answers.
-pub fn make_up<B: Backend>(
-    session: &mut Session<B>,
+pub fn make_up(
+    session: &mut Session,
     start: u32,
     count: usize,
     tokens: usize,
@@ -45,7 +44,7 @@ pub fn make_up<B: Backend>(
 ///
 /// # Errors
 /// Whatever the model answers. Texts of fewer than two tokens count for nothing.
-pub fn score<B: Backend>(session: &mut Session<B>, texts: &[Vec<u32>]) -> Result<Likelihood, EvalError> {
+pub fn score(session: &mut Session, texts: &[Vec<u32>]) -> Result<Likelihood, EvalError> {
     let mut all = Likelihood::default();
     for ids in texts.iter().filter(|ids| ids.len() > 1) {
         let windows = Windows::new(ids.len(), ids.len() - 1)?;

@@ -43,7 +43,8 @@ impl CacheShape {
 mod tests {
     use super::*;
     use crate::backend::reference::ReferenceBackend;
-    use crate::core::{DType, KvCache, KvShape};
+    use crate::core::{DType, KvShape, OneSequence};
+    use crate::kv::Watched;
     use proptest::prelude::*;
 
     #[test]
@@ -77,14 +78,15 @@ mod tests {
         let shape = CacheShape { layers: 3, kv_heads: 2, head_dim: 8 };
         let layer = KvShape { kv_heads: 2, head_dim: 8, window: None };
         for dtype in KvTypes::STORED {
-            let mut cache = KvCache::new(&ReferenceBackend, &[layer; 3], dtype.into(), 100).unwrap();
-            cache.keep_prefix(5);
+            let mut cache = OneSequence::new(&ReferenceBackend, &[layer; 3], dtype.into(), 100).unwrap();
+            let mut watched = Watched::default();
+            watched.keep_prefix(5, &[*cache.layout(0); 3]);
             cache.reserve(&ReferenceBackend, 100).unwrap();
             let all = shape.bytes(dtype.into(), 100, 5);
             let foretold = all - (all - shape.unrotated(5)) / 4;
             // A buffer holds whole blocks, where the short ones of these heads may leave a rest.
             let rests = 2 * 3 * (dtype.bytes_for(1).unwrap() - 1);
-            let taken = cache.size_bytes();
+            let taken = cache.size_bytes() + watched.size_bytes();
             assert!((foretold..=foretold + rests).contains(&taken), "{dtype}: {taken}, not {foretold}");
         }
     }

@@ -1,7 +1,7 @@
-//! A policy at work on a cache.
+//! A policy at work.
 
 use super::{Eviction, EvictionPolicy, Occupancy, Plan, Positions};
-use crate::core::{Backend, CoreError, KvCache, Result};
+use crate::core::{CoreError, Result};
 
 /// What was evicted from a text's cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,13 +14,16 @@ pub struct EvictionStats {
     pub for_memory: usize,
 }
 
-/// What follows the tokens held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// Tokens that fit: at least one.
-    pub tokens: usize,
-    /// Where the protected tokens stand from now on, if they have to move: the position of the first one.
-    pub turn_prefix_to: Option<usize>,
+/// An eviction that has to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What stays.
+    pub plan: Plan,
+    /// Tokens for which there has to be room after it: at least one.
+    pub room: usize,
+    /// The protected tokens move up to the others: the first one stands then where slot 0 would be if all that are held were
+    /// contiguous, at the number of tokens seen less that of those kept.
+    pub turns_prefix: bool,
 }
 
 /// Keeps a cache within its window.
@@ -94,37 +97,27 @@ impl Evictor {
         }
     }
 
-    /// Evicts if the cache [is full](Self::is_full). Afterwards there is room for at least one token.
+    /// What to evict of `held` tokens, if the cache [is full](Self::is_full), and counts it as done. `attention` as in
+    /// [`Occupancy`].
     ///
     /// # Errors
-    /// As [`KvCache::retain`], and [`CoreError::Mismatch`] for a plan that is not what was asked for.
-    pub fn make_room<B: Backend>(
-        &mut self,
-        backend: &B,
-        cache: &mut KvCache<B::Buffer>,
-        early: usize,
-    ) -> Result<Room> {
-        let held = cache.len();
+    /// [`CoreError::Mismatch`] for a plan that is not what was asked for.
+    pub fn due(&mut self, held: usize, early: usize, attention: &[f64]) -> Result<Option<Due>> {
         let Eviction { window, protected, target, .. } = self.in_force;
-        let mut turn_prefix_to = None;
-        if self.is_full(held, early) {
-            let plan = self.policy.plan(Occupancy {
-                held,
-                protected,
-                target,
-                attention: cache.accumulated_attention(),
-            });
-            let kept = self.check(&plan)?;
-            cache.retain(backend, plan.ranges(), window - kept)?;
-            self.stats.evictions += 1;
-            self.stats.for_memory += usize::from(window < self.settings.window);
-            self.stats.evicted += held - kept;
-            if self.positions() == Positions::Cache {
-                // Position less slots is where slot 0 would be if all that are held were contiguous.
-                turn_prefix_to = Some(cache.position() - kept);
-            }
+        if !self.is_full(held, early) {
+            return Ok(None);
         }
-        Ok(Room { tokens: window - cache.len(), turn_prefix_to })
+        let plan = self.policy.plan(Occupancy { held, protected, target, attention });
+        let kept = self.check(&plan)?;
+        self.stats.evictions += 1;
+        self.stats.for_memory += usize::from(window < self.settings.window);
+        self.stats.evicted += held - kept;
+        Ok(Some(Due { plan, room: window - kept, turns_prefix: self.positions() == Positions::Cache }))
+    }
+
+    /// Tokens that fit after `held` ones.
+    pub fn room(&self, held: usize) -> usize {
+        self.in_force.window.saturating_sub(held)
     }
 
     /// How many tokens a plan keeps, if that is what was asked for.

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{Eviction, EvictionError, EvictionStats, Evictor, Occupancy, POLICIES, Plan, Registered, Room};
+use super::{Due, Eviction, EvictionError, EvictionStats, Evictor, Occupancy, POLICIES, Plan, Registered};
 use crate::backend::reference::ReferenceBackend;
-use crate::core::{AttentionParams, Backend, CoreError, DType, KvCache, KvShape};
+use crate::core::{AttentionParams, Backend, CoreError, DType, KvShape, OneSequence};
 
 proptest! {
     #[test]
@@ -87,13 +87,13 @@ const SHAPE: KvShape = KvShape { kv_heads: 1, head_dim: 2, window: None };
 
 /// A cache of one layer whose key in each slot is the position of its token.
 struct Numbered {
-    cache: KvCache<<ReferenceBackend as Backend>::Buffer>,
+    cache: OneSequence<<ReferenceBackend as Backend>::Buffer>,
 }
 
 impl Numbered {
     fn new(max_len: usize) -> Self {
         Self {
-            cache: KvCache::new(&ReferenceBackend, &[SHAPE; 2], DType::F32.into(), max_len)
+            cache: OneSequence::new(&ReferenceBackend, &[SHAPE; 2], DType::F32.into(), max_len)
                 .expect("f32 is stored"),
         }
     }
@@ -110,6 +110,16 @@ impl Numbered {
             cache.append(b, layer, (&rows, &rows), at).expect("fits");
         }
         cache.advance(tokens);
+    }
+
+    /// Evicts what is due, and gives the tokens that fit then and where the first ones stand, if they move.
+    fn make_room(&mut self, evictor: &mut Evictor) -> (usize, Option<usize>) {
+        let mut moved_to = None;
+        if let Some(Due { plan, room, turns_prefix }) = evictor.due(self.cache.len(), 0, &[]).unwrap() {
+            self.cache.retain(&ReferenceBackend, plan.ranges(), room).unwrap();
+            moved_to = turns_prefix.then(|| self.cache.position() - plan.kept());
+        }
+        (evictor.room(self.cache.len()), moved_to)
     }
 
     /// The value of each slot, seen through attention: with a query of zeros, what slot `s` adds to the mean.
@@ -147,7 +157,7 @@ fn retaining_moves_slots_together_and_gives_memory_back() {
     assert_eq!((n.positions(0), n.positions(1)), (held.clone(), held));
     n.take(1);
     n.cache.retain(&ReferenceBackend, &[1..2, 390..405], 0).unwrap();
-    assert_eq!((n.cache.len(), n.cache.position(), n.cache.capacity()), (16, 701, 256));
+    assert_eq!((n.cache.len(), n.cache.position(), n.cache.pool.whole_capacity()), (16, 701, 256));
     assert_eq!(n.cache.size_bytes(), before / 3);
     let held: Vec<usize> = std::iter::once(1).chain(686..701).collect();
     assert_eq!((n.positions(0), n.positions(1)), (held.clone(), held));
@@ -178,8 +188,8 @@ fn an_evictor_evicts_in_steps_when_the_window_is_full() {
     let mut n = Numbered::new(32);
     let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 32, 4, 0.75).unwrap());
     for position in 0..100 {
-        let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
-        assert_eq!(room, Room { tokens: 32 - n.cache.len(), turn_prefix_to: None });
+        let room = n.make_room(&mut evictor);
+        assert_eq!(room, (32 - n.cache.len(), None));
         n.take(1);
         assert_eq!(n.cache.position(), position + 1);
     }
@@ -196,8 +206,7 @@ fn short_memory_makes_the_window_smaller_until_there_is_enough() {
     let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 1024, 4, 0.75).unwrap());
     let mut make_room = |n: &mut Numbered, short| {
         evictor.hear_of_memory(n.cache.len(), 256, short);
-        let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
-        (room.tokens, evictor.stats())
+        (n.make_room(&mut evictor).0, evictor.stats())
     };
     n.take(1000);
     let whole = n.cache.size_bytes();
@@ -222,14 +231,12 @@ fn what_is_protected_stays_however_short_memory_is() {
     let mut evictor = Evictor::new(Eviction::new(&POLICIES[0], 1024, 500, 0.75).unwrap());
     n.take(1000);
     evictor.hear_of_memory(n.cache.len(), 256, Some(true));
-    let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
-    assert_eq!((room.tokens, evictor.stats()), (24, EvictionStats::default()));
+    assert_eq!((n.make_room(&mut evictor).0, evictor.stats()), (24, EvictionStats::default()));
     // A cache that could still grow does not.
     let mut n = Numbered::new(1024);
     n.take(700);
     evictor.hear_of_memory(n.cache.len(), 256, Some(true));
-    let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
-    assert_eq!((room.tokens, evictor.stats()), (68, EvictionStats::default()));
+    assert_eq!((n.make_room(&mut evictor).0, evictor.stats()), (68, EvictionStats::default()));
 }
 
 #[test]
@@ -238,10 +245,10 @@ fn sinks_move_up_to_the_oldest_of_the_others() {
     let streaming = Registered::named("streaming").expect("is registered");
     let mut evictor = Evictor::new(Eviction::new(streaming, 32, 4, 0.75).unwrap());
     for position in 0..100 {
-        let room = evictor.make_room(&ReferenceBackend, &mut n.cache, 0).unwrap();
+        let (_, moved_to) = n.make_room(&mut evictor);
         // Evictions come at 32, 40, ...: the newest 20 stay, and the four stand before them.
         let evicts = position >= 32 && position % 8 == 0;
-        assert_eq!(room.turn_prefix_to, evicts.then(|| position - 20 - 4), "{position}");
+        assert_eq!(moved_to, evicts.then(|| position - 20 - 4), "{position}");
         n.take(1);
     }
     assert_eq!(n.positions(1), (0..4).chain(76..100).collect::<Vec<_>>());

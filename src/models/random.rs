@@ -207,8 +207,9 @@ fn seed_of(name: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::backend::reference::ReferenceBackend;
+    use crate::core::KvSequence;
     use crate::models::ModelConfig;
-    use crate::models::llama::{Llama, parameter_count};
+    use crate::models::llama::{Llama, Share, parameter_count};
 
     fn values(tensor: &HostTensor) -> Vec<f64> {
         tensor.bytes().chunks(2).map(|b| f64::from(bf16::from_le_bytes([b[0], b[1]]).to_f32())).collect()
@@ -289,10 +290,13 @@ mod tests {
         assert_eq!(source.total_bytes(), 2 * parameter_count(&spec));
         let backend = ReferenceBackend;
         let model = Llama::load(&backend, &source, spec, DType::F32, &mut |_| ()).unwrap();
-        let mut cache = model.new_cache(&backend, DType::F32.into(), 8).unwrap();
+        let mut pool = model.new_pool(&backend, DType::F32.into(), 64).unwrap();
+        let mut sequence = KvSequence::new(&pool, 8);
         let mut workspace = model.workspace(&backend, 4, 1).unwrap();
         let mut logits = vec![0.0; 40];
-        model.prefill(&backend, &[1, 39, 0], &mut cache, &mut workspace, Some(&mut logits)).unwrap();
+        let mut share = [Share::new(&mut sequence, &[1, 39, 0], 1)];
+        model.forward(&backend, &mut pool, &mut share, &mut workspace).unwrap();
+        model.logits_of(&backend, 0, &mut workspace, &mut logits).unwrap();
         assert!(logits.iter().all(|l| l.is_finite()) && logits.iter().any(|&l| l != logits[0]));
     }
 }

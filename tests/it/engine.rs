@@ -10,7 +10,7 @@ use llm_rs2::engine::{EngineError, Finish, ModelFiles, Observer, Outcome, Reques
 use llm_rs2::sampling::SamplingParams;
 
 /// The demo model, which ends its stories by itself.
-fn demo(max_seq_len: usize, prefill_chunk: usize) -> Session<ReferenceBackend> {
+fn demo(max_seq_len: usize, prefill_chunk: usize) -> Session {
     let options = SessionOptions {
         weights: DType::F32.into(),
         kv_types: DType::F32.into(),
@@ -24,7 +24,7 @@ fn demo(max_seq_len: usize, prefill_chunk: usize) -> Session<ReferenceBackend> {
     Session::load(ReferenceBackend, files, &options, &mut |_| ()).expect("the demo model loads")
 }
 
-fn request(session: &Session<ReferenceBackend>, text: &str) -> Request {
+fn request(session: &Session, text: &str) -> Request {
     Request {
         prompt: session.tokenizer().encode(text, true).expect("plain text"),
         max_tokens: None,
@@ -64,7 +64,7 @@ impl Observer for Log {
     }
 }
 
-fn run(session: &mut Session<ReferenceBackend>, request: &Request, mut log: Log) -> (Outcome, Log) {
+fn run(session: &mut Session, request: &Request, mut log: Log) -> (Outcome, Log) {
     let outcome = session.generate(request, &mut log).expect("generation succeeds");
     (outcome, log)
 }

@@ -32,7 +32,7 @@ fn options(weight_dtype: DType, kv: DType) -> SessionOptions {
 const STORY: &str =
     "The old fox had a red ball. The old fox lived in a small house made of stones. One day, the";
 
-fn request<B: Backend>(session: &Session<B>, tokens: usize, sampling: SamplingParams) -> Request {
+fn request(session: &Session, tokens: usize, sampling: SamplingParams) -> Request {
     let prompt = session.tokenizer().encode(STORY, true).expect("plain text");
     Request {
         prompt,
@@ -45,12 +45,12 @@ fn request<B: Backend>(session: &Session<B>, tokens: usize, sampling: SamplingPa
     }
 }
 
-fn generate<B: Backend>(session: &mut Session<B>, tokens: usize, sampling: SamplingParams) -> Outcome {
+fn generate(session: &mut Session, tokens: usize, sampling: SamplingParams) -> Outcome {
     let request = request(session, tokens, sampling);
     session.generate(&request, &mut ()).expect("generation succeeds")
 }
 
-fn hybrid<C: Backend + 'static>(second: C, options: &SessionOptions) -> Session<CpuBackend> {
+fn hybrid<C: Backend>(second: C, options: &SessionOptions) -> Session {
     Session::load_hybrid(cpu(1), second, demo(), options, &mut |_| ()).expect("the model loads")
 }
 
@@ -128,7 +128,7 @@ fn evictions_are_as_with_one_backend() {
     }
     // Likelihoods are the first backend's, whatever went before.
     let ids: Vec<u32> = (3..100).collect();
-    let scores = |session: &mut Session<CpuBackend>| {
+    let scores = |session: &mut Session| {
         let mut all = Vec::new();
         session.score(&ids, 90, &mut |_, logits| all.extend_from_slice(logits)).expect("the ids are known");
         all

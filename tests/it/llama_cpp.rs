@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use llm_rs2::backend::cpu::CpuBackend;
 use llm_rs2::core::DType;
 use llm_rs2::engine::{ModelFiles, Session, SessionOptions};
 use llm_rs2::models::WeightPlan;
@@ -33,7 +32,7 @@ pub fn reference(path: &Path) -> Vec<Case> {
     serde_json::from_slice::<Reference>(&text).expect("the fixture is well formed").cases
 }
 
-pub fn session(path: &Path, weights: impl Into<WeightPlan>, kv: DType) -> Session<CpuBackend> {
+pub fn session(path: &Path, weights: impl Into<WeightPlan>, kv: DType) -> Session {
     let files = ModelFiles::open(path).expect("the model opens");
     let options = SessionOptions {
         weights: weights.into(),
@@ -46,7 +45,7 @@ pub fn session(path: &Path, weights: impl Into<WeightPlan>, kv: DType) -> Sessio
 
 /// How far a session is from llama.cpp: the mean NLL as a share of the reference's, and the root of the mean squared
 /// difference of the last logits as a share of the reference's standard deviation.
-pub fn difference(session: &mut Session<CpuBackend>, case: &Case) -> (f64, f64) {
+pub fn difference(session: &mut Session, case: &Case) -> (f64, f64) {
     let rows = logits(session, &case.ids);
     let nll = mean_nll(&rows, &case.ids);
     let last = rows.last().expect("a row for each token");

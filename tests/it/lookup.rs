@@ -6,14 +6,14 @@ use std::path::Path;
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
 use llm_rs2::backend::reference::ReferenceBackend;
 use llm_rs2::core::{Backend, DType};
-use llm_rs2::engine::{Finish, LookupStats, ModelFiles, Outcome, Request, Session, SessionOptions};
+use llm_rs2::engine::{DraftStats, Finish, ModelFiles, Outcome, Request, Session, SessionOptions};
 use llm_rs2::sampling::SamplingParams;
 
 fn cpu() -> CpuBackend {
     CpuBackend::new(CpuOptions { threads: Some(2), ..CpuOptions::default() }).expect("a CPU that we support")
 }
 
-fn session<B: Backend>(backend: B, files: ModelFiles, options: SessionOptions) -> Session<B> {
+fn session<B: Backend>(backend: B, files: ModelFiles, options: SessionOptions) -> Session {
     Session::load(backend, files, &options, &mut |_| ()).expect("the model loads")
 }
 
@@ -34,7 +34,7 @@ const STORY: &str = "The old fox had a red ball. The old fox lived in a small ho
                      old fox lost the red ball. Who had the red ball?";
 
 /// The first four are as different as they can be.
-fn requests<B: Backend>(session: &Session<B>) -> Vec<Request> {
+fn requests(session: &Session) -> Vec<Request> {
     let prompt = session.tokenizer().encode(STORY, true).expect("plain text");
     let plain = Request {
         prompt,
@@ -78,8 +78,8 @@ fn same(with: &Outcome, without: &Outcome) {
     assert_eq!(with.text, without.text);
     assert_eq!(with.finish, without.finish);
     assert_eq!(with.decode_steps, without.decode_steps);
-    assert_eq!(without.lookup, LookupStats::default());
-    let LookupStats { passes, drafted, accepted } = with.lookup;
+    assert_eq!(without.lookup, DraftStats::default());
+    let DraftStats { passes, drafted, accepted } = with.lookup;
     assert!(accepted <= drafted && passes <= drafted && accepted <= with.decode_steps, "{:?}", with.lookup);
 }
 
@@ -89,8 +89,8 @@ fn compare<B: Backend>(
     files: impl Fn() -> ModelFiles,
     base: SessionOptions,
     count: usize,
-) -> LookupStats {
-    let mut sum = LookupStats::default();
+) -> DraftStats {
+    let mut sum = DraftStats::default();
     let mut plain = session(make(), files(), SessionOptions { lookup: 0, ..base });
     let mut drafting = session(make(), files(), base);
     for request in requests(&plain).into_iter().take(count) {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
-use llm_rs2::core::{DType, KvCache, KvShape, KvTypes};
+use llm_rs2::backend::cpu::{CpuBackend, CpuBuffer, CpuOptions};
+use llm_rs2::core::{DType, KvPool, KvSequence, KvShape, KvTypes};
 use llm_rs2::engine::{
     CachePlace, Footprint, Holding, LoadOptions, ModelFiles, Request, Session, SessionOptions, Switch,
     TextLength, WeightDType,
@@ -99,29 +99,32 @@ pub fn growing_takes_one_buffer_more() {
     let shape = KvShape { kv_heads: 4, head_dim: 64, window: None };
     for types in [DType::F16.into(), KvTypes { k: DType::Q8_0, v: DType::Q4_0 }] {
         let layers = 6;
-        let mut cache = KvCache::new(&backend, &vec![shape; layers], types, 4000).expect("an empty cache");
-        let most_of = |cache: &mut KvCache<_>, change: &dyn Fn(&mut KvCache<_>)| {
-            let others = bytes() - cache.size_bytes();
+        let mut pool = KvPool::new(&backend, &vec![shape; layers], types, 4000).expect("an empty pool");
+        let mut sequence = KvSequence::new(&pool, 4000);
+        type Change<'a> = &'a dyn Fn(&mut KvPool<CpuBuffer>, &mut KvSequence);
+        let most_of = |pool: &mut KvPool<_>, sequence: &mut KvSequence, change: Change<'_>| {
+            let others = bytes() - pool.size_bytes();
             reset_peak(0);
-            change(cache);
+            change(pool, sequence);
             peak() - others
         };
         let mut before = 0;
         for slots in [256, 512, 1024, 2048] {
-            let most = most_of(&mut cache, &|cache| {
-                cache.reserve(&backend, slots - cache.len()).expect("there is memory");
+            let most = most_of(&mut pool, &mut sequence, &|pool, sequence| {
+                sequence.reserve(&backend, pool, slots - sequence.len()).expect("there is memory");
             });
-            let now = cache.size_bytes();
-            assert_eq!(cache.capacity(), slots);
+            let now = pool.size_bytes();
+            assert_eq!(pool.whole_capacity(), slots);
             // Lists of pages and the like.
             let expected = now..now + before / layers + 4096;
             assert!(expected.contains(&most), "{types}, {slots} slots: {most}, not {expected:?}");
             before = now;
-            cache.advance(slots - cache.len());
+            sequence.advance(slots - sequence.len());
         }
-        let most =
-            most_of(&mut cache, &|cache| cache.retain(&backend, &[0..4, 1048..2048], 1044).expect("moves"));
-        assert_eq!(cache.size_bytes(), before, "room for as many");
+        let most = most_of(&mut pool, &mut sequence, &|pool, sequence| {
+            sequence.retain(&backend, pool, &[0..4, 1048..2048], 1044).expect("moves");
+        });
+        assert_eq!(pool.size_bytes(), before, "room for as many");
         let expected = before..before + 4096;
         assert!(expected.contains(&most), "{types}, an eviction: {most}, not {expected:?}");
     }

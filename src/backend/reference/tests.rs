@@ -2,8 +2,8 @@
 
 use super::{ReferenceBackend, T};
 use crate::core::{
-    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvCache, KvLayer, KvLayout, KvShape,
-    LinearPart, PageId, Run, Shape,
+    Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvShape,
+    LinearPart, OneSequence, PageId, Run, Shape,
 };
 
 const B: ReferenceBackend = ReferenceBackend;
@@ -137,7 +137,7 @@ fn scale_and_softcap_work_in_place() {
 #[test]
 fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
     let shape = KvShape { kv_heads: 2, head_dim: 2, window: None };
-    let mut cache = KvCache::new(&B, &[shape], DType::F16.into(), 300).unwrap();
+    let mut cache = OneSequence::new(&B, &[shape], DType::F16.into(), 300).unwrap();
     let mut rows = 0;
     for step in [1usize, 254, 10] {
         cache.reserve(&B, step).unwrap();
@@ -148,7 +148,7 @@ fn the_cache_grows_without_losing_what_it_holds_and_stops_at_its_limit() {
         cache.advance(step);
         rows += step;
     }
-    assert_eq!((cache.len(), cache.position(), cache.capacity()), (265, 265, 300));
+    assert_eq!((cache.len(), cache.position(), cache.pool.whole_capacity()), (265, 265, 300));
     let (layer, pages) = cache.layer(0);
     for (slot, head) in [(0, 0), (0, 1), (254, 1), (255, 0), (264, 1)] {
         let expected = (slot * 4 + head * 2) as f32;

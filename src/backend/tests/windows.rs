@@ -9,12 +9,12 @@ fn shapes(window: Option<usize>) -> [KvShape; 3] {
     [shape(2, 16), KvShape { kv_heads: 1, head_dim: 24, window }, shape(2, 16)]
 }
 
-fn cache<B: Backend>(b: &B, window: Option<usize>) -> KvCache<B::Buffer> {
-    KvCache::new(b, &shapes(window), DType::F16.into(), 2000).unwrap()
+fn cache<B: Backend>(b: &B, window: Option<usize>) -> OneSequence<B::Buffer> {
+    OneSequence::new(b, &shapes(window), DType::F16.into(), 2000).unwrap()
 }
 
 /// Takes in `rows` tokens, and gives what each layer's queries see.
-fn pass<B: Backend>(b: &B, cache: &mut KvCache<B::Buffer>, rows: usize) -> Vec<Vec<f32>> {
+fn pass<B: Backend>(b: &B, cache: &mut OneSequence<B::Buffer>, rows: usize) -> Vec<Vec<f32>> {
     cache.reserve(b, rows).unwrap();
     let (at, position) = (cache.len(), cache.position() as u64);
     let mut all = Vec::new();
@@ -45,7 +45,7 @@ fn pass<B: Backend>(b: &B, cache: &mut KvCache<B::Buffer>, rows: usize) -> Vec<V
 }
 
 /// Slots that the layer with the window has memory for.
-fn window_slots<B: Backend>(cache: &KvCache<B::Buffer>) -> usize {
+fn window_slots<B: Backend>(cache: &OneSequence<B::Buffer>) -> usize {
     cache.layer(1).0.pages * KvLayout::PAGE
 }
 
@@ -69,13 +69,17 @@ fn a_window_holds_no_more_than_it_needs_and_sees_the_same() {
 fn a_window_can_be_cut_back_evicted_from_saved_and_used_again() {
     let b = cpu(Isa::Scalar, 1);
     let (mut windowed, mut whole) = (cache(&b, Some(WINDOW)), cache(&b, None));
-    let both = |windowed: &mut KvCache<_>, whole: &mut KvCache<_>, rows: usize, what: &str| {
+    let both = |windowed: &mut OneSequence<_>, whole: &mut OneSequence<_>, rows: usize, what: &str| {
         assert_eq!(pass(&b, windowed, rows), pass(&b, whole, rows), "{what}");
     };
     both(&mut windowed, &mut whole, 300, "a prompt");
     both(&mut windowed, &mut whole, 7, "a draft");
     // What the last pass has added can be taken back; what is before the window is gone.
-    assert!(windowed.can_rewind(300) && !windowed.can_rewind(150) && whole.can_rewind(150));
+    assert!(
+        windowed.sequence.can_rewind(300)
+            && !windowed.sequence.can_rewind(150)
+            && whole.sequence.can_rewind(150)
+    );
     [&mut windowed, &mut whole].into_iter().for_each(|cache| cache.rewind(301));
     both(&mut windowed, &mut whole, 5, "after a draft that was taken back");
     // Sinks and the last 200: all that the window sees is there.
@@ -90,23 +94,14 @@ fn a_window_can_be_cut_back_evicted_from_saved_and_used_again() {
     assert!(matches!(refused, CoreError::Mismatch { what: "slots before a window", .. }), "{refused}");
     assert_eq!(windowed.len(), 285, "nothing has changed");
     // Out and into another cache.
-    let mut stored = Vec::new();
-    let put = |k: &[u8], v: &[u8]| -> Result<()> {
-        stored.push((k.to_vec(), v.to_vec()));
-        Ok(())
-    };
-    windowed.export(&b, 0..285, put).unwrap();
     let mut other = cache(&b, Some(WINDOW));
-    let mut left = stored.iter();
-    let get = |k: &mut [u8], v: &mut [u8]| -> Result<()> {
-        let (from_k, from_v) = left.next().unwrap();
-        k.copy_from_slice(from_k);
-        v.copy_from_slice(from_v);
-        Ok(())
-    };
-    other.import(&b, 285, windowed.position(), windowed.retained(), get).unwrap();
+    other.reserve(&b, 285).unwrap();
+    for layer in 0..windowed.layers() {
+        other.import(&b, layer, &windowed.export(&b, layer, 0..285).unwrap(), 0).unwrap();
+    }
+    other.sequence.recount(285, windowed.position(), windowed.sequence.retained()).unwrap();
     assert_eq!(pass(&b, &mut other, 3), pass(&b, &mut whole, 3), "restored");
     // Another text.
-    [&mut windowed, &mut whole].into_iter().for_each(KvCache::clear);
+    [&mut windowed, &mut whole].into_iter().for_each(OneSequence::clear);
     both(&mut windowed, &mut whole, 90, "another text");
 }

@@ -25,7 +25,6 @@ use super::settings::Settings;
 use super::terminal;
 use super::throttle::Throttle;
 use crate::chat::Message;
-use crate::core::Backend;
 use crate::engine::{
     ChatFormat, Conversation, EngineError, Finish, Origin, Outcome, Request, Session, Text,
     saved_conversation,
@@ -44,8 +43,8 @@ pub fn is_wanted(args: &Args) -> bool {
 ///
 /// # Errors
 /// Standard output that cannot be written, a terminal that cannot be read; on a pipe, whatever goes wrong.
-pub fn converse<B: Backend>(
-    session: &mut Session<B>,
+pub fn converse(
+    session: &mut Session,
     args: &Args,
     settings: &Settings,
     format: ChatFormat,
@@ -92,8 +91,8 @@ pub fn converse<B: Backend>(
 /// Whether the conversation goes on, or how it ends.
 type Next = ControlFlow<Result<()>>;
 
-struct Chat<'a, B: Backend> {
-    session: &'a mut Session<B>,
+struct Chat<'a> {
+    session: &'a mut Session,
     args: &'a Args,
     settings: &'a Settings,
     conversation: Conversation,
@@ -110,7 +109,7 @@ struct Chat<'a, B: Backend> {
     throttle: Option<Throttle>,
 }
 
-impl<B: Backend> Chat<'_, B> {
+impl Chat<'_> {
     fn talk(&mut self, lines: &mut Lines) -> Result<()> {
         if lines.are_typed() {
             self.note("type a message and Enter; /help lists what else there is, Ctrl-D leaves");
@@ -339,7 +338,7 @@ impl<B: Backend> Chat<'_, B> {
         if outcome.finish == Finish::Cancelled && outcome.ids.is_empty() {
             // Nothing was answered: it is as if nothing had been asked.
             self.conversation.unask();
-            self.session.cut_back(self.conversation.ids());
+            self.session.cut_back(self.conversation.ids())?;
         } else {
             self.draws = outcome.draws;
             self.answers += 1;

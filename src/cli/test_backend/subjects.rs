@@ -81,7 +81,7 @@ fn opencl(args: &Args) -> Result<Vec<Box<dyn Subject>>> {
 }
 
 /// A backend as it is, or with an operator made wrong.
-fn subject<B: Backend + 'static>(
+fn subject<B: Backend>(
     backend: B,
     device: String,
     variant: String,

@@ -3,10 +3,10 @@
 use super::{Family, Gguf, Storage, Stored};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
-use crate::core::{Backend, DType};
+use crate::core::{Backend, DType, KvSequence};
 use crate::models::config::{ConfigError, Fields, with_fields};
 use crate::models::decoder::{Decoder, Defaults};
-use crate::models::llama::Llama;
+use crate::models::llama::{Llama, Share};
 use crate::models::spec::{ModelSpec, NormPlan, QkNorm};
 use crate::models::{RandomWeights, random_ids};
 
@@ -43,13 +43,16 @@ fn spec(fields: &Fields<'_>) -> Result<ModelSpec, ConfigError> {
 fn logits<B: Backend>(backend: &B, spec: &ModelSpec) -> Vec<f32> {
     let source = RandomWeights::new(spec);
     let model = Llama::load(backend, &source, spec.clone(), DType::F32, &mut |_| ()).unwrap();
-    let mut cache = model.new_cache(backend, DType::F32.into(), 32).unwrap();
+    let mut pool = model.new_pool(backend, DType::F32.into(), 64).unwrap();
+    let mut sequence = KvSequence::new(&pool, 32);
     let mut workspace = model.workspace(backend, 8, 1).unwrap();
     let mut logits = vec![0.0; spec.vocab_size];
     let ids = random_ids(spec.vocab_size, 21);
     for part in ids.chunks(8) {
-        model.prefill(backend, part, &mut cache, &mut workspace, Some(&mut logits)).unwrap();
+        let mut share = [Share::new(&mut sequence, part, 1)];
+        model.forward(backend, &mut pool, &mut share, &mut workspace).unwrap();
     }
+    model.logits_of(backend, 0, &mut workspace, &mut logits).unwrap();
     logits
 }
 

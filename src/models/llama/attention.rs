@@ -4,14 +4,16 @@ use std::ops::Range;
 
 use super::model::Step;
 use super::numerics::look;
+use super::share::{Of, Runs, Share};
 use super::workspace::Workspace;
-use crate::core::{AttentionParams, Backend, KvCache, LinearPart, Result};
+use crate::core::{AttentionParams, Backend, KvPool, LinearPart, Result};
 
 /// `branch = o(attention(rope(q(n)), rope(k(n)), v(n)))` for the rows in use of `n`, the block's input, whose keys and
-/// values go to the next free slots of the cache's layer.
+/// values go to the next free slots of each sequence in the pool's layer.
 pub(super) fn forward<B: Backend>(
     step: Step<'_, B>,
-    cache: &mut KvCache<B::Buffer>,
+    pool: &mut KvPool<B::Buffer>,
+    shares: &mut [Share<'_, B>],
     ws: &mut Workspace<B>,
 ) -> Result<()> {
     let Step { backend, layer, spec, .. } = step;
@@ -24,18 +26,18 @@ pub(super) fn forward<B: Backend>(
             LinearPart { weight: &layer.v.weight, bias: layer.v.bias.as_ref(), out: &mut ws.v },
         ],
     )?;
-    let at = cache.len();
-    store(step, cache, ws)?;
-    attend(step, at, cache, ws)
+    store(step, pool, shares, ws)?;
+    attend(step, pool, shares, Of::All, ws)
 }
 
-/// As [`forward`], but continues with no more than the rows in `wanted`: keys and values are those of all rows,
-/// and afterwards `ws.branch` and `ws.x` have the wanted ones alone.
+/// As [`forward`], but continues with no more than the rows whose logits are wanted, which are `wanted`: keys and values
+/// are those of all rows, and afterwards `ws.branch` and `ws.x` have the wanted ones alone.
 ///
-/// In a prompt's last layer nothing else is needed, since no later layer reads the other rows.
-pub(super) fn forward_rows<B: Backend>(
+/// In the last layer nothing else is needed, since no later layer reads the other rows.
+pub(super) fn forward_wanted<B: Backend>(
     step: Step<'_, B>,
-    cache: &mut KvCache<B::Buffer>,
+    pool: &mut KvPool<B::Buffer>,
+    shares: &mut [Share<'_, B>],
     ws: &mut Workspace<B>,
     wanted: Range<usize>,
 ) -> Result<()> {
@@ -48,8 +50,7 @@ pub(super) fn forward_rows<B: Backend>(
             LinearPart { weight: &layer.v.weight, bias: layer.v.bias.as_ref(), out: &mut ws.v },
         ],
     )?;
-    let at = cache.len() + wanted.start;
-    store(step, cache, ws)?;
+    store(step, pool, shares, ws)?;
     ws.keep_rows(backend, wanted, spec.norms.before)?;
     if ws.x.rows() == 0 {
         return Ok(());
@@ -59,31 +60,45 @@ pub(super) fn forward_rows<B: Backend>(
         input,
         &mut [LinearPart { weight: &layer.q.weight, bias: layer.q.bias.as_ref(), out: &mut ws.q }],
     )?;
-    attend(step, at, cache, ws)
+    attend(step, pool, shares, Of::Wanted, ws)
 }
 
-/// Keys are normalized and rotated (a cache that wants some unrotated takes them before), and both they and the values stored
-/// after what the cache holds.
-fn store<B: Backend>(step: Step<'_, B>, cache: &mut KvCache<B::Buffer>, ws: &mut Workspace<B>) -> Result<()> {
+/// Keys are normalized and rotated (who observes a sequence sees them before), and both they and the values stored after
+/// what each sequence holds.
+fn store<B: Backend>(
+    step: Step<'_, B>,
+    pool: &mut KvPool<B::Buffer>,
+    shares: &mut [Share<'_, B>],
+    ws: &mut Workspace<B>,
+) -> Result<()> {
     let Step { backend, layer, spec, index, eps } = step;
     if let Some((_, norm)) = &layer.qk_norm {
         backend.rms_norm_in_place(&mut ws.k, norm, eps)?;
     }
-    cache.capture_prefix(backend, index, (&ws.k, &ws.v))?;
+    let mut row = 0;
+    for share in &mut *shares {
+        let rows = share.rows(row);
+        row = rows.end;
+        let position = share.sequence.position();
+        if let Some(observer) = &mut share.observer {
+            observer.stores(backend, index, (&ws.k, &ws.v), rows, position)?;
+        }
+    }
     if let Some(rope) = spec.attention.rope {
         backend.rope(&mut ws.k, &ws.angles[rope].keys, spec.attention.head_dim)?;
     }
     look(&mut ws.watch, backend, &ws.k, Some(index), "in the keys")?;
     look(&mut ws.watch, backend, &ws.v, Some(index), "in the values")?;
-    let at = cache.len();
-    cache.append(backend, index, (&ws.k, &ws.v), at)
+    let runs = Runs::new(shares, pool.group_of(index), Of::All);
+    backend.kv_append(&ws.k, &ws.v, pool.layer_mut(index), &runs)
 }
 
-/// From the queries in `ws.q`, the first of which stands in slot `at`, to what the block adds to the residual stream.
+/// From the queries in `ws.q` to what the block adds to the residual stream.
 fn attend<B: Backend>(
     step: Step<'_, B>,
-    at: usize,
-    cache: &mut KvCache<B::Buffer>,
+    pool: &KvPool<B::Buffer>,
+    shares: &mut [Share<'_, B>],
+    of: Of,
     ws: &mut Workspace<B>,
 ) -> Result<()> {
     let Step { backend, layer, spec, index, eps } = step;
@@ -97,8 +112,16 @@ fn attend<B: Backend>(
     look(&mut ws.watch, backend, &ws.q, Some(index), "in the queries")?;
     let how =
         AttentionParams { scale: attention.scale, window: attention.window, softcap: attention.softcap };
-    cache.add_attention(backend, index, &ws.q, &how, at)?;
-    cache.attend(backend, index, &ws.q, &how, at, &mut ws.attended)?;
+    let (stored, group) = (pool.layer(index), pool.group_of(index));
+    let mut row = 0;
+    for share in &mut *shares {
+        let (run, observer) = share.watched_run(group, row, of);
+        row = run.rows.end;
+        if let Some(observer) = observer {
+            observer.attends(backend, index, &ws.q, stored, &how, &run)?;
+        }
+    }
+    backend.attention(&ws.q, stored, &how, &Runs::new(shares, group, of), &mut ws.attended)?;
     look(&mut ws.watch, backend, &ws.attended, Some(index), "in attention")?;
     backend.linear(
         &ws.attended,

@@ -6,6 +6,7 @@ mod ffn;
 mod model;
 mod numerics;
 mod prefix;
+mod share;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod workspace;
 
 pub use model::Llama;
 pub use numerics::NonFinite;
+pub use share::Share;
 pub use tensors::{TensorSpec, find_tensor, parameter_count, tensor_specs};
 pub(in crate::models) use tensors::{layer_name, layer_part};
 pub use weights::LoadProgress;

@@ -1,18 +1,18 @@
 //! The forward pass.
 
-use std::ops::Range;
-
-use super::numerics::{look, look_from};
+use super::numerics::{look, look_at};
+use super::share::Share;
 use super::weights::{Layer, LoadProgress, Weights};
 use super::workspace::Workspace;
 use super::{attention, ffn};
-use crate::core::{Backend, CoreError, KvCache, KvTypes, Largest, LinearPart, Result, Tensor, Top};
+use crate::core::{Backend, CoreError, KvPool, KvTypes, Largest, LinearPart, Result, Tensor, Top};
 use crate::format::TensorSource;
 use crate::models::{LayerSpec, ModelError, ModelSpec, WeightPlan};
 
 /// A model whose weights a backend has prepared.
 ///
-/// Holds no state of a text: that is in the [`KvCache`], and the memory for a pass is in the [`Workspace`].
+/// Holds no state of a text: that is in a [`KvPool`] and each sequence's slots, and the memory for a pass is in the
+/// [`Workspace`].
 pub struct Llama<B: Backend> {
     spec: ModelSpec,
     weights: Weights<B::Weight>,
@@ -44,15 +44,16 @@ impl<B: Backend> Llama<B> {
         self.weights.size_bytes()
     }
 
-    /// An empty cache of up to `max_len` tokens.
+    /// An empty pool of up to `most` slots, for the sequences of this model.
     ///
     /// # Errors
     /// [`CoreError::Unsupported`] for a type that keys cannot be stored in.
-    pub fn new_cache(&self, backend: &B, types: KvTypes, max_len: usize) -> Result<KvCache<B::Buffer>> {
-        KvCache::new(backend, &self.spec.cache_shapes(), types, max_len)
+    pub fn new_pool(&self, backend: &B, types: KvTypes, most: usize) -> Result<KvPool<B::Buffer>> {
+        KvPool::new(backend, &self.spec.cache_shapes(), types, most)
     }
 
-    /// Memory for passes of up to `chunk` tokens; `logits_rows` as in [`Self::forward_all`], 1 for generation.
+    /// Memory for passes of up to `chunk` tokens, and for computing the logits of `logits_rows` of them at once: 1 for
+    /// generation.
     ///
     /// # Errors
     /// [`CoreError::OutOfMemory`].
@@ -60,92 +61,118 @@ impl<B: Backend> Llama<B> {
         Workspace::new(backend, &self.spec, chunk, logits_rows)
     }
 
-    /// Processes up to `ws.chunk()` tokens after those in the cache. `logits`, where wanted, receives those of
-    /// the last token (`vocab_size` values): a prompt's earlier chunks need none.
+    /// Takes in the tokens of all shares, `ws.chunk()` at most. The logits after those tokens that are wanted are rows of
+    /// `ws` afterwards, one share after the other: see [`Self::logits_of`].
     ///
-    /// The last layer's queries, output projection and feed-forward network are computed for that token alone,
-    /// or not at all: nothing reads what they would give for the others.
+    /// Every sequence gets the bits that it would get alone, whatever goes through the model with it. In the last layer
+    /// queries, output projection and feed-forward network are computed for the wanted tokens alone where these come one
+    /// after the other (as those of one share do), or not at all: nothing reads what they would give for the others.
     ///
     /// # Errors
-    /// More tokens than a chunk, an id outside of the vocabulary, a full cache: nothing is taken in then.
-    pub fn prefill(
+    /// More tokens than a chunk, an id outside of the vocabulary, a full sequence: nothing is taken in then.
+    pub fn forward(
         &self,
         backend: &B,
-        ids: &[u32],
-        cache: &mut KvCache<B::Buffer>,
+        pool: &mut KvPool<B::Buffer>,
+        shares: &mut [Share<'_, B>],
         ws: &mut Workspace<B>,
-        logits: Option<&mut [f32]>,
     ) -> Result<()> {
-        match logits.filter(|_| !ids.is_empty()) {
-            None => self.layers(backend, ids, ids.len()..ids.len(), cache, ws),
-            Some(logits) => {
-                self.prefill_last(backend, ids, cache, ws)?;
-                backend.download(&ws.logits, 0, logits)
+        self.start(backend, pool, shares, ws)?;
+        if ws.ids.is_empty() {
+            return Ok(());
+        }
+        let eps = self.spec.norm_eps;
+        let layers = &self.weights.layers;
+        if let Some(norm) = layers.first().and_then(|first| first.attention_norm.as_ref()) {
+            backend.rms_norm(&ws.x, norm, eps, &mut ws.normed)?;
+        }
+        for (index, (layer, spec)) in layers.iter().zip(&self.spec.layers).enumerate() {
+            let step = Step { backend, layer, spec, index, eps };
+            let next = layers.get(index + 1);
+            match ws.only_wanted().filter(|_| next.is_none()) {
+                None => attention::forward(step, pool, shares, ws)?,
+                Some(wanted) => {
+                    attention::forward_wanted(step, pool, shares, ws, wanted)?;
+                    if ws.wanted.is_empty() {
+                        break;
+                    }
+                }
             }
+            step.add(layer.attention_output_norm.as_ref(), layer.ffn_norm.as_ref(), ws)?;
+            look(&mut ws.watch, backend, &ws.x, Some(index), "after attention")?;
+            ffn::forward(step, ws)?;
+            let next_norm = next.and_then(|next| next.attention_norm.as_ref());
+            step.add(layer.ffn_output_norm.as_ref(), next_norm, ws)?;
+            look(&mut ws.watch, backend, &ws.x, Some(index), "after the feed-forward network")?;
         }
-    }
-
-    /// As [`Self::prefill`] of at least one token, with the logits of the last one left in `ws`, as row 0 for
-    /// [`Self::logits_of`] and [`Self::largest_of`].
-    ///
-    /// # Errors
-    /// As [`Self::prefill`].
-    pub fn prefill_last(
-        &self,
-        backend: &B,
-        ids: &[u32],
-        cache: &mut KvCache<B::Buffer>,
-        ws: &mut Workspace<B>,
-    ) -> Result<()> {
-        self.layers(backend, ids, ids.len().saturating_sub(1)..ids.len(), cache, ws)?;
-        self.head(backend, ws, 0, ids.len().min(1))
-    }
-
-    /// Takes in one token and gives the logits that follow it.
-    ///
-    /// # Errors
-    /// As [`Self::prefill`].
-    pub fn decode(
-        &self,
-        backend: &B,
-        id: u32,
-        cache: &mut KvCache<B::Buffer>,
-        ws: &mut Workspace<B>,
-        logits: &mut [f32],
-    ) -> Result<()> {
-        self.prefill(backend, &[id], cache, ws, Some(logits))
-    }
-
-    /// Processes up to `ws.logits_rows()` tokens and stores the logits after each of them in `ws`, for
-    /// [`Self::logits_of`].
-    ///
-    /// # Errors
-    /// As [`Self::prefill`].
-    pub fn decode_rows(
-        &self,
-        backend: &B,
-        ids: &[u32],
-        cache: &mut KvCache<B::Buffer>,
-        ws: &mut Workspace<B>,
-    ) -> Result<()> {
-        if ids.len() > ws.logits_rows() {
-            return Err(CoreError::Mismatch {
-                op: "decode_rows",
-                what: "number of tokens",
-                got: ids.len(),
-                expected: ws.logits_rows(),
-            });
+        for share in shares {
+            share.sequence.advance(share.ids.len());
         }
-        self.layers(backend, ids, 0..ids.len(), cache, ws)?;
-        self.head(backend, ws, 0, ids.len())
+        self.head(backend, ws, 0)
     }
 
-    /// The logits after token `row` of the last [`Self::decode_rows`].
+    /// Checks a pass, and makes the rows that it begins with.
+    fn start(
+        &self,
+        backend: &B,
+        pool: &mut KvPool<B::Buffer>,
+        shares: &mut [Share<'_, B>],
+        ws: &mut Workspace<B>,
+    ) -> Result<()> {
+        let (vocab, chunk) = (self.spec.vocab_size, ws.chunk());
+        ws.ids.clear();
+        ws.wanted.clear();
+        ws.headed = 0..0;
+        for share in &*shares {
+            let tokens = ws.ids.len() + share.ids.len();
+            if tokens > chunk {
+                let (op, what) = ("forward", "number of tokens");
+                return Err(CoreError::Mismatch { op, what, got: tokens, expected: chunk });
+            }
+            ws.ids.extend_from_slice(share.ids);
+            ws.wanted.extend(tokens - share.wanted.min(share.ids.len())..tokens);
+        }
+        if let Some(&id) = ws.ids.iter().find(|&&id| id as usize >= vocab) {
+            return Err(CoreError::BadToken { id, vocab });
+        }
+        for share in &mut *shares {
+            share.wanted = share.wanted.min(share.ids.len());
+            share.sequence.reserve(backend, pool, share.ids.len())?;
+        }
+        if ws.ids.is_empty() {
+            return Ok(());
+        }
+        let rows = ws.ids.len();
+        for angles in &mut ws.angles {
+            let mut row = 0;
+            for share in &*shares {
+                let of_share = share.rows(row);
+                row = of_share.end;
+                angles.fill(of_share, share.positions(), share.span);
+            }
+            angles.send(backend, rows)?;
+        }
+        if let Some(watch) = &mut ws.watch {
+            watch.positions.clear();
+            watch.positions.extend(shares.iter().flat_map(Share::positions));
+        }
+        backend.embed(&self.weights.embedding, &ws.ids, &mut ws.x)?;
+        scale(backend, &mut ws.x, self.spec.embedding_scale)?;
+        look(&mut ws.watch, backend, &ws.x, None, "the embedding")
+    }
+
+    /// The logits after wanted token `row` of the last pass.
     ///
     /// # Errors
     /// [`CoreError::Mismatch`] if it had no such token, or `logits` is not `vocab_size` long.
-    pub fn logits_of(&self, backend: &B, row: usize, ws: &Workspace<B>, logits: &mut [f32]) -> Result<()> {
-        self.check_row("logits_of", row, ws, logits)?;
+    pub fn logits_of(
+        &self,
+        backend: &B,
+        row: usize,
+        ws: &mut Workspace<B>,
+        logits: &mut [f32],
+    ) -> Result<()> {
+        let row = self.headed_row(backend, "logits_of", row, ws, logits)?;
         backend.download(&ws.logits, row, logits)
     }
 
@@ -157,10 +184,10 @@ impl<B: Backend> Llama<B> {
         &self,
         backend: &B,
         row: usize,
-        ws: &Workspace<B>,
+        ws: &mut Workspace<B>,
         scratch: &mut [f32],
     ) -> Result<Largest> {
-        self.check_row("largest_of", row, ws, scratch)?;
+        let row = self.headed_row(backend, "largest_of", row, ws, scratch)?;
         backend.largest(&ws.logits, row, scratch)
     }
 
@@ -174,127 +201,50 @@ impl<B: Backend> Llama<B> {
         backend: &B,
         row: usize,
         count: usize,
-        ws: &Workspace<B>,
+        ws: &mut Workspace<B>,
         scratch: &mut [f32],
         top: &mut Top,
     ) -> Result<()> {
-        self.check_row("top_of", row, ws, scratch)?;
+        let row = self.headed_row(backend, "top_of", row, ws, scratch)?;
         backend.top(&ws.logits, row, count, scratch, top)
     }
 
-    fn check_row(&self, op: &'static str, row: usize, ws: &Workspace<B>, logits: &[f32]) -> Result<()> {
+    /// The row of `ws.logits` that has the logits after wanted token `row`, which are computed now if they were not.
+    fn headed_row(
+        &self,
+        backend: &B,
+        op: &'static str,
+        row: usize,
+        ws: &mut Workspace<B>,
+        logits: &[f32],
+    ) -> Result<usize> {
         CoreError::expect_eq(op, "logits", logits.len(), self.spec.vocab_size)?;
-        if row >= ws.logits.rows() {
-            return Err(CoreError::Mismatch { op, what: "row", got: row, expected: ws.logits.rows() });
+        if row >= ws.wanted.len() {
+            return Err(CoreError::Mismatch { op, what: "row", got: row, expected: ws.wanted.len() });
         }
-        Ok(())
+        if !ws.headed.contains(&row) {
+            self.head(backend, ws, row)?;
+        }
+        Ok(row - ws.headed.start)
     }
 
-    /// As [`Self::prefill`], but gives the logits of every position, in order, to `sink`; the output matrix is
-    /// applied to as many positions at once as the workspace was made for.
-    ///
-    /// # Errors
-    /// As [`Self::prefill`].
-    pub fn forward_all(
-        &self,
-        backend: &B,
-        ids: &[u32],
-        cache: &mut KvCache<B::Buffer>,
-        ws: &mut Workspace<B>,
-        sink: &mut dyn FnMut(usize, &[f32]),
-    ) -> Result<()> {
-        self.layers(backend, ids, 0..ids.len(), cache, ws)?;
-        let step = ws.logits_rows();
-        let mut row = vec![0.0; self.spec.vocab_size];
-        for from in (0..ids.len()).step_by(step) {
-            let count = step.min(ids.len() - from);
-            self.head(backend, ws, from, count)?;
-            for i in 0..count {
-                backend.download(&ws.logits, i, &mut row)?;
-                sink(from + i, &row);
-            }
-        }
-        Ok(())
-    }
-
-    /// Embedding and all blocks. The residual stream of the tokens in `wanted` is left in `ws.x`; unless these
-    /// are all, they are at most `ws.logits_rows()`.
-    fn layers(
-        &self,
-        backend: &B,
-        ids: &[u32],
-        wanted: Range<usize>,
-        cache: &mut KvCache<B::Buffer>,
-        ws: &mut Workspace<B>,
-    ) -> Result<()> {
-        let vocab = self.spec.vocab_size;
-        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
-            return Err(CoreError::BadToken { id, vocab });
-        }
-        if ids.len() > ws.chunk() {
-            return Err(CoreError::Mismatch {
-                op: "prefill",
-                what: "chunk length",
-                got: ids.len(),
-                expected: ws.chunk(),
-            });
-        }
-        cache.reserve(backend, ids.len())?;
-        self.set_angles(backend, cache.position()..cache.position() + ids.len(), ws)?;
-        backend.embed(&self.weights.embedding, ids, &mut ws.x)?;
-        scale(backend, &mut ws.x, self.spec.embedding_scale)?;
-        if let Some(watch) = &mut ws.watch {
-            watch.position = cache.position();
-        }
-        look(&mut ws.watch, backend, &ws.x, None, "the embedding")?;
-        let eps = self.spec.norm_eps;
-        let layers = &self.weights.layers;
-        if let Some(norm) = layers.first().and_then(|first| first.attention_norm.as_ref()) {
-            backend.rms_norm(&ws.x, norm, eps, &mut ws.normed)?;
-        }
-        for (index, (layer, spec)) in layers.iter().zip(&self.spec.layers).enumerate() {
-            let step = Step { backend, layer, spec, index, eps };
-            let next = layers.get(index + 1);
-            if next.is_some() || wanted.len() == ids.len() {
-                attention::forward(step, cache, ws)?;
-            } else {
-                attention::forward_rows(step, cache, ws, wanted.clone())?;
-                if wanted.is_empty() {
-                    break;
-                }
-            }
-            step.add(layer.attention_output_norm.as_ref(), layer.ffn_norm.as_ref(), ws)?;
-            look(&mut ws.watch, backend, &ws.x, Some(index), "after attention")?;
-            ffn::forward(step, ws)?;
-            let next_norm = next.and_then(|next| next.attention_norm.as_ref());
-            step.add(layer.ffn_output_norm.as_ref(), next_norm, ws)?;
-            look(&mut ws.watch, backend, &ws.x, Some(index), "after the feed-forward network")?;
-        }
-        cache.advance(ids.len());
-        Ok(())
-    }
-
-    /// Brings the angles of `positions`, a chunk of them at most, to the workspace.
-    pub(super) fn set_angles(
-        &self,
-        backend: &B,
-        positions: Range<usize>,
-        ws: &mut Workspace<B>,
-    ) -> Result<()> {
-        ws.angles.iter_mut().try_for_each(|angles| angles.set(backend, positions.clone()))
-    }
-
-    /// Final norm and output matrix for `count` rows of `ws.x`.
-    fn head(&self, backend: &B, ws: &mut Workspace<B>, from: usize, count: usize) -> Result<()> {
+    /// Final norm and output matrix for wanted tokens from `from` on, as many as there is memory for.
+    fn head(&self, backend: &B, ws: &mut Workspace<B>, from: usize) -> Result<()> {
+        ws.headed = 0..0;
+        let Some(&first) = ws.wanted.get(from) else { return Ok(()) };
+        // Those that come one after the other.
+        let next = (first..).zip(&ws.wanted[from..]).take_while(|(row, wanted)| row == *wanted);
+        let count = next.take(ws.logits_rows()).count();
         let weight = self.weights.output.as_ref().unwrap_or(&self.weights.embedding);
-        backend.copy_rows(&ws.x, from, count, &mut ws.head_in)?;
+        backend.copy_rows(&ws.x, first, count, &mut ws.head_in)?;
         backend.rms_norm(&ws.head_in, &self.weights.norm, self.spec.norm_eps, &mut ws.normed)?;
         backend.linear(&ws.normed, &mut [LinearPart { weight, bias: None, out: &mut ws.logits }])?;
         scale(backend, &mut ws.logits, self.spec.output.scale)?;
         if let Some(cap) = self.spec.output.softcap {
             backend.softcap(&mut ws.logits, cap)?;
         }
-        look_from(&mut ws.watch, backend, &ws.logits, from, None, "the logits")
+        ws.headed = from..from + count;
+        look_at(&mut ws.watch, backend, &ws.logits, |row| first + row, None, "the logits")
     }
 }
 

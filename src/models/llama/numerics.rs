@@ -34,13 +34,13 @@ pub(super) struct Watch {
     row: Vec<f32>,
     found: Option<NonFinite>,
     reported: bool,
-    /// Position of the first row of the tensors that come.
-    pub position: usize,
+    /// The position in its text of each row of the tensors that come.
+    pub positions: Vec<usize>,
 }
 
 impl Watch {
     pub fn new() -> Self {
-        Self { row: Vec::new(), found: None, reported: false, position: 0 }
+        Self { row: Vec::new(), found: None, reported: false, positions: Vec::new() }
     }
 
     /// What was found, once.
@@ -61,15 +61,15 @@ pub(super) fn look<B: Backend>(
     layer: Option<usize>,
     place: &'static str,
 ) -> Result<()> {
-    look_from(watch, backend, x, 0, layer, place)
+    look_at(watch, backend, x, |row| row, layer, place)
 }
 
-/// As [`look`], where the first row of `x` is `from` rows after the first one of the pass.
-pub(super) fn look_from<B: Backend>(
+/// As [`look`], where row `row` of `x` belongs to row `of(row)` of the pass.
+pub(super) fn look_at<B: Backend>(
     watch: &mut Option<Watch>,
     backend: &B,
     x: &Tensor<B::Buffer>,
-    from: usize,
+    of: impl Fn(usize) -> usize,
     layer: Option<usize>,
     place: &'static str,
 ) -> Result<()> {
@@ -78,7 +78,8 @@ pub(super) fn look_from<B: Backend>(
     for row in 0..x.rows() {
         backend.download(x, row, &mut watch.row)?;
         if let Some(&value) = watch.row.iter().find(|v| !v.is_finite()) {
-            watch.found = Some(NonFinite { value, layer, place, position: watch.position + from + row });
+            let position = watch.positions.get(of(row)).copied().unwrap_or_default();
+            watch.found = Some(NonFinite { value, layer, place, position });
             break;
         }
     }

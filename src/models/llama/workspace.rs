@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::numerics::{NonFinite, Watch};
 use crate::core::{Backend, Result, Tensor};
-use crate::models::{ModelSpec, Rope, TextSpan};
+use crate::models::{ModelSpec, Rope, RopeSpec, TextSpan};
 
 /// Activations of a chunk of tokens. Made for a largest chunk; smaller ones (a single token in decode) use the
 /// first rows of the same memory.
@@ -29,18 +29,25 @@ pub struct Workspace<B: Backend> {
     pub(super) activated: Tensor<B::Buffer>,
     /// One for each rotary embedding of the model.
     pub(super) angles: Vec<Angles<B>>,
-    /// What the rotary embeddings are now.
-    pub(super) span: TextSpan,
-    /// Rows whose logits are wanted, `[logits rows, hidden]`, and the logits, `[logits rows, vocab]`.
+    /// The tokens of a pass.
+    pub(super) ids: Vec<u32>,
+    /// The rows of `x` whose logits are wanted, in the order of the shares.
+    pub(super) wanted: Vec<usize>,
+    /// Some of these, `[logits rows, hidden]`, and their logits, `[logits rows, vocab]`.
     pub(super) head_in: Tensor<B::Buffer>,
     pub(super) logits: Tensor<B::Buffer>,
+    /// Which of the wanted rows these are.
+    pub(super) headed: Range<usize>,
     /// Looks at all of these, if asked to.
     pub(super) watch: Option<Watch>,
 }
 
 /// Cosines and sines of a rotary embedding, `[chunk, elements that are turned]`, and the host's copy.
 pub(super) struct Angles<B: Backend> {
-    rope: Rope,
+    spec: RopeSpec,
+    original: Rope,
+    /// For longer texts, once there was one.
+    beyond: Option<(TextSpan, Rope)>,
     pub keys: Tensor<B::Buffer>,
     /// Where queries are turned by other numbers than keys.
     queries: Option<Tensor<B::Buffer>>,
@@ -49,15 +56,18 @@ pub(super) struct Angles<B: Backend> {
 }
 
 impl<B: Backend> Angles<B> {
-    fn new(backend: &B, rope: Rope, chunk: usize) -> Result<Self> {
-        let width = 2 * rope.pairs();
-        let grows = rope.grows_queries();
+    fn new(backend: &B, spec: &RopeSpec, chunk: usize) -> Result<Self> {
+        let original = Rope::new(spec, TextSpan::Original);
+        let width = 2 * original.pairs();
+        let grows = original.grows_queries();
         Ok(Self {
             keys: backend.tensor(chunk, width)?,
             queries: grows.then(|| backend.tensor(chunk, width)).transpose()?,
             host: vec![0.0; chunk * width],
             host_queries: vec![0.0; if grows { chunk * width } else { 0 }],
-            rope,
+            spec: spec.clone(),
+            original,
+            beyond: None,
         })
     }
 
@@ -66,16 +76,26 @@ impl<B: Backend> Angles<B> {
         self.queries.as_ref().unwrap_or(&self.keys)
     }
 
-    /// Those of `positions`, a chunk of them at most.
-    pub fn set(&mut self, backend: &B, positions: Range<usize>) -> Result<()> {
-        let len = positions.len() * self.keys.cols();
-        self.rope.fill(positions.clone(), &mut self.host[..len]);
-        self.keys.set_rows(positions.len())?;
-        backend.upload(&self.host[..len], &mut self.keys, 0)?;
-        let Some(queries) = &mut self.queries else { return Ok(()) };
-        self.rope.fill_queries(positions.clone(), &mut self.host_queries[..len]);
-        queries.set_rows(positions.len())?;
-        backend.upload(&self.host_queries[..len], queries, 0)
+    /// Fills in the rows `rows`, those of `positions` in a text of this span.
+    pub fn fill(&mut self, rows: Range<usize>, positions: Range<usize>, span: TextSpan) {
+        let width = self.keys.cols();
+        let part = rows.start * width..rows.end * width;
+        let rope = match span {
+            TextSpan::Original => &self.original,
+            _ => {
+                let beyond = self.beyond.take().filter(|(known, _)| *known == span);
+                &self.beyond.insert(beyond.unwrap_or_else(|| (span, Rope::new(&self.spec, span)))).1
+            }
+        };
+        rope.fill(positions.clone(), &mut self.host[part.clone()]);
+        if self.queries.is_some() {
+            rope.fill_queries(positions, &mut self.host_queries[part]);
+        }
+    }
+
+    /// Brings the first `rows` rows that were filled in to the backend.
+    pub fn send(&mut self, backend: &B, rows: usize) -> Result<()> {
+        self.keep_rows(backend, 0..rows)
     }
 
     fn keep_rows(&mut self, backend: &B, rows: Range<usize>) -> Result<()> {
@@ -99,8 +119,7 @@ impl<B: Backend> Workspace<B> {
         let ffn = spec.widest(|layer| layer.ffn.width);
         let q = spec.widest(|layer| layer.attention.q_width());
         let kv = spec.widest(|layer| layer.attention.kv_width());
-        let angles =
-            spec.ropes.iter().map(|rope| Angles::new(backend, Rope::new(rope, TextSpan::Original), chunk));
+        let angles = spec.ropes.iter().map(|rope| Angles::new(backend, rope, chunk));
         Ok(Self {
             x: backend.tensor(chunk, hidden)?,
             normed: backend.tensor(chunk, hidden)?,
@@ -113,7 +132,9 @@ impl<B: Backend> Workspace<B> {
             up: backend.tensor(chunk, ffn)?,
             activated: backend.tensor(chunk, ffn)?,
             angles: angles.collect::<Result<_>>()?,
-            span: TextSpan::Original,
+            ids: Vec::with_capacity(chunk),
+            wanted: Vec::with_capacity(chunk),
+            headed: 0..0,
             head_in: backend.tensor(logits_rows, hidden)?,
             logits: backend.tensor(logits_rows, spec.vocab_size)?,
             watch: None,
@@ -136,7 +157,6 @@ impl<B: Backend> Workspace<B> {
     /// [`crate::core::CoreError::OutOfMemory`].
     pub fn with_logits_rows(&self, backend: &B, spec: &ModelSpec, logits_rows: usize) -> Result<Self> {
         let mut other = Self::new(backend, spec, self.chunk(), logits_rows)?;
-        other.set_span(spec, self.span);
         if self.watch.is_some() {
             other.check_numerics();
         }
@@ -149,21 +169,6 @@ impl<B: Backend> Workspace<B> {
         self.watch = Some(Watch::new());
     }
 
-    /// Makes the rotary embeddings those of texts of this span; `spec` is the model's.
-    pub fn set_span(&mut self, spec: &ModelSpec, span: TextSpan) {
-        if span != self.span {
-            for (angles, rope) in self.angles.iter_mut().zip(&spec.ropes) {
-                angles.rope = Rope::new(rope, span);
-            }
-            self.span = span;
-        }
-    }
-
-    /// The span of the texts that its rotary embeddings are for.
-    pub fn span(&self) -> TextSpan {
-        self.span
-    }
-
     /// Whether passes look for values that are not finite.
     pub fn checks_numerics(&self) -> bool {
         self.watch.is_some()
@@ -174,6 +179,17 @@ impl<B: Backend> Workspace<B> {
         self.watch.as_mut()?.report()
     }
 
+    /// The rows whose logits are wanted, if the last layer can go on with them alone: where they come one after the other, are
+    /// not all, and there is memory for them.
+    pub(super) fn only_wanted(&self) -> Option<Range<usize>> {
+        let (Some(&first), Some(&last)) = (self.wanted.first(), self.wanted.last()) else {
+            return Some(0..0);
+        };
+        let count = self.wanted.len();
+        let alone = last + 1 - first == count && count < self.ids.len() && count <= self.logits_rows();
+        alone.then_some(first..last + 1)
+    }
+
     /// Leaves no more than `rows` (at most [`Self::logits_rows`]) of the residual stream, of its normalized form (if it
     /// is `normed`) and of the angles; they become the first ones.
     pub(super) fn keep_rows(&mut self, backend: &B, rows: Range<usize>, normed: bool) -> Result<()> {
@@ -181,8 +197,10 @@ impl<B: Backend> Workspace<B> {
             backend.copy_rows(tensor, rows.start, rows.len(), &mut self.head_in)?;
             backend.copy_rows(&self.head_in, 0, rows.len(), tensor)?;
         }
+        self.wanted.iter_mut().for_each(|row| *row -= rows.start);
         if let Some(watch) = &mut self.watch {
-            watch.position += rows.start;
+            watch.positions.truncate(rows.end);
+            watch.positions.drain(..rows.start);
         }
         self.angles.iter_mut().try_for_each(|angles| angles.keep_rows(backend, rows.clone()))
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use llm_rs2::backend::reference::ReferenceBackend;
 use llm_rs2::core::{DType, KvTypes};
-use llm_rs2::engine::{LookupStats, SessionOptions};
+use llm_rs2::engine::{DraftStats, SessionOptions};
 use llm_rs2::kv::EvictionStats;
 use llm_rs2::sampling::SamplingParams;
 
@@ -177,7 +177,7 @@ fn prompt_lookup_says_the_same() {
             assert_eq!((&with.ids, &with.finish), (&without.ids, &without.finish));
             assert_eq!((with.eviction, with.positions), (without.eviction, without.positions));
             assert!(with.eviction.evictions > 5, "{:?}", with.eviction);
-            assert_eq!(without.lookup, LookupStats::default());
+            assert_eq!(without.lookup, DraftStats::default());
             accepted += with.lookup.accepted;
         }
         assert!(accepted > 50, "{policy}, window {window}: {accepted}");

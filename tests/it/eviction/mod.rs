@@ -40,7 +40,7 @@ fn exact_options(eviction: Option<Eviction>, prefill_chunk: usize) -> SessionOpt
     }
 }
 
-fn session<B: Backend>(backend: B, options: SessionOptions) -> Session<B> {
+fn session<B: Backend>(backend: B, options: SessionOptions) -> Session {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
     let files = ModelFiles::open(&dir).expect("the fixture opens");
     Session::load(backend, files, &options, &mut |_| ()).expect("the fixture loads")
@@ -58,7 +58,7 @@ fn text(tokens: usize) -> Vec<u32> {
         .collect()
 }
 
-fn logits<B: Backend>(session: &mut Session<B>, ids: &[u32], from: usize) -> Vec<Vec<f32>> {
+fn logits(session: &mut Session, ids: &[u32], from: usize) -> Vec<Vec<f32>> {
     let mut all = Vec::new();
     let mut next = from;
     session

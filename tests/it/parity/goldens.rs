@@ -81,7 +81,7 @@ pub fn options(setup: Setup) -> SessionOptions {
     }
 }
 
-pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session<B> {
+pub fn session<B: Backend>(backend: B, dir: &Path, setup: Setup) -> Session {
     let files = ModelFiles::open(dir).expect("the golden checkpoint opens");
     Session::load(backend, files, &options(setup), &mut |_| ()).expect("the golden checkpoint loads")
 }
@@ -92,7 +92,7 @@ pub fn cpu(threads: usize) -> CpuBackend {
 }
 
 /// Logits of every position.
-pub fn logits<B: Backend>(session: &mut Session<B>, ids: &[u32]) -> Vec<Vec<f32>> {
+pub fn logits(session: &mut Session, ids: &[u32]) -> Vec<Vec<f32>> {
     let mut rows = Vec::new();
     session
         .score(ids, 0, &mut |position, logits| {
@@ -104,7 +104,7 @@ pub fn logits<B: Backend>(session: &mut Session<B>, ids: &[u32]) -> Vec<Vec<f32>
 }
 
 /// The likeliest continuation, through the same path as the program's.
-pub fn greedy<B: Backend>(session: &mut Session<B>, prompt: &[u32], tokens: usize) -> Vec<u32> {
+pub fn greedy(session: &mut Session, prompt: &[u32], tokens: usize) -> Vec<u32> {
     let request = Request {
         prompt: prompt.to_vec(),
         max_tokens: Some(tokens),

@@ -1,6 +1,5 @@
 //! The OpenCL backend: the same checks as for the others, on whatever device is here.
 
-use llm_rs2::backend::cpu::CpuBackend;
 use llm_rs2::backend::opencl::{Counters, DeviceCache, OpenClBackend, OpenClError, OpenClOptions, Preset};
 use llm_rs2::backend::reference::ReferenceBackend;
 use llm_rs2::core::DType;
@@ -123,7 +122,7 @@ fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelSpec)> {
     };
     run(5);
     let (short, long) = (run(5), run(6));
-    let spec = session.model().spec().clone();
+    let spec = session.spec().clone();
     // Four inputs a layer, and that of the output matrix.
     let roundings = if rounds { 4 * spec.layers.len() as u64 + 1 } else { 0 };
     let one = long - short;
@@ -194,7 +193,7 @@ fn candidates_from_the_device_give_the_text_of_all_logits() {
 fn a_text_that_goes_over_to_the_device_is_that_of_the_cpu() {
     let test = "a_text_that_goes_over_to_the_device_is_that_of_the_cpu";
     let Some(_) = gpu(test) else { return };
-    let greedy = |session: &mut Session<CpuBackend>, prompt: &[u32]| {
+    let greedy = |session: &mut Session, prompt: &[u32]| {
         let request = Request {
             prompt: prompt.to_vec(),
             max_tokens: Some(12),
@@ -240,7 +239,7 @@ fn every_set_of_kernels_tells_the_story_of_the_cpu() {
     let Some(chosen) = gpu("every_set_of_kernels_tells_the_story_of_the_cpu") else { return };
     let demo = || ModelFiles::demo().expect("the demo model is inside");
     let options = goldens::options(Setup { weights: DType::BF16, kv: DType::F16, chunk: 64 });
-    let story = |session: &mut Session<CpuBackend>| {
+    let story = |session: &mut Session| {
         let request = Request {
             prompt: session.tokenizer().encode("Once upon a time", true).expect("plain text"),
             max_tokens: Some(40),

@@ -30,7 +30,7 @@ fn options(eviction: Option<Eviction>, lookup: usize) -> SessionOptions {
     }
 }
 
-fn session(options: SessionOptions) -> Session<CpuBackend> {
+fn session(options: SessionOptions) -> Session {
     let cpu = CpuBackend::new(CpuOptions { threads: Some(1), ..CpuOptions::default() })
         .expect("a CPU that we support");
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama32");
@@ -90,7 +90,7 @@ impl Observer for Count {
 }
 
 /// Generates, and makes sure that what is said to be reused was not computed.
-fn generate(session: &mut Session<CpuBackend>, request: &Request) -> Outcome {
+fn generate(session: &mut Session, request: &Request) -> Outcome {
     let mut count = Count::default();
     let outcome = session.generate(request, &mut count).expect("generates");
     assert_eq!(count.0 + outcome.reused_tokens, request.prompt.len());

@@ -1,6 +1,5 @@
 //! Within a session: the cache of the text before.
 
-use llm_rs2::core::Backend;
 use llm_rs2::engine::{EngineError, Request, Session};
 
 use super::{by, generate, options, request, session, text};
@@ -98,7 +97,7 @@ fn scores_do_not_depend_on_the_text_before() {
     assert_eq!(generate(&mut session, &request(&ids, 5)).reused_tokens, 0, "scoring keeps no text");
 }
 
-fn scores<B: Backend>(session: &mut Session<B>, ids: &[u32]) -> Vec<f32> {
+fn scores(session: &mut Session, ids: &[u32]) -> Vec<f32> {
     let mut all = Vec::new();
     session.score(ids, 0, &mut |_, logits| all.extend_from_slice(logits)).expect("scores");
     all

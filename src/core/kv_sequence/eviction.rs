@@ -2,40 +2,41 @@
 
 use std::ops::Range;
 
-use super::{GROWTH, KvCache, pages_of};
-use crate::core::{Backend, Buffer, CoreError, KvLayout, PageId, Result};
+use super::{GROWTH, KvSequence, pages_of};
+use crate::core::{Backend, CoreError, KvLayout, KvPool, PageId, Result};
 
-impl<B: Buffer> KvCache<B> {
+impl KvSequence {
     /// Drops all tokens but those in the slots of `keep` (ascending, disjoint, within the slots held), which move
-    /// together in their order, and leaves room for `more` after them. Memory that this does not need goes back to
-    /// the system; [`Self::position`] stays, and so does each key's rotation.
+    /// together in their order, and leaves room for `more` after them. Memory of the pool that this does not need goes back
+    /// to the system; [`Self::position`] stays, and so does each key's rotation.
     ///
     /// # Errors
     /// [`CoreError::Mismatch`] for other ranges, [`CoreError::CacheFull`] if `more` do not fit after them: nothing changes
-    /// then. A backend that fails on its way leaves an empty cache.
-    pub fn retain<K: Backend<Buffer = B>>(
+    /// then. A backend that fails on its way leaves an empty sequence.
+    pub fn retain<K: Backend>(
         &mut self,
         backend: &K,
+        pool: &mut KvPool<K::Buffer>,
         keep: &[Range<usize>],
         more: usize,
     ) -> Result<()> {
-        let (held, kept) = (self.len, self.check_ranges(keep)?);
+        let kept = self.check_ranges(keep)?;
         let need = kept.checked_add(more).filter(|&need| need <= self.max_len);
         let need = need.ok_or(CoreError::CacheFull { len: kept, max: self.max_len, more })?;
         for group in 0..self.tables.len() {
             self.check_window(group, keep, kept)?;
         }
-        self.move_together(backend, keep, kept, need).inspect_err(|_| self.clear())?;
+        if let Err(error) = self.move_together(backend, pool, keep, kept, need) {
+            self.clear(pool);
+            return Err(error);
+        }
         self.len = kept;
         self.retained = self.position;
-        if let Some(attention) = &mut self.attention {
-            attention.retain(held, keep);
-        }
         Ok(())
     }
 
     /// How many slots `keep` has, if its ranges are ascending, disjoint and within the slots held.
-    pub(super) fn check_ranges(&self, keep: &[Range<usize>]) -> Result<usize> {
+    fn check_ranges(&self, keep: &[Range<usize>]) -> Result<usize> {
         let mut end = 0;
         for range in keep {
             let op = "keeping slots of the cache";
@@ -62,7 +63,8 @@ impl<B: Buffer> KvCache<B> {
 
     /// Checks that a group still has what the next token would see of the `kept` slots.
     fn check_window(&self, group: usize, keep: &[Range<usize>], kept: usize) -> Result<()> {
-        let (visible, held) = (self.first_visible(group, kept), self.first_held(group));
+        let table = &self.tables[group];
+        let (visible, held) = (table.first_visible(kept), table.first_held());
         let lost: usize = keep.iter().map(|range| range.end.min(held).saturating_sub(range.start)).sum();
         if lost > visible {
             let (op, what) = ("keeping slots of the cache", "slots before a window");
@@ -72,81 +74,74 @@ impl<B: Buffer> KvCache<B> {
     }
 
     /// Moves the slots of `keep` together in every layer, and leaves pages for `need` slots.
-    fn move_together<K: Backend<Buffer = B>>(
+    fn move_together<K: Backend>(
         &mut self,
         backend: &K,
+        pool: &mut KvPool<K::Buffer>,
         keep: &[Range<usize>],
         kept: usize,
         need: usize,
     ) -> Result<()> {
         for group in 0..self.tables.len() {
-            let visible = self.first_visible(group, kept);
+            let visible = self.tables[group].first_visible(kept);
             let moves = moves(keep, visible);
-            let table = self.table_after(backend, group, visible / KvLayout::PAGE..pages_of(kept), &moves)?;
-            let old = std::mem::replace(&mut self.tables[group], table);
-            let moved = self.copy_slots(backend, group, &old, &moves);
-            let free: Vec<PageId> =
-                old.into_iter().filter(|page| !self.tables[group].contains(page)).collect();
-            self.pool.give_back(group, &free);
+            let wanted = visible / KvLayout::PAGE..pages_of(kept);
+            let pages = self.pages_after(backend, pool, group, wanted, &moves)?;
+            let old = std::mem::replace(&mut self.tables[group].pages, pages);
+            let pages = &self.tables[group].pages;
+            let moved = pool.layers_of(group).into_iter().try_for_each(|layer| {
+                let moving = moves.iter().filter(|m| {
+                    m.from != m.to || old[m.from / KvLayout::PAGE] != pages[m.to / KvLayout::PAGE]
+                });
+                let stored = pool.layer_mut(layer);
+                moving.into_iter().try_for_each(|&Move { from, to, count }| {
+                    backend.kv_copy(stored, (&old, from), (pages, to), count)
+                })
+            });
+            let free: Vec<PageId> = old.into_iter().filter(|page| !pages.contains(page)).collect();
+            pool.give_back(group, &free);
             moved?;
             let room = need.checked_next_multiple_of(GROWTH).unwrap_or(need).min(self.max_len);
-            self.pool.shrink(backend, group, room)?;
+            pool.shrink(backend, group, room)?;
             // Without a window there is room for all that is needed at once.
             let missing = pages_of(need) - pages_of(kept);
-            if self.pool.window(group).is_none() && missing > 0 {
-                self.pool.take(backend, group, missing, &mut self.tables[group])?;
+            if pool.window(group).is_none() && missing > 0 {
+                pool.take(backend, group, missing, &mut self.tables[group].pages)?;
             }
         }
         Ok(())
     }
 
-    /// The table of a group after these moves, which needs pages in the places `wanted` alone.
+    /// The pages of a group after these moves, which needs some in the places `wanted` alone.
     ///
-    /// Slots only move down, so they can do so in place. Where a group holds the last ones alone, the pages of these move
-    /// down in the table as far as their slots do.
-    fn table_after<K: Backend<Buffer = B>>(
-        &mut self,
+    /// Slots only move down, so they can do so in place, unless another sequence holds the page. Where a group holds the last
+    /// ones alone, the pages of these move down in the table as far as their slots do.
+    fn pages_after<K: Backend>(
+        &self,
         backend: &K,
+        pool: &mut KvPool<K::Buffer>,
         group: usize,
         wanted: Range<usize>,
         moves: &[Move],
     ) -> Result<Vec<PageId>> {
         let down = moves.first().map_or(0, |m| (m.from - m.to) / KvLayout::PAGE);
         let shift = if wanted.start > 0 { down } else { 0 };
-        let old = &self.tables[group];
-        let own = |index: usize| old.get(index + shift).copied().unwrap_or(PageId::NONE);
-        let mut table: Vec<PageId> = (0..wanted.end)
+        let old = &self.tables[group].pages;
+        let stay = moves.first().map_or(0, |m| if m.from == m.to { m.to + m.count } else { 0 });
+        let own = |index: usize| {
+            let page = old.get(index + shift).copied().unwrap_or(PageId::NONE);
+            let changes = shift > 0 || (index + 1) * KvLayout::PAGE > stay;
+            if changes && pool.is_shared(group, page) { PageId::NONE } else { page }
+        };
+        let mut pages: Vec<PageId> = (0..wanted.end)
             .map(|index| if wanted.contains(&index) { own(index) } else { PageId::NONE })
             .collect();
-        let absent = table[wanted.start..].iter().filter(|page| **page == PageId::NONE).count();
+        let absent = pages[wanted.start..].iter().filter(|page| **page == PageId::NONE).count();
         let mut fresh = Vec::new();
-        self.pool.take(backend, group, absent, &mut fresh)?;
-        let places = table[wanted.start..].iter_mut().filter(|page| **page == PageId::NONE);
+        pool.take(backend, group, absent, &mut fresh)?;
+        let places = pages[wanted.start..].iter_mut().filter(|page| **page == PageId::NONE);
         places.zip(fresh).for_each(|(place, fresh)| *place = fresh);
-        Ok(table)
-    }
-
-    /// Copies slots from where they were in `old` to where the table of a group now has them, in each of its layers.
-    fn copy_slots<K: Backend<Buffer = B>>(
-        &mut self,
-        backend: &K,
-        group: usize,
-        old: &[PageId],
-        moves: &[Move],
-    ) -> Result<()> {
-        let Self { pool, tables, .. } = self;
-        for layer in 0..pool.layers() {
-            if pool.group_of(layer) != group {
-                continue;
-            }
-            let (stored, table) = (pool.layer_mut(layer), &tables[group][..]);
-            for &Move { from, to, count } in moves {
-                if from != to || old[from / KvLayout::PAGE] != table[to / KvLayout::PAGE] {
-                    backend.kv_copy(stored, (old, from), (table, to), count)?;
-                }
-            }
-        }
-        Ok(())
+        Ok(pages)
     }
 }
 

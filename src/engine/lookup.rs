@@ -1,15 +1,9 @@
-//! Prompt lookup: drafts from what the text has said before, to be verified several at once.
+//! Prompt lookup: drafts from what the text has said before.
 //!
 //! Where the last tokens have occurred before, what followed them then is a guess at what follows now (Saxena
-//! 2023, "Prompt Lookup Decoding"). Decode is bound by reading the weights, so that one pass over a token and
-//! its draft costs little more than one over the token. The sampling chain then chooses at each row as it would
-//! have without a draft; while it chooses what was drafted, the next row's logits are valid.
-//!
-//! That is rejection sampling (Leviathan et al. 2023, arXiv 2211.17192) for a draft that puts all probability on
-//! one token x: x is to be accepted with probability min(1, p(x) / 1) = p(x), and otherwise a token is drawn
-//! from p without x, renormalized. Drawing once from p and comparing with x does exactly this. It even spends
-//! one random number a token, as without a draft: so the text is not merely equally distributed but the same,
-//! as far as the backend's results do not depend on how many rows a pass has.
+//! 2023, "Prompt Lookup Decoding").
+
+use super::drafter::Drafter;
 
 /// Tokens that must agree before what followed is worth a guess: the longer of the two is looked up first.
 const LONG: usize = 3;
@@ -27,17 +21,6 @@ const WORTH: f64 = 1.1;
 
 /// How much the last prediction counts in a rate of success.
 const LEARNING: f64 = 1.0 / 16.0;
-
-/// What became of the drafts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LookupStats {
-    /// Passes that verified a draft.
-    pub passes: usize,
-    /// Tokens drafted.
-    pub drafted: usize,
-    /// Drafted tokens that were chosen, each of which saved a pass.
-    pub accepted: usize,
-}
 
 /// Where the end of the text was found before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,15 +43,10 @@ pub(super) struct Lookup {
     found: Option<Match>,
     /// How often predictions came true, by the length of the agreement.
     rates: [f64; 4],
-    /// Tokens that go through the model together: the last one chosen, then the draft.
-    rows: Vec<u32>,
-    /// The row whose logits are in use.
-    at: usize,
-    stats: LookupStats,
 }
 
 impl Lookup {
-    /// Drafts of up to `most` tokens after `prompt`; 0 never drafts.
+    /// Drafts of up to `most` tokens after `prompt`, at least one.
     pub fn new(most: usize, prompt: &[u32]) -> Self {
         let mut this = Self {
             most,
@@ -76,68 +54,10 @@ impl Lookup {
             short: Occurrences::default(),
             found: None,
             rates: [0.2, 0.3, 0.5, 0.7],
-            rows: Vec::with_capacity(most + 1),
-            at: 0,
-            stats: LookupStats::default(),
         };
-        if most > 0 {
-            (1..=prompt.len()).for_each(|end| this.index(&prompt[..end]));
-            this.found = this.search(prompt);
-        }
+        (1..=prompt.len()).for_each(|end| this.index(&prompt[..end]));
+        this.found = this.search(prompt);
         this
-    }
-
-    /// What became of the drafts so far.
-    pub fn stats(&self) -> LookupStats {
-        self.stats
-    }
-
-    /// Learns that the last token of `history` was chosen. Gives the row whose logits follow it, if a pass has
-    /// computed them already.
-    pub fn chosen(&mut self, history: &[u32]) -> Option<usize> {
-        if self.most == 0 {
-            return None;
-        }
-        let &id = history.last()?;
-        self.index(history);
-        self.found = match self.found {
-            Some(Match { next, agree }) => {
-                let came_true = history.get(next) == Some(&id);
-                let rate = &mut self.rates[class(agree)];
-                *rate += (f64::from(u8::from(came_true)) - *rate) * LEARNING;
-                if came_true {
-                    Some(Match { next: next + 1, agree: (agree + 1).min(LONGEST) })
-                } else {
-                    self.search(history)
-                }
-            }
-            None => self.search(history),
-        };
-        if self.rows.get(self.at + 1) == Some(&id) {
-            self.at += 1;
-            self.stats.accepted += 1;
-            return Some(self.at);
-        }
-        None
-    }
-
-    /// The tokens of the next pass: the last one of `history`, and after it a draft of up to `room` tokens.
-    pub fn rows(&mut self, history: &[u32], room: usize) -> &[u32] {
-        self.rows.clear();
-        self.at = 0;
-        self.rows.extend(history.last());
-        if let Some(found) = self.found {
-            for i in 0..self.worth_drafting(found.agree, room.min(self.most)) {
-                // After the end of the text its last stretch repeats itself.
-                let behind = (found.next + i).checked_sub(history.len());
-                let token = behind.map_or_else(|| history[found.next + i], |b| self.rows[b + 1]);
-                self.rows.push(token);
-            }
-        }
-        let drafted = self.rows.len().saturating_sub(1);
-        self.stats.passes += usize::from(drafted > 0);
-        self.stats.drafted += drafted;
-        &self.rows
     }
 
     /// The length of draft, up to `room`, that promises the most tokens for the cost of its pass.
@@ -166,6 +86,35 @@ impl Lookup {
         let next = self.long.find(history).or_else(|| self.short.find(history))?;
         let pairs = history[..next].iter().rev().zip(history.iter().rev());
         Some(Match { next, agree: pairs.take(LONGEST).take_while(|(a, b)| a == b).count() })
+    }
+}
+
+impl Drafter for Lookup {
+    fn chosen(&mut self, history: &[u32]) {
+        let Some(&id) = history.last() else { return };
+        self.index(history);
+        self.found = match self.found {
+            Some(Match { next, agree }) => {
+                let came_true = history.get(next) == Some(&id);
+                let rate = &mut self.rates[class(agree)];
+                *rate += (f64::from(u8::from(came_true)) - *rate) * LEARNING;
+                if came_true {
+                    Some(Match { next: next + 1, agree: (agree + 1).min(LONGEST) })
+                } else {
+                    self.search(history)
+                }
+            }
+            None => self.search(history),
+        };
+    }
+
+    fn propose(&mut self, history: &[u32], room: usize, draft: &mut Vec<u32>) {
+        let Some(found) = self.found else { return };
+        for i in 0..self.worth_drafting(found.agree, room.min(self.most)) {
+            // After the end of the text its last stretch repeats itself.
+            let after = (found.next + i).checked_sub(history.len());
+            draft.push(after.map_or_else(|| history[found.next + i], |after| draft[after]));
+        }
     }
 }
 
@@ -258,37 +207,26 @@ mod tests {
         assert_eq!(Lookup::new(4, &text).found, Some(Match { next: 3, agree: 3 }));
         assert_eq!(Lookup::new(4, &[1, 2, 3, 4]).found, None);
         assert_eq!(Lookup::new(4, &[1]).found, None);
+        assert!(draft(&mut Lookup::new(4, &[1]), &[1], 4).is_empty());
         assert_eq!(Lookup::new(4, &[]).found, None);
+    }
+
+    fn draft(lookup: &mut Lookup, history: &[u32], room: usize) -> Vec<u32> {
+        let mut draft = Vec::new();
+        lookup.propose(history, room, &mut draft);
+        draft
     }
 
     #[test]
     fn drafts_continue_the_match_and_repeat_the_end_of_the_text() {
         let mut lookup = Lookup::new(6, &[1, 2, 3, 4, 5, 6, 1, 2, 3]);
         lookup.rates = [1.0; 4];
-        assert_eq!(lookup.rows(&[1, 2, 3, 4, 5, 6, 1, 2, 3], 3), [3, 4, 5, 6]);
+        assert_eq!(draft(&mut lookup, &[1, 2, 3, 4, 5, 6, 1, 2, 3], 3), [4, 5, 6]);
         let looping = [9, 1, 2, 1, 2, 1];
         let mut lookup = Lookup::new(6, &looping);
         lookup.rates = [1.0; 4];
-        assert_eq!(lookup.rows(&looping, 100), [1, 2, 1, 2, 1, 2, 1]);
-        assert_eq!(lookup.stats(), LookupStats { passes: 1, drafted: 6, accepted: 0 });
-        assert_eq!(lookup.rows(&looping, 0), [1]);
-    }
-
-    #[test]
-    fn rows_are_valid_as_long_as_the_choice_is_the_draft() {
-        let mut history = vec![1, 2, 3, 4, 5, 6, 1, 2, 3];
-        let mut lookup = Lookup::new(3, &history);
-        lookup.rates = [1.0; 4];
-        assert_eq!(lookup.rows(&history, 9), [3, 4, 5, 6]);
-        let mut choose = |id| {
-            history.push(id);
-            lookup.chosen(&history)
-        };
-        assert_eq!([choose(4), choose(5), choose(7)], [Some(1), Some(2), None]);
-        assert_eq!(lookup.stats(), LookupStats { passes: 1, drafted: 3, accepted: 2 });
-        assert_eq!(lookup.rows(&history, 9), [7], "nothing was ever behind 5, 7");
-        history.push(6);
-        assert_eq!(lookup.chosen(&history), None, "the old draft is forgotten");
+        assert_eq!(draft(&mut lookup, &looping, 100), [2, 1, 2, 1, 2, 1]);
+        assert!(draft(&mut lookup, &looping, 0).is_empty());
     }
 
     #[test]
@@ -302,29 +240,17 @@ mod tests {
         for end in 1..=history.len() {
             lookup.chosen(&history[..end]);
             if end > 300 {
-                assert_eq!(lookup.rows(&history[..end], 8).len(), 1, "at {end}");
+                assert!(draft(&mut lookup, &history[..end], 8).is_empty(), "at {end}");
             }
         }
         // A text that says the same again.
-        let again: Vec<u32> = (0..4).flat_map(|_| 1000..1060).collect();
         let mut longest = 0;
-        for &id in &again {
+        for id in (0..4).flat_map(|_| 1000..1060) {
             history.push(id);
-            if lookup.chosen(&history).is_none() {
-                longest = longest.max(lookup.rows(&history, 8).len() - 1);
-            }
+            lookup.chosen(&history);
+            longest = longest.max(draft(&mut lookup, &history, 8).len());
         }
         assert!(longest >= 6, "{longest}");
-        assert!(lookup.stats().accepted > 100, "{:?}", lookup.stats());
-    }
-
-    #[test]
-    fn none_are_drafted_if_none_are_wanted() {
-        let history = [1, 2, 3, 1, 2, 3, 1, 2, 3];
-        let mut lookup = Lookup::new(0, &history);
-        assert_eq!(lookup.rows(&history, 5), [3]);
-        assert_eq!(lookup.chosen(&history), None);
-        assert_eq!(lookup.stats(), LookupStats::default());
     }
 
     proptest! {

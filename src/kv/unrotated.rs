@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::{Backend, CoreError, Result, Tensor};
+use crate::core::{Backend, CoreError, Result, Tensor};
 
 /// Keys and values of a text's first tokens in every layer, unrotated, in f32 and on the host: to be rotated to other
 /// positions as often as wanted, each time with no more than one rounding.
 #[derive(Clone, Debug)]
-pub struct UnrotatedPrefix {
+pub(super) struct UnrotatedPrefix {
     tokens: usize,
     /// How many of this text's tokens are there.
     captured: usize,
@@ -40,22 +40,23 @@ impl UnrotatedPrefix {
         self.captured = self.captured.min(tokens);
     }
 
-    /// Keeps those of the rows of `k` and `v` that belong to the first tokens; row 0 stands at `position`.
+    /// Keeps those of the rows `rows` of `k` and `v` that belong to the first tokens; the first one stands at `position`.
     pub(super) fn capture<K: Backend>(
         &mut self,
         backend: &K,
         layer: usize,
         (k, v): (&Tensor<K::Buffer>, &Tensor<K::Buffer>),
+        rows: Range<usize>,
         position: usize,
     ) -> Result<()> {
-        let end = self.tokens.min(position.saturating_add(k.rows()));
+        let end = self.tokens.min(position.saturating_add(rows.len()));
         if position >= end {
             return Ok(());
         }
         let Some(Layer { width, rows: kept }) = self.layers.get_mut(layer) else { return Ok(()) };
-        let rows = position * *width..end * *width;
+        let values = position * *width..end * *width;
         for (from, to) in [k, v].into_iter().zip(kept) {
-            backend.download(from, 0, &mut to[rows.clone()])?;
+            backend.download(from, rows.start, &mut to[values.clone()])?;
         }
         // Layers come in ascending order, and a failure in one of them ends the text.
         if position <= self.captured {
@@ -64,22 +65,11 @@ impl UnrotatedPrefix {
         Ok(())
     }
 
-    /// Brings the keys and values of `tokens` to the first rows of `k` and `v`.
-    pub(super) fn bring<K: Backend>(
-        &self,
-        backend: &K,
-        layer: usize,
-        tokens: Range<usize>,
-        (k, v): (&mut Tensor<K::Buffer>, &mut Tensor<K::Buffer>),
-    ) -> Result<()> {
+    /// The unrotated keys, and the values, of all tokens that are kept, `[tokens, width]` each.
+    pub(super) fn of_layer(&self, layer: usize) -> Result<[&[f32]; 2]> {
         self.check_captured(self.tokens)?;
-        let Some(Layer { width, rows }) = self.layers.get(layer) else { return Ok(()) };
-        let values = tokens.start * width..tokens.end * width;
-        for (to, from) in [k, v].into_iter().zip(rows) {
-            to.set_rows(tokens.len())?;
-            backend.upload(&from[values.clone()], to, 0)?;
-        }
-        Ok(())
+        let rows = self.layers.get(layer).map(|layer| layer.rows.each_ref());
+        Ok(rows.map_or([&[], &[]], |rows| rows.map(|values| &values[..])))
     }
 
     /// Checks that `tokens` tokens of this text are there.

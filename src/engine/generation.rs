@@ -1,0 +1,413 @@
+//! One text in progress.
+
+use std::ops::{ControlFlow, Range};
+use std::time::{Duration, Instant};
+
+use super::EngineError;
+use super::drafter::{DraftStats, Drafter};
+use super::generate::{Finish, Observer, Outcome, Request, Timings};
+use super::hybrid::MoveStats;
+use super::lookup::Lookup;
+use super::runner::{Part, Runner, SequenceId, Stage};
+use super::scheduler::{Scheduler, TextRules};
+use super::sequence::Sequence;
+use super::stop::StopMatcher;
+use crate::core::{Largest, Result, Top};
+use crate::sampling::{Chain, Need, SeededRng};
+use crate::tokenizer::StreamDecoder;
+
+/// What was asked for, and how far it has come: passes are [prepared](Self::prepare), made, and
+/// [chosen from](Self::proceed) until there is a reason to [end](Self::end).
+pub(super) struct Generation<'r> {
+    request: &'r Request,
+    chain: Chain,
+    /// What of the next token's logits is brought to the host: into one of these two, or whole.
+    need: Need,
+    largest: Largest,
+    top: Top,
+    rng: SeededRng,
+    decoder: StreamDecoder,
+    stop: StopMatcher,
+    /// Stop texts that are one special token, by its id.
+    stop_tokens: Vec<(u32, String)>,
+    /// Prompt and generated ids.
+    history: Vec<u32>,
+    text: String,
+    drafter: Option<Box<dyn Drafter>>,
+    drafts: DraftStats,
+    /// Tokens that the last pass of what is generated took in: the last one chosen, then a draft.
+    rows: Vec<u32>,
+    /// The one of them whose logits are in use.
+    at: usize,
+    /// Tokens of the history that have gone through the model for certain: the sequence may hold drafts beyond them.
+    taken_in: usize,
+    /// Those of the prompt that did not have to.
+    reused: usize,
+    /// The tokens of the prompt that the next pass takes in; empty after the prompt.
+    chunk: Range<usize>,
+    /// A pass is prepared.
+    is_pending: bool,
+    finish: Option<Finish>,
+    timings: Timings,
+    start: Instant,
+    first: Option<Instant>,
+    /// When [`Observer::rest`] came back.
+    rested: Instant,
+    steps: usize,
+    /// [`Observer::beyond_training`] was called.
+    beyond_training: bool,
+}
+
+impl<'r> Generation<'r> {
+    /// Begins a text in a sequence: what it has in common with the one before stays. `lookup` is the most tokens that are
+    /// drafted.
+    ///
+    /// # Errors
+    /// Sampling parameters that cannot be, no memory.
+    pub fn start(
+        request: &'r Request,
+        scheduler: &mut Scheduler<'_>,
+        sequence: &mut Sequence,
+        lookup: usize,
+    ) -> Result<Self, EngineError> {
+        let Scheduler { runner, rules, .. } = scheduler;
+        let prompt = &request.prompt;
+        let chain = Chain::new(&request.sampling)?;
+        let mut taken_in = sequence.keep_common(*runner, prompt)?;
+        if sequence.set_span(*runner, prompt.len())? {
+            sequence.forget(*runner);
+            taken_in = 0;
+        }
+        if request.room > 0 {
+            sequence.make_room(*runner, (prompt.len() - taken_in).saturating_add(request.room))?;
+        }
+        // An error on the way leaves nothing to go by.
+        sequence.seen.clear();
+        let mut decoder = StreamDecoder::new(true).showing(&rules.shown);
+        // The text goes on where the prompt ends: a word's leading space is not the start of a text.
+        for &id in prompt {
+            decoder.push(&rules.tokenizer, id)?;
+        }
+        let start = Instant::now();
+        // At once what the prompt takes: growing step by step would hold an old cache beside each new one. But where
+        // memory is watched, step by step.
+        let (len, position) = sequence.counts(*runner);
+        if sequence.memory.is_none() {
+            runner.reserve_text(sequence.id, (prompt.len() - taken_in).min(sequence.max_len() - len))?;
+        }
+        let drafter = || -> Box<dyn Drafter> { Box::new(Lookup::new(lookup, prompt)) };
+        Ok(Self {
+            request,
+            need: chain.need(),
+            chain,
+            largest: Largest { index: None, nan: None },
+            top: Top::default(),
+            rng: SeededRng::at(request.sampling.seed, request.draws),
+            decoder,
+            stop: StopMatcher::new(&request.stop),
+            stop_tokens: rules.stop_tokens(&request.stop),
+            history: prompt.clone(),
+            text: String::new(),
+            drafter: (lookup > 0).then(drafter),
+            drafts: DraftStats::default(),
+            rows: Vec::with_capacity(lookup + 1),
+            at: 0,
+            taken_in,
+            reused: taken_in,
+            chunk: 0..0,
+            is_pending: false,
+            finish: None,
+            timings: Timings::default(),
+            start,
+            first: None,
+            rested: start,
+            steps: 0,
+            beyond_training: position > runner.spec().max_positions,
+        })
+    }
+
+    /// Why it ended, if it has.
+    pub fn finish(&self) -> Option<&Finish> {
+        self.finish.as_ref()
+    }
+
+    /// Whether tokens of the prompt are still to be taken in.
+    pub fn is_in_prompt(&self) -> bool {
+        self.taken_in < self.request.prompt.len()
+    }
+
+    /// Tokens that the next pass takes in, if one is prepared.
+    pub fn pending(&self) -> usize {
+        if self.is_pending { self.ids().len() } else { 0 }
+    }
+
+    fn ids(&self) -> &[u32] {
+        if self.is_in_prompt() { &self.history[self.chunk.clone()] } else { &self.rows }
+    }
+
+    /// How many of them need logits.
+    fn wanted(&self) -> usize {
+        match self.is_in_prompt() {
+            true => usize::from(self.chunk.end == self.request.prompt.len()),
+            false => self.rows.len(),
+        }
+    }
+
+    /// Its place in a pass: what needs no logits goes first, and what needs all of them last.
+    pub fn order(&self) -> usize {
+        usize::from(self.wanted() > 0) + usize::from(!self.is_in_prompt())
+    }
+
+    /// The part of the next pass that was [prepared](Self::prepare).
+    pub fn part(&self, sequence: SequenceId) -> Option<Part<'_>> {
+        let stage = match self.is_in_prompt() {
+            true => Stage::Prompt { tokens: self.request.prompt.len() - self.reused },
+            false => Stage::Decode,
+        };
+        self.is_pending.then(|| Part { sequence, ids: self.ids(), wanted: self.wanted(), stage })
+    }
+
+    /// Decides what of the text goes through the model next, `most` tokens at most.
+    ///
+    /// # Errors
+    /// What an eviction may answer.
+    pub fn prepare(
+        &mut self,
+        scheduler: &mut Scheduler<'_>,
+        sequence: &mut Sequence,
+        observer: &mut dyn Observer,
+        most: usize,
+    ) -> Result<(), EngineError> {
+        if self.is_pending || self.finish.is_some() || most == 0 {
+            return Ok(());
+        }
+        let runner = &mut *scheduler.runner;
+        if self.is_in_prompt() {
+            if observer.cancelled() {
+                self.timings.prefill = self.start.elapsed();
+                self.finish = Some(Finish::Cancelled);
+                return Ok(());
+            }
+            let room = sequence.make_room(runner, 0)?.min(sequence.chunk).min(most);
+            self.chunk = self.taken_in..self.request.prompt.len().min(self.taken_in + room);
+        } else {
+            // All but the last token are certain; what was drafted beyond them is not what was chosen.
+            runner.rewind(sequence.id, self.history.len() - 1)?;
+            let left = self.left().min(sequence.end_of_context() - self.history.len());
+            sequence.outgrow(runner, &self.history)?;
+            // A draft never reaches beyond the window: evictions come where they would come without it.
+            let room = sequence.make_room(runner, 0)?;
+            let room = room.min(sequence.room_in_span(runner, self.history.len() - 1)?).min(most);
+            self.draft(left.min(room).saturating_sub(1));
+        }
+        self.is_pending = true;
+        Ok(())
+    }
+
+    /// The rows of the next pass: the last token, and a draft of up to `room` tokens after it.
+    fn draft(&mut self, room: usize) {
+        self.rows.clear();
+        self.at = 0;
+        if let Some(drafter) = &mut self.drafter {
+            drafter.propose(&self.history, room, &mut self.rows);
+            self.drafts.passes += usize::from(!self.rows.is_empty());
+            self.drafts.drafted += self.rows.len();
+        }
+        let last = self.history.last().copied().unwrap_or_default();
+        self.rows.insert(0, last);
+    }
+
+    /// Tokens that may still be generated.
+    fn left(&self) -> usize {
+        let limit = self.request.max_tokens.unwrap_or(usize::MAX);
+        limit - (self.history.len() - self.request.prompt.len())
+    }
+
+    /// Goes on after the pass that was prepared, whose first wanted row is `row`: chooses tokens as long as their logits are
+    /// there.
+    ///
+    /// # Errors
+    /// Logits that are not numbers, what the backend reports.
+    pub fn proceed(
+        &mut self,
+        scheduler: &mut Scheduler<'_>,
+        sequence: &Sequence,
+        observer: &mut dyn Observer,
+        row: usize,
+    ) -> Result<(), EngineError> {
+        self.is_pending = false;
+        if self.is_in_prompt() {
+            let total = self.request.prompt.len();
+            let is_last = self.chunk.end == total;
+            if is_last {
+                self.look_at(scheduler, row)?;
+            }
+            self.taken_in = self.chunk.end;
+            self.rows.clear();
+            self.report(scheduler.runner, sequence, observer);
+            observer.prefill(self.taken_in, total);
+            self.timings.prefill = self.start.elapsed();
+            if !is_last {
+                return Ok(());
+            }
+            if self.left() == 0 {
+                self.finish = Some(Finish::Length);
+                return Ok(());
+            }
+        } else {
+            self.look_at(scheduler, row)?;
+            self.report(scheduler.runner, sequence, observer);
+            self.steps += 1;
+        }
+        loop {
+            if let ControlFlow::Break(finish) = self.choose(scheduler, sequence, observer)? {
+                self.finish = Some(finish);
+                return Ok(());
+            }
+            self.taken_in = self.history.len();
+            if let Some(drafter) = &mut self.drafter {
+                drafter.chosen(&self.history);
+            }
+            if self.rows.get(self.at + 1) != self.history.last() {
+                return Ok(());
+            }
+            // A draft that has come true: the pass that verified it has the logits that follow.
+            self.at += 1;
+            self.drafts.accepted += 1;
+            self.look_at(scheduler, row + self.at)?;
+            self.report(scheduler.runner, sequence, observer);
+            self.steps += 1;
+        }
+    }
+
+    /// Brings to the host what the choice needs of row `row` of the pass's logits.
+    fn look_at(&mut self, scheduler: &mut Scheduler<'_>, row: usize) -> Result<()> {
+        let Scheduler { runner, logits, .. } = scheduler;
+        match self.need {
+            Need::Largest => self.largest = runner.largest(row, logits)?,
+            Need::Top(count) => runner.top(row, count, logits, &mut self.top)?,
+            Need::All => runner.logits(row, logits)?,
+        }
+        Ok(())
+    }
+
+    /// Chooses the next token from the logits that were [looked at](Self::look_at).
+    fn choose(
+        &mut self,
+        scheduler: &mut Scheduler<'_>,
+        sequence: &Sequence,
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<Finish>, EngineError> {
+        let Scheduler { rules, logits, .. } = scheduler;
+        if observer.cancelled() {
+            return Ok(ControlFlow::Break(Finish::Cancelled));
+        }
+        let id = match self.need {
+            Need::Largest => Chain::argmax(self.largest, logits.len())?,
+            Need::Top(_) => self.chain.sample_top(&self.top, logits.len(), &mut self.rng)?,
+            Need::All => self.chain.sample(logits, &self.history, &mut self.rng)?,
+        };
+        if self.timings.first_token.is_zero() {
+            self.timings.first_token = self.start.elapsed();
+            self.first = Some(Instant::now());
+        }
+        if let Some((_, stop)) = self.stop_tokens.iter().find(|(token, _)| *token == id) {
+            return Ok(ControlFlow::Break(Finish::Stop(stop.clone())));
+        }
+        if rules.eos.contains(&id) && !self.request.ignore_eos {
+            return Ok(ControlFlow::Break(Finish::EndOfText));
+        }
+        self.history.push(id);
+        let piece = self.decoder.push(&rules.tokenizer, id)?;
+        if self.emit(&piece, observer).is_break() {
+            return Ok(ControlFlow::Break(Finish::OutputClosed));
+        }
+        if let Some(stop) = self.stop.matched() {
+            return Ok(ControlFlow::Break(Finish::Stop(stop.to_owned())));
+        }
+        if self.history.len() >= sequence.end_of_context() {
+            return Ok(ControlFlow::Break(Finish::ContextFull));
+        }
+        if self.left() == 0 {
+            return Ok(ControlFlow::Break(Finish::Length));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What an observer gets after every pass and every token.
+    fn report(&mut self, runner: &mut dyn Runner, sequence: &Sequence, observer: &mut dyn Observer) {
+        let trained = runner.spec().max_positions;
+        let evicts = sequence.evictor.is_some();
+        if evicts && !self.beyond_training && sequence.positions_in_force(runner) > trained {
+            self.beyond_training = true;
+            observer.beyond_training(trained);
+        }
+        if let Some(found) = runner.non_finite() {
+            observer.non_finite(&found);
+        }
+        observer.rest(self.rested.elapsed());
+        self.rested = Instant::now();
+    }
+
+    fn emit(&mut self, piece: &str, observer: &mut dyn Observer) -> ControlFlow<()> {
+        let sure = self.stop.push(piece);
+        self.text.push_str(&sure);
+        if sure.is_empty() { ControlFlow::Continue(()) } else { observer.text(&sure) }
+    }
+
+    /// What came of it. The sequence keeps what went through the model for certain.
+    ///
+    /// # Errors
+    /// A token without a text.
+    pub fn end(
+        mut self,
+        scheduler: &mut Scheduler<'_>,
+        sequence: &mut Sequence,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, EngineError> {
+        let Scheduler { runner, rules, .. } = scheduler;
+        // What was drafted beyond the end of the text does not count.
+        runner.rewind(sequence.id, self.taken_in)?;
+        sequence.seen.extend_from_slice(&self.history[..self.taken_in]);
+        self.timings.decode = self.first.map_or(Duration::ZERO, |t| t.elapsed());
+        let mut finish = self.finish.take().unwrap_or(Finish::Cancelled);
+        if self.stop.matched().is_none() && finish != Finish::OutputClosed {
+            let mut rest = self.decoder.finish(&rules.tokenizer)?;
+            rest = self.stop.push(&rest);
+            if let Some(stop) = self.stop.matched() {
+                finish = Finish::Stop(stop.to_owned());
+            }
+            rest += &self.stop.finish();
+            self.text.push_str(&rest);
+            if !rest.is_empty() && observer.text(&rest).is_break() {
+                finish = Finish::OutputClosed;
+            }
+        }
+        let ids = self.history.split_off(self.request.prompt.len());
+        let (held, positions) = sequence.counts(*runner);
+        Ok(Outcome {
+            text: self.text,
+            ids,
+            prompt_tokens: self.request.prompt.len(),
+            reused_tokens: self.reused,
+            decode_steps: self.steps,
+            lookup: self.drafts,
+            eviction: sequence.eviction_stats(),
+            moved: MoveStats::default(),
+            held,
+            positions,
+            draws: self.rng.draws(),
+            finish,
+            timings: self.timings,
+        })
+    }
+}
+
+impl TextRules {
+    /// The stop texts that are exactly one special token: such a token has no text to be found in.
+    fn stop_tokens(&self, stop: &[String]) -> Vec<(u32, String)> {
+        let token =
+            |text: &String| self.tokenizer.token_to_id(text).filter(|&id| self.tokenizer.is_special(id));
+        stop.iter().filter_map(|text| Some((token(text)?, text.clone()))).collect()
+    }
+}

@@ -1,0 +1,105 @@
+//! Sequences that go through the model together.
+
+use std::ops::{Deref, Range};
+
+use crate::core::{Backend, KvObserver, KvSequence, Run};
+use crate::models::TextSpan;
+
+/// What one sequence takes in with a pass.
+pub struct Share<'a, B: Backend> {
+    /// Tokens after those that it holds.
+    pub ids: &'a [u32],
+    /// The logits after so many of the last ones are wanted.
+    pub wanted: usize,
+    /// Where its keys and values are; grows by the tokens.
+    pub sequence: &'a mut KvSequence,
+    /// The span of its text.
+    pub span: TextSpan,
+    /// Follows it through attention.
+    pub observer: Option<&'a mut dyn KvObserver<B>>,
+}
+
+impl<'a, B: Backend> Share<'a, B> {
+    /// Tokens of a text of the span that the model was first trained for, which nothing observes.
+    pub fn new(sequence: &'a mut KvSequence, ids: &'a [u32], wanted: usize) -> Self {
+        Self { ids, wanted, sequence, span: TextSpan::Original, observer: None }
+    }
+
+    /// Its rows in the pass: those of all its tokens, of which the first one has row `first`.
+    pub(super) fn rows(&self, first: usize) -> Range<usize> {
+        first..first + self.ids.len()
+    }
+
+    /// The positions of its tokens in its text.
+    pub(super) fn positions(&self) -> Range<usize> {
+        let position = self.sequence.position();
+        position..position + self.ids.len()
+    }
+
+    /// Its run over the layers of a group, whose first row is `first`.
+    fn run(&self, group: usize, first: usize, of: Of) -> Run<'_> {
+        let tokens = of.tokens(self);
+        let at = self.sequence.len() + self.ids.len() - tokens;
+        self.sequence.run(group, first..first + tokens, at)
+    }
+
+    /// The same, with who observes the sequence.
+    pub(super) fn watched_run(
+        &mut self,
+        group: usize,
+        first: usize,
+        of: Of,
+    ) -> (Run<'_>, Option<&mut (dyn KvObserver<B> + '_)>) {
+        let tokens = of.tokens(self);
+        let at = self.sequence.len() + self.ids.len() - tokens;
+        let run = self.sequence.run(group, first..first + tokens, at);
+        (run, self.observer.as_deref_mut().map(|observer| observer as _))
+    }
+}
+
+/// Which of a pass's tokens an operation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    /// All of them.
+    All,
+    /// Those whose logits are wanted, which are rows by themselves then.
+    Wanted,
+}
+
+impl Of {
+    fn tokens<B: Backend>(self, share: &Share<'_, B>) -> usize {
+        if self == Self::All { share.ids.len() } else { share.wanted }
+    }
+}
+
+/// The runs of all shares over the layers of a group. One share takes no memory.
+pub(super) enum Runs<'a> {
+    One([Run<'a>; 1]),
+    Several(Vec<Run<'a>>),
+}
+
+impl<'a> Runs<'a> {
+    pub fn new<B: Backend>(shares: &'a [Share<'_, B>], group: usize, of: Of) -> Self {
+        let mut row = 0;
+        let mut run = |share: &'a Share<'_, B>| {
+            let run = share.run(group, row, of);
+            row = run.rows.end;
+            run
+        };
+        match shares {
+            [one] => Self::One([run(one)]),
+            several => Self::Several(several.iter().map(run).collect()),
+        }
+    }
+}
+
+impl<'a> Deref for Runs<'a> {
+    type Target = [Run<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::One(run) => run,
+            Self::Several(runs) => runs,
+        }
+    }
+}
