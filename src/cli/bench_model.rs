@@ -18,10 +18,11 @@ use super::{devices, interrupt, provenance};
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::bench::{ModelBench, Test};
-use crate::core::{Backend, DType, KvLayout};
+use crate::core::{Backend, DType};
 use crate::engine::{EngineError, ModelFiles, ModelRunner, Runner, RunnerSize, WeightDType, mix};
 use crate::format::TensorSource;
 use crate::host::{available_bytes, human_bytes};
+use crate::kv::CacheShape;
 use crate::models::llama::{Llama, parameter_count};
 use crate::models::{ModelConfig, ModelSpec, RandomWeights, WeightMix, WeightPlan};
 
@@ -110,10 +111,8 @@ fn check(args: &Args, subject: &Subject, tests: &[Test], available: Option<u64>)
     }
     let positions = most_positions(tests);
     for types in args.kv_types() {
-        let [layers, kv_heads, head_dim] = spec.cache_shape();
-        let layout = KvLayout { types, kv_heads, head_dim };
-        let bytes =
-            (layout.bytes_per_token() as u64).saturating_mul(positions as u64).saturating_mul(layers as u64);
+        let shape = CacheShape { layers: spec.cache_shapes(), pass: args.prefill_chunk };
+        let bytes = shape.bytes(types, positions, 0) as u64;
         if let Some(have) = available
             && bytes > have
         {

@@ -6,7 +6,7 @@ use crate::core::{DType, KvTypes};
 use crate::kv::CacheShape;
 
 /// What a budget has to pay for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Wish {
     /// The budget, in MiB.
     pub mib: usize,
@@ -40,7 +40,7 @@ impl Wish {
             self.types.map_or_else(|| stored.map(KvTypes::from).collect(), |t| vec![t]);
         let mut chosen = None;
         for (index, &types) in choices.iter().enumerate() {
-            let window = self.shape.window(types, self.bytes(), self.unrotated).min(self.most);
+            let window = self.shape.window(types, self.bytes(), self.unrotated, self.most);
             chosen = Some((types, window));
             let enough = if index == 0 { self.most } else { FEW.max(self.least).min(self.most) };
             if window >= enough {
@@ -70,11 +70,14 @@ impl Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::KvShape;
 
-    const LLAMA_1B: CacheShape = CacheShape { layers: 16, kv_heads: 8, head_dim: 64 };
+    fn llama_1b() -> CacheShape {
+        CacheShape { layers: vec![KvShape { kv_heads: 8, head_dim: 64, window: None }; 16], pass: 256 }
+    }
 
     fn wish(mib: usize) -> Wish {
-        Wish { mib, shape: LLAMA_1B, types: None, most: 4096, least: 6, unrotated: 4 }
+        Wish { mib, shape: llama_1b(), types: None, most: 4096, least: 6, unrotated: 4 }
     }
 
     #[test]
@@ -96,7 +99,7 @@ mod tests {
             let best = BY_QUALITY[..=quality].iter().rev().find(|dtype| KvTypes::STORED.contains(dtype));
             let (types, window) = wish(mib).settle().unwrap();
             assert_eq!(Some(&types.k), best, "{mib} MiB");
-            assert!(LLAMA_1B.bytes(types, window, 4) <= mib << 20 && window >= 6, "{mib} MiB: {window}");
+            assert!(llama_1b().bytes(types, window, 4) <= mib << 20 && window >= 6, "{mib} MiB: {window}");
         }
     }
 
@@ -107,8 +110,8 @@ mod tests {
         assert!(
             error.contains("--kv-budget-mb 9 holds 256 tokens as f16") && error.contains("700 are the least")
         );
-        // 704 slots of 34 KiB, and 256 KiB of sinks.
-        assert!(error.ends_with("give at least 24"), "{error}");
-        assert!(Wish { least: 700, types: Some(DType::F16.into()), ..wish(24) }.settle().is_ok());
+        // 704 slots of 33 KiB, and 256 KiB of sinks.
+        assert!(error.ends_with("give at least 23"), "{error}");
+        assert!(Wish { least: 700, types: Some(DType::F16.into()), ..wish(23) }.settle().is_ok());
     }
 }

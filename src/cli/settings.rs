@@ -88,8 +88,8 @@ fn budget(
     mib: usize,
     max_seq_len: usize,
 ) -> Result<(KvTypes, usize, EvictionArgs)> {
-    let [layers, kv_heads, head_dim] = files.config.spec.cache_shape();
-    let shape = CacheShape { layers, kv_heads, head_dim };
+    let pass = args.prefill_chunk.max(args.lookup + 1);
+    let shape = CacheShape { layers: files.config.spec.cache_shapes(), pass };
     let flags = flags.within(max_seq_len);
     let unrotated = flags.settle(max_seq_len).ok().flatten().map_or(0, |e| e.unrotated());
     let wish =

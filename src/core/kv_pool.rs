@@ -13,6 +13,20 @@ pub struct KvShape {
     pub window: Option<usize>,
 }
 
+impl KvShape {
+    /// Slots that a layer holds of `slots` tokens that come in passes of up to `pass`: with a window no more than that, a
+    /// pass and the pages at both ends.
+    pub fn held(&self, slots: usize, pass: usize) -> usize {
+        let most = |window: usize| window.saturating_add(pass).saturating_add(2 * KvLayout::PAGE);
+        self.window.map_or(slots, |window| slots.min(most(window)))
+    }
+
+    /// How keys and values of these types are stored.
+    pub fn layout(&self, types: KvTypes) -> KvLayout {
+        KvLayout { types, kv_heads: self.kv_heads, head_dim: self.head_dim }
+    }
+}
+
 /// The pages of all layers. Layers with the same window are a group: a page of a group is there in each of its layers, and
 /// a sequence has a table of pages for each group. Memory is taken as it is needed.
 #[derive(Debug)]
@@ -73,13 +87,13 @@ impl<B: Buffer> KvPool<B> {
     ) -> Result<Self> {
         types.check("the key/value cache")?;
         let mut pool = Self { layers: Vec::new(), group_of: Vec::new(), groups: Vec::new(), most };
-        for &KvShape { kv_heads, head_dim, window } in shapes {
-            let known = pool.groups.iter().position(|group| group.window == window);
+        for shape in shapes {
+            let known = pool.groups.iter().position(|group| group.window == shape.window);
             pool.group_of.push(known.unwrap_or(pool.groups.len()));
             if known.is_none() {
-                pool.groups.push(Group { window, users: Vec::new() });
+                pool.groups.push(Group { window: shape.window, users: Vec::new() });
             }
-            pool.layers.push(KvLayer::new(backend, KvLayout { types, kv_heads, head_dim }, 0)?);
+            pool.layers.push(KvLayer::new(backend, shape.layout(types), 0)?);
         }
         Ok(pool)
     }

@@ -5,7 +5,7 @@ use super::EngineError;
 use super::model_files::ModelFiles;
 use super::session::SessionOptions;
 use super::weight_format::weight_bytes;
-use crate::core::{DType, HostTensor, KvLayout, KvTypes, Order, Remedy, capacity_before};
+use crate::core::{DType, HostTensor, KvTypes, Order, Remedy, capacity_before};
 use crate::host::human_bytes;
 use crate::kv::{Evictor, Positions};
 use crate::models::llama::{find_tensor, tensor_specs};
@@ -46,21 +46,19 @@ impl Holding {
     /// Bytes in which keys and values of a layer go from one of two backends to the other.
     fn moving_bytes(self, spec: &ModelSpec, types: KvTypes, slots: usize) -> u64 {
         match self {
-            Holding::InPlaceAndCopied => (slots as u64).saturating_mul(token_bytes(spec, types)),
+            Holding::InPlaceAndCopied => {
+                let tokens =
+                    spec.cache_shapes().into_iter().map(|shape| shape.layout(types).bytes_per_token());
+                (slots as u64).saturating_mul(tokens.max().unwrap_or(0) as u64)
+            }
             Holding::InPlace | Holding::Copied | Holding::AsF32 | Holding::OnDevice => 0,
         }
     }
 
-    /// Bytes of the caches, of `slots` tokens in `types`; `evicts`: more tokens come than that.
-    fn cache_bytes(
-        self,
-        spec: &ModelSpec,
-        types: KvTypes,
-        (slots, evicts): (usize, bool),
-        pass: usize,
-    ) -> u64 {
+    /// Bytes of the caches, of `slots` tokens in `types`.
+    fn cache_bytes(self, spec: &ModelSpec, types: KvTypes, slots: usize, pass: usize) -> u64 {
         let types = if self == Holding::AsF32 { DType::F32.into() } else { types };
-        cache_bytes(spec, types, (slots, evicts), pass).saturating_mul(self.backends())
+        cache_bytes(spec, types, slots, pass).saturating_mul(self.backends())
     }
 }
 
@@ -142,18 +140,13 @@ impl Footprint {
         holding: Holding,
         text: TextLength,
     ) -> Self {
-        let (slots, evicts) = slots(options, text);
+        let slots = slots(options, text);
         Self {
             mapped: 0,
             converted: 0,
             passing: 0,
             packing: 0,
-            cache: holding.cache_bytes(
-                spec,
-                options.kv_types,
-                (slots, evicts),
-                pass_rows(options, text) as usize,
-            ),
+            cache: holding.cache_bytes(spec, options.kv_types, slots, pass_rows(options, text) as usize),
             workspace: workspace_bytes(spec, options, text)
                 .saturating_mul(holding.backends())
                 .saturating_add(policy_bytes(spec, options, slots, text))
@@ -218,39 +211,27 @@ fn bytes(format: DType, rows: usize, cols: usize) -> u64 {
     Order::read_by_kernels(format).bytes(format, rows, cols).map_or(u64::MAX / 1024, |n| n as u64)
 }
 
-/// Tokens that the cache will hold at most, and whether some are evicted for others.
-fn slots(options: &SessionOptions, text: TextLength) -> (usize, bool) {
+/// Tokens that the cache will hold at most.
+fn slots(options: &SessionOptions, text: TextLength) -> usize {
     let most = options.eviction.map_or(options.max_seq_len, |eviction| eviction.window());
     let generated = text.generated.unwrap_or(usize::MAX);
     // A draft is stored before it is known to be right.
-    let tokens = text.prompt.saturating_add(generated).saturating_add(options.lookup);
-    (most.min(tokens), options.eviction.is_some() && tokens > most)
+    most.min(text.prompt.saturating_add(generated).saturating_add(options.lookup))
 }
 
-/// Bytes of the cache while it holds `slots` tokens, and a layer of them once more if it `evicts`; or while it grew the
-/// last time to get there, if that was more: it had a layer of its tokens in two places. Memory that no token was stored
-/// in is not taken.
-///
-/// A layer with a window holds no more than that, a pass of `pass` rows and the pages at both ends.
-fn cache_bytes(spec: &ModelSpec, types: KvTypes, (slots, evicts): (usize, bool), pass: usize) -> u64 {
-    let held = |layer: &LayerSpec| match layer.attention.window {
-        Some(window) => slots.min(window.saturating_add(pass).saturating_add(2 * KvLayout::PAGE)),
-        None => slots,
-    };
-    let sum = |of: &dyn Fn(usize) -> usize, again: bool| {
-        let each = spec.layers.iter().map(|layer| of(held(layer)) as u64);
-        let most = each.clone().max().filter(|_| again).unwrap_or(0);
-        each.fold(most, u64::saturating_add)
-    };
-    let (filled, growing) = (sum(&|held| held, evicts), sum(&capacity_before, true));
-    filled.max(growing).saturating_mul(token_bytes(spec, types))
-}
-
-/// Bytes of a token's keys and values in a layer.
-fn token_bytes(spec: &ModelSpec, types: KvTypes) -> u64 {
-    let [_, kv_heads, head_dim] = spec.cache_shape();
-    let layout = KvLayout { types, kv_heads, head_dim };
-    layout.bytes_per_token() as u64
+/// Bytes of the cache while it holds `slots` tokens; or while it grew the last time to get there, if that was more: it had
+/// one buffer in two places. Memory that no token was stored in is not taken. `pass`: rows of a pass.
+fn cache_bytes(spec: &ModelSpec, types: KvTypes, slots: usize, pass: usize) -> u64 {
+    let (mut filled, mut growing, mut largest) = (0u64, 0u64, 0u64);
+    for shape in spec.cache_shapes() {
+        let (k, v) = shape.layout(types).slot_bytes();
+        let held = shape.held(slots, pass);
+        let of = |bytes: usize, slots: usize| (bytes as u64).saturating_mul(slots as u64);
+        filled = filled.saturating_add(of(k.saturating_add(v), held));
+        growing = growing.saturating_add(of(k.saturating_add(v), capacity_before(held)));
+        largest = largest.max(of(k.max(v), capacity_before(held)));
+    }
+    filled.max(growing.saturating_add(largest))
 }
 
 /// Rows that go through the model at a time, at most. Rows that no token comes to take no memory.
@@ -390,7 +371,7 @@ impl Choices<'_> {
              available",
             human_bytes(need.own()),
             human_bytes(need.cache),
-            slots(options, *text).0,
+            slots(options, *text),
             options.kv_types,
             human_bytes(need.workspace + need.program),
             human_bytes(*have)
@@ -452,13 +433,12 @@ impl Choices<'_> {
     /// The longest context that fits with these options otherwise, as a power of two that has room for the prompt.
     fn shorter(&self, options: &SessionOptions) -> Result<Option<(Choice, SessionOptions)>, EngineError> {
         let weights = Footprint::of(self.files, options, self.holding, self.text)?;
-        let (now, _) = slots(options, self.text);
+        let now = slots(options, self.text);
         let least = if options.eviction.is_some() { 256 } else { self.text.prompt + 1 };
         let fits = |tokens: usize| {
-            let evicts = options.eviction.is_some();
             let pass = pass_rows(options, self.text) as usize;
             let spec = &self.files.config.spec;
-            let cache = self.holding.cache_bytes(spec, options.kv_types, (tokens, evicts), pass);
+            let cache = self.holding.cache_bytes(spec, options.kv_types, tokens, pass);
             Footprint { cache, ..weights }.own() <= self.have && tokens < now
         };
         let tokens = (0..usize::BITS - 1).rev().map(|bit| 1usize << bit).find(|&n| fits(n));

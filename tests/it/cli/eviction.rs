@@ -110,18 +110,18 @@ fn short_memory_evicts_before_the_window_is_full() {
 
 #[test]
 fn a_budget_becomes_a_window_and_a_type() {
-    // A token takes 512 bytes in f16 and 272 in q8_0, in three layers and one to spare; a sink 3 KiB. Pages are
-    // whole.
+    // A token takes 512 bytes in f16 and 272 in q8_0, in three layers, and the keys or values of one again; a sink 3 KiB.
+    // Pages are whole.
     let streaming = "--eviction-policy streaming --eviction-window";
     for (args, kv_type, window, end) in [
-        (&[][..], "q8_0", 896, format!("--kv-type q8_0 {streaming} 896")),
-        (&["--kv-type", "f16"], "f16", 448, format!("--kv-type f16 {streaming} 448")),
+        (&[][..], "q8_0", 1088, format!("--kv-type q8_0 {streaming} 1088")),
+        (&["--kv-type", "f16"], "f16", 576, format!("--kv-type f16 {streaming} 576")),
         (&["--max-seq-len", "300"], "f16", 300, format!("--kv-type f16 {streaming} 300")),
         (
             &["--eviction-policy", "sliding"],
             "q8_0",
-            960,
-            "--eviction-policy sliding --eviction-window 960".to_owned(),
+            1088,
+            "--eviction-policy sliding --eviction-window 1088".to_owned(),
         ),
     ] {
         let (json, stderr) = run(&prompt(10), &[&["--kv-budget-mb", "1", "-n", "3"], args].concat());
