@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::EngineError;
-use super::generate::{Finish, Outcome};
+use super::request::{Finish, Outcome};
 use super::saved::Text;
 use crate::chat::{ChatError, ChatInput, ChatTemplate, Date, Message, ReasoningSplitter, SpecialTexts};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};

@@ -5,16 +5,24 @@ use std::time::{Duration, Instant};
 
 use super::EngineError;
 use super::drafter::{DraftStats, Drafter};
-use super::generate::{Finish, Observer, Outcome, Request, Timings};
-use super::hybrid::MoveStats;
 use super::lookup::Lookup;
+use super::request::{Finish, Observer, Outcome, Request, Timings};
 use super::runner::{Part, Runner, SequenceId, Stage};
-use super::scheduler::{Scheduler, TextRules};
 use super::sequence::Sequence;
 use super::stop::StopMatcher;
+use super::switch::MoveStats;
+use super::text_rules::TextRules;
 use crate::core::{Largest, Result, Top};
 use crate::sampling::{Chain, Need, SeededRng};
 use crate::tokenizer::StreamDecoder;
+
+/// What all texts in progress share.
+pub(super) struct Shared<'a> {
+    pub runner: &'a mut dyn Runner,
+    pub rules: &'a TextRules,
+    /// As many as the vocabulary has tokens.
+    pub logits: &'a mut [f32],
+}
 
 /// What was asked for, and how far it has come: passes are [prepared](Self::prepare), made, and
 /// [chosen from](Self::proceed) until there is a reason to [end](Self::end).
@@ -66,11 +74,11 @@ impl<'r> Generation<'r> {
     /// Sampling parameters that cannot be, no memory.
     pub fn start(
         request: &'r Request,
-        scheduler: &mut Scheduler<'_>,
+        shared: &mut Shared<'_>,
         sequence: &mut Sequence,
         lookup: usize,
     ) -> Result<Self, EngineError> {
-        let Scheduler { runner, rules, .. } = scheduler;
+        let Shared { runner, rules, .. } = shared;
         let prompt = &request.prompt;
         let chain = Chain::new(&request.sampling)?;
         let mut taken_in = sequence.keep_common(*runner, prompt)?;
@@ -173,7 +181,7 @@ impl<'r> Generation<'r> {
     /// What an eviction may answer.
     pub fn prepare(
         &mut self,
-        scheduler: &mut Scheduler<'_>,
+        shared: &mut Shared<'_>,
         sequence: &mut Sequence,
         observer: &mut dyn Observer,
         most: usize,
@@ -181,7 +189,7 @@ impl<'r> Generation<'r> {
         if self.is_pending || self.finish.is_some() || most == 0 {
             return Ok(());
         }
-        let runner = &mut *scheduler.runner;
+        let runner = &mut *shared.runner;
         if self.is_in_prompt() {
             if observer.cancelled() {
                 self.timings.prefill = self.start.elapsed();
@@ -230,7 +238,7 @@ impl<'r> Generation<'r> {
     /// Logits that are not numbers, what the backend reports.
     pub fn proceed(
         &mut self,
-        scheduler: &mut Scheduler<'_>,
+        shared: &mut Shared<'_>,
         sequence: &Sequence,
         observer: &mut dyn Observer,
         row: usize,
@@ -240,11 +248,11 @@ impl<'r> Generation<'r> {
             let total = self.request.prompt.len();
             let is_last = self.chunk.end == total;
             if is_last {
-                self.look_at(scheduler, row)?;
+                self.look_at(shared, row)?;
             }
             self.taken_in = self.chunk.end;
             self.rows.clear();
-            self.report(scheduler.runner, sequence, observer);
+            self.report(shared.runner, sequence, observer);
             observer.prefill(self.taken_in, total);
             self.timings.prefill = self.start.elapsed();
             if !is_last {
@@ -255,12 +263,12 @@ impl<'r> Generation<'r> {
                 return Ok(());
             }
         } else {
-            self.look_at(scheduler, row)?;
-            self.report(scheduler.runner, sequence, observer);
+            self.look_at(shared, row)?;
+            self.report(shared.runner, sequence, observer);
             self.steps += 1;
         }
         loop {
-            if let ControlFlow::Break(finish) = self.choose(scheduler, sequence, observer)? {
+            if let ControlFlow::Break(finish) = self.choose(shared, sequence, observer)? {
                 self.finish = Some(finish);
                 return Ok(());
             }
@@ -274,15 +282,15 @@ impl<'r> Generation<'r> {
             // A draft that has come true: the pass that verified it has the logits that follow.
             self.at += 1;
             self.drafts.accepted += 1;
-            self.look_at(scheduler, row + self.at)?;
-            self.report(scheduler.runner, sequence, observer);
+            self.look_at(shared, row + self.at)?;
+            self.report(shared.runner, sequence, observer);
             self.steps += 1;
         }
     }
 
     /// Brings to the host what the choice needs of row `row` of the pass's logits.
-    fn look_at(&mut self, scheduler: &mut Scheduler<'_>, row: usize) -> Result<()> {
-        let Scheduler { runner, logits, .. } = scheduler;
+    fn look_at(&mut self, shared: &mut Shared<'_>, row: usize) -> Result<()> {
+        let Shared { runner, logits, .. } = shared;
         match self.need {
             Need::Largest => self.largest = runner.largest(row, logits)?,
             Need::Top(count) => runner.top(row, count, logits, &mut self.top)?,
@@ -294,11 +302,11 @@ impl<'r> Generation<'r> {
     /// Chooses the next token from the logits that were [looked at](Self::look_at).
     fn choose(
         &mut self,
-        scheduler: &mut Scheduler<'_>,
+        shared: &mut Shared<'_>,
         sequence: &Sequence,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<Finish>, EngineError> {
-        let Scheduler { rules, logits, .. } = scheduler;
+        let Shared { rules, logits, .. } = shared;
         if observer.cancelled() {
             return Ok(ControlFlow::Break(Finish::Cancelled));
         }
@@ -361,11 +369,11 @@ impl<'r> Generation<'r> {
     /// A token without a text.
     pub fn end(
         mut self,
-        scheduler: &mut Scheduler<'_>,
+        shared: &mut Shared<'_>,
         sequence: &mut Sequence,
         observer: &mut dyn Observer,
     ) -> Result<Outcome, EngineError> {
-        let Scheduler { runner, rules, .. } = scheduler;
+        let Shared { runner, rules, .. } = shared;
         // What was drafted beyond the end of the text does not count.
         runner.rewind(sequence.id, self.taken_in)?;
         sequence.seen.extend_from_slice(&self.history[..self.taken_in]);
@@ -400,14 +408,5 @@ impl<'r> Generation<'r> {
             finish,
             timings: self.timings,
         })
-    }
-}
-
-impl TextRules {
-    /// The stop texts that are exactly one special token: such a token has no text to be found in.
-    fn stop_tokens(&self, stop: &[String]) -> Vec<(u32, String)> {
-        let token =
-            |text: &String| self.tokenizer.token_to_id(text).filter(|&id| self.tokenizer.is_special(id));
-        stop.iter().filter_map(|text| Some((token(text)?, text.clone()))).collect()
     }
 }

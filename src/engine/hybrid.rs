@@ -9,12 +9,12 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::runner::{Held, Part, Runner, SequenceId, Stage, not_open};
-use super::switch::{Calibration, Switch, Turn};
+use super::switch::{Calibration, MoveStats, Switch, Turn};
 use crate::core::{KvLayout, KvTypes, Largest, Result, Top};
 use crate::models::ModelSpec;
 use crate::models::llama::NonFinite;
 
-/// Two runners of one model. Until it is [told otherwise](Self::set_switch), the second one has nothing to do.
+/// Two runners of one model. Until it is [told otherwise](Runner::set_switch), the second one has nothing to do.
 pub struct HybridRunner {
     first: Box<dyn Runner>,
     second: Box<dyn Runner>,
@@ -44,22 +44,6 @@ struct Pair {
 /// The first runner lacks nothing.
 const ALL: usize = usize::MAX;
 
-/// What was moved between two backends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MoveStats {
-    /// How often one went on with what the other had begun.
-    pub moves: usize,
-    /// Tokens whose keys and values were brought over.
-    pub tokens: usize,
-}
-
-impl MoveStats {
-    /// What was moved since `before`.
-    pub(super) fn since(self, before: Self) -> Self {
-        Self { moves: self.moves - before.moves, tokens: self.tokens - before.tokens }
-    }
-}
-
 impl HybridRunner {
     /// Two runners of the same model, with caches of the same types, that have no sequence yet.
     pub fn new(first: Box<dyn Runner>, second: Box<dyn Runner>) -> Self {
@@ -73,16 +57,6 @@ impl HybridRunner {
             keys: Vec::new(),
             values: Vec::new(),
         }
-    }
-
-    /// Says which backend takes which pass.
-    pub fn set_switch(&mut self, switch: Switch) {
-        self.switch = switch;
-    }
-
-    /// What was moved so far.
-    pub fn moved(&self) -> MoveStats {
-        self.moved
     }
 
     fn pair(&mut self, id: SequenceId) -> Result<&mut Pair> {
@@ -186,18 +160,6 @@ impl HybridRunner {
     /// Brings to the first runner what it lacks of a sequence.
     fn bring_home(&mut self, id: SequenceId) -> Result<()> {
         self.bring(id, Turn::First, 0)
-    }
-
-    /// Times both backends for about `time` with prompts of up to `most` tokens, and lets each do what it does faster.
-    ///
-    /// # Errors
-    /// What either backend reports.
-    pub fn calibrate(&mut self, most: usize, time: Duration) -> Result<Calibration> {
-        let id = self.open(most)?;
-        let found = self.time(id, most.min(self.chunk()), time);
-        self.close(id);
-        self.switch = found.as_ref().map_or(self.switch, |found| found.switch);
-        found
     }
 
     fn time(&mut self, id: SequenceId, most: usize, time: Duration) -> Result<Calibration> {
@@ -397,7 +359,20 @@ impl Runner for HybridRunner {
         self.first.non_finite().or(other)
     }
 
-    fn hybrid(&mut self) -> Option<&mut HybridRunner> {
-        Some(self)
+    fn set_switch(&mut self, switch: Switch) {
+        self.switch = switch;
+    }
+
+    fn calibrate(&mut self, most: usize, time: Duration) -> Result<Option<Calibration>> {
+        let id = self.open(most)?;
+        let found = self.time(id, most.min(self.chunk()), time);
+        self.close(id);
+        let found = found?;
+        self.switch = found.switch;
+        Ok(Some(found))
+    }
+
+    fn moved(&self) -> MoveStats {
+        self.moved
     }
 }

@@ -1,8 +1,9 @@
 //! What the engine needs of a model with its backend, whatever they are.
 
 use std::ops::Range;
+use std::time::Duration;
 
-use super::hybrid::HybridRunner;
+use super::switch::{Calibration, MoveStats, Switch};
 use crate::core::{CoreError, KvLayout, KvSequence, KvTypes, Largest, Result, Top};
 use crate::kv::Watched;
 use crate::models::llama::NonFinite;
@@ -215,9 +216,21 @@ pub trait Runner: Send {
     /// A value that was not finite, if one was found since the last question and the runner looks for any; it is given once.
     fn non_finite(&mut self) -> Option<NonFinite>;
 
-    /// The two backends, if these are two.
-    fn hybrid(&mut self) -> Option<&mut HybridRunner> {
-        None
+    /// Says which of two backends takes which pass; does nothing with one.
+    fn set_switch(&mut self, _switch: Switch) {}
+
+    /// Times two backends for about `time` with prompts of up to `most` tokens, and lets each do what it does faster; `None`
+    /// with one.
+    ///
+    /// # Errors
+    /// What either backend reports.
+    fn calibrate(&mut self, _most: usize, _time: Duration) -> Result<Option<Calibration>> {
+        Ok(None)
+    }
+
+    /// What was moved between two backends so far.
+    fn moved(&self) -> MoveStats {
+        MoveStats::default()
     }
 }
 

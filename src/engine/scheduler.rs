@@ -1,27 +1,10 @@
 //! Which sequences go through the model together.
 
 use super::EngineError;
-use super::generate::Observer;
-use super::generation::Generation;
-use super::runner::{Part, Runner};
+use super::generation::{Generation, Shared};
+use super::request::Observer;
+use super::runner::Part;
 use super::sequence::Sequence;
-use crate::tokenizer::Tokenizer;
-
-/// What ends a text and what of it is shown, the same for all sequences.
-pub(super) struct TextRules {
-    pub tokenizer: Tokenizer,
-    pub eos: Vec<u32>,
-    /// Special tokens that are part of a generated text.
-    pub shown: Vec<u32>,
-}
-
-/// Makes the passes of texts in progress. Nothing of a text depends on which others are in progress with it.
-pub(super) struct Scheduler<'a> {
-    pub runner: &'a mut dyn Runner,
-    pub rules: &'a TextRules,
-    /// As many as the vocabulary has tokens.
-    pub logits: &'a mut [f32],
-}
 
 /// A text in progress, with its sequence and who follows it.
 pub(super) struct Active<'a, 'r> {
@@ -30,45 +13,42 @@ pub(super) struct Active<'a, 'r> {
     pub observer: &'a mut dyn Observer,
 }
 
-impl Scheduler<'_> {
-    /// One pass for all texts that have not ended: those that are generated take in their last tokens, and prompts as much
-    /// as there is room for. Then each chooses what follows.
-    ///
-    /// # Errors
-    /// What the backend reports, logits that are not numbers.
-    pub fn step(&mut self, active: &mut [Active<'_, '_>]) -> Result<(), EngineError> {
-        let mut room = self.runner.chunk();
-        // What is generated goes first: nobody waits for another one's prompt.
-        for prompts in [false, true] {
-            for one in active.iter_mut().filter(|one| one.generation.is_in_prompt() == prompts) {
-                one.generation.prepare(self, one.sequence, one.observer, room)?;
-                room -= one.generation.pending();
-            }
+/// One pass for all texts that have not ended: those that are generated take in their last tokens, and prompts as much
+/// as there is room for. Then each chooses what follows. Nothing of a text depends on which others are in progress with it.
+///
+/// # Errors
+/// What the backend reports, logits that are not numbers.
+pub(super) fn step(shared: &mut Shared<'_>, active: &mut [Active<'_, '_>]) -> Result<(), EngineError> {
+    let mut room = shared.runner.chunk();
+    // What is generated goes first: nobody waits for another one's prompt.
+    for prompts in [false, true] {
+        for one in active.iter_mut().filter(|one| one.generation.is_in_prompt() == prompts) {
+            one.generation.prepare(shared, one.sequence, one.observer, room)?;
+            room -= one.generation.pending();
         }
-        if let [one] = active {
-            let Some(part) = one.generation.part(one.sequence.id) else { return Ok(()) };
-            self.runner.forward(&[part])?;
-            return one.generation.proceed(self, one.sequence, one.observer, 0);
-        }
-        // Wanted rows side by side, as far as that can be: the last layer leaves out the others then.
-        let mut order: Vec<usize> =
-            (0..active.len()).filter(|&i| active[i].generation.pending() > 0).collect();
-        order.sort_by_key(|&i| active[i].generation.order());
-        let parts: Vec<Part<'_>> =
-            order.iter().filter_map(|&i| active[i].generation.part(active[i].sequence.id)).collect();
-        if parts.is_empty() {
-            return Ok(());
-        }
-        self.runner.forward(&parts)?;
-        let wanted: Vec<usize> = parts.iter().map(|part| part.wanted).collect();
-        let mut row = 0;
-        for (i, wanted) in order.into_iter().zip(wanted) {
-            let one = &mut active[i];
-            one.generation.proceed(self, one.sequence, one.observer, row)?;
-            row += wanted;
-        }
-        Ok(())
     }
+    if let [one] = active {
+        let Some(part) = one.generation.part(one.sequence.id) else { return Ok(()) };
+        shared.runner.forward(&[part])?;
+        return one.generation.proceed(shared, one.sequence, one.observer, 0);
+    }
+    // Wanted rows side by side, as far as that can be: the last layer leaves out the others then.
+    let mut order: Vec<usize> = (0..active.len()).filter(|&i| active[i].generation.pending() > 0).collect();
+    order.sort_by_key(|&i| active[i].generation.order());
+    let parts: Vec<Part<'_>> =
+        order.iter().filter_map(|&i| active[i].generation.part(active[i].sequence.id)).collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
+    shared.runner.forward(&parts)?;
+    let wanted: Vec<usize> = parts.iter().map(|part| part.wanted).collect();
+    let mut row = 0;
+    for (i, wanted) in order.into_iter().zip(wanted) {
+        let one = &mut active[i];
+        one.generation.proceed(shared, one.sequence, one.observer, row)?;
+        row += wanted;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use super::EngineError;
-use super::hybrid::{HybridRunner, MoveStats};
+use super::generation::{Generation, Shared};
+use super::hybrid::HybridRunner;
 use super::memory_watch::{MemorySource, MemoryWatch};
 use super::model_files::ModelFiles;
 use super::model_runner::{ModelRunner, RunnerSize};
+use super::request::{Observer, Outcome, Request};
 use super::runner::{Part, Runner, Stage};
-use super::scheduler::TextRules;
+use super::scheduler::{Active, step};
 use super::sequence::Sequence;
-use super::switch::{Calibration, Switch};
+use super::switch::{Calibration, MoveStats, Switch};
+use super::text_rules::TextRules;
 use crate::core::{Backend, CoreError, DType, KvTypes};
 use crate::kv::{Eviction, EvictionStats, Evictor};
 use crate::models::llama::{Llama, LoadProgress};
@@ -149,9 +152,7 @@ impl Session {
 
     /// Says which backend takes which pass of a session with two of them; does nothing with one.
     pub fn set_switch(&mut self, switch: Switch) {
-        if let Some(hybrid) = self.runner.hybrid() {
-            hybrid.set_switch(switch);
-        }
+        self.runner.set_switch(switch);
     }
 
     /// Times both backends for about `time`, and lets each do what it does faster; `None` with one backend. What is
@@ -160,17 +161,14 @@ impl Session {
     /// # Errors
     /// What either backend reports.
     pub fn calibrate(&mut self, time: Duration) -> Result<Option<Calibration>, EngineError> {
-        if self.runner.hybrid().is_none() {
-            return Ok(None);
-        }
         self.forget();
         let most = self.sequence.chunk.min(self.sequence.max_len());
-        Ok(self.runner.hybrid().map(|hybrid| hybrid.calibrate(most, time)).transpose()?)
+        Ok(self.runner.calibrate(most, time)?)
     }
 
     /// What was moved between the two backends so far.
-    pub fn moved(&mut self) -> MoveStats {
-        self.runner.hybrid().map(|hybrid| hybrid.moved()).unwrap_or_default()
+    pub fn moved(&self) -> MoveStats {
+        self.runner.moved()
     }
 
     /// From now on tokens are also evicted, and the cache becomes smaller, whenever `source` says that fewer than
@@ -202,6 +200,33 @@ impl Session {
     /// Memory that keys and values take now, in bytes.
     pub fn cache_bytes(&self) -> usize {
         self.runner.cache_bytes()
+    }
+
+    /// Takes in the prompt and generates until one of the [`Finish`] reasons.
+    ///
+    /// A prompt that begins as the text before (its prompt and what was generated) goes through the model only from
+    /// where they part; [`Self::forget`] prevents it. The same request gives the same ids on every machine, for any
+    /// number of threads, any prefill chunk, any [`SessionOptions::lookup`](super::SessionOptions::lookup) and any text
+    /// before (CPU backend).
+    ///
+    /// # Errors
+    /// An empty prompt, one that leaves no room in the context, ids outside of the vocabulary, logits that
+    /// are not numbers, and whatever the backend reports.
+    pub fn generate(
+        &mut self,
+        request: &Request,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, EngineError> {
+        self.check_prompt(&request.prompt)?;
+        let moved = self.moved();
+        let Self { runner, sequence, rules, logits, lookup, .. } = self;
+        let mut shared = Shared { runner: runner.as_mut(), rules, logits };
+        let mut generation = Generation::start(request, &mut shared, sequence, *lookup)?;
+        while generation.finish().is_none() {
+            step(&mut shared, &mut [Active { sequence, generation: &mut generation, observer }])?;
+        }
+        let outcome = generation.end(&mut shared, sequence, observer)?;
+        Ok(Outcome { moved: self.moved().since(moved), ..outcome })
     }
 
     /// Runs `ids` through the model from an empty context and gives the logits of every position from `from` on, in

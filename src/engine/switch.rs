@@ -38,6 +38,22 @@ pub(super) enum Turn {
     Second,
 }
 
+/// What was moved between two backends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MoveStats {
+    /// How often one went on with what the other had begun.
+    pub moves: usize,
+    /// Tokens whose keys and values were brought over.
+    pub tokens: usize,
+}
+
+impl MoveStats {
+    /// What was moved since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { moves: self.moves - before.moves, tokens: self.tokens - before.tokens }
+    }
+}
+
 /// What two backends took, and what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {

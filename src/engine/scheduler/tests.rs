@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::core::DType;
+use crate::engine::runner::Runner;
+use crate::engine::text_rules::TextRules;
 use crate::engine::{
     Finish, HybridRunner, ModelFiles, ModelRunner, Outcome, Request, RunnerSize, Session, SessionOptions,
     Switch,
@@ -83,20 +85,20 @@ fn together(
         .iter()
         .map(|_| Sequence::open(runner, eviction.map(Evictor::new), most, 16, lookup + 1).unwrap())
         .collect();
-    let mut scheduler = Scheduler { runner, rules: &rules, logits: &mut logits };
+    let mut shared = Shared { runner, rules: &rules, logits: &mut logits };
     let mut generations: Vec<Generation<'_>> = requests
         .iter()
         .zip(&mut sequences)
-        .map(|(request, sequence)| Generation::start(request, &mut scheduler, sequence, lookup).unwrap())
+        .map(|(request, sequence)| Generation::start(request, &mut shared, sequence, lookup).unwrap())
         .collect();
     while generations.iter().any(|generation| generation.finish().is_none()) {
         let all = sequences.iter_mut().zip(&mut generations).zip(&mut *readers);
         let mut active: Vec<Active<'_, '_>> =
             all.map(|((sequence, generation), observer)| Active { sequence, generation, observer }).collect();
-        scheduler.step(&mut active).unwrap();
+        step(&mut shared, &mut active).unwrap();
     }
     let all = generations.into_iter().zip(&mut sequences);
-    all.map(|(generation, sequence)| generation.end(&mut scheduler, sequence, &mut ()).unwrap()).collect()
+    all.map(|(generation, sequence)| generation.end(&mut shared, sequence, &mut ()).unwrap()).collect()
 }
 
 fn readers() -> Vec<Reader> {

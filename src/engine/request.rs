@@ -3,12 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::EngineError;
 use super::drafter::DraftStats;
-use super::generation::Generation;
-use super::hybrid::MoveStats;
-use super::scheduler::{Active, Scheduler};
-use super::session::Session;
+use super::switch::MoveStats;
 use crate::kv::EvictionStats;
 use crate::models::llama::NonFinite;
 use crate::sampling::SamplingParams;
@@ -144,33 +140,4 @@ pub struct Outcome {
     pub finish: Finish,
     /// Durations.
     pub timings: Timings,
-}
-
-impl Session {
-    /// Takes in the prompt and generates until one of the [`Finish`] reasons.
-    ///
-    /// A prompt that begins as the text before (its prompt and what was generated) goes through the model only from
-    /// where they part; [`Self::forget`] prevents it. The same request gives the same ids on every machine, for any
-    /// number of threads, any prefill chunk, any [`SessionOptions::lookup`](super::SessionOptions::lookup) and any text
-    /// before (CPU backend).
-    ///
-    /// # Errors
-    /// An empty prompt, one that leaves no room in the context, ids outside of the vocabulary, logits that
-    /// are not numbers, and whatever the backend reports.
-    pub fn generate(
-        &mut self,
-        request: &Request,
-        observer: &mut dyn Observer,
-    ) -> Result<Outcome, EngineError> {
-        self.check_prompt(&request.prompt)?;
-        let moved = self.moved();
-        let Self { runner, sequence, rules, logits, lookup, .. } = self;
-        let mut scheduler = Scheduler { runner: runner.as_mut(), rules, logits };
-        let mut generation = Generation::start(request, &mut scheduler, sequence, *lookup)?;
-        while generation.finish().is_none() {
-            scheduler.step(&mut [Active { sequence, generation: &mut generation, observer }])?;
-        }
-        let outcome = generation.end(&mut scheduler, sequence, observer)?;
-        Ok(Outcome { moved: self.moved().since(moved), ..outcome })
-    }
 }
