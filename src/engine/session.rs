@@ -202,7 +202,7 @@ impl Session {
         self.runner.cache_bytes()
     }
 
-    /// Takes in the prompt and generates until one of the [`Finish`] reasons.
+    /// Takes in the prompt and generates until one of the [`Finish`](super::Finish) reasons.
     ///
     /// A prompt that begins as the text before (its prompt and what was generated) goes through the model only from
     /// where they part; [`Self::forget`] prevents it. The same request gives the same ids on every machine, for any
