@@ -96,7 +96,10 @@ impl Tensors {
 /// The model's dimensions, which are known before all else, and its tensors.
 fn described(checkpoint: Checkpoint) -> Result<(ModelConfig, StoredTensors), EngineError> {
     let config = match checkpoint.gguf() {
-        Some(file) => ModelConfig::from_slice(&gguf::config_json(file)?, &file.path().display().to_string())?,
+        Some(file) => {
+            let json = gguf::config_json(file, &checkpoint)?;
+            ModelConfig::from_slice(&json, &file.path().display().to_string())?
+        }
         None => ModelConfig::from_file(&checkpoint.dir().join("config.json"))?,
     };
     // Each layer of a GGUF file is by itself.

@@ -70,7 +70,7 @@ impl SmallFiles {
     /// As [`Self::read`]; a GGUF file that does not describe a model.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self, EngineError> {
         match checkpoint.gguf() {
-            Some(file) => Ok(gguf::small_files(file)?),
+            Some(file) => Ok(gguf::small_files(file, checkpoint)?),
             None => Self::read(checkpoint.dir()),
         }
     }

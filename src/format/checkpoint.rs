@@ -9,10 +9,11 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value;
 
 use super::file::io_error;
-use super::gguf::GgufFile;
+use super::gguf::{self, GgufFile};
+use super::parts::{Parts, is_shard};
 use super::safetensors::SafeTensorsFile;
 use super::sample::sample_file;
-use super::what_is_it::{Shards, absent, adapter_file, is_shard, no_json, no_weights};
+use super::what_is_it::{absent, adapter_file, no_json, no_weights};
 use super::{Checksum, FormatError, TensorSource, parse_json, read_bounded, shown};
 use crate::core::{HostBytes, HostTensor};
 
@@ -102,7 +103,8 @@ impl Checkpoint {
     /// In a directory `model.safetensors` is taken if it is there, and else the shards that
     /// `model.safetensors.index.json` names: the order in which transformers looks. All tensors of these
     /// shards count, including those that the index does not list. Without an index the shards are taken whose names say
-    /// that they are all there, and without any of them a single GGUF file.
+    /// that they are all there, and without any of them a single GGUF file, or one in parts. Any part of a GGUF file stands
+    /// for all of them.
     ///
     /// # Errors
     /// If the path cannot be read, is in another format, or if anything in it contradicts itself: truncated
@@ -132,7 +134,7 @@ impl Checkpoint {
             _ => Path::new("."),
         };
         if GgufFile::is_at(path) {
-            return Self::from_files(dir, vec![WeightFile::Gguf(GgufFile::open(path)?)]);
+            return Self::open_gguf(dir, path);
         }
         if let Some(adapter) = adapter_file(path, &[]) {
             return Err(adapter);
@@ -177,20 +179,25 @@ impl Checkpoint {
         }
         let names = listed(dir)?;
         // Parts whose index is missing: their names say whether they are all there.
-        if let [Some(parts)] = Shards::of(&names).map(|shards| shards.whole()).collect::<Vec<_>>().as_slice()
-        {
+        let shards = Parts::among(&names, ".safetensors");
+        if let [Some(parts)] = shards.iter().map(Parts::whole).collect::<Vec<_>>().as_slice() {
             let open = |name: &&str| Ok(WeightFile::SafeTensors(SafeTensorsFile::open(&dir.join(name))?));
             return Self::from_files(dir, parts.iter().map(open).collect::<Result<_, FormatError>>()?);
         }
-        match names
-            .iter()
-            .filter(|n| n.ends_with(".gguf") && !n.starts_with("mmproj"))
-            .collect::<Vec<_>>()
-            .as_slice()
-        {
-            [only] => Self::from_files(dir, vec![WeightFile::Gguf(GgufFile::open(&dir.join(only))?)]),
+        let models: Vec<&String> =
+            names.iter().filter(|n| n.ends_with(".gguf") && !n.starts_with("mmproj")).collect();
+        let parts = Parts::among(&names, ".gguf");
+        let whole = parts.iter().find(|parts| parts.are_all(&models)).and_then(Parts::whole);
+        match (models.as_slice(), whole) {
+            ([only], _) => Self::open_gguf(dir, &dir.join(only)),
+            (_, Some(parts)) => Self::open_gguf(dir, &dir.join(parts[0])),
             _ => Err(no_weights(dir, &names)),
         }
+    }
+
+    /// A GGUF file, or all parts of the model that it is a part of.
+    fn open_gguf(dir: &Path, path: &Path) -> Result<Self, FormatError> {
+        Self::from_files(dir, gguf::open_parts(path)?.into_iter().map(WeightFile::Gguf).collect())
     }
 
     fn open_shards(dir: &Path, index: &Path) -> Result<Self, FormatError> {
@@ -272,10 +279,11 @@ impl Checkpoint {
         self.files.iter().map(|file| Ok((file.path(), file.sample()?))).collect()
     }
 
-    /// The GGUF file, which describes the model itself, if it is one.
+    /// The GGUF file that describes the model itself, if it is in such files: the only one, or the first part. The tensors of
+    /// all parts are the checkpoint's.
     pub fn gguf(&self) -> Option<&GgufFile> {
-        match self.files.as_slice() {
-            [WeightFile::Gguf(file)] => Some(file),
+        match self.files.first() {
+            Some(WeightFile::Gguf(file)) => Some(file),
             _ => None,
         }
     }

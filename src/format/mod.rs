@@ -12,6 +12,7 @@ mod header_fault;
 mod mapped;
 mod output_file;
 pub mod packed;
+mod parts;
 mod safetensors;
 mod sample;
 pub mod session;

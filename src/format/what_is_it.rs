@@ -8,6 +8,7 @@ use std::path::{Component, Path};
 use serde_json::Value;
 
 use super::file::open_regular;
+use super::parts::Parts;
 use super::{FormatError, parse_json, read_bounded, shown};
 
 /// The most bytes of a small JSON file that is looked into for an error's sake.
@@ -158,7 +159,8 @@ fn found(dir: &Path, names: &[String]) -> String {
         return whole;
     }
     let ending = |end: &str| names.iter().find(|n| n.ends_with(end));
-    if let Some(missing) = Shards::of(names).find_map(|shards| shards.missing()) {
+    let parts = |end| Parts::among(names, end).into_iter().find_map(|parts| parts.missing());
+    if let Some(missing) = parts(".safetensors").or_else(|| parts(".gguf")) {
         return missing;
     }
     if let Some(gguf) = ending(".gguf") {
@@ -263,69 +265,6 @@ pub(super) fn adapter_file(path: &Path, names: &[&str]) -> Option<FormatError> {
     })
 }
 
-/// The files of a checkpoint in parts, `NAME-00001-of-00003.safetensors`.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Shards<'a> {
-    /// The name before the number.
-    stem: &'a str,
-    /// The number of all parts, as it is written.
-    of: &'a str,
-    count: usize,
-    /// Those that are there, in ascending order.
-    found: Vec<(usize, &'a str)>,
-}
-
-/// Name before the number, the number, and how many there are.
-fn shard(name: &str) -> Option<(&str, usize, &str)> {
-    let (rest, of) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
-    let (stem, number) = rest.rsplit_once('-')?;
-    let digits = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
-    (digits(number) && digits(of)).then_some(())?;
-    Some((stem, number.parse().ok()?, of))
-}
-
-impl<'a> Shards<'a> {
-    /// Every checkpoint in parts among these names, which are sorted.
-    pub fn of(names: &'a [String]) -> impl Iterator<Item = Self> {
-        let mut all: Vec<Self> = Vec::new();
-        for name in names {
-            let Some((stem, number, of)) = shard(name) else { continue };
-            match all.last_mut().filter(|last| (last.stem, last.of) == (stem, of)) {
-                Some(last) => last.found.push((number, name)),
-                None => {
-                    all.push(Self { stem, of, count: of.parse().unwrap_or(0), found: vec![(number, name)] });
-                }
-            }
-        }
-        all.into_iter()
-    }
-
-    /// The names of all parts, if each is there.
-    pub fn whole(&self) -> Option<Vec<&'a str>> {
-        let numbers = self.found.iter().map(|(number, _)| *number);
-        numbers.eq(1..=self.count).then(|| self.found.iter().map(|(_, name)| *name).collect())
-    }
-
-    /// A sentence about the parts that are not there.
-    fn missing(&self) -> Option<String> {
-        let lacks = (1..=self.count).find(|n| !self.found.iter().any(|(number, _)| number == n))?;
-        Some(format!(
-            "it holds {} of the {} parts of a model: download the others, such as '{}-{lacks:05}-of-{}.safetensors', and \
-             model.safetensors.index.json",
-            self.found.len(),
-            self.count,
-            shown(self.stem),
-            self.of
-        ))
-    }
-}
-
-/// Whether a file of this name is one part of a checkpoint.
-pub(super) fn is_shard(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    shard(&name).is_some_and(|(_, _, of)| of != "00001")
-}
-
 /// What a path may have been meant as at which nothing is, as the end of a sentence.
 pub(super) fn absent(path: &Path) -> String {
     let Some(text) = path.to_str() else { return String::new() };
@@ -366,10 +305,6 @@ pub(super) fn absent(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn names(all: &[&str]) -> Vec<String> {
-        all.iter().map(|n| (*n).to_owned()).collect()
-    }
-
     #[test]
     fn files_are_known_by_their_first_bytes() {
         for (bytes, says) in [
@@ -392,23 +327,6 @@ mod tests {
         // A header may be as long as these letters say.
         assert!(other_format(Path::new("m"), b"PK\x03\x04\0\0\0\0{}").is_none());
         assert!(other_format(Path::new("m"), b"").is_none());
-    }
-
-    #[test]
-    fn parts_are_counted() {
-        let all = names(&[
-            "a-00001-of-00002.safetensors",
-            "a-00002-of-00002.safetensors",
-            "b-00002-of-00003.safetensors",
-        ]);
-        let found: Vec<Shards<'_>> = Shards::of(&all).collect();
-        assert_eq!(found[0].whole().unwrap().len(), 2);
-        assert_eq!(found[1].whole(), None);
-        assert!(found[1].missing().unwrap().contains("'b-00001-of-00003.safetensors'"));
-        let odd = names(&["a-1-of-2.safetensors", "x.safetensors", "é-000é1-of-00002.safetensors"]);
-        assert_eq!(Shards::of(&odd).count(), 0);
-        assert!(is_shard(Path::new("d/m-00001-of-00009.safetensors")));
-        assert!(!is_shard(Path::new("d/m-00001-of-00001.safetensors")));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 use super::key::Keys;
 use super::special::SpecialIds;
 use super::{rope, unused};
-use crate::format::FormatError;
 use crate::format::gguf::{GgufFile, Value as Stored};
+use crate::format::{FormatError, TensorSource};
 
 /// config.json for a file.
-pub(super) fn config(file: &GgufFile) -> Result<Value, FormatError> {
+pub(super) fn config(file: &GgufFile, tensors: &dyn TensorSource) -> Result<Value, FormatError> {
     let metadata = file.metadata();
     let keys = Keys::of(metadata)?;
     let (heads, width) = (keys.needed("attention.head_count")?, keys.needed("embedding_length")?);
@@ -21,12 +21,13 @@ pub(super) fn config(file: &GgufFile) -> Result<Value, FormatError> {
         )));
     }
     unused::refuse(keys, head_dim)?;
-    let embedding = file.get("model.embed_tokens.weight")?;
+    let embedding = tensors.get("model.embed_tokens.weight")?;
     let rows = embedding.map(|t| t.matrix_dims().0 as u64);
     let eps = keys.number("attention.layer_norm_rms_epsilon")?;
     let special = SpecialIds::of(metadata)?;
-    let has = |name: &str| file.get(name).map(|t| t.is_some());
-    let has_bias = |part: &str| file.names().any(|name| name.contains(part) && name.ends_with("_proj.bias"));
+    let has = |name: &str| tensors.get(name).map(|t| t.is_some());
+    let names = tensors.names();
+    let has_bias = |part: &str| names.iter().any(|name| name.contains(part) && name.ends_with("_proj.bias"));
     let layers = keys.needed("block_count")?;
     let mut config = Map::new();
     let mut set = |key: &str, value: Value| config.insert(key.to_owned(), value);
@@ -40,7 +41,7 @@ pub(super) fn config(file: &GgufFile) -> Result<Value, FormatError> {
     set("max_position_embeddings", keys.needed("context_length")?.into());
     set("rms_norm_eps", metadata.required(&keys.full("attention.layer_norm_rms_epsilon"), eps)?.into());
     set("rope_theta", keys.number("rope.freq_base")?.unwrap_or(10_000.0).into());
-    set("rope_scaling", rope::scaling(file, keys, head_dim)?);
+    set("rope_scaling", rope::scaling(tensors, keys, head_dim)?);
     set("attention_bias", has_bias(".self_attn.").into());
     set("mlp_bias", has_bias(".mlp.").into());
     set("tie_word_embeddings", (!has("lm_head.weight")?).into());

@@ -14,20 +14,21 @@ use serde_json::Value;
 
 use super::small_files::SmallFiles;
 use super::warning::ModelWarning;
-use crate::format::FormatError;
 use crate::format::gguf::GgufFile;
+use crate::format::{FormatError, TensorSource};
 use special::SpecialIds;
 use tokenizer::Vocabulary;
 
-/// config.json, the tokenizer in its flat form and tokenizer_config.json for a file.
+/// config.json, the tokenizer in its flat form and tokenizer_config.json for a file, which may be the first of several: the
+/// tensors are those of all.
 ///
 /// # Errors
 /// A sentence that names the file and the key that is missing, of another type, or not supported.
-pub(super) fn small_files(file: &GgufFile) -> Result<SmallFiles, FormatError> {
+pub(super) fn small_files(file: &GgufFile, tensors: &dyn TensorSource) -> Result<SmallFiles, FormatError> {
     let bytes = |value: &Value| value.to_string().into_bytes();
     let vocabulary = Vocabulary::of(file.metadata())?;
     let files = vec![
-        ("config.json", bytes(&config::config(file)?)),
+        ("config.json", bytes(&config::config(file, tensors)?)),
         ("tokenizer_config.json", bytes(&tokenizer::tokenizer_config(&vocabulary)?)),
     ];
     Ok(SmallFiles::new(files).with_tokenizer(tokenizer::tokenizer(&vocabulary)?))
@@ -47,6 +48,6 @@ pub(super) fn warnings(file: &GgufFile) -> Result<Vec<ModelWarning>, FormatError
 ///
 /// # Errors
 /// As [`small_files`].
-pub(super) fn config_json(file: &GgufFile) -> Result<Vec<u8>, FormatError> {
-    Ok(config::config(file)?.to_string().into_bytes())
+pub(super) fn config_json(file: &GgufFile, tensors: &dyn TensorSource) -> Result<Vec<u8>, FormatError> {
+    Ok(config::config(file, tensors)?.to_string().into_bytes())
 }

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::key::Keys;
-use crate::format::gguf::GgufFile;
-use crate::format::{FormatError, shown};
+use crate::format::{FormatError, TensorSource, shown};
 use crate::models::{Rope, RopeScaling, RopeSpec, TextSpan};
 
 /// Llama 3.1 and its successors: how the frequencies of the rotary embedding were stretched. Their GGUF files do not
@@ -12,13 +11,17 @@ use crate::models::{Rope, RopeScaling, RopeSpec, TextSpan};
 const LLAMA3: (f64, f64, usize) = (1.0, 4.0, 8192);
 
 /// `rope_scaling` of config.json.
-pub(super) fn scaling(file: &GgufFile, keys: Keys<'_>, head_dim: u64) -> Result<Value, FormatError> {
+pub(super) fn scaling(
+    tensors: &dyn TensorSource,
+    keys: Keys<'_>,
+    head_dim: u64,
+) -> Result<Value, FormatError> {
     let pairs = keys.integer("rope.dimension_count")?.unwrap_or(head_dim) / 2;
-    if let Some(long) = divisors(file, "rope_factors_long.weight", pairs)? {
-        return longrope(file, keys, pairs, &long);
+    if let Some(long) = divisors(tensors, keys, "rope_factors_long.weight", pairs)? {
+        return longrope(tensors, keys, pairs, &long);
     }
     let simple = simple(keys)?;
-    let Some(divisors) = divisors(file, "rope_freqs.weight", pairs)? else { return Ok(simple) };
+    let Some(divisors) = divisors(tensors, keys, "rope_freqs.weight", pairs)? else { return Ok(simple) };
     if divisors.iter().all(|&d| d == 1.0) {
         return Ok(simple);
     }
@@ -43,12 +46,17 @@ pub(super) fn scaling(file: &GgufFile, keys: Keys<'_>, head_dim: u64) -> Result<
 }
 
 /// The numbers of a tensor that has one for each frequency.
-fn divisors(file: &GgufFile, name: &str, pairs: u64) -> Result<Option<Vec<f64>>, FormatError> {
-    let Some(tensor) = file.get(name)? else { return Ok(None) };
+fn divisors(
+    tensors: &dyn TensorSource,
+    keys: Keys<'_>,
+    name: &str,
+    pairs: u64,
+) -> Result<Option<Vec<f64>>, FormatError> {
+    let Some(tensor) = tensors.get(name)? else { return Ok(None) };
     let numbers: Vec<f64> =
         tensor.bytes().as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect();
     if tensor.dtype() != crate::core::DType::F32 || numbers.len() as u64 != pairs {
-        return Err(file.metadata().fault(format!(
+        return Err(keys.metadata.fault(format!(
             "has a tensor '{name}' that does not have one f32 number for each pair of values of a head"
         )));
     }
@@ -56,9 +64,14 @@ fn divisors(file: &GgufFile, name: &str, pairs: u64) -> Result<Option<Vec<f64>>,
 }
 
 /// Other frequencies for long texts than for short ones (Phi 3).
-fn longrope(file: &GgufFile, keys: Keys<'_>, pairs: u64, long: &[f64]) -> Result<Value, FormatError> {
+fn longrope(
+    tensors: &dyn TensorSource,
+    keys: Keys<'_>,
+    pairs: u64,
+    long: &[f64],
+) -> Result<Value, FormatError> {
     let name = "rope_factors_short.weight";
-    let short = keys.metadata.required(name, divisors(file, name, pairs)?)?;
+    let short = keys.metadata.required(name, divisors(tensors, keys, name, pairs)?)?;
     let mut scaling = json!({ "rope_type": "longrope", "short_factor": short, "long_factor": long });
     for (key, name) in [
         ("rope.scaling.original_context_length", "original_max_position_embeddings"),

@@ -7,6 +7,7 @@
 mod metadata;
 mod names;
 mod reader;
+mod split;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,6 +19,7 @@ use super::{FormatError, shown};
 use crate::core::{DType, HostBytes, HostTensor, Order, Shape};
 pub use metadata::{Array, Metadata, Value};
 use reader::{AGAIN, Fault, Reader};
+pub(super) use split::open_parts;
 
 /// The first bytes of a file.
 const MAGIC: &[u8; 4] = b"GGUF";
@@ -54,7 +56,7 @@ impl GgufFile {
     /// Maps a file and checks all that its header says.
     ///
     /// # Errors
-    /// What the system answers; a file that is damaged, of an unknown version, or a part of a split one.
+    /// What the system answers; a file that is damaged, or of an unknown version.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
         let (file, _) = open_regular(path)?;
         Self::from_bytes(path, map(path, &file)?)
@@ -77,13 +79,6 @@ impl GgufFile {
             return Err(damaged(format!(
                 "has 'general.alignment' = {alignment}, where a power of two up to 1048576 is needed"
             )));
-        }
-        if let Some(count @ 2..) = metadata.integer("split.count")? {
-            return Err(FormatError::OtherFormat {
-                path: path.into(),
-                what: "a part of a GGUF file",
-                way_on: format!("join its {count} parts with 'llama-gguf-split --merge' first"),
-            });
         }
         let tensors = read_tensors(&mut reader, tensor_count, alignment as usize).map_err(damaged)?;
         Ok(Self { metadata, bytes, tensors })

@@ -52,11 +52,7 @@ fn what_is_not_supported_is_named() {
         ),
         ("tokenizer.ggml.model", text("t5"), "has a tokenizer of the kind 't5'"),
         ("tokenizer.ggml.pre", text("klingon"), "splits words by the rule 'klingon'"),
-        (
-            "split.count",
-            Key::U32(3),
-            "is a part of a GGUF file; join its 3 parts with 'llama-gguf-split --merge'",
-        ),
+        ("split.count", Key::U32(3), "lacks the key 'split.no'"),
         ("general.alignment", Key::U32(24), "has 'general.alignment' = 24, where a power of two"),
         (
             "llama.block_count",

@@ -4,6 +4,7 @@ mod bad;
 mod model;
 mod others;
 mod settings;
+mod split;
 mod tokenizer;
 mod vocabularies;
 mod writer;

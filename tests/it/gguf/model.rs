@@ -12,7 +12,7 @@ use super::writer::{Key, add_tokenizer, converted};
 use super::{repository, written};
 
 /// The bits of all logits of a text, with the matrices in `weights`.
-fn logits(path: &Path, weights: DType) -> Vec<u32> {
+pub fn logits(path: &Path, weights: DType) -> Vec<u32> {
     let files = ModelFiles::open(path).unwrap();
     let backend = CpuBackend::new(CpuOptions { threads: Some(2), ..CpuOptions::default() }).unwrap();
     let options = SessionOptions {

@@ -35,6 +35,23 @@ impl Gguf {
         self.keys.push((name.to_owned(), key));
     }
 
+    /// The same in `count` files, as llama-gguf-split writes them: the keys are in the first one, and each has some of the
+    /// tensors.
+    pub fn parts(&self, count: usize) -> Vec<Self> {
+        let each = self.tensors.len().div_ceil(count);
+        (0..count)
+            .map(|number| {
+                let keys = if number == 0 { self.keys.clone() } else { Vec::new() };
+                let tensors = self.tensors.iter().skip(number * each).take(each).cloned().collect();
+                let mut part = Self { keys, tensors };
+                part.set("split.no", Key::U32(number as u32));
+                part.set("split.count", Key::U32(count as u32));
+                part.set("split.tensors.count", Key::U32(self.tensors.len() as u32));
+                part
+            })
+            .collect()
+    }
+
     /// The file.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = b"GGUF\x03\0\0\0".to_vec();
