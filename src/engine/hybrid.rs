@@ -14,12 +14,12 @@ use crate::core::{KvLayout, KvTypes, Largest, Result, Top};
 use crate::models::ModelSpec;
 use crate::models::llama::NonFinite;
 
-/// Two runners of one model. Until it is [told otherwise](Runner::set_switch), the second one has nothing to do.
+/// Two runners of one model. Until a [switch is set](Runner::set_switch), the first one makes all passes.
 pub struct HybridRunner {
     first: Box<dyn Runner>,
     second: Box<dyn Runner>,
     switch: Switch,
-    /// Who made the last pass: its logits are there.
+    /// The one that made the last pass, and has its logits.
     turn: Turn,
     /// By the first runner's number.
     pairs: Vec<Option<Pair>>,
@@ -32,7 +32,7 @@ pub struct HybridRunner {
 struct Pair {
     /// Its number there.
     second: SequenceId,
-    /// Who took its last pass.
+    /// The one that made its last pass.
     turn: Turn,
     /// The text has come to the length from which the second backend decodes.
     late: bool,
@@ -71,7 +71,7 @@ impl HybridRunner {
         self.pairs[id.index()] = Some(pair);
     }
 
-    /// Whose turn a part is.
+    /// Which of the two takes a part.
     fn turn_of(&mut self, part: &Part<'_>) -> Result<Turn> {
         let (switch, held) = (self.switch, self.first.held(part.sequence)?.slots.len());
         let pair = self.pair(part.sequence)?;
@@ -93,7 +93,7 @@ impl HybridRunner {
         // The text may have been cut back since.
         let filled = filled.map(|filled| filled.min(len));
         let held = filled[turn as usize];
-        // Whoever computes: it counts.
+        // The first one has the counts, whichever computes.
         self.first.recount(id, (len, position), retained, more)?;
         if turn == Turn::Second {
             // Which of the tokens were evicted does not matter there.
@@ -206,7 +206,7 @@ impl HybridRunner {
         Ok(begin.elapsed())
     }
 
-    /// Who has the logits of the last pass.
+    /// The one that has the logits of the last pass.
     fn last(&mut self) -> &mut dyn Runner {
         match self.turn {
             Turn::First => self.first.as_mut(),

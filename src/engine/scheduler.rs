@@ -6,7 +6,7 @@ use super::request::Observer;
 use super::runner::Part;
 use super::sequence::Sequence;
 
-/// A text in progress, with its sequence and who follows it.
+/// A text in progress, with its sequence and its observer.
 pub(super) struct Active<'a, 'r> {
     pub sequence: &'a mut Sequence,
     pub generation: &'a mut Generation<'r>,
@@ -20,7 +20,7 @@ pub(super) struct Active<'a, 'r> {
 /// What the backend reports, logits that are not numbers.
 pub(super) fn step(shared: &mut Shared<'_>, active: &mut [Active<'_, '_>]) -> Result<(), EngineError> {
     let mut room = shared.runner.chunk();
-    // What is generated goes first: nobody waits for another one's prompt.
+    // What is generated goes first, so that it does not wait for another text's prompt.
     for prompts in [false, true] {
         for one in active.iter_mut().filter(|one| one.generation.is_in_prompt() == prompts) {
             one.generation.prepare(shared, one.sequence, one.observer, room)?;

@@ -77,19 +77,19 @@ impl Calibration {
         carried: Duration,
         most: usize,
     ) -> Self {
-        let behind = usize::from(decode[1] < decode[0]);
+        let decoder = usize::from(decode[1] < decode[0]);
         // Seconds of a prompt of n tokens, and of carrying them to where the text goes on.
         let cost = |side: usize, n: usize| {
             let (one, all) = (decode[side].as_secs_f64(), prompt[side].as_secs_f64());
             let share = if rows > 1 { (n - 1) as f64 / (rows - 1) as f64 } else { 0.0 };
-            let carry = if side == behind { 0.0 } else { carried.as_secs_f64() * n as f64 / rows as f64 };
+            let carry = if side == decoder { 0.0 } else { carried.as_secs_f64() * n as f64 / rows as f64 };
             one + (all - one) * share + carry
         };
         let lengths = std::iter::successors(Some(most.max(1)), |&n| (n > 1).then_some(n / 2));
         let prompt_from = lengths.take_while(|&n| cost(1, n) < cost(0, n)).last();
         let switch = Switch {
             prompt: prompt_from.unwrap_or(usize::MAX),
-            decode: if behind == 1 { 0 } else { usize::MAX },
+            decode: if decoder == 1 { 0 } else { usize::MAX },
         };
         Self { switch, rows, prompt, decode }
     }

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_takes_what_is_foretold() {
+    fn a_cache_takes_what_was_estimated() {
         let whole = KvShape { kv_heads: 2, head_dim: 8, window: None };
         let layers = vec![whole, KvShape { window: Some(20), ..whole }, whole];
         let shape = CacheShape { layers: layers.clone(), pass: 30 };
@@ -104,15 +104,15 @@ mod tests {
                 cache.advance(pass);
             }
             let (k, _) = cache.layout(0).slot_bytes();
-            let foretold = shape.bytes(dtype.into(), 640, 5) - 640 * k;
+            let estimate = shape.bytes(dtype.into(), 640, 5) - 640 * k;
             let taken = cache.size_bytes() + watched.size_bytes();
             // A buffer holds whole blocks, where the short ones of these heads may leave a rest; a window needs no more
             // than its pages.
             let rests = 2 * 3 * (dtype.bytes_for(1).unwrap() - 1);
             let window = 2 * 192 * k;
             assert!(
-                taken <= foretold + rests && foretold <= taken + window,
-                "{dtype}: {taken}, not {foretold}"
+                taken <= estimate + rests && estimate <= taken + window,
+                "{dtype}: {taken}, not {estimate}"
             );
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn forward_wanted<B: Backend>(
     attend(step, pool, shares, Of::Wanted, ws)
 }
 
-/// Keys are normalized and rotated (who observes a sequence sees them before), and both they and the values stored after
+/// Keys are normalized and rotated (a sequence's observer sees them before), and both they and the values stored after
 /// what each sequence holds.
 fn store<B: Backend>(
     step: Step<'_, B>,

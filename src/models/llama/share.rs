@@ -43,7 +43,7 @@ impl<'a, B: Backend> Share<'a, B> {
         self.sequence.run(group, first..first + tokens, at)
     }
 
-    /// The same, with who observes the sequence.
+    /// The same, with the sequence's observer.
     pub(super) fn watched_run(
         &mut self,
         group: usize,
