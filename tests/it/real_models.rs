@@ -66,7 +66,6 @@ fn as_stored_is_near_llama_cpp() {
         let mut session = session(&path, WeightPlan::AsStored, DType::F16);
         for case in reference(&fixture(cases)) {
             let (nll, apart) = difference(&mut session, &case);
-            println!("{file}, {}: {nll}, {apart}", case.file);
             // A mean over some thirty tokens moves more than one over hundreds.
             let bound = if case.ids.len() > 100 { 0.005 } else { 0.015 };
             assert!(nll < bound && apart < 0.15, "{file}, {}: {nll}, {apart}", case.file);
