@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the tests for 64-bit Arm Linux, static as scripts/arm64.source makes them, and runs them under qemu, as
-# processors without dot products (Cortex-A53, A72), with them (A76), and with matrix products (max). On each: the
+# a processor without dot products (Cortex-A53), with them (A76), and with matrix products (max). On each: the
 # kernels against the scalar reference, the hashes of logits that x86-64 has too, and one text, which has to equal the text
 # of this machine; and on the last all tests of the library and those from outside it, with the programs as processes. Left out
 # there are those that take minutes, those of OpenCL, whose driver a static program cannot load, and those of the scripts.
@@ -63,7 +63,7 @@ cargo test --locked --no-run --target "$TARGET" --lib --test it --test memory
 cargo build --locked --target "$TARGET" --bin generate
 
 cpus=("$@")
-test $# -gt 0 || cpus=(cortex-a53 cortex-a72 cortex-a76 max)
+test $# -gt 0 || cpus=(cortex-a53 cortex-a76 max)
 for cpu in "${cpus[@]}"; do
     printf '\n-- %s\n' "$cpu"
     text="$(on "$cpu" run --bin generate -- "${story[@]}")"
