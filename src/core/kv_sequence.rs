@@ -140,8 +140,12 @@ impl KvSequence {
                 let mut fresh = Vec::with_capacity(1);
                 pool.take(backend, group, 1, &mut fresh)?;
                 let held = len.saturating_sub(index * KvLayout::PAGE).min(KvLayout::PAGE);
-                for layer in pool.layers_of(group) {
-                    backend.kv_copy(pool.layer_mut(layer), (&[page], 0), (&fresh, 0), held)?;
+                let copied = pool.layers_of(group).into_iter().try_for_each(|layer| {
+                    backend.kv_copy(pool.layer_mut(layer), (&[page], 0), (&fresh, 0), held)
+                });
+                if copied.is_err() {
+                    pool.give_back(group, &fresh);
+                    return copied;
                 }
                 pool.give_back(group, &[page]);
                 table.pages[index] = fresh[0];

@@ -93,11 +93,11 @@ impl HybridRunner {
         // The text may have been cut back since.
         let filled = filled.map(|filled| filled.min(len));
         let held = filled[turn as usize];
+        // Which of the tokens were evicted does not matter to the second one.
+        let evicted = |held| if held == position { 0 } else { position };
         // The first one has the counts, whichever computes.
         self.first.recount(id, (len, position), retained, more)?;
         if turn == Turn::Second {
-            // Which of the tokens were evicted does not matter there.
-            let evicted = |held| if held == position { 0 } else { position };
             self.second.recount(second, (held, position), evicted(held), len - held + more)?;
             self.second.held_mut(second)?.span = span;
         }
@@ -115,8 +115,7 @@ impl HybridRunner {
             }
         }
         if turn == Turn::Second {
-            let evicted = if len == position { 0 } else { position };
-            self.second.recount(second, (len, position), evicted, more)?;
+            self.second.recount(second, (len, position), evicted(len), more)?;
         }
         self.moved.moves += usize::from(turn != before && len > 0);
         self.moved.tokens += len - held;
@@ -135,16 +134,10 @@ impl HybridRunner {
         match turn {
             Turn::First => self.first.forward(parts),
             Turn::Second => {
-                if let [part] = parts {
-                    let there = Part { sequence: self.pair(part.sequence)?.second, ..*part };
-                    self.second.forward(&[there])?;
-                } else {
-                    let there = parts
-                        .iter()
-                        .map(|part| Ok(Part { sequence: self.pair(part.sequence)?.second, ..*part }));
-                    let there = there.collect::<Result<Vec<_>>>()?;
-                    self.second.forward(&there)?;
-                }
+                let there =
+                    parts.iter().map(|part| Ok(Part { sequence: self.pair(part.sequence)?.second, ..*part }));
+                let there = there.collect::<Result<Vec<_>>>()?;
+                self.second.forward(&there)?;
                 for part in parts {
                     let slots = &self.first.held(part.sequence)?.slots;
                     let (len, retained) = (slots.len() + part.ids.len(), slots.retained());

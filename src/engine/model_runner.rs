@@ -66,9 +66,7 @@ impl<B: Backend> ModelRunner<B> {
     }
 
     fn one(&mut self, id: SequenceId) -> Result<One<'_, B>> {
-        let open = self.sequences.len();
-        let held = self.sequences.get_mut(id.index()).and_then(Option::as_mut);
-        let held = held.ok_or(not_open(id, open))?;
+        let held = held_of(&mut self.sequences, id)?;
         Ok(One { backend: &self.backend, pool: &mut self.pool, held })
     }
 }
@@ -180,9 +178,7 @@ impl<B: Backend> Runner for ModelRunner<B> {
 
     fn turn_prefix(&mut self, id: SequenceId, first: usize) -> Result<()> {
         let Self { backend, model, pool, sequences, workspace, .. } = self;
-        let open = sequences.len();
-        let held = sequences.get_mut(id.index()).and_then(Option::as_mut);
-        let Held { slots, watched, span } = held.ok_or(not_open(id, open))?;
+        let Held { slots, watched, span } = held_of(sequences, id)?;
         let tokens = watched.prefix_tokens();
         model.turn_prefix(backend, pool, slots, workspace, *span, (tokens, first), |layer| {
             watched.prefix(layer)
@@ -220,13 +216,12 @@ impl<B: Backend> Runner for ModelRunner<B> {
 
     fn forward(&mut self, parts: &[Part<'_>]) -> Result<()> {
         let Self { backend, model, pool, sequences, workspace, .. } = self;
-        let open = sequences.len();
         // One sequence takes no memory.
         if let [part] = parts {
-            let held = sequences.get_mut(part.sequence.index()).and_then(Option::as_mut);
-            let mut shares = [share(part, held.ok_or(not_open(part.sequence, open))?)];
+            let mut shares = [share(part, held_of(sequences, part.sequence)?)];
             return model.forward(backend, pool, &mut shares, workspace);
         }
+        let open = sequences.len();
         let mut all: Vec<Option<&mut Held>> = sequences.iter_mut().map(Option::as_mut).collect();
         let shares = parts.iter().map(|part| {
             let held = all.get_mut(part.sequence.index()).and_then(Option::take);
@@ -259,6 +254,12 @@ impl<B: Backend> Runner for ModelRunner<B> {
     fn non_finite(&mut self) -> Option<NonFinite> {
         self.workspace.non_finite()
     }
+}
+
+/// The sequence of that number.
+fn held_of(sequences: &mut [Option<Held>], id: SequenceId) -> Result<&mut Held> {
+    let open = sequences.len();
+    sequences.get_mut(id.index()).and_then(Option::as_mut).ok_or(not_open(id, open))
 }
 
 /// A part with the sequence that it belongs to.

@@ -72,9 +72,12 @@ pub struct Session {
     pub(super) lookup: usize,
 }
 
-/// The most tokens held.
-fn most_held(options: &SessionOptions) -> usize {
-    options.eviction.map_or(options.max_seq_len, |eviction| eviction.window())
+impl SessionOptions {
+    /// The most tokens held, tokens of a prompt that go through the model at once, and tokens that are drafted.
+    fn sizes(&self) -> (usize, usize, usize) {
+        let most = self.eviction.map_or(self.max_seq_len, |eviction| eviction.window());
+        (most, self.prefill_chunk.clamp(1, most.max(1)), self.lookup.min(most))
+    }
 }
 
 /// Loads the weights in `files` for a backend, with memory as `options` say.
@@ -86,12 +89,11 @@ fn load_runner<B: Backend>(
 ) -> Result<Box<dyn Runner>, EngineError> {
     let (tensors, spec) = (files.tensors.as_ref(), files.config.spec.clone());
     let model = Llama::load(&backend, tensors, spec, options.weights, progress)?;
-    let most = most_held(options);
-    let lookup = options.lookup.min(most);
+    let (most, chunk, lookup) = options.sizes();
     let size = RunnerSize {
         kv_types: options.kv_types,
         slots: most,
-        chunk: options.prefill_chunk.clamp(1, most.max(1)).max(lookup + 1),
+        chunk: chunk.max(lookup + 1),
         logits_rows: lookup + 1,
         check_numerics: options.check_numerics,
     };
@@ -141,13 +143,12 @@ impl Session {
         options: &SessionOptions,
     ) -> Result<Self, EngineError> {
         let weights = files.weight_mix(options.weights)?;
-        let most = most_held(options);
-        let (evictor, chunk) =
-            (options.eviction.map(Evictor::new), options.prefill_chunk.clamp(1, most.max(1)));
+        let (most, chunk, lookup) = options.sizes();
+        let evictor = options.eviction.map(Evictor::new);
         let sequence = Sequence::open(runner.as_mut(), evictor, most, chunk, options.lookup + 1)?;
         let logits = vec![0.0; runner.spec().vocab_size];
         let rules = TextRules { tokenizer: files.tokenizer, eos: files.eos, shown: Vec::new() };
-        Ok(Self { runner, sequence, rules, logits, weights, lookup: options.lookup.min(most) })
+        Ok(Self { runner, sequence, rules, logits, weights, lookup })
     }
 
     /// Says which backend takes which pass of a session with two of them; does nothing with one.

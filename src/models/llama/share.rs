@@ -36,11 +36,16 @@ impl<'a, B: Backend> Share<'a, B> {
         position..position + self.ids.len()
     }
 
+    /// Rows from `first` on for those of its tokens that an operation is about, and the slot of the first of them.
+    fn place(&self, first: usize, of: Of) -> (Range<usize>, usize) {
+        let tokens = if of == Of::All { self.ids.len() } else { self.wanted };
+        (first..first + tokens, self.sequence.len() + self.ids.len() - tokens)
+    }
+
     /// Its run over the layers of a group, whose first row is `first`.
     fn run(&self, group: usize, first: usize, of: Of) -> Run<'_> {
-        let tokens = of.tokens(self);
-        let at = self.sequence.len() + self.ids.len() - tokens;
-        self.sequence.run(group, first..first + tokens, at)
+        let (rows, at) = self.place(first, of);
+        self.sequence.run(group, rows, at)
     }
 
     /// The same, with the sequence's observer.
@@ -50,9 +55,8 @@ impl<'a, B: Backend> Share<'a, B> {
         first: usize,
         of: Of,
     ) -> (Run<'_>, Option<&mut (dyn KvObserver<B> + '_)>) {
-        let tokens = of.tokens(self);
-        let at = self.sequence.len() + self.ids.len() - tokens;
-        let run = self.sequence.run(group, first..first + tokens, at);
+        let (rows, at) = self.place(first, of);
+        let run = self.sequence.run(group, rows, at);
         (run, self.observer.as_deref_mut().map(|observer| observer as _))
     }
 }
@@ -64,12 +68,6 @@ pub(super) enum Of {
     All,
     /// Those whose logits are wanted, which are rows by themselves then.
     Wanted,
-}
-
-impl Of {
-    fn tokens<B: Backend>(self, share: &Share<'_, B>) -> usize {
-        if self == Self::All { share.ids.len() } else { share.wanted }
-    }
 }
 
 /// The runs of all shares over the layers of a group. One share takes no memory.
