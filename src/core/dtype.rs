@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Number of elements in a quantized block that weights are computed in (ggml's `QK4_0`, `QK4_1`, `QK8_0`).
+/// Number of elements in a short block (ggml's `QK4_0`, `QK8_0`, ...).
 pub const BLOCK_LEN: usize = 32;
 
-/// Number of elements in a block of the formats that are only read (ggml's `QK_K`).
+/// Number of elements in a long block, or super-block (ggml's `QK_K`).
 pub const K_BLOCK_LEN: usize = 256;
 
 /// A block format that weights are computed in. What works on blocks matches on these, without a default, so that the
@@ -19,6 +19,30 @@ pub enum BlockFormat {
     Q4_0,
     /// [`DType::Q4_1`].
     Q4_1,
+    /// [`DType::Q5_0`].
+    Q5_0,
+    /// [`DType::Q5_1`].
+    Q5_1,
+    /// [`DType::Iq4Nl`].
+    Iq4Nl,
+    /// [`DType::Mxfp4`].
+    Mxfp4,
+    /// [`DType::Q2K`].
+    Q2K,
+    /// [`DType::Q3K`].
+    Q3K,
+    /// [`DType::Q4K`].
+    Q4K,
+    /// [`DType::Q5K`].
+    Q5K,
+    /// [`DType::Q6K`].
+    Q6K,
+    /// [`DType::Iq4Xs`].
+    Iq4Xs,
+    /// [`DType::Tq1_0`].
+    Tq1_0,
+    /// [`DType::Tq2_0`].
+    Tq2_0,
 }
 
 /// A floating point format, for matching as [`BlockFormat`] is.
@@ -34,9 +58,8 @@ pub enum FloatFormat {
 
 /// How the elements of a tensor are stored.
 ///
-/// The quantized formats are blocks of [`BLOCK_LEN`] elements laid out byte for byte as in ggml
-/// (`ggml-common.h`: `block_q4_0`, `block_q4_1`, `block_q8_0`). The others, some of them in blocks of [`K_BLOCK_LEN`],
-/// are as ggml has them too; nothing is computed in them, they are converted as they are read.
+/// The quantized formats are blocks of [`BLOCK_LEN`] or [`K_BLOCK_LEN`] elements, laid out byte for byte as in ggml
+/// (`ggml-common.h`: `block_q4_0`, `block_q4_K`, ...).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE 754 binary32.
@@ -57,6 +80,8 @@ pub enum DType {
     Q5_1,
     /// 4 bits an element that choose one of sixteen values, one f16 scale a block: 18 bytes for 32 elements.
     Iq4Nl,
+    /// Floats of 4 bits, one power of two a block: 17 bytes for 32 elements.
+    Mxfp4,
     /// 2 bits an element, 4-bit scales and minima a group of 16: 84 bytes for 256 elements.
     Q2K,
     /// 3 bits an element, 6-bit scales a group of 16: 110 bytes for 256 elements.
@@ -69,6 +94,10 @@ pub enum DType {
     Q5K,
     /// 6 bits an element, 8-bit scales a group of 16: 210 bytes for 256 elements.
     Q6K,
+    /// -1, 0 or 1 times one f16 scale, five elements a byte: 54 bytes for 256 elements.
+    Tq1_0,
+    /// -1, 0 or 1 times one f16 scale, four elements a byte: 66 bytes for 256 elements.
+    Tq2_0,
     /// Unsigned bytes.
     U8,
     /// 32-bit integers, used for token ids.
@@ -77,7 +106,7 @@ pub enum DType {
 
 impl DType {
     /// Every type, in the order in which help texts list them.
-    pub const ALL: [DType; 17] = [
+    pub const ALL: [DType; 20] = [
         DType::F32,
         DType::F16,
         DType::BF16,
@@ -87,12 +116,15 @@ impl DType {
         DType::Q5_0,
         DType::Q5_1,
         DType::Iq4Nl,
+        DType::Mxfp4,
         DType::Q2K,
         DType::Q3K,
         DType::Iq4Xs,
         DType::Q4K,
         DType::Q5K,
         DType::Q6K,
+        DType::Tq1_0,
+        DType::Tq2_0,
         DType::U8,
         DType::I32,
     ];
@@ -100,8 +132,10 @@ impl DType {
     /// Elements that are stored together: 32 or 256 for the block formats, 1 for the others.
     pub const fn block_len(self) -> usize {
         match self {
-            DType::Q4_0 | DType::Q4_1 | DType::Q8_0 | DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => BLOCK_LEN,
-            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => K_BLOCK_LEN,
+            DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => BLOCK_LEN,
+            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => BLOCK_LEN,
+            DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => K_BLOCK_LEN,
+            DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 => K_BLOCK_LEN,
             DType::F32 | DType::F16 | DType::BF16 | DType::U8 | DType::I32 => 1,
         }
     }
@@ -118,12 +152,15 @@ impl DType {
             DType::Q5_0 => 22,
             DType::Q5_1 => 24,
             DType::Iq4Nl => 18,
+            DType::Mxfp4 => 17,
             DType::Q2K => 84,
             DType::Q3K => 110,
             DType::Iq4Xs => 136,
             DType::Q4K => 144,
             DType::Q5K => 176,
             DType::Q6K => 210,
+            DType::Tq1_0 => 54,
+            DType::Tq2_0 => 66,
         }
     }
 
@@ -133,24 +170,16 @@ impl DType {
         len.div_ceil(self.block_len()).checked_mul(self.block_bytes())
     }
 
-    /// Bytes that `len` consecutive elements take if a last block that is not full is stored short: its scale (and
-    /// minimum), then half a byte or a byte an element, rounded up. `None` if the number does not fit in a `usize`.
+    /// Bytes that `len` consecutive elements of a cache take, where a last block that is not full is stored short: its
+    /// scale, then half a byte or a byte an element, rounded up. `None` if the number does not fit in a `usize`.
     pub const fn short_bytes_for(self, len: usize) -> Option<usize> {
+        // The block formats that caches have begin with one f16.
+        let scale = if self.is_quantized() { 2 } else { 0 };
         let rest = len % self.block_len();
         let Some(bytes) = (len / self.block_len()).checked_mul(self.block_bytes()) else { return None };
-        let quants = self.block_bytes() - self.scale_bytes();
-        let short =
-            if rest == 0 { 0 } else { self.scale_bytes() + (quants * rest).div_ceil(self.block_len()) };
+        let quants = self.block_bytes() - scale;
+        let short = if rest == 0 { 0 } else { scale + (quants * rest).div_ceil(self.block_len()) };
         bytes.checked_add(short)
-    }
-
-    /// Bytes of a block in front of its quants.
-    const fn scale_bytes(self) -> usize {
-        match self.block_format() {
-            Some(BlockFormat::Q4_0 | BlockFormat::Q8_0) => 2,
-            Some(BlockFormat::Q4_1) => 4,
-            None => 0,
-        }
     }
 
     /// The block format that weights of this type are computed in, if it is one.
@@ -159,9 +188,19 @@ impl DType {
             DType::Q8_0 => Some(BlockFormat::Q8_0),
             DType::Q4_0 => Some(BlockFormat::Q4_0),
             DType::Q4_1 => Some(BlockFormat::Q4_1),
+            DType::Q5_0 => Some(BlockFormat::Q5_0),
+            DType::Q5_1 => Some(BlockFormat::Q5_1),
+            DType::Iq4Nl => Some(BlockFormat::Iq4Nl),
+            DType::Mxfp4 => Some(BlockFormat::Mxfp4),
+            DType::Q2K => Some(BlockFormat::Q2K),
+            DType::Q3K => Some(BlockFormat::Q3K),
+            DType::Q4K => Some(BlockFormat::Q4K),
+            DType::Q5K => Some(BlockFormat::Q5K),
+            DType::Q6K => Some(BlockFormat::Q6K),
+            DType::Iq4Xs => Some(BlockFormat::Iq4Xs),
+            DType::Tq1_0 => Some(BlockFormat::Tq1_0),
+            DType::Tq2_0 => Some(BlockFormat::Tq2_0),
             DType::F32 | DType::F16 | DType::BF16 => None,
-            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => None,
-            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => None,
             DType::U8 | DType::I32 => None,
         }
     }
@@ -173,8 +212,9 @@ impl DType {
             DType::F16 => Some(FloatFormat::F16),
             DType::BF16 => Some(FloatFormat::BF16),
             DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => None,
-            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => None,
-            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => None,
+            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => None,
+            DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => None,
+            DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 => None,
             DType::U8 | DType::I32 => None,
         }
     }
@@ -184,8 +224,7 @@ impl DType {
         self.block_format().is_some()
     }
 
-    /// Whether a weight may be stored like this. What is neither [`Self::is_float`] nor [`Self::is_quantized`] is
-    /// converted as it is read.
+    /// Whether a weight may be stored like this.
     pub const fn is_weight(self) -> bool {
         !matches!(self, DType::U8 | DType::I32)
     }
@@ -207,12 +246,15 @@ impl DType {
             DType::Q5_0 => "q5_0",
             DType::Q5_1 => "q5_1",
             DType::Iq4Nl => "iq4_nl",
+            DType::Mxfp4 => "mxfp4",
             DType::Q2K => "q2_k",
             DType::Q3K => "q3_k",
             DType::Iq4Xs => "iq4_xs",
             DType::Q4K => "q4_k",
             DType::Q5K => "q5_k",
             DType::Q6K => "q6_k",
+            DType::Tq1_0 => "tq1_0",
+            DType::Tq2_0 => "tq2_0",
             DType::U8 => "u8",
             DType::I32 => "i32",
         }
@@ -261,7 +303,6 @@ mod tests {
         let bytes = |dtype: DType, len| dtype.short_bytes_for(len);
         assert_eq!([0, 8, 32, 33].map(|len| bytes(DType::Q8_0, len)), [0, 10, 34, 37].map(Some));
         assert_eq!([0, 8, 17, 64].map(|len| bytes(DType::Q4_0, len)), [0, 6, 11, 36].map(Some));
-        assert_eq!([5, 32].map(|len| bytes(DType::Q4_1, len)), [7, 20].map(Some));
         assert_eq!((bytes(DType::F16, 7), bytes(DType::F16, usize::MAX)), (Some(14), None));
     }
 

@@ -36,7 +36,7 @@ pub use kv_sequence::KvSequence;
 pub use largest::Largest;
 #[cfg(test)]
 pub(crate) use one_sequence::OneSequence;
-pub use order::{Order, TILE_BLOCKS, TILE_ROWS};
+pub use order::{Order, TILE_ROWS, tile_blocks, tile_bytes};
 pub use overlap::overlap;
 pub use remedy::Remedy;
 pub use shape::Shape;

@@ -6,8 +6,23 @@ use super::{BLOCK_LEN, DType};
 /// whole AVX-512 vector.
 pub const TILE_ROWS: usize = 16;
 
-/// Blocks of a row that are contiguous in a tile.
-pub const TILE_BLOCKS: usize = 2;
+/// Blocks of a row whose factors are contiguous in a tile, so that what follows them begins at a multiple of 64 bytes. (Those
+/// of long blocks are so for the whole row.)
+pub const fn tile_blocks(dtype: DType) -> usize {
+    match dtype {
+        DType::Mxfp4 => 4,
+        _ if dtype.block_len() == BLOCK_LEN => 2,
+        _ => 1,
+    }
+}
+
+/// Bytes of a tile of rows of `cols` elements, a multiple of 64; `None` if they do not fit in a `usize`, or if `dtype` is no
+/// block format.
+pub fn tile_bytes(dtype: DType, cols: usize) -> Option<usize> {
+    dtype.block_format()?;
+    let cols = cols.checked_next_multiple_of(tile_blocks(dtype) * dtype.block_len())?;
+    dtype.bytes_for(cols)?.checked_mul(TILE_ROWS)?.checked_next_multiple_of(64)
+}
 
 /// The order of a stored matrix's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,11 +45,7 @@ impl Order {
             Order::Rows | Order::Interleaved(_) if !cols.is_multiple_of(dtype.block_len()) => None,
             Order::Interleaved(group) if group % 2 != 0 || group == 0 || !rows.is_multiple_of(group) => None,
             Order::Rows | Order::Interleaved(_) => dtype.bytes_for(cols)?.checked_mul(rows),
-            Order::Tiles if dtype.is_quantized() => {
-                let cols = cols.checked_next_multiple_of(TILE_BLOCKS * BLOCK_LEN)?;
-                dtype.bytes_for(cols)?.checked_mul(rows.checked_next_multiple_of(TILE_ROWS)?)
-            }
-            Order::Tiles => None,
+            Order::Tiles => tile_bytes(dtype, cols)?.checked_mul(rows.div_ceil(TILE_ROWS)),
         }
     }
 

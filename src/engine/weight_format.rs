@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::core::DType;
 use crate::host::human_bytes;
 use crate::models::llama::{TensorSpec, tensor_specs};
-use crate::models::{ModelSpec, TensorRole, WeightMix, WeightPlan, nearest};
+use crate::models::{ModelSpec, TensorRole, WeightMix, WeightPlan};
 
 /// What `--weight-dtype` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,7 @@ impl WeightDType {
     ///
     /// `auto` keeps block formats as they are, tensor by tensor, and the stored format of a model of up to 512 MB. A
     /// larger one becomes `q8_0`, which decodes about twice as fast as 16 bits at a loss too small to see, or `q4_0`
-    /// where `q8_0` would take more than half of the available memory. So does a model in blocks that nothing is computed
-    /// in, where the nearest format would take more than that.
+    /// where `q8_0` would take more than half of the available memory.
     pub fn choose(self, spec: &ModelSpec, stored: DType, available: Option<u64>) -> WeightPlan {
         let fits = |dtype: DType| available.is_none_or(|a| weight_bytes(spec, dtype.into()) <= a / 2);
         match self {
@@ -74,8 +73,7 @@ impl WeightDType {
                     WeightPlan::sparing_outer(DType::Q4_0)
                 }
             }
-            WeightDType::Auto if fits(nearest(stored)) => WeightPlan::AsStored,
-            WeightDType::Auto => WeightPlan::sparing_outer(DType::Q4_0),
+            WeightDType::Auto => WeightPlan::AsStored,
         }
     }
 
@@ -182,11 +180,10 @@ mod tests {
         let mut small = config(1);
         small.vocab_size = 512;
         assert_eq!(WeightDType::Auto.choose(&small, DType::BF16, None), WeightPlan::AsStored);
-        // Blocks stay what they are, whatever their size, and those without kernels become what is nearest.
+        // Blocks stay what they are, whatever their size.
         let blocks = |stored, have| WeightDType::Auto.choose(&config(64), stored, have);
         assert_eq!(blocks(DType::Q4_1, None), WeightPlan::AsStored);
         assert_eq!(blocks(DType::Q4K, Some(64_000_000_000)), WeightPlan::AsStored);
-        assert_eq!(blocks(DType::Q6K, Some(5_000_000_000)), WeightPlan::sparing_outer(DType::Q4_0));
         let named = WeightDType::Fixed(DType::Q4_0);
         assert_eq!(named.pure(true).choose(&small, DType::BF16, None), DType::Q4_0.into());
         assert_eq!(named.pure(false), named);

@@ -18,7 +18,7 @@ pub enum TensorRole {
 /// Chooses a format for each tensor. A vector is always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightPlan {
-    /// Each matrix as it is stored; where nothing is computed in that format, in [`nearest`].
+    /// Each matrix as it is stored.
     AsStored,
     /// The same format for all matrices of a kind.
     Formats {
@@ -43,7 +43,7 @@ impl WeightPlan {
     pub fn format(self, role: TensorRole, stored: DType) -> DType {
         match (role, self) {
             (TensorRole::Vector, _) => DType::F32,
-            (_, WeightPlan::AsStored) => nearest(stored),
+            (_, WeightPlan::AsStored) => stored,
             (TensorRole::Layer, WeightPlan::Formats { layers, .. }) => layers,
             (TensorRole::Outer, WeightPlan::Formats { outer, .. }) => outer,
         }
@@ -65,25 +65,6 @@ impl fmt::Display for WeightPlan {
             WeightPlan::Formats { layers, outer } if layers == outer => layers.fmt(f),
             WeightPlan::Formats { layers, outer } => write!(f, "{layers}+{outer}"),
         }
-    }
-}
-
-/// The format that weights are computed in which loses least of what is stored as `stored`.
-pub fn nearest(stored: DType) -> DType {
-    match stored {
-        DType::F32 | DType::F16 | DType::BF16 | DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => stored,
-        // The same codes, with the scale and the minimum of each group of 32 as f16.
-        DType::Q4K => DType::Q4_1,
-        DType::Q5_0
-        | DType::Q5_1
-        | DType::Iq4Nl
-        | DType::Q2K
-        | DType::Q3K
-        | DType::Iq4Xs
-        | DType::Q5K
-        | DType::Q6K => DType::Q8_0,
-        // No weights; whatever prepares them says so.
-        DType::U8 | DType::I32 => stored,
     }
 }
 
@@ -131,7 +112,7 @@ mod tests {
         let of = |plan: WeightPlan, stored| {
             [TensorRole::Vector, TensorRole::Layer, TensorRole::Outer].map(|role| plan.format(role, stored))
         };
-        assert_eq!(of(WeightPlan::AsStored, DType::Q4K), [DType::F32, DType::Q4_1, DType::Q4_1]);
+        assert_eq!(of(WeightPlan::AsStored, DType::Q4K), [DType::F32, DType::Q4K, DType::Q4K]);
         assert_eq!(of(WeightPlan::AsStored, DType::BF16), [DType::F32, DType::BF16, DType::BF16]);
         assert_eq!(
             of(WeightPlan::sparing_outer(DType::Q4_0), DType::F16),
@@ -140,15 +121,6 @@ mod tests {
         assert_eq!(WeightPlan::sparing_outer(DType::F16), DType::F16.into());
         let names = [WeightPlan::AsStored, DType::Q4_0.into(), WeightPlan::sparing_outer(DType::Q4_0)];
         assert_eq!(names.map(|plan| plan.to_string()), ["as-stored", "q4_0", "q4_0+q8_0"]);
-    }
-
-    #[test]
-    fn nothing_is_computed_in_a_format_without_kernels() {
-        for stored in DType::ALL.into_iter().filter(|d| d.is_weight()) {
-            let format = nearest(stored);
-            assert!(format.is_float() || format.is_quantized(), "{stored}");
-            assert_eq!(nearest(format), format, "{stored}");
-        }
     }
 
     #[test]

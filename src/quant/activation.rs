@@ -1,4 +1,5 @@
-//! The int8 form of a linear layer's input: per block of 32, the quants, an f32 scale and the quants' sum.
+//! The int8 form of a linear layer's input: per block the quants, an f32 scale and the quants' sum. A block has as many
+//! elements as one of the weights that it is multiplied with: 32 or 256.
 
 use super::round::ties_even;
 use crate::core::BLOCK_LEN;
@@ -7,7 +8,7 @@ use crate::core::BLOCK_LEN;
 /// subnormal nor its inverse infinite.
 pub const MIN_AMAX: f32 = f32::MIN_POSITIVE * 128.0;
 
-/// Quantizes a block; answers its scale and the sum of its quants.
+/// Quantizes a block of any length; returns its scale and the sum of its quants.
 ///
 /// With `amax = max |x|`: `scale = amax / 127`, `inv = 127 / amax` and `q = x * inv` (one f32 product), rounded to
 /// nearest with ties to even, within `-127..=127`. Two cases are apart:
@@ -17,12 +18,12 @@ pub const MIN_AMAX: f32 = f32::MIN_POSITIVE * 128.0;
 ///   is NaN and shows, rather than a number that looks right.
 ///
 /// Magnitudes compare as the bits of `|x|` taken as integers, which puts both infinity and NaN above every
-/// finite value: kernels can find all cases by one integer maximum.
-pub fn quantize_block(x: &[f32; BLOCK_LEN], q: &mut [i8; BLOCK_LEN]) -> (f32, i32) {
+/// finite value: kernels can find all cases by one integer maximum. Elements of `q` beyond those of `x` become 0.
+pub fn quantize_block(x: &[f32], q: &mut [i8]) -> (f32, i32) {
     let bits = x.iter().fold(0u32, |m, v| m.max(v.abs().to_bits()));
     let amax = f32::from_bits(bits);
+    q.fill(0);
     if !amax.is_finite() || amax < MIN_AMAX {
-        *q = [0; BLOCK_LEN];
         return (if amax.is_finite() { 0.0 } else { f32::NAN }, 0);
     }
     let inv = 127.0 / amax;
@@ -36,10 +37,12 @@ pub fn quantize_block(x: &[f32; BLOCK_LEN], q: &mut [i8; BLOCK_LEN]) -> (f32, i3
     (amax / 127.0, sum)
 }
 
-/// A row of activations, quantized in blocks of [`BLOCK_LEN`]; a last partial block is padded with zeros.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A row of activations, quantized in blocks; a last partial block is padded with zeros.
+#[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedRow {
-    /// `[blocks * 32]` quants in `-127..=127`.
+    /// Elements of a block.
+    block_len: usize,
+    /// `[blocks * block_len]` quants in `-127..=127`.
     pub quants: Vec<i8>,
     /// `[blocks]` scales.
     pub scales: Vec<f32>,
@@ -48,25 +51,28 @@ pub struct QuantizedRow {
 }
 
 impl QuantizedRow {
-    /// An empty row.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty row of blocks of so many elements: [`crate::core::DType::block_len`] of the weights.
+    pub fn new(block_len: usize) -> Self {
+        Self { block_len: block_len.max(1), quants: vec![], scales: vec![], sums: vec![] }
+    }
+
+    /// `x`, quantized in blocks of so many elements.
+    pub fn of(x: &[f32], block_len: usize) -> Self {
+        let mut row = Self::new(block_len);
+        row.quantize(x);
+        row
     }
 
     /// Replaces the contents by `x`, quantized block by block with [`quantize_block`]. Allocates only if it never
     /// held as long a row.
     pub fn quantize(&mut self, x: &[f32]) {
-        let blocks = x.len().div_ceil(BLOCK_LEN);
-        self.quants.resize(blocks * BLOCK_LEN, 0);
+        let blocks = x.len().div_ceil(self.block_len);
+        self.quants.resize(blocks * self.block_len, 0);
         self.scales.resize(blocks, 0.0);
         self.sums.resize(blocks, 0);
-        let (quants, _) = self.quants.as_chunks_mut::<BLOCK_LEN>();
-        let out = quants.iter_mut().zip(&mut self.scales).zip(&mut self.sums);
-        for (((q, scale), sum), x) in out.zip(x.chunks(BLOCK_LEN)) {
-            (*scale, *sum) = match x.first_chunk() {
-                Some(x) => quantize_block(x, q),
-                None => quantize_block(&super::pad(x), q),
-            };
+        let out = self.quants.chunks_exact_mut(self.block_len).zip(&mut self.scales).zip(&mut self.sums);
+        for (((q, scale), sum), x) in out.zip(x.chunks(self.block_len)) {
+            (*scale, *sum) = quantize_block(x, q);
         }
     }
 
@@ -77,7 +83,7 @@ impl QuantizedRow {
     pub fn dequantize(&self, out: &mut [f32]) {
         assert!(out.len() <= self.quants.len(), "{} elements of a row of {}", out.len(), self.quants.len());
         for (i, v) in out.iter_mut().enumerate() {
-            *v = f32::from(self.quants[i]) * self.scales[i / BLOCK_LEN];
+            *v = f32::from(self.quants[i]) * self.scales[i / self.block_len];
         }
     }
 
@@ -90,8 +96,15 @@ impl QuantizedRow {
     ///
     /// # Panics
     /// If there is no such block.
-    pub fn block(&self, i: usize) -> (&[i8; BLOCK_LEN], f32, i32) {
-        (&self.quants.as_chunks().0[i], self.scales[i], self.sums[i])
+    pub fn block(&self, i: usize) -> (&[i8], f32, i32) {
+        (&self.quants[i * self.block_len..][..self.block_len], self.scales[i], self.sums[i])
+    }
+}
+
+impl Default for QuantizedRow {
+    /// An empty row for weights in short blocks.
+    fn default() -> Self {
+        Self::new(BLOCK_LEN)
     }
 }
 
@@ -142,7 +155,7 @@ mod tests {
 
     #[test]
     fn rows_of_any_length_are_padded_with_zeros() {
-        let mut row = QuantizedRow::new();
+        let mut row = QuantizedRow::default();
         // From long to short and back: nothing of an earlier row may stay.
         for len in [95usize, 0, 1, 31, 32, 33, 64, 95] {
             let x: Vec<f32> = (0..len).map(|i| (i as f32 - 20.0) * 0.37).collect();

@@ -6,7 +6,7 @@
 //! one of [`super::q8_0`] or [`super::q4_0`]. Rounding is the plain one: it is fast, and the same everywhere.
 
 use super::{float, pad, q4_0, q8_0};
-use crate::core::{BLOCK_LEN, BlockFormat, CoreError, DType, Result};
+use crate::core::{BLOCK_LEN, CoreError, DType, Result};
 
 /// Stores the elements of a head as `dtype`: one of F32, F16, Q8_0, Q4_0.
 ///
@@ -20,12 +20,12 @@ pub fn encode(dtype: DType, head: &[f32], bytes: &mut [u8]) -> Result<()> {
     }
     for (x, out) in head.chunks(BLOCK_LEN).zip(bytes.chunks_mut(dtype.block_bytes())) {
         let block = pad(x);
-        match dtype.block_format() {
-            Some(BlockFormat::Q8_0) => {
+        match dtype {
+            DType::Q8_0 => {
                 let block = q8_0::Block::quantize(&block).to_bytes();
                 out.copy_from_slice(&block[..out.len()]);
             }
-            Some(BlockFormat::Q4_0) => {
+            DType::Q4_0 => {
                 let block = q4_0::Block::quantize_round_to_nearest(&block);
                 let (scale, out) = out.split_at_mut(2);
                 scale.copy_from_slice(&block.d.to_le_bytes());
@@ -35,9 +35,7 @@ pub fn encode(dtype: DType, head: &[f32], bytes: &mut [u8]) -> Result<()> {
                     *out = quants[i] | quants[i + high] << 4;
                 }
             }
-            Some(BlockFormat::Q4_1) | None => {
-                return Err(CoreError::Unsupported { op: "encoding a head", dtype });
-            }
+            _ => return Err(CoreError::Unsupported { op: "encoding a head", dtype }),
         }
     }
     Ok(())
@@ -57,13 +55,11 @@ pub fn decode(dtype: DType, bytes: &[u8], head: &mut [f32]) -> Result<()> {
         let d = float::decode(DType::F16, scale);
         let high = quants.len();
         for (i, x) in x.iter_mut().enumerate() {
-            let quant = match dtype.block_format() {
-                Some(BlockFormat::Q8_0) => i32::from(quants[i] as i8),
-                Some(BlockFormat::Q4_0) if i < high => i32::from(quants[i] & 15) - 8,
-                Some(BlockFormat::Q4_0) => i32::from(quants[i - high] >> 4) - 8,
-                Some(BlockFormat::Q4_1) | None => {
-                    return Err(CoreError::Unsupported { op: "decoding a head", dtype });
-                }
+            let quant = match dtype {
+                DType::Q8_0 => i32::from(quants[i] as i8),
+                DType::Q4_0 if i < high => i32::from(quants[i] & 15) - 8,
+                DType::Q4_0 => i32::from(quants[i - high] >> 4) - 8,
+                _ => return Err(CoreError::Unsupported { op: "decoding a head", dtype }),
             };
             *x = quant as f32 * d;
         }

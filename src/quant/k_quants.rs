@@ -1,8 +1,9 @@
 //! Q2_K to Q6_K: blocks of 256 elements with scales a group, which GGUF files of the hub mostly have (ggml
-//! `block_q2_K` to `block_q6_K`). They are read here, and computed in another format.
+//! `block_q2_K` to `block_q6_K`).
 
 use half::f16;
 
+use super::anatomy::six_bits;
 use super::q4_0::pack;
 use super::q4_1;
 use super::round::{F16_MAX, limit};
@@ -20,16 +21,6 @@ fn factors(bytes: &[u8]) -> (f32, f32) {
     (half(0), half(2))
 }
 
-/// Scale and minimum of group `j` of eight: the first four are in the low 6 bits, the others in two parts.
-fn scale_and_min(j: usize, packed: &[u8; SCALES]) -> (u8, u8) {
-    if j < 4 {
-        (packed[j] & 63, packed[j + 4] & 63)
-    } else {
-        let low = packed[j + 4];
-        (low & 15 | packed[j - 4] >> 6 << 4, low >> 4 | packed[j] >> 6 << 4)
-    }
-}
-
 /// Reads groups of `x[i] = d * scale * q[i] - dmin * min`, `quant(group, i)` being the quants.
 fn affine_groups(
     (d, dmin): (f32, f32),
@@ -38,7 +29,7 @@ fn affine_groups(
     quant: impl Fn(usize, usize) -> u8,
 ) {
     for (j, group) in out.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-        let (scale, min) = scale_and_min(j, scales);
+        let (scale, min) = six_bits(j, scales);
         let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
         for (i, x) in group.iter_mut().enumerate() {
             *x = scale * f32::from(quant(j, i)) - min;
@@ -65,7 +56,7 @@ pub fn q4_k_as_q4_1(bytes: &[u8; 144]) -> [[u8; q4_1::Block::BYTES]; 8] {
     let (scales, qs) = rest.split_first_chunk::<SCALES>().expect("140 bytes are left");
     let (d, dmin) = factors(bytes);
     std::array::from_fn(|j| {
-        let (scale, min) = scale_and_min(j, scales);
+        let (scale, min) = six_bits(j, scales);
         let half = |v: f32| f16::from_f32(limit(v, -F16_MAX, F16_MAX)).to_bits();
         let q: [u8; GROUP] = std::array::from_fn(|i| nibble(qs, j, i));
         let block =

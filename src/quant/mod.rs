@@ -4,7 +4,8 @@
 //! so that every value is the same to the bit everywhere. The kernels of a backend are tested against it.
 //!
 //! - [`q4_0`], [`q4_1`], [`q8_0`]: one block format each, byte for byte as in ggml (`ggml-common.h`).
-//! - [`k_quants`], [`q5`], [`iq4`]: formats of GGUF files that are read and not written.
+//! - [`k_quants`], [`q5`], [`iq4`]: how the other formats of GGUF files are read.
+//! - [`anatomy`]: what the blocks of each format are made of.
 //! - [`float`]: f16 and bf16 rows.
 //! - [`activation`]: the int8 form of a linear layer's input.
 //! - [`heads`]: keys and values of a cache.
@@ -13,6 +14,7 @@
 //!   kernel keeps.
 
 pub mod activation;
+pub mod anatomy;
 pub mod float;
 pub mod heads;
 pub mod iq4;
@@ -24,10 +26,13 @@ pub mod q8_0;
 mod round;
 pub mod rows;
 mod search;
+pub mod ternary;
 pub mod tiles;
 
 use crate::core::{BLOCK_LEN, BlockFormat, CoreError, DType, K_BLOCK_LEN, Result};
 use activation::QuantizedRow;
+use anatomy::{Anatomy, half_power, has_minima, read_codes};
+use half::f16;
 
 /// Partial sums of [`dot_float`].
 pub const DOT_LANES: usize = 16;
@@ -44,27 +49,19 @@ pub fn row_bytes(dtype: DType, cols: usize) -> usize {
 /// # Errors
 /// [`CoreError::Mismatch`] if `dst` is not [`row_bytes`] long, [`CoreError::Unsupported`] for another type.
 pub fn quantize_row(dtype: DType, src: &[f32], dst: &mut [u8]) -> Result<()> {
+    let unsupported = Err(CoreError::Unsupported { op: "quantize_row", dtype });
     match dtype {
         DType::F32 | DType::F16 | DType::BF16 => float::encode_row(dtype, src, dst),
         DType::Q4_0 => encode_blocks(dtype, src, dst, |x| q4_0::Block::quantize(x).to_bytes()),
         DType::Q4_1 => encode_blocks(dtype, src, dst, |x| q4_1::Block::quantize(x).to_bytes()),
         DType::Q8_0 => encode_blocks(dtype, src, dst, |x| q8_0::Block::quantize(x).to_bytes()),
-        DType::Q5_0
-        | DType::Q5_1
-        | DType::Iq4Nl
-        | DType::Q2K
-        | DType::Q3K
-        | DType::Iq4Xs
-        | DType::Q4K
-        | DType::Q5K
-        | DType::Q6K
-        | DType::U8
-        | DType::I32 => Err(CoreError::Unsupported { op: "quantize_row", dtype }),
+        DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => unsupported,
+        DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => unsupported,
+        DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 | DType::U8 | DType::I32 => unsupported,
     }
 }
 
-/// Reads a row of `dst.len()` elements, the inverse of [`quantize_row`]; also of the K formats, whose rows are whole
-/// blocks.
+/// Reads a row of `dst.len()` elements, the inverse of [`quantize_row`]. Rows of blocks of 256 are whole blocks.
 ///
 /// # Errors
 /// [`CoreError::Mismatch`] if `src` is not [`row_bytes`] long, [`CoreError::Unsupported`] for U8 and I32.
@@ -83,6 +80,9 @@ pub fn dequantize_row(dtype: DType, src: &[u8], dst: &mut [f32]) -> Result<()> {
         DType::Q4K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q4_k),
         DType::Q5K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q5_k),
         DType::Q6K => decode_k_blocks(dtype, src, dst, k_quants::dequantize_q6_k),
+        DType::Mxfp4 => decode_blocks(dtype, src, dst, iq4::dequantize_mxfp4),
+        DType::Tq1_0 => decode_k_blocks(dtype, src, dst, ternary::dequantize_tq1_0),
+        DType::Tq2_0 => decode_k_blocks(dtype, src, dst, ternary::dequantize_tq2_0),
         DType::U8 | DType::I32 => Err(CoreError::Unsupported { op: "dequantize_row", dtype }),
     }
 }
@@ -148,11 +148,17 @@ fn pad(rest: &[f32]) -> [f32; BLOCK_LEN] {
     x
 }
 
-/// One output of a quantized linear layer: a weight row times a quantized activation row.
+/// One output of a quantized linear layer: a weight row times a quantized activation row with blocks of the same length.
 ///
-/// `acc` starts at 0 and takes the blocks in ascending order: `acc = fma(dw * dx, dot as f32, acc)` with the
-/// exact integer `dot`; Q4_1 adds `acc = fma(m * dx, sum as f32, acc)` after each block's first. `dw` and `m`
-/// are the stored f16 values as f32, `dx` and `sum` the activation block's scale and sum.
+/// `acc` starts at 0 and takes the blocks in ascending order.
+///
+/// - Blocks of 32: `acc = fma(dw * dx, dot as f32, acc)` with the exact integer `dot`; Q4_1 and Q5_1 then add
+///   `acc = fma(m * dx, sum as f32, acc)`.
+/// - Blocks of 256: `acc = fma(dw * dx, total as f32, acc)` with the exact integer `total`, the sum over the groups of
+///   `scale * dot`; Q2_K, Q4_K and Q5_K then add `acc = fma(-(m * dx), total as f32, acc)`, this `total` being the sum of
+///   `min * sum`.
+///
+/// `dw` and `m` are the stored factors as f32, `dx` and `sum` the activation block's scale and the sum of a group's quants.
 ///
 /// # Panics
 /// If `dtype` is not a block format or the row has another number of blocks than `x`.
@@ -160,31 +166,49 @@ pub fn linear_row(dtype: DType, weight_row: &[u8], x: &QuantizedRow) -> f32 {
     let Some(format) = dtype.block_format() else { panic!("linear_row works on block formats, not {dtype}") };
     assert_eq!(weight_row.len(), x.blocks() * dtype.block_bytes(), "length of a {dtype} weight row");
     let mut acc = 0.0f32;
-    for i in 0..x.blocks() {
+    let mut codes = [0; K_BLOCK_LEN];
+    for (i, block) in weight_row.chunks_exact(dtype.block_bytes()).enumerate() {
         let (q, dx, sum) = x.block(i);
-        let bytes = &weight_row[i * dtype.block_bytes()..];
-        match format {
-            BlockFormat::Q4_1 => {
-                let b = q4_1::Block::from_bytes(first(bytes));
-                acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
-                acc = (b.min() * dx).mul_add(sum as f32, acc);
+        assert_eq!(q.len(), dtype.block_len(), "elements of a block");
+        let codes = &mut codes[..q.len()];
+        read_codes(format, block, codes);
+        let dot = |codes: &[u8], q: &[i8]| -> i32 {
+            let products =
+                codes.iter().zip(q).map(|(&c, &q)| i32::from(anatomy::value(format, c)) * i32::from(q));
+            products.sum()
+        };
+        let Anatomy { factors: (at, len), scales, .. } = Anatomy::of(format);
+        let factors = &block[at..at + len];
+        let (d, m) = factor_values(format, factors);
+        if q.len() == BLOCK_LEN {
+            acc = (d * dx).mul_add(dot(codes, q) as f32, acc);
+            if has_minima(format) {
+                acc = (m * dx).mul_add(sum as f32, acc);
             }
-            BlockFormat::Q8_0 => {
-                let b = q8_0::Block::from_bytes(first(bytes));
-                acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
-            }
-            BlockFormat::Q4_0 => {
-                let b = q4_0::Block::from_bytes(first(bytes));
-                acc = (b.scale() * dx).mul_add(b.dot(q) as f32, acc);
-            }
+            continue;
+        }
+        let groups = anatomy::scales(format, factors, &block[scales.0..scales.0 + scales.1]);
+        let (mut total, mut minima) = (0, 0);
+        for (g, (codes, q)) in codes.chunks_exact(16).zip(q.chunks_exact(16)).enumerate() {
+            total += i32::from(groups.scale[g]) * dot(codes, q);
+            minima += i32::from(groups.min[g]) * q.iter().map(|&q| i32::from(q)).sum::<i32>();
+        }
+        acc = (d * dx).mul_add(total as f32, acc);
+        if has_minima(format) {
+            acc = (-(m * dx)).mul_add(minima as f32, acc);
         }
     }
     acc
 }
 
-/// The first `N` bytes of a slice whose length was checked before.
-fn first<const N: usize>(bytes: &[u8]) -> &[u8; N] {
-    bytes.first_chunk().expect("length checked by the caller")
+/// A block's factor and that of its minima, of which there may be none.
+fn factor_values(format: BlockFormat, factors: &[u8]) -> (f32, f32) {
+    let half = |at: usize| f16::from_le_bytes([factors[at], factors[at + 1]]).to_f32();
+    match (format, has_minima(format)) {
+        (BlockFormat::Mxfp4, _) => (half_power(factors[0]), 0.0),
+        (_, true) => (half(0), half(2)),
+        (_, false) => (half(0), 0.0),
+    }
 }
 
 /// One output of a linear layer with F32, F16 or BF16 weights.

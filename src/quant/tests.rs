@@ -190,7 +190,7 @@ fn wrong_lengths_and_types_are_refused() {
 fn linear_row_keeps_the_contracts_order() {
     for len in LENGTHS {
         let (w, x) = (Gen(1).row(len), Gen(2).row(len));
-        let mut row = QuantizedRow::new();
+        let mut row = QuantizedRow::default();
         row.quantize(&x);
         for dtype in BLOCKS {
             let mut bytes = vec![0; row_bytes(dtype, len)];
@@ -228,7 +228,7 @@ fn linear_row_by_hand() {
     // Two blocks: (1 - 8) * 0.5 * 1.0 * 127 in the first, (15 - 8) * 2 * 0.5 * -127 in the second.
     let mut x = [0.0; 64];
     (x[0], x[63]) = (127.0, -63.5);
-    let mut row = QuantizedRow::new();
+    let mut row = QuantizedRow::default();
     row.quantize(&x);
     let mut w = vec![0x88u8; 36];
     (w[0], w[1], w[2], w[18], w[19], w[35]) = (0x00, 0x38, 0x81, 0x00, 0x40, 0xf8);
@@ -241,7 +241,7 @@ fn linear_row_by_hand() {
 
 #[test]
 fn what_is_not_finite_stays_visible() {
-    let mut row = QuantizedRow::new();
+    let mut row = QuantizedRow::default();
     row.quantize(&[1.0, f32::NAN, 2.0]);
     for dtype in BLOCKS {
         assert!(linear_row(dtype, &vec![0; row_bytes(dtype, 3)], &row).is_nan());

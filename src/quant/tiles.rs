@@ -2,20 +2,27 @@
 //! instruction set, so that a file of packed weights is the same everywhere (`docs/PACKED_FORMAT.md`).
 //!
 //! ```text
-//! tile   = pairs of blocks of 32 columns, in ascending columns
-//! pair   = scales of the first block, of the second; quants of the first block, of the second
-//! scales = 16 f16, one a row; Q4_1: then 16 f16 minima
-//! quants = 4 columns of row 0, of row 1, ... of row 15, then the next 4 columns
+//! tile    = spans of blocks, in ascending columns: two blocks of 32 columns (MXFP4: four), or all blocks of 256
+//! span    = factors of each block, filled up to a multiple of 64 bytes; then what else each has
+//! factors = 16 f16, one a row; with minima then 16 f16 of these; IQ4_XS: then the upper bits of 16 rows' scales
+//!           MXFP4: 16 bytes
+//! block   = scales of its groups: byte 0 of the 16 rows, byte 1, ...
+//!           codes: lower bits, then upper bits
 //! ```
-//! So a tile is read from front to back, and quants are at multiples of 64 bytes. The 4-bit formats keep ggml's
-//! pairing: the byte for column `c` of a block holds column `c + 16` in its high nibble. The last tile is filled
-//! up with zero rows, an odd last pair with zeros that are not read.
+//! A vector of codes is 64 bytes: 4 columns (a run) of row 0, of row 1, ... of row 15. Codes of 8 bits are a vector a run.
+//! Of smaller ones a vector holds several runs that follow each other, the first in the lowest bits: two of 4 bits, four of
+//! 2 bits, eight of 1 bit, five of TQ1_0 (as digits to the base 3, the most significant one first). Q4_0 and Q4_1 alone
+//! keep ggml's pairing: the byte for column `c` of a block holds column `c + 16` in its high nibble. The last tile is filled
+//! up with zero rows, a last span with zeros that are not read.
 
-use super::{q4_0, q4_1, q8_0};
-use crate::core::{BLOCK_LEN, BlockFormat, DType, TILE_BLOCKS, TILE_ROWS as TILE};
+use super::anatomy::{self, Anatomy, Codes};
+use super::dequantize_row;
+use crate::core::{BLOCK_LEN, BlockFormat, DType, K_BLOCK_LEN, TILE_ROWS as TILE, tile_blocks, tile_bytes};
 
 /// Columns of a row that are contiguous, and that a 32-bit lane holds.
 pub(crate) const RUN: usize = 4;
+/// Bytes of a vector: a run of every row.
+pub(crate) const VECTOR: usize = TILE * RUN;
 /// Bytes of the quants of a block of all rows of a tile, 8-bit format.
 pub(crate) const Q8_BYTES: usize = TILE * BLOCK_LEN;
 /// Bytes of the quants of a block of all rows of a tile, 4-bit formats.
@@ -26,22 +33,31 @@ pub(crate) const SCALES: usize = TILE * 2;
 /// Where things are in a tile of `blocks` blocks a row.
 #[derive(Clone, Copy, Debug)]
 pub struct TileLayout {
+    dtype: DType,
     format: BlockFormat,
-    /// Bytes of a block as files store it.
-    block_bytes: usize,
+    anatomy: Anatomy,
+    /// Blocks of a row.
     blocks: usize,
+    /// Blocks of a span.
+    span: usize,
+    /// Bytes of a block's factors, of a span's, and of what else a block has.
+    factors: usize,
+    heads: usize,
+    body: usize,
     bytes: usize,
 }
 
 impl TileLayout {
     /// The layout of rows of `cols` columns; `None` if `dtype` is no block format or a tile is impossibly large.
     pub fn new(dtype: DType, cols: usize) -> Option<Self> {
-        let (format, block_bytes) = (dtype.block_format()?, dtype.block_bytes());
-        let blocks = cols.div_ceil(BLOCK_LEN);
-        let layout = Self { format, block_bytes, blocks, bytes: 0 };
-        let (heads, quants) = layout.sizes();
-        let bytes = blocks.div_ceil(TILE_BLOCKS).checked_mul(TILE_BLOCKS * (heads * SCALES + quants))?;
-        Some(Self { bytes, ..layout })
+        let (format, bytes) = (dtype.block_format()?, tile_bytes(dtype, cols)?);
+        let anatomy = Anatomy::of(format);
+        let blocks = cols.div_ceil(dtype.block_len());
+        let span = if dtype.block_len() == BLOCK_LEN { tile_blocks(dtype) } else { blocks };
+        let factors = anatomy.factors.1 * TILE;
+        let heads = (span * factors).next_multiple_of(64);
+        let body = (dtype.block_bytes() - anatomy.factors.1) * TILE;
+        Some(Self { dtype, format, anatomy, blocks, span, factors, heads, body, bytes })
     }
 
     /// Blocks of a row.
@@ -54,16 +70,7 @@ impl TileLayout {
         self.bytes
     }
 
-    /// Vectors of scales a block, and bytes of its quants.
-    fn sizes(&self) -> (usize, usize) {
-        match self.format {
-            BlockFormat::Q8_0 => (1, Q8_BYTES),
-            BlockFormat::Q4_0 => (1, Q4_BYTES),
-            BlockFormat::Q4_1 => (2, Q4_BYTES),
-        }
-    }
-
-    /// Block `b` of a tile: its scales and its quants. `HEADS` and `BYTES` are this layout's.
+    /// Block `b` of a tile of pairs of blocks: its factors and its quants. `HEADS` and `BYTES` are this layout's.
     #[inline(always)]
     pub fn block<'a, const HEADS: usize, const BYTES: usize>(
         &self,
@@ -76,29 +83,50 @@ impl TileLayout {
         Some((heads, quants.get(b % 2 * BYTES..)?.first_chunk()?))
     }
 
-    /// Where the scales and the quants of block `b` begin.
-    fn places(&self, b: usize) -> (usize, usize) {
-        let (heads, quants) = self.sizes();
-        let pair = b / 2 * 2 * (heads * SCALES + quants);
-        (pair + b % 2 * heads * SCALES, pair + 2 * heads * SCALES + b % 2 * quants)
+    /// Block `b` of a tile of any format: its factors, and what else it has.
+    #[inline(always)]
+    pub fn parts<'a>(&self, tile: &'a [u8], b: usize) -> Option<(&'a [u8], &'a [u8])> {
+        let (factors, body) = self.places(b);
+        Some((tile.get(factors..factors + self.factors)?, tile.get(body..body + self.body)?))
     }
 
-    /// Puts a row, stored as in its file format, into lane `lane` of a tile.
+    /// Where the factors of block `b` begin, and what else it has.
+    #[inline(always)]
+    fn places(&self, b: usize) -> (usize, usize) {
+        let (first, within) = match self.span {
+            2 => (b / 2, b % 2),
+            4 if self.factors == TILE => (b / 4, b % 4),
+            _ => (0, b),
+        };
+        let span = first * (self.heads + self.span * self.body);
+        (span + within * self.factors, span + self.heads + within * self.body)
+    }
+
+    /// Puts a row, stored as in its file format, into lane `lane` of a tile, which was zero there.
     ///
     /// # Panics
     /// If the tile or the row is shorter than this layout asks for.
     pub fn pack_row(&self, row: &[u8], lane: usize, tile: &mut [u8]) {
-        let (heads, _) = self.sizes();
-        for (b, block) in row.chunks_exact(self.block_bytes).take(self.blocks).enumerate() {
-            let (scales, quants) = self.places(b);
-            let (head, body) = block.split_at(2 * heads);
-            for (h, head) in head.chunks_exact(2).enumerate() {
-                let at = scales + h * SCALES + 2 * lane;
-                tile[at..at + 2].copy_from_slice(head);
+        let mut codes = [0; K_BLOCK_LEN];
+        let codes = &mut codes[..self.dtype.block_len()];
+        for (b, block) in row.chunks_exact(self.dtype.block_bytes()).take(self.blocks).enumerate() {
+            self.each_byte(b, lane, |stored, packed| tile[packed] = block[stored]);
+            let at = self.codes(b);
+            if let Codes::AsStored(len) = self.anatomy.codes {
+                for (g, run) in block[self.anatomy.factors.1..][..len].chunks_exact(RUN).enumerate() {
+                    let at = at + (g * TILE + lane) * RUN;
+                    tile[at..at + RUN].copy_from_slice(run);
+                }
+                continue;
             }
-            for (g, run) in body.chunks_exact(RUN).enumerate() {
-                let at = quants + (g * TILE + lane) * RUN;
-                tile[at..at + RUN].copy_from_slice(run);
+            anatomy::read_codes(self.format, block, codes);
+            match self.anatomy.codes {
+                Codes::AsStored(_) => {}
+                Codes::Bits(low, high) => {
+                    put_bits(codes, 0, low, lane, &mut tile[at..]);
+                    put_bits(codes, low, high, lane, &mut tile[at + low_bytes(codes.len(), low)..]);
+                }
+                Codes::Trits => put_trits(codes, lane, &mut tile[at..]),
             }
         }
     }
@@ -109,69 +137,126 @@ impl TileLayout {
     /// # Panics
     /// If the tile or the row is shorter than this layout asks for.
     pub fn unpack_row(&self, tile: &[u8], lane: usize, row: &mut [u8]) {
-        let (heads, _) = self.sizes();
-        for (b, block) in row.chunks_exact_mut(self.block_bytes).take(self.blocks).enumerate() {
-            let (scales, quants) = self.places(b);
-            let (head, body) = block.split_at_mut(2 * heads);
-            for (h, head) in head.chunks_exact_mut(2).enumerate() {
-                let at = scales + h * SCALES + 2 * lane;
-                head.copy_from_slice(&tile[at..at + 2]);
+        for (b, block) in row.chunks_exact_mut(self.dtype.block_bytes()).take(self.blocks).enumerate() {
+            self.unpack_block(tile, lane, b, block);
+        }
+    }
+
+    fn unpack_block(&self, tile: &[u8], lane: usize, b: usize, block: &mut [u8]) {
+        let at = self.codes(b);
+        let mut codes = [0; K_BLOCK_LEN];
+        let codes = &mut codes[..self.dtype.block_len()];
+        match self.anatomy.codes {
+            Codes::AsStored(len) => {
+                for (g, run) in block[self.anatomy.factors.1..][..len].chunks_exact_mut(RUN).enumerate() {
+                    let at = at + (g * TILE + lane) * RUN;
+                    run.copy_from_slice(&tile[at..at + RUN]);
+                }
             }
-            for (g, run) in body.chunks_exact_mut(RUN).enumerate() {
-                let at = quants + (g * TILE + lane) * RUN;
-                run.copy_from_slice(&tile[at..at + RUN]);
+            Codes::Bits(low, high) => {
+                take_bits(&tile[at..], lane, 0, low, codes);
+                take_bits(&tile[at + low_bytes(codes.len(), low)..], lane, low, high, codes);
+                block.fill(0);
+                anatomy::write_codes(self.format, codes, block);
             }
+            Codes::Trits => {
+                take_trits(&tile[at..], lane, codes);
+                anatomy::write_codes(self.format, codes, block);
+            }
+        }
+        self.each_byte(b, lane, |stored, packed| block[stored] = tile[packed]);
+    }
+
+    /// Where the codes of block `b` begin.
+    fn codes(&self, b: usize) -> usize {
+        self.places(b).1 + self.anatomy.scales.1 * TILE
+    }
+
+    /// Calls `with` with the place in a stored block and the place in the tile of each byte of factors and scales of a row.
+    #[inline(always)]
+    fn each_byte(&self, b: usize, lane: usize, mut with: impl FnMut(usize, usize)) {
+        let (factors, body) = self.places(b);
+        let (at, len) = self.anatomy.factors;
+        for i in 0..len {
+            let width = len.min(2);
+            with(at + i, factors + i / 2 * SCALES + lane * width + i % 2);
+        }
+        let (at, len) = self.anatomy.scales;
+        for i in 0..len {
+            with(at + i, body + i * TILE + lane);
         }
     }
 
     /// Dequantizes row `row` of a matrix of such tiles into `out`.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// If there is no such row, or `out` is longer than it.
     pub fn unpack(&self, tiles: &[u8], row: usize, out: &mut [f32]) {
-        let at = row / TILE * self.bytes;
-        self.dequantize_lane(&tiles[at..at + self.bytes], row % TILE, out);
-    }
-
-    /// Dequantizes lane `lane` of a tile into `out`, a row of columns.
-    ///
-    /// # Panics
-    /// If the tile is shorter than this layout asks for.
-    fn dequantize_lane(&self, tile: &[u8], lane: usize, out: &mut [f32]) {
-        for (b, out) in out.chunks_mut(BLOCK_LEN).take(self.blocks).enumerate() {
-            let (scales, quants) = self.places(b);
-            let f16_at = |head: usize| {
-                let at = scales + head * SCALES + 2 * lane;
-                u16::from_le_bytes([tile[at], tile[at + 1]])
-            };
-            let quants = &tile[quants..];
-            let mut values = [0.0; BLOCK_LEN];
-            match self.format {
-                BlockFormat::Q8_0 => {
-                    let qs = lane_bytes::<{ BLOCK_LEN }>(quants, lane).map(|q| q as i8);
-                    q8_0::Block { d: f16_at(0), qs }.dequantize(&mut values);
-                }
-                BlockFormat::Q4_1 => {
-                    let qs = lane_bytes(quants, lane);
-                    q4_1::Block { d: f16_at(0), m: f16_at(1), qs }.dequantize(&mut values);
-                }
-                BlockFormat::Q4_0 => {
-                    let qs = lane_bytes(quants, lane);
-                    q4_0::Block { d: f16_at(0), qs }.dequantize(&mut values);
-                }
-            }
-            out.copy_from_slice(&values[..out.len()]);
+        let tile = &tiles[row / TILE * self.bytes..][..self.bytes];
+        let mut block = [0; MOST_BYTES];
+        let block = &mut block[..self.dtype.block_bytes()];
+        for (b, out) in out.chunks_mut(self.dtype.block_len()).enumerate() {
+            self.unpack_block(tile, row % TILE, b, block);
+            dequantize_row(self.dtype, block, out).expect("a block of a block format");
         }
     }
 }
 
-/// One row's bytes of a block.
-fn lane_bytes<const N: usize>(block: &[u8], lane: usize) -> [u8; N] {
-    let mut out = [0; N];
-    for (g, run) in out.chunks_exact_mut(RUN).enumerate() {
-        run.copy_from_slice(&block[(g * TILE + lane) * RUN..][..RUN]);
+/// The most bytes that a block has.
+const MOST_BYTES: usize = K_BLOCK_LEN;
+
+/// Bytes of the lower bits of a block of sixteen rows.
+const fn low_bytes(codes: usize, bits: u32) -> usize {
+    codes * bits as usize / 8 * TILE
+}
+
+/// Puts `bits` bits of each code, from bit `from` on, into a lane of vectors.
+#[inline(always)]
+fn put_bits(codes: &[u8], from: u32, bits: u32, lane: usize, vectors: &mut [u8]) {
+    if bits == 0 {
+        return;
     }
-    out
+    let (per, mask) = (8 / bits as usize, ((1u32 << bits) - 1) as u8);
+    for (g, run) in codes.chunks_exact(RUN).enumerate() {
+        let out = &mut vectors[g / per * VECTOR + lane * RUN..][..RUN];
+        for (out, code) in out.iter_mut().zip(run) {
+            *out |= (code >> from & mask) << (g % per * bits as usize);
+        }
+    }
+}
+
+/// The inverse of [`put_bits`]; the codes had zeros there.
+fn take_bits(vectors: &[u8], lane: usize, from: u32, bits: u32, codes: &mut [u8]) {
+    if bits == 0 {
+        return;
+    }
+    let (per, mask) = (8 / bits as usize, ((1u32 << bits) - 1) as u8);
+    for (g, run) in codes.chunks_exact_mut(RUN).enumerate() {
+        let stored = &vectors[g / per * VECTOR + lane * RUN..][..RUN];
+        for (code, byte) in run.iter_mut().zip(stored) {
+            *code |= (byte >> (g % per * bits as usize) & mask) << from;
+        }
+    }
+}
+
+/// Runs of digits to the base 3 that a vector holds.
+pub(crate) const TRITS: usize = 5;
+
+fn put_trits(codes: &[u8], lane: usize, vectors: &mut [u8]) {
+    for (v, runs) in codes.chunks(TRITS * RUN).enumerate() {
+        for k in 0..RUN {
+            let digits = std::array::from_fn(|n| runs.get(n * RUN + k).copied().unwrap_or(0));
+            vectors[v * VECTOR + lane * RUN + k] = anatomy::trits(digits);
+        }
+    }
+}
+
+fn take_trits(vectors: &[u8], lane: usize, codes: &mut [u8]) {
+    for (g, run) in codes.chunks_exact_mut(RUN).enumerate() {
+        for (k, code) in run.iter_mut().enumerate() {
+            *code = anatomy::digit(vectors[g / TRITS * VECTOR + lane * RUN + k], g % TRITS);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -179,17 +264,26 @@ mod tests {
     use super::*;
     use crate::core::Order;
 
-    const FORMATS: [DType; 3] = [DType::Q4_0, DType::Q4_1, DType::Q8_0];
-
-    /// Bytes that differ from place to place.
+    /// Bytes that differ from place to place; of TQ1_0 those that some digits have.
     fn row(dtype: DType, blocks: usize, seed: usize) -> Vec<u8> {
-        (0..blocks * dtype.block_bytes()).map(|i| (seed * 131 + i * 7 + i / 251) as u8).collect()
+        let mut row: Vec<u8> =
+            (0..blocks * dtype.block_bytes()).map(|i| (seed * 131 + i * 7 + i / 251) as u8).collect();
+        if dtype == DType::Tq1_0 {
+            for block in row.chunks_exact_mut(54) {
+                let mut codes = [0; K_BLOCK_LEN];
+                anatomy::read_codes(BlockFormat::Tq1_0, block, &mut codes);
+                anatomy::write_codes(BlockFormat::Tq1_0, &codes, block);
+            }
+        }
+        row
     }
 
     #[test]
     fn what_is_packed_comes_out_again_and_lanes_do_not_touch() {
-        for dtype in FORMATS {
-            for (blocks, cols) in [(0, 0), (1, 32), (1, 1), (2, 64), (3, 65), (3, 96), (5, 150)] {
+        for dtype in DType::ALL.into_iter().filter(|d| d.is_quantized()) {
+            for (blocks, part) in [(0, 0), (1, 32), (1, 1), (2, 64), (3, 65), (3, 96), (5, 150)] {
+                // Rows of long blocks are whole ones.
+                let cols = if dtype.block_len() == BLOCK_LEN { part } else { blocks * K_BLOCK_LEN };
                 let layout = TileLayout::new(dtype, cols).unwrap();
                 assert_eq!(Some(layout.bytes()), Order::Tiles.bytes(dtype, 1, cols));
                 let mut tile = vec![0; layout.bytes()];

@@ -5,20 +5,28 @@
 use super::buffer::{AlignedBytes, Plain};
 use super::disjoint::Disjoint;
 use super::kernels::float::FloatRows;
-use super::kernels::packed::QuantizedRows;
+use super::kernels::packed::{Pairs, QuantizedRows};
 use super::kernels::paired::{PAIRED, PairedRows};
 use super::kernels::{GROUP, Kernels};
 use super::pool::Pool;
-use crate::core::{BLOCK_LEN, Result};
+use crate::core::{BLOCK_LEN, K_BLOCK_LEN, Result};
 
 /// Memory for the forms of one input. Grown, then reused.
 #[derive(Default)]
 pub(super) struct Input {
+    short: Quantized,
+    long: Quantized,
+    chunks: AlignedBytes,
+    pairs: AlignedBytes,
+}
+
+/// Rows in the form for weights in blocks, see [`QuantizedRows`].
+#[derive(Default)]
+struct Quantized {
     quants: Vec<[i8; BLOCK_LEN]>,
     scales: Vec<f32>,
     offsets: Vec<i32>,
-    chunks: AlignedBytes,
-    pairs: AlignedBytes,
+    pairs: Vec<Pairs>,
 }
 
 /// The rows of one input.
@@ -34,7 +42,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl Input {
-    /// Brings `x`, `[rows][cols]`, into the form for quantized weights.
+    /// Brings `x`, `[rows][cols]`, into the form for weights in blocks of 32.
     pub fn quantize(
         &mut self,
         kernels: &Kernels,
@@ -43,19 +51,15 @@ impl Input {
         rows: usize,
         cols: usize,
     ) -> Result<()> {
-        let size = kernels.group;
         let blocks = cols.div_ceil(BLOCK_LEN);
-        if self.scales.len() < rows * blocks {
-            self.quants.resize(rows * blocks, [0; BLOCK_LEN]);
-            self.scales.resize(rows * blocks, 0.0);
-            self.offsets.resize(rows * blocks, 0);
-        }
-        let quants = Disjoint::new(&mut self.quants);
-        let scales = Disjoint::new(&mut self.scales);
-        let offsets = Disjoint::new(&mut self.offsets);
-        super::by_rows(pool, rows.div_ceil(size), size * cols, &|group| {
-            let first = group * size;
-            let width = size.min(rows - first);
+        let to = &mut self.short;
+        grow(&mut to.quants, rows * blocks, [0; BLOCK_LEN]);
+        grow(&mut to.scales, rows * blocks, 0.0);
+        grow(&mut to.offsets, rows * blocks, 0);
+        let quants = Disjoint::new(&mut to.quants);
+        let scales = Disjoint::new(&mut to.scales);
+        let offsets = Disjoint::new(&mut to.offsets);
+        by_groups(kernels, pool, (rows, cols), &|first, width| {
             let range = first * blocks..(first + width) * blocks;
             // SAFETY: each group is one call's, and groups do not overlap.
             let (q, d, o) =
@@ -65,6 +69,37 @@ impl Input {
                 (kernels.quantize)(x, width, &mut q[row..], &mut d[row..], &mut o[row..]);
             }
             (kernels.arrange)(q, width);
+        })
+    }
+
+    /// The same for weights in blocks of 256.
+    pub fn quantize_long(
+        &mut self,
+        kernels: &Kernels,
+        pool: &mut Pool,
+        x: &[f32],
+        rows: usize,
+        cols: usize,
+    ) -> Result<()> {
+        let (blocks, pieces) = (cols / K_BLOCK_LEN, cols / K_BLOCK_LEN * (K_BLOCK_LEN / BLOCK_LEN));
+        let to = &mut self.long;
+        grow(&mut to.quants, rows * pieces, [0; BLOCK_LEN]);
+        grow(&mut to.scales, rows * blocks, 0.0);
+        grow(&mut to.pairs, rows * blocks, [0; 8]);
+        let quants = Disjoint::new(&mut to.quants);
+        let scales = Disjoint::new(&mut to.scales);
+        let pairs = Disjoint::new(&mut to.pairs);
+        by_groups(kernels, pool, (rows, cols), &|first, width| {
+            let range = first * blocks..(first + width) * blocks;
+            // SAFETY: each group is one call's, and groups do not overlap.
+            let (q, d, p) = unsafe {
+                let q = quants.part(first * pieces..(first + width) * pieces);
+                (q, scales.part(range.clone()), pairs.part(range))
+            };
+            for row in 0..width.min(q.len()) {
+                let x = &x[(first + row) * cols..(first + row + 1) * cols];
+                (kernels.quantize_long)(x, width, &mut q[row..], &mut d[row..], &mut p[row..]);
+            }
         })
     }
 
@@ -102,6 +137,27 @@ impl Input {
     }
 }
 
+/// Makes room for `len` elements.
+fn grow<T: Clone>(to: &mut Vec<T>, len: usize, empty: T) {
+    if to.len() < len {
+        to.resize(len, empty);
+    }
+}
+
+/// Calls `each` with the first row and the number of rows of each group of `rows` rows.
+fn by_groups(
+    kernels: &Kernels,
+    pool: &mut Pool,
+    (rows, cols): (usize, usize),
+    each: &(impl Fn(usize, usize) + Sync),
+) -> Result<()> {
+    let size = kernels.group;
+    super::by_rows(pool, rows.div_ceil(size), size * cols, &|group| {
+        let first = group * size;
+        each(first, size.min(rows - first));
+    })
+}
+
 /// Fills `to` with `chunks` chunks a row: `row(x, width, out)` writes those of row `x` to every `width`-th place of `out`,
 /// since the rows of a group are interleaved.
 fn arrange<T: Plain + Send>(
@@ -125,15 +181,19 @@ fn arrange<T: Plain + Send>(
 }
 
 impl<'a> Rows<'a> {
-    /// The group of `width` rows from row `from` on, for quantized weights.
-    pub fn quantized(&self, from: usize, width: usize) -> QuantizedRows<'a> {
-        let blocks = self.cols.div_ceil(BLOCK_LEN);
+    /// The group of `width` rows from row `from` on, for weights in blocks of so many columns.
+    pub fn quantized(&self, from: usize, width: usize, block_len: usize) -> QuantizedRows<'a> {
+        let blocks = self.cols.div_ceil(block_len);
+        let pieces = blocks * (block_len / BLOCK_LEN);
         let range = from * blocks..(from + width) * blocks;
+        let long = block_len == K_BLOCK_LEN;
+        let of = if long { &self.input.long } else { &self.input.short };
         QuantizedRows {
             width,
-            quants: &self.input.quants[range.clone()],
-            scales: &self.input.scales[range.clone()],
-            offsets: &self.input.offsets[range],
+            quants: &of.quants[from * pieces..(from + width) * pieces],
+            scales: &of.scales[range.clone()],
+            offsets: if long { &[] } else { &of.offsets[range.clone()] },
+            pairs: if long { &of.pairs[range] } else { &[] },
         }
     }
 

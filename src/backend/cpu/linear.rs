@@ -9,7 +9,7 @@ use super::kernels::{GROUP, Kernels, Outputs, TILE};
 use super::pool::Pool;
 use super::weight::{CpuWeight, Matrix};
 use super::{CpuBackend, broken};
-use crate::core::{CoreError, LinearPart, PreparedWeight, Result};
+use crate::core::{BLOCK_LEN, CoreError, K_BLOCK_LEN, LinearPart, PreparedWeight, Result};
 
 /// How the tiles of a run are cut into chunks.
 struct Cut {
@@ -57,8 +57,14 @@ pub(super) fn linear(
     parts: &mut [LinearPart<'_, CpuBackend>],
 ) -> Result<()> {
     let (x, rows, cols) = x;
-    if parts.iter().any(|p| p.weight.dtype().is_quantized()) {
+    let in_blocks_of = |len| {
+        parts.iter().map(|p| p.weight.dtype()).any(|dtype| dtype.is_quantized() && dtype.block_len() == len)
+    };
+    if in_blocks_of(BLOCK_LEN) {
         workspace.quantize(kernels, pool, x, rows, cols)?;
+    }
+    if in_blocks_of(K_BLOCK_LEN) {
+        workspace.quantize_long(kernels, pool, x, rows, cols)?;
     }
     let paired = |p: &LinearPart<'_, CpuBackend>| kernels.paired_tile(p.weight.dtype()).is_some();
     if parts.iter().any(paired) {
@@ -141,7 +147,8 @@ impl Part<'_> {
                 let run = PackedTiles { layout, bytes, count: tiles.len() };
                 for from in (0..input.rows).step_by(kernels.group) {
                     let count = kernels.group.min(input.rows - from);
-                    kernel(&run, &input.quantized(from, count), &mut |t, results| {
+                    let x = input.quantized(from, count, self.weight.dtype().block_len());
+                    kernel(&run, &x, &mut |t, results| {
                         self.put(from, count, tiles.start + t, results);
                     });
                 }

@@ -95,9 +95,7 @@ fn linear_is_the_scalar_truth_for_every_format_shape_and_thread_count() {
                     let truth = if format.is_float() {
                         dot_float(format, &row, x)
                     } else {
-                        let mut q = QuantizedRow::new();
-                        q.quantize(x);
-                        linear_row(format, &row, &q)
+                        linear_row(format, &row, &QuantizedRow::of(x, format.block_len()))
                     };
                     let at = format!("{} {format} {rows}x{cols} at {i},{j}", b.describe());
                     assert_eq!(plain[i * rows + j].to_bits(), truth.to_bits(), "{at}");

@@ -348,10 +348,9 @@ macro_rules! by_format {
             DType::Q4_0 => concat!($stem, "q4_0"),
             DType::Q4_1 => concat!($stem, "q4_1"),
             DType::F32 => concat!($stem, "f32"),
-            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => concat!($stem, "unknown"),
-            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => {
-                concat!($stem, "unknown")
-            }
+            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => concat!($stem, "unknown"),
+            DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => concat!($stem, "unknown"),
+            DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 => concat!($stem, "unknown"),
             DType::U8 | DType::I32 => concat!($stem, "unknown"),
         }
     };

@@ -112,17 +112,9 @@ impl Layout {
             DType::Q8_0 => (blocks.checked_mul(8)?, 4, 1),
             DType::Q4_0 => (blocks.checked_mul(4)?, 4, 1),
             DType::Q4_1 => (blocks.checked_mul(4)?, 4, 2),
-            DType::Q5_0
-            | DType::Q5_1
-            | DType::Iq4Nl
-            | DType::Q2K
-            | DType::Q3K
-            | DType::Iq4Xs
-            | DType::Q4K
-            | DType::Q5K
-            | DType::Q6K
-            | DType::U8
-            | DType::I32 => return None,
+            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => return None,
+            DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => return None,
+            DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 | DType::U8 | DType::I32 => return None,
         };
         let wide = if rows == 1 && dtype == DType::F32 { 1 } else { TILE };
         let layout = Self { dtype, wide, units, unit_bytes, blocks, heads };
@@ -160,6 +152,20 @@ impl Layout {
     }
 }
 
+/// The format that kernels have for weights in `format`: the same, or the one that loses least.
+fn computed(format: DType) -> DType {
+    match format {
+        DType::F32 | DType::F16 | DType::BF16 | DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => format,
+        // The same codes, with the scale and the minimum of each group of 32 as f16.
+        DType::Q4K => DType::Q4_1,
+        DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => DType::Q8_0,
+        DType::Q2K | DType::Q3K | DType::Q5K | DType::Q6K => DType::Q8_0,
+        DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 => DType::Q8_0,
+        // No weights.
+        DType::U8 | DType::I32 => format,
+    }
+}
+
 impl OpenClWeight {
     /// Brings a tensor to the device, converted to `format`. Rows go from where they are stored (a memory map) into
     /// the mapped buffer; there is no other copy of the whole.
@@ -168,6 +174,7 @@ impl OpenClWeight {
     /// [`CoreError::Unsupported`] for formats that are not weights, and what the device answers.
     pub(super) fn new(runtime: &Arc<Runtime>, tensor: &HostTensor, format: DType) -> Result<Self> {
         tensor.check_weight("a weight", format)?;
+        let format = computed(format);
         let (rows, cols) = tensor.matrix_dims();
         let too_large = CoreError::OutOfMemory { what: "a weight", bytes: usize::MAX };
         let layout = Layout::new(format, rows, cols).ok_or(too_large)?;
@@ -258,9 +265,9 @@ impl Part {
             DType::BF16 => cl::CL_UNSIGNED_INT16,
             DType::F32 | DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => cl::CL_UNSIGNED_INT32,
             // These are converted before they get here.
-            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl => return None,
-            DType::Q2K | DType::Q3K | DType::Iq4Xs | DType::Q4K | DType::Q5K | DType::Q6K => return None,
-            DType::U8 | DType::I32 => return None,
+            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => return None,
+            DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => return None,
+            DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 | DType::U8 | DType::I32 => return None,
         };
         let make = || Image::over(&self.units, element, self.layout.unit_bytes);
         self.image.get_or_init(make).as_ref()

@@ -146,7 +146,6 @@ impl Backend for ReferenceBackend {
     }
 
     fn linear(&self, x: &T, parts: &mut [LinearPart<'_, Self>]) -> Result<()> {
-        let mut quantized = QuantizedRow::default();
         let mut rounded = vec![0.0; x.cols()];
         for part in parts {
             CoreError::expect_eq("linear", "input length", x.cols(), part.weight.cols())?;
@@ -156,8 +155,7 @@ impl Backend for ReferenceBackend {
             for r in 0..x.rows() {
                 let mut input = row(x, r);
                 if part.weight.dtype().is_quantized() {
-                    quantized.quantize(input);
-                    quantized.dequantize(&mut rounded);
+                    QuantizedRow::of(input, part.weight.dtype().block_len()).dequantize(&mut rounded);
                     input = &rounded;
                 }
                 for (o, value) in row_mut(part.out, r).iter_mut().enumerate() {

@@ -131,7 +131,7 @@ impl GgufFile {
         let dtype = readable(entry.kind).ok_or_else(|| {
             fault(format!(
                 "has elements of type {}, which is not read; known are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to \
-                 Q6_K, IQ4_NL and IQ4_XS: use a file in one of these",
+                 Q6_K, IQ4_NL, IQ4_XS, MXFP4, TQ1_0 and TQ2_0: use a file in one of these",
                 type_name(entry.kind)
             ))
         })?;
@@ -271,6 +271,9 @@ fn readable(kind: u32) -> Option<DType> {
         20 => DType::Iq4Nl,
         23 => DType::Iq4Xs,
         30 => DType::BF16,
+        34 => DType::Tq1_0,
+        35 => DType::Tq2_0,
+        39 => DType::Mxfp4,
         _ => return None,
     })
 }
@@ -292,9 +295,6 @@ fn type_name(kind: u32) -> String {
         27 => "I64",
         28 => "F64",
         29 => "IQ1_M",
-        34 => "TQ1_0",
-        35 => "TQ2_0",
-        39 => "MXFP4",
         40 => "NVFP4",
         41 => "Q1_0",
         _ => return format!("number {kind} of ggml"),

@@ -61,7 +61,8 @@ fn agree(
         quants.iter().map(|q| -8 * q.iter().map(|&q| i32::from(q)).sum::<i32>()).collect();
     let tiles = PackedTiles { layout: &layout, bytes: &bytes, count };
 
-    let group = QuantizedRows { width: rows, quants: &quants, scales: &scales, offsets: &offsets };
+    let group =
+        QuantizedRows { width: rows, quants: &quants, scales: &scales, offsets: &offsets, pairs: &[] };
     let mut results = vec![[f32::NAN; TILE]; count * rows];
     candidate(&tiles, &group, &mut |t, out| {
         for (result, out) in results.iter_mut().skip(t * rows).zip(out.iter().take(rows)) {
@@ -73,7 +74,7 @@ fn agree(
         let quants: Vec<_> = quants.iter().skip(i).step_by(rows).copied().collect();
         let scales: Vec<_> = scales.iter().skip(i).step_by(rows).copied().collect();
         let offsets: Vec<_> = offsets.iter().skip(i).step_by(rows).copied().collect();
-        let one = QuantizedRows { width: 1, quants: &quants, scales: &scales, offsets: &offsets };
+        let one = QuantizedRows { width: 1, quants: &quants, scales: &scales, offsets: &offsets, pairs: &[] };
         truth(&tiles, &one, &mut |t, out| {
             same &= out[0].map(f32::to_bits) == results[t * rows + i].map(f32::to_bits);
         });

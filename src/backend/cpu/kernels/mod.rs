@@ -13,6 +13,8 @@ pub(super) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_codes;
+#[cfg(target_arch = "x86_64")]
 mod avx2_int;
 #[cfg(target_arch = "x86_64")]
 mod avx2_vnni;
@@ -21,8 +23,12 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_bf16;
 #[cfg(target_arch = "x86_64")]
+mod avx512_codes;
+#[cfg(target_arch = "x86_64")]
 mod avx512_int;
 mod cached;
+mod code_formats;
+mod codes;
 #[cfg(target_arch = "aarch64")]
 mod dotprod;
 mod elementwise;
@@ -32,6 +38,8 @@ pub(super) mod float;
 mod i8mm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_codes;
 #[cfg(target_arch = "aarch64")]
 mod neon_int;
 #[cfg(target_arch = "aarch64")]
@@ -45,6 +53,7 @@ pub(super) mod paired;
 mod prefetch;
 mod quantized;
 mod scalar;
+mod scalar_codes;
 pub(crate) mod simd;
 pub(super) mod table;
 #[cfg(test)]

@@ -23,35 +23,63 @@ impl<'a> PackedTiles<'a> {
     }
 }
 
-/// A group of rows of quantized activations: first block 0 of all its rows, then block 1, ...
+/// A group of rows of quantized activations: first block 0 of all its rows, then block 1, ... Blocks are as long as
+/// those of the weights; their quants are in pieces of 32 anyway.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuantizedRows<'a> {
     /// Rows of the group.
     pub width: usize,
-    /// `[blocks][width]` blocks of quants, arranged for the kernel.
+    /// `[pieces][width]` pieces of quants, arranged for the kernel.
     pub quants: &'a [[i8; BLOCK_LEN]],
     /// `[blocks][width]` scales.
     pub scales: &'a [f32],
-    /// `[blocks][width]`: -8 times the sum of a block's quants.
+    /// Blocks of 32: `[blocks][width]`, -8 times the sum of a block's quants.
     pub offsets: &'a [i32],
+    /// Blocks of 256: `[blocks][width]`, the sums of each 16 quants.
+    pub pairs: &'a [Pairs],
 }
 
-/// One block of `X` rows of a group.
+/// The sums of each 16 quants of a block of 256, i16, two in an i32.
+pub(crate) type Pairs = [i32; 8];
+
+/// One block of 32 columns of `X` rows of a group.
 pub(crate) struct QuantizedBlock<'a, const X: usize> {
     pub quants: &'a [[i8; BLOCK_LEN]; X],
     pub scales: &'a [f32; X],
     pub offsets: &'a [i32; X],
 }
 
+/// What a block of 256 columns of `X` rows of a group has beside its quants.
+pub(crate) struct LongBlock<'a, const X: usize> {
+    pub scales: &'a [f32; X],
+    pub pairs: &'a [Pairs; X],
+}
+
 impl<'a> QuantizedRows<'a> {
-    /// Block `b` of `X` rows from row `row` on.
+    /// Piece `j` of `X` rows from row `row` on.
+    #[inline(always)]
+    pub fn quants<const X: usize>(&self, j: usize, row: usize) -> Option<&'a [[i8; BLOCK_LEN]; X]> {
+        self.quants.get(j * self.width + row..)?.first_chunk()
+    }
+
+    /// Block `b` of 32 columns of `X` rows from row `row` on.
     #[inline(always)]
     pub fn block<const X: usize>(&self, b: usize, row: usize) -> Option<QuantizedBlock<'a, X>> {
         let at = b * self.width + row;
         Some(QuantizedBlock {
-            quants: self.quants.get(at..)?.first_chunk()?,
+            quants: self.quants(b, row)?,
             scales: self.scales.get(at..)?.first_chunk()?,
             offsets: self.offsets.get(at..)?.first_chunk()?,
+        })
+    }
+
+    /// Block `b` of 256 columns of `X` rows from row `row` on.
+    #[inline(always)]
+    pub fn long_block<const X: usize>(&self, b: usize, row: usize) -> Option<LongBlock<'a, X>> {
+        let at = b * self.width + row;
+        Some(LongBlock {
+            scales: self.scales.get(at..)?.first_chunk()?,
+            pairs: self.pairs.get(at..)?.first_chunk()?,
         })
     }
 }

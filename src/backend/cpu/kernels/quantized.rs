@@ -3,10 +3,10 @@
 //! Per block and lane (a lane is a weight row): an exact i32 dot product, then
 //! `acc = fma(dw * dx, dot as f32, acc)`; Q4_1 adds `acc = fma(m * dx, sum as f32, acc)`.
 
-use crate::core::BLOCK_LEN;
+use crate::core::{BLOCK_LEN, K_BLOCK_LEN};
 use crate::quant::activation::MIN_AMAX;
 
-use super::packed::{PackedTiles, Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, TileLayout};
+use super::packed::{PackedTiles, Pairs, Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, TileLayout};
 use super::simd::Simd;
 use super::{GROUP, Outputs, TILE};
 
@@ -269,18 +269,12 @@ pub(crate) fn quantize<S: Simd>(
     }
 }
 
-/// Answers the scale and the offset, -8 times the quants' sum.
+/// Returns the scale and the offset, -8 times the quants' sum.
 #[inline(always)]
 fn quantize_block<S: Simd>(s: S, x: &[f32; BLOCK_LEN], q: &mut [i8; BLOCK_LEN]) -> (f32, i32) {
     let halves = x.as_chunks::<16>().0;
     let (a, b) = (s.load(&halves[0]), s.load(&halves[1]));
-    let mut lanes = [0.0; 16];
-    s.store(s.max_bits(s.abs(a), s.abs(b)), &mut lanes);
-    let mut bits = 0;
-    for lane in lanes {
-        bits = lane.to_bits().max(bits);
-    }
-    let amax = f32::from_bits(bits);
+    let amax = largest(s, s.max_bits(s.abs(a), s.abs(b)));
     if !amax.is_finite() || amax < MIN_AMAX {
         *q = [0; BLOCK_LEN];
         return (if amax.is_finite() { 0.0 } else { f32::NAN }, 0);
@@ -294,6 +288,62 @@ fn quantize_block<S: Simd>(s: S, x: &[f32; BLOCK_LEN], q: &mut [i8; BLOCK_LEN]) 
         sum += i32::from(q);
     }
     (amax / 127.0, -8 * sum)
+}
+
+/// The lane with the largest bits, of lanes that are not negative.
+#[inline(always)]
+fn largest<S: Simd>(s: S, v: S::F) -> f32 {
+    let mut lanes = [0.0; 16];
+    s.store(v, &mut lanes);
+    let mut bits = 0;
+    for lane in lanes {
+        bits = lane.to_bits().max(bits);
+    }
+    f32::from_bits(bits)
+}
+
+/// Quantizes a row of activations in blocks of 256 as [`crate::quant::activation::quantize_block`] does. Block `b` goes
+/// to place `b * stride` of the scales and pairs, its pieces to eight places of the quants. A rest of the row is not taken:
+/// weights in such blocks have none.
+#[inline(always)]
+pub(crate) fn quantize_long<S: Simd>(
+    s: S,
+    x: &[f32],
+    stride: usize,
+    quants: &mut [[i8; BLOCK_LEN]],
+    scales: &mut [f32],
+    pairs: &mut [Pairs],
+) {
+    for (b, x) in x.as_chunks::<K_BLOCK_LEN>().0.iter().enumerate() {
+        let parts = x.as_chunks::<16>().0;
+        let mut most = s.splat(0.0);
+        for x in parts {
+            most = s.max_bits(most, s.abs(s.load(x)));
+        }
+        let amax = largest(s, most);
+        let usable = amax.is_finite() && amax >= MIN_AMAX;
+        let inv = s.splat(if usable { 127.0 / amax } else { 0.0 });
+        scales[b * stride] = match (usable, amax.is_finite()) {
+            (true, _) => amax / 127.0,
+            (false, true) => 0.0,
+            (false, false) => f32::NAN,
+        };
+        for (j, x) in parts.as_chunks::<2>().0.iter().enumerate() {
+            let mut piece = [[0; 16]; 2];
+            let mut sums = [0; 2];
+            if usable {
+                for h in 0..2 {
+                    piece[h] = s.round_i8(s.mul(s.load(&x[h]), inv));
+                    for q in piece[h] {
+                        sums[h] += i32::from(q);
+                    }
+                }
+            }
+            pairs[b * stride][j] = sums[0] & 0xffff | sums[1] << 16;
+            let (out, _) = quants[(b * 8 + j) * stride].as_chunks_mut();
+            out.copy_from_slice(&piece);
+        }
+    }
 }
 
 /// [`Rows::arrange`] as a function.

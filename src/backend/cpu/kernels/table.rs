@@ -12,19 +12,21 @@ use super::attention::{self, Attend, Attention, Reader, State, Tile};
 use super::avx512_bf16::{self, PairsBf16, PairsF16};
 use super::cached::{Floats, Q4_0, Q8_0};
 use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
-use super::packed::{PackedTiles, QuantizedRows};
+use super::packed::{PackedTiles, Pairs, QuantizedRows};
 #[cfg(target_arch = "x86_64")]
 use super::paired::{PAIRED, PairedRows};
 use super::paired::{Paired, PairedTile};
 use super::scalar::Scalar;
 use super::widen::{Bytes, Nibbles};
-use super::{GROUP, Outputs, elementwise, quantized, weigh, widen};
+use super::{GROUP, Outputs, code_formats, codes, elementwise, quantized, weigh, widen};
 use crate::core::{BLOCK_LEN, BlockFormat, DType, FloatFormat, KvTypes};
 
 /// Stored floats, the same as f32.
 pub(crate) type Widen = fn(&[u8], &mut [f32]);
 /// Values; places from a block to the next; their quants, scales and offsets.
 pub(crate) type Quantize = fn(&[f32], usize, &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [i32]);
+/// As [`Quantize`], in blocks of 256: with sums of each sixteen quants in place of offsets.
+pub(crate) type QuantizeLong = fn(&[f32], usize, &mut [[i8; BLOCK_LEN]], &mut [f32], &mut [Pairs]);
 /// The quants of a group of activation rows, and how many rows these are.
 pub(crate) type Arrange = fn(&mut [[i8; BLOCK_LEN]], usize);
 /// Tile of float weight rows, group of activation rows, results.
@@ -41,6 +43,18 @@ pub(crate) struct OfBlocks<T> {
     q8_0: T,
     q4_0: T,
     q4_1: T,
+    q5_0: T,
+    q5_1: T,
+    iq4_nl: T,
+    mxfp4: T,
+    q2_k: T,
+    q3_k: T,
+    q4_k: T,
+    q5_k: T,
+    q6_k: T,
+    iq4_xs: T,
+    tq1_0: T,
+    tq2_0: T,
 }
 
 impl<T: Copy> OfBlocks<T> {
@@ -49,6 +63,18 @@ impl<T: Copy> OfBlocks<T> {
             BlockFormat::Q8_0 => self.q8_0,
             BlockFormat::Q4_0 => self.q4_0,
             BlockFormat::Q4_1 => self.q4_1,
+            BlockFormat::Q5_0 => self.q5_0,
+            BlockFormat::Q5_1 => self.q5_1,
+            BlockFormat::Iq4Nl => self.iq4_nl,
+            BlockFormat::Mxfp4 => self.mxfp4,
+            BlockFormat::Q2K => self.q2_k,
+            BlockFormat::Q3K => self.q3_k,
+            BlockFormat::Q4K => self.q4_k,
+            BlockFormat::Q5K => self.q5_k,
+            BlockFormat::Q6K => self.q6_k,
+            BlockFormat::Iq4Xs => self.iq4_xs,
+            BlockFormat::Tq1_0 => self.tq1_0,
+            BlockFormat::Tq2_0 => self.tq2_0,
         })
     }
 }
@@ -87,6 +113,7 @@ pub(crate) struct Kernels {
     pub tanh: fn(&mut [f32]),
     pub rope: fn(&mut [f32], &[f32], usize),
     pub quantize: Quantize,
+    pub quantize_long: QuantizeLong,
     pub arrange: Arrange,
     pub narrow_f16: fn(&[f32], &mut [u16]),
     /// Activation rows of a group for [`Self::quantized_tiles`], at most.
@@ -244,6 +271,9 @@ macro_rules! table {
                 quantize: compiled!(S [$($feature)*] quantized::quantize,
                     (x: &[f32], stride: usize, q: &mut [[i8; BLOCK_LEN]], scales: &mut [f32],
                      offsets: &mut [i32])),
+                quantize_long: compiled!(S [$($feature)*] quantized::quantize_long,
+                    (x: &[f32], stride: usize, q: &mut [[i8; BLOCK_LEN]], scales: &mut [f32],
+                     pairs: &mut [Pairs])),
                 arrange: compiled!(S [$($feature)*] quantized::arrange,
                     (q: &mut [[i8; BLOCK_LEN]], width: usize)),
                 narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
@@ -270,6 +300,42 @@ macro_rules! table {
                         (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
                          put: &mut dyn FnMut(usize, &Outputs))),
                     q4_1: compiled!(S [$($feature)*] quantized::tiles_q4_1,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    q5_0: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q5_0, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    q5_1: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q5_1, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    iq4_nl: compiled!(S [$($feature)*] codes::tiles::<code_formats::Iq4Nl, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    mxfp4: compiled!(S [$($feature)*] codes::tiles::<code_formats::Mxfp4, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    q2_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q2K, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    q3_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q3K, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    q4_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q4K, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    q5_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q5K, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    q6_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q6K, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    iq4_xs: compiled!(S [$($feature)*] codes::tiles::<code_formats::Iq4Xs, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    tq1_0: compiled!(S [$($feature)*] codes::tiles::<code_formats::Tq1_0, S>,
+                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
+                         put: &mut dyn FnMut(usize, &Outputs))),
+                    tq2_0: compiled!(S [$($feature)*] codes::tiles::<code_formats::Tq2_0, S>,
                         (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
                          put: &mut dyn FnMut(usize, &Outputs))),
                 },
@@ -362,6 +428,7 @@ mod amx_table {
             q8_0: tiles!(q8_0, amx_int::tiles_q8_0),
             q4_0: tiles!(q4_0, amx_int::tiles_q4_0),
             q4_1: tiles!(q4_1, amx_int::tiles_q4_1),
+            ..avx512_table::TABLE.quantized_tiles
         },
         ..avx512_table::TABLE
     };

@@ -4,12 +4,15 @@ mod attention;
 
 use std::sync::Once;
 
+use half::f16;
+
 use super::float::FloatRows;
 use super::packed::{PackedTiles, QuantizedRows, TileLayout};
 use super::{GROUP, Kernels, TILE};
 use crate::backend::cpu::isa::Isa;
-use crate::core::{BLOCK_LEN, DType};
+use crate::core::{BLOCK_LEN, BlockFormat, DType, K_BLOCK_LEN};
 use crate::quant::activation::QuantizedRow;
+use crate::quant::anatomy::Anatomy;
 use crate::quant::{dequantize_row, dot_float, linear_row, quantize_row, row_bytes};
 
 const COLS: [usize; 17] = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 172, 256, 300, 512, 1045];
@@ -95,8 +98,7 @@ fn activations_are_quantized_as_the_scalar_truth() {
             if kind == 5 {
                 x.iter_mut().for_each(|v| *v *= 1e-36);
             }
-            let mut truth = QuantizedRow::new();
-            truth.quantize(&x);
+            let truth = QuantizedRow::of(&x, BLOCK_LEN);
             let blocks = cols.div_ceil(BLOCK_LEN);
             for stride in [1, 3] {
                 let len = (blocks * stride).saturating_sub(stride - 1);
@@ -108,7 +110,7 @@ fn activations_are_quantized_as_the_scalar_truth() {
                     let (quants, scale, offset) = match i % stride {
                         0 => {
                             let (quants, scale, sum) = truth.block(i / stride);
-                            (*quants, scale, -8 * sum)
+                            (*quants.first_chunk().unwrap(), scale, -8 * sum)
                         }
                         _ => ([9; BLOCK_LEN], 9.0, 9),
                     };
@@ -127,16 +129,68 @@ fn activations_are_quantized_as_the_scalar_truth() {
     }
 }
 
-/// Activation rows in the form that the kernels read.
-fn interleaved(xs: &[QuantizedRow], blocks: usize) -> (Vec<[i8; BLOCK_LEN]>, Vec<f32>, Vec<i32>) {
-    let (mut quants, mut scales, mut offsets) = (vec![], vec![], vec![]);
+#[test]
+fn long_blocks_of_activations_are_quantized_as_the_scalar_truth() {
+    for (isa, k) in tables() {
+        for kind in 0..6 {
+            let cols = 3 * K_BLOCK_LEN;
+            let mut x = numbers(kind as u64, cols, kind == 1);
+            let special = [0.0, 0.0, f32::NAN, f32::INFINITY, f32::MAX, f32::MIN_POSITIVE * 127.0][kind];
+            if kind >= 2 {
+                x.iter_mut().skip(K_BLOCK_LEN).step_by(300).for_each(|v| *v = special);
+            }
+            if kind == 5 {
+                x.iter_mut().for_each(|v| *v *= 1e-36);
+            }
+            let truth = QuantizedRow::of(&x, K_BLOCK_LEN);
+            for stride in [1, 3] {
+                let (mut q, mut scales, mut pairs) =
+                    (vec![[9; BLOCK_LEN]; 24 * stride], vec![9.0; 3 * stride], vec![[9; 8]; 3 * stride]);
+                (k.quantize_long)(&x, stride, &mut q, &mut scales, &mut pairs);
+                let (expected, ..) = interleaved(std::slice::from_ref(&truth), K_BLOCK_LEN);
+                for (i, q) in q.iter().enumerate() {
+                    let expected = if i % stride == 0 { expected[i / stride] } else { [9; BLOCK_LEN] };
+                    assert_eq!(*q, expected, "{isa} {kind} piece {i} of stride {stride}");
+                }
+                for b in 0..3 {
+                    let (quants, scale, _) = truth.block(b);
+                    assert_eq!(bits(&[scales[b * stride]]), bits(&[scale]), "{isa} {kind} block {b}");
+                    for (p, quants) in quants.chunks(32).enumerate() {
+                        let sum = |q: &[i8]| q.iter().map(|&q| i32::from(q)).sum::<i32>();
+                        let pair = pairs[b * stride][p];
+                        let at = format!("{isa} {kind} block {b} pair {p}");
+                        assert_eq!(
+                            (i32::from(pair as i16), pair >> 16),
+                            (sum(&quants[..16]), sum(&quants[16..])),
+                            "{at}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Quants, scales, offsets and pairs of activation rows in the form that the kernels read.
+type Interleaved = (Vec<[i8; BLOCK_LEN]>, Vec<f32>, Vec<i32>, Vec<[i32; 8]>);
+
+fn interleaved(xs: &[QuantizedRow], block_len: usize) -> Interleaved {
+    let (mut quants, mut scales, mut offsets, mut pairs) = (vec![], vec![], vec![], vec![]);
+    let blocks = xs.first().map_or(0, QuantizedRow::blocks);
+    let pieces = block_len / BLOCK_LEN;
+    for (j, x) in (0..blocks * pieces).flat_map(|j| xs.iter().map(move |x| (j, x))) {
+        let (q, ..) = x.block(j / pieces);
+        quants.push(q.as_chunks().0[j % pieces]);
+    }
     for (b, x) in (0..blocks).flat_map(|b| xs.iter().map(move |x| (b, x))) {
         let (q, scale, sum) = x.block(b);
-        quants.push(*q);
         scales.push(scale);
         offsets.push(-8 * sum);
+        let sums: Vec<i32> = q.chunks(16).map(|q| q.iter().map(|&q| i32::from(q)).sum()).collect();
+        let pair = |p: usize| sums.get(2 * p..2 * p + 2).map_or(0, |s| s[0] & 0xffff | s[1] << 16);
+        pairs.push(std::array::from_fn(pair));
     }
-    (quants, scales, offsets)
+    (quants, scales, offsets, pairs)
 }
 
 #[test]
@@ -146,10 +200,10 @@ fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
         [(0, 12), (0, 1), (1, 2), (1, 3), (0, 4), (2, 8), (1, 11), (2, 0), (0, 32), (1, 31), (9, 16)];
     let groups = groups.into_iter().chain([(0, 17), (3, 15), (0, 13), (4, 27)]);
     let tables = tables();
-    let formats = [DType::Q8_0, DType::Q4_0, DType::Q4_1];
-    for (dtype, cols, kind) in formats
-        .into_iter()
-        .flat_map(|d| COLS.into_iter().flat_map(move |c| [(d, c, 0), (d, c, 1), (d, c, 2)]))
+    let formats = DType::ALL.into_iter().filter(|d| d.is_quantized());
+    let cols = |dtype: DType| if dtype.block_len() == BLOCK_LEN { &COLS[..] } else { &[0, 256, 512, 1280] };
+    for (dtype, cols, kind) in
+        formats.flat_map(|d| cols(d).iter().flat_map(move |&c| [(d, c, 0), (d, c, 1), (d, c, 2)]))
     {
         let layout = TileLayout::new(dtype, cols).unwrap();
         let mut bytes = vec![0; 2 * layout.bytes()];
@@ -164,14 +218,23 @@ fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
             assert_eq!(bits(&a), bits(&b), "{dtype} {cols} row {r}");
         }
         let tiles = PackedTiles { layout: &layout, bytes: &bytes, count: 2 };
-        let xs: Vec<QuantizedRow> = (0..32).map(|i| activation(i, cols, kind)).collect();
+        let xs: Vec<QuantizedRow> = (0..32).map(|i| activation(i, cols, kind, dtype.block_len())).collect();
         let truth: Vec<Vec<u32>> =
             xs.iter().map(|x| rows.iter().flat_map(|r| bits(&[linear_row(dtype, r, x)])).collect()).collect();
         for (isa, k) in &tables {
             for (from, count) in groups.clone().filter(|&(_, count)| count <= k.group) {
-                let (mut quants, scales, offsets) = interleaved(&xs[from..from + count], layout.blocks());
-                (k.arrange)(&mut quants, count);
-                let x = QuantizedRows { width: count, quants: &quants, scales: &scales, offsets: &offsets };
+                let (mut quants, scales, offsets, pairs) =
+                    interleaved(&xs[from..from + count], dtype.block_len());
+                if dtype.block_len() == BLOCK_LEN {
+                    (k.arrange)(&mut quants, count);
+                }
+                let x = QuantizedRows {
+                    width: count,
+                    quants: &quants,
+                    scales: &scales,
+                    offsets: &offsets,
+                    pairs: &pairs,
+                };
                 let mut next = 0;
                 k.quantized_tiles(dtype).unwrap()(&tiles, &x, &mut |t, out| {
                     assert_eq!(t, next, "{isa}");
@@ -189,30 +252,42 @@ fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
     }
 }
 
-/// Kind 0: quantized numbers; 1: any bytes, with a tame scale; 2: all quants at their extremes.
+/// Kind 0: usual numbers; 1: any bytes, with tame factors; 2: all codes and scales at their extremes.
 fn stored_row(dtype: DType, seed: usize, cols: usize, kind: usize) -> Vec<u8> {
     let mut row = vec![0; row_bytes(dtype, cols)];
-    quantize_row(dtype, &numbers(seed as u64, cols, false), &mut row).unwrap();
-    let heads = if dtype == DType::Q4_1 { 4 } else { 2 };
+    let format = dtype.block_format().unwrap();
+    let (at, len) = Anatomy::of(format).factors;
     let noise = numbers(seed as u64 + 99, row.len(), false);
+    let quantized = kind == 0 && quantize_row(dtype, &numbers(seed as u64, cols, false), &mut row).is_ok();
     for (block, noise) in row.chunks_mut(dtype.block_bytes()).zip(noise.chunks(dtype.block_bytes())) {
-        for (byte, v) in block.iter_mut().zip(noise).skip(heads) {
-            match kind {
-                1 => *byte = (v * 128.0) as i8 as u8,
-                2 => *byte = if dtype == DType::Q8_0 { 0x80 } else { 0xff },
-                _ => {}
-            }
+        if quantized {
+            continue;
+        }
+        for (i, (byte, v)) in block.iter_mut().zip(noise).enumerate() {
+            *byte = match kind {
+                2 if dtype == DType::Q8_0 => 0x80,
+                // Scales of Q6_K are signed.
+                2 if dtype == DType::Q6K && (192..208).contains(&i) => [0x80, 0x7f][seed % 2],
+                2 => [0xff, 0][seed / 2 % 2],
+                _ => (v * 128.0) as i8 as u8,
+            };
+        }
+        let factor = f16::from_f32(0.01 + noise[0].abs() / 16.0).to_le_bytes();
+        match format {
+            BlockFormat::Mxfp4 => block[at] = 120u8.wrapping_add_signed((noise[0] * 4.0) as i8),
+            _ => block[at..at + 2].copy_from_slice(&factor),
+        }
+        if len == 4 && format != BlockFormat::Iq4Xs {
+            block[at + 2..at + 4].copy_from_slice(&f16::from_f32(noise[1] / 8.0).to_le_bytes());
         }
     }
     row
 }
 
-fn activation(seed: usize, cols: usize, kind: usize) -> QuantizedRow {
+fn activation(seed: usize, cols: usize, kind: usize, block_len: usize) -> QuantizedRow {
     let x = numbers(seed as u64 + 500, cols, kind == 1);
     let x: Vec<f32> = if kind == 2 { vec![if seed.is_multiple_of(2) { -1.0 } else { 1.0 }; cols] } else { x };
-    let mut row = QuantizedRow::new();
-    row.quantize(&x);
-    row
+    QuantizedRow::of(&x, block_len)
 }
 
 #[test]
