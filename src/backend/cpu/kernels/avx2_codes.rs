@@ -28,6 +28,15 @@ macro_rules! common {
             unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
         }
         #[inline(always)]
+        fn store_codes(self, q: Halves, to: &mut [u8; VECTOR]) {
+            let p = to.as_mut_ptr();
+            // SAFETY: see above.
+            unsafe {
+                _mm256_storeu_si256(p.cast(), q[0]);
+                _mm256_storeu_si256(p.add(32).cast(), q[1]);
+            }
+        }
+        #[inline(always)]
         fn shr(self, q: Halves, n: u32) -> Halves {
             // SAFETY: see above.
             unsafe {
@@ -66,8 +75,11 @@ macro_rules! common {
             // SAFETY: see above.
             unsafe {
                 let (least, one) = (_mm256_set1_epi8(least as i8), _mm256_set1_epi8(1));
-                let of = |q| _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_max_epu8(q, least), q), one);
-                [of(q[0]), of(q[1])]
+                let mut out = q;
+                for q in &mut out {
+                    *q = _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_max_epu8(*q, least), *q), one);
+                }
+                out
             }
         }
         #[inline(always)]
@@ -108,8 +120,10 @@ macro_rules! common {
             // SAFETY: see above.
             unsafe {
                 let n = _mm_cvtsi32_si128(n as i32);
-                let of = |a, b| _mm256_sub_epi32(a, _mm256_sll_epi32(b, n));
-                [of(a[0], b[0]), of(a[1], b[1])]
+                [
+                    _mm256_sub_epi32(a[0], _mm256_sll_epi32(b[0], n)),
+                    _mm256_sub_epi32(a[1], _mm256_sll_epi32(b[1], n)),
+                ]
             }
         }
         #[inline(always)]
@@ -191,6 +205,21 @@ impl CodeLanes for Avx2 {
         }
     }
     #[inline(always)]
+    fn add_large(self, sum: Halves, w: [Halves; 2], x: [i32; 2], scale: Halves) -> Halves {
+        // SAFETY: see above.
+        unsafe {
+            let (x0, x1) = (_mm256_set1_epi32(x[0]), _mm256_set1_epi32(x[1]));
+            let mut out = sum;
+            for half in 0..2 {
+                let products = _mm256_maddubs_epi16(w[0][half], x0);
+                let products = _mm256_add_epi16(products, _mm256_maddubs_epi16(w[1][half], x1));
+                out[half] = _mm256_add_epi32(out[half], _mm256_madd_epi16(products, scale[half]));
+            }
+            in_order(&mut out);
+            out
+        }
+    }
+    #[inline(always)]
     fn add_signed(self, sum: Halves, w: [Halves; 2], x: [i32; 2], scale: Halves) -> Halves {
         // SAFETY: see above. The weight's sign moves to the activation; two products are at most 2 * 127 * 127.
         unsafe {
@@ -211,9 +240,11 @@ impl CodeLanes for Avx2 {
     fn scale(self, x: &[i8; TILE]) -> Halves {
         // SAFETY: see above.
         unsafe {
-            let twice = |x| _mm256_blend_epi16::<0b1010_1010>(x, _mm256_slli_epi32::<16>(x));
             let [a, b] = widen(x);
-            [twice(a), twice(b)]
+            [
+                _mm256_blend_epi16::<0b1010_1010>(a, _mm256_slli_epi32::<16>(a)),
+                _mm256_blend_epi16::<0b1010_1010>(b, _mm256_slli_epi32::<16>(b)),
+            ]
         }
     }
     #[inline(always)]

@@ -27,6 +27,11 @@ impl CodeLanes for Avx512 {
         unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
     }
     #[inline(always)]
+    fn store_codes(self, q: __m512i, to: &mut [u8; VECTOR]) {
+        // SAFETY: see above.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), q) }
+    }
+    #[inline(always)]
     fn shr(self, q: __m512i, n: u32) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_srl_epi16(q, _mm_cvtsi32_si128(n as i32)) }

@@ -114,16 +114,19 @@ const fn biased(mut table: [i8; 16], zero: Option<u32>) -> [i8; 16] {
 /// fraction that is left when the byte, in 256ths, has been multiplied by 3^n.
 #[inline(always)]
 fn trits<L: CodeLanes>(l: L, vectors: &[[u8; VECTOR]], j: usize, p: usize) -> [L::Q; 2] {
-    let one = |g: usize| {
-        let mut q = l.load_codes(at(vectors, g / TRITS));
-        for _ in 0..g % TRITS {
-            q = l.add_bytes(q, l.add_bytes(q, q));
-        }
-        // Three times a byte is at least 256 from 86 on, and 512 from 171 on.
-        l.add_bytes(l.at_least(q, 86), l.at_least(q, 171))
-    };
     let g = j * RUNS + 2 * p;
-    [one(g), one(g + 1)]
+    [trit(l, vectors, g), trit(l, vectors, g + 1)]
+}
+
+/// Run `g`.
+#[inline(always)]
+fn trit<L: CodeLanes>(l: L, vectors: &[[u8; VECTOR]], g: usize) -> L::Q {
+    let mut q = l.load_codes(at(vectors, g / TRITS));
+    for _ in 0..g % TRITS {
+        q = l.add_bytes(q, l.add_bytes(q, q));
+    }
+    // Three times a byte is at least 256 from 86 on, and 512 from 171 on.
+    l.add_bytes(l.at_least(q, 86), l.at_least(q, 171))
 }
 
 macro_rules! format {
@@ -221,7 +224,7 @@ fn four_bits(_: &[u8], bytes: &[Bytes], out: &mut GroupScales) {
 fn eight_bits(_: &[u8], bytes: &[Bytes], out: &mut GroupScales) {
     let Some(bytes) = bytes.first_chunk::<GROUPS>() else { return };
     for (p, [a, b]) in bytes.as_chunks::<2>().0.iter().enumerate() {
-        let (a, b) = (a.map(|x| x as i8), b.map(|x| x as i8));
+        let (a, b) = (each(a, a, |x, _| x), each(b, b, |x, _| x));
         (out.scale[2 * p], out.scale[2 * p + 1]) = (a, b);
         out.pair(p, [&a, &b]);
     }

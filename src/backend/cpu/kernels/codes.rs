@@ -3,19 +3,52 @@
 //!
 //! Codes are small numbers that are not negative, so that one multiplication of bytes serves all formats; what they are too
 //! large by, the same for all of a format, is taken off a block's sum at its end.
+//!
+//! One activation row meets the codes as they come out of the tile ([`single`]). For several rows a piece of the tile is
+//! unpacked first ([`unpack`]); then a kernel that is the same for several formats multiplies it ([`multiply_long`],
+//! [`multiply_short`]).
+
+use std::marker::PhantomData;
 
 use super::code_formats::{CodeFormat, GroupScales};
 use super::packed::{PackedTiles, QuantizedRows, TileLayout};
 use super::quantized::run;
 use super::simd::Simd;
-use super::{GROUP, Outputs, TILE};
+use super::{GROUP as GROUP_ROWS, Outputs, TILE};
 use crate::quant::tiles::VECTOR;
+
+/// Runs of a block of 32 columns.
+pub(crate) const RUNS: usize = 8;
 
 /// Activation rows of a group at most, whatever the instruction set.
 const WIDEST: usize = 32;
 
-/// Runs of a block of 32 columns.
-pub(crate) const RUNS: usize = 8;
+/// Runs a piece of code for the rows of a group, as many at a time (`X`) as the instruction set takes, with their sums.
+macro_rules! each_rows {
+    ($l:ident, $x:ident, $out:ident, |$at:ident, $acc:ident| $code:block) => {{
+        let mut $at = 0;
+        while $at < $x.width.min($out.len()) {
+            $at += match $x.width - $at {
+                GROUP_ROWS.. if L::CODE_ROWS >= GROUP_ROWS => each_rows!(@ GROUP_ROWS, $l, $out, $at, $acc, $code),
+                4.. => each_rows!(@ 4, $l, $out, $at, $acc, $code),
+                2.. => each_rows!(@ 2, $l, $out, $at, $acc, $code),
+                _ => each_rows!(@ 1, $l, $out, $at, $acc, $code),
+            };
+        }
+    }};
+    (@ $rows:expr, $l:ident, $out:ident, $at:ident, $acc:ident, $code:block) => {{
+        const X: usize = $rows;
+        let mut $acc = [$l.splat(0.0); X];
+        for i in 0..X {
+            $acc[i] = $l.load(&$out[$at + i]);
+        }
+        $code
+        for i in 0..X {
+            $l.store($acc[i], &mut $out[$at + i]);
+        }
+        X
+    }};
+}
 
 /// What an instruction set does with codes: sixteen lanes, one a weight row.
 pub(crate) trait CodeLanes: Simd {
@@ -34,10 +67,11 @@ pub(crate) trait CodeLanes: Simd {
     const WIDE_SUMS: bool;
     /// Whether codes may be up to 255; else up to 127, and negative.
     const UNSIGNED: bool;
-    /// Activation rows at a time at most, of 4, 6, 8 and [`GROUP`].
+    /// Activation rows at a time at most, 4 or [`super::GROUP`].
     const CODE_ROWS: usize;
 
     fn load_codes(self, x: &[u8; VECTOR]) -> Self::Q;
+    fn store_codes(self, q: Self::Q, to: &mut [u8; VECTOR]);
     /// Shifts that may carry bits from one byte into the next.
     fn shr(self, q: Self::Q, n: u32) -> Self::Q;
     fn shl(self, q: Self::Q, n: u32) -> Self::Q;
@@ -57,7 +91,11 @@ pub(crate) trait CodeLanes: Simd {
     fn add_runs(self, a: Self::A, w: [Self::Q; 2], x: [i32; 2]) -> Self::A;
     /// `sum` plus scale times `a`.
     fn add_scaled(self, sum: Self::I, a: Self::A, scale: Self::S) -> Self::I;
-    /// Both at once, with codes from -127 to 127, where sums of 16 bits have no room for more than a run of them.
+    /// Both at once, where sums of 16 bits have room for no more than these runs.
+    fn add_large(self, sum: Self::I, w: [Self::Q; 2], x: [i32; 2], scale: Self::S) -> Self::I {
+        self.add_scaled(sum, self.add_runs(self.none(), w, x), scale)
+    }
+    /// The same with codes from -127 to 127, where these sums have no room for more than a run.
     fn add_signed(self, sum: Self::I, w: [Self::Q; 2], x: [i32; 2], scale: Self::S) -> Self::I;
     fn scale(self, x: &[i8; TILE]) -> Self::S;
     fn pairs(self, x: &[i8; 2 * TILE]) -> Self::P;
@@ -69,24 +107,60 @@ pub(crate) trait CodeLanes: Simd {
     fn i_to_f32(self, v: Self::I) -> Self::F;
 }
 
-/// Whether an instruction set takes the format's codes as the signed numbers that they stand for.
-const fn signed<F: CodeFormat, L: CodeLanes>() -> bool {
-    F::MOST > 127 && !L::UNSIGNED
-}
-
-/// Pairs of runs whose products fit in sums of 16 bits: two of them a lane.
-const fn pairs_of_runs<F: CodeFormat>() -> usize {
-    match 32_767 / (4 * 127 * F::MOST as usize) {
-        0 => 1,
+/// Pairs of runs whose products fit in sums of 16 bits, two of them a lane: of codes up to `most`. None is the class of
+/// signed codes.
+const fn pairs_of_runs(most: u8) -> usize {
+    match 32_767 / (4 * 127 * most as usize) {
+        pairs if pairs > 4 => 4,
         pairs => pairs,
     }
 }
 
-/// Adds to `sums` the scaled products of `PAIRS` pairs of runs from pair `first` on of block `j` of 32 columns.
+/// The class of a format: formats of a class have the same kernels for several rows. Columns of a group, and
+/// [`pairs_of_runs`].
+pub(crate) const fn class<F: CodeFormat>() -> (usize, usize) {
+    (F::GROUP, pairs_of_runs(F::MOST))
+}
+
+/// Whether an instruction set takes codes of a class of `pairs` as the signed numbers that they stand for.
+const fn signed<L: CodeLanes>(pairs: usize) -> bool {
+    pairs == 0 && !L::UNSIGNED
+}
+
+/// Where the codes of 256 columns come from. (A closure would be a function of its own, compiled without the instruction
+/// set.)
+trait Source<L: CodeLanes> {
+    /// Pair `p` of the runs of block `j` of 32 columns.
+    fn runs(&self, l: L, j: usize, p: usize) -> [L::Q; 2];
+}
+
+/// Codes as they are in a tile.
+struct Packed<'a, F> {
+    codes: &'a [u8],
+    signed: bool,
+    format: PhantomData<F>,
+}
+
+impl<F: CodeFormat, L: CodeLanes> Source<L> for Packed<'_, F> {
+    #[inline(always)]
+    fn runs(&self, l: L, j: usize, p: usize) -> [L::Q; 2] {
+        F::runs(l, self.signed, self.codes, j, p)
+    }
+}
+
+impl<L: CodeLanes> Source<L> for Unpacked {
+    #[inline(always)]
+    fn runs(&self, l: L, j: usize, p: usize) -> [L::Q; 2] {
+        let at = j * RUNS + 2 * p;
+        [l.load_codes(&self.codes[at]), l.load_codes(&self.codes[at + 1])]
+    }
+}
+
+/// Adds to `sums` the scaled products of a group of columns: of `count` pairs of runs from pair `first` on of block `j`.
 #[inline(always)]
-fn add_group<F: CodeFormat, L: CodeLanes, const X: usize>(
+fn add_group<L: CodeLanes, const PAIRS: usize, const X: usize>(
     l: L,
-    codes: &[u8],
+    source: &impl Source<L>,
     (j, first, count): (usize, usize, usize),
     x: &[[i8; 32]; X],
     scale: L::S,
@@ -95,10 +169,14 @@ fn add_group<F: CodeFormat, L: CodeLanes, const X: usize>(
     let mut a = [l.none(); X];
     let mut waiting = 0;
     for p in first..first + count {
-        let w = F::runs(l, signed::<F, L>(), codes, j, p);
-        if signed::<F, L>() && !L::WIDE_SUMS {
+        let w = source.runs(l, j, p);
+        if PAIRS < 2 && !L::WIDE_SUMS {
             for i in 0..X {
-                sums[i] = l.add_signed(sums[i], w, [run(&x[i], 2 * p), run(&x[i], 2 * p + 1)], scale);
+                let x = [run(&x[i], 2 * p), run(&x[i], 2 * p + 1)];
+                sums[i] = match PAIRS {
+                    0 => l.add_signed(sums[i], w, x, scale),
+                    _ => l.add_large(sums[i], w, x, scale),
+                };
             }
             continue;
         }
@@ -106,7 +184,7 @@ fn add_group<F: CodeFormat, L: CodeLanes, const X: usize>(
             a[i] = l.add_runs(a[i], w, [run(&x[i], 2 * p), run(&x[i], 2 * p + 1)]);
         }
         waiting += 1;
-        if p + 1 == first + count || !L::WIDE_SUMS && waiting == pairs_of_runs::<F>() {
+        if p + 1 == first + count || !L::WIDE_SUMS && waiting == PAIRS {
             for i in 0..X {
                 sums[i] = l.add_scaled(sums[i], a[i], scale);
                 a[i] = l.none();
@@ -116,37 +194,31 @@ fn add_group<F: CodeFormat, L: CodeLanes, const X: usize>(
     }
 }
 
-/// `X` rows of the group, from row `at` on, against a tile of a format in blocks of 256.
-#[inline(always)]
-fn long_rows<F: CodeFormat, L: CodeLanes, const X: usize>(
-    l: L,
-    layout: &TileLayout,
-    tile: &[u8],
-    x: &QuantizedRows<'_>,
-    at: usize,
-) -> [L::F; X] {
-    let mut acc = [l.splat(0.0); X];
-    let mut groups = GroupScales::new();
-    let zero = if signed::<F, L>() { None } else { F::ZERO };
-    for b in 0..layout.blocks() {
-        let Some((factors, body)) = layout.parts(tile, b) else { return acc };
-        let Some((scales, codes)) = body.split_at_checked(F::SCALES * TILE) else { return acc };
-        F::groups(factors, scales, &mut groups);
-        let mut sums = [l.zero_i(); X];
-        for j in 0..RUNS {
-            let Some(x) = x.quants::<X>(b * RUNS + j, at) else { return acc };
-            if F::GROUP == 32 {
-                let scale = l.scale(&groups.scale[j]);
-                add_group::<F, L, X>(l, codes, (j, 0, 4), x, scale, &mut sums);
-            } else {
-                let scale = [l.scale(&groups.scale[2 * j]), l.scale(&groups.scale[2 * j + 1])];
-                add_group::<F, L, X>(l, codes, (j, 0, 2), x, scale[0], &mut sums);
-                add_group::<F, L, X>(l, codes, (j, 2, 2), x, scale[1], &mut sums);
-            }
-        }
-        let Some(x) = x.long_block::<X>(b, at) else { return acc };
+/// What is added to a row's sum at the end of a block of 256 columns.
+#[derive(Clone, Copy)]
+struct BlockEnd<F> {
+    /// Factors of the block and of its minima.
+    d: F,
+    m: F,
+    /// Codes are too large by two to this.
+    zero: Option<u32>,
+    minima: bool,
+}
+
+impl<F: Copy> BlockEnd<F> {
+    /// Adds block `b` with the integers `sums` to `acc`. `None` if the activations are short, which does not happen.
+    #[inline(always)]
+    fn add<L: CodeLanes<F = F>, const X: usize>(
+        self,
+        l: L,
+        groups: &GroupScales,
+        (x, b, at): (&QuantizedRows<'_>, usize, usize),
+        sums: &[L::I; X],
+        acc: &mut [F; X],
+    ) -> Option<()> {
+        let x = x.long_block::<X>(b, at)?;
         let mut less = [l.zero_i(); X];
-        if F::MINIMA || zero.is_some() {
+        if self.minima || self.zero.is_some() {
             for p in 0..RUNS {
                 let pairs = l.pairs(&groups.pairs[p]);
                 for i in 0..X {
@@ -154,104 +226,221 @@ fn long_rows<F: CodeFormat, L: CodeLanes, const X: usize>(
                 }
             }
         }
-        let Some((d, rest)) = factors.split_first_chunk() else { return acc };
-        let d = l.load_f16(d);
         for i in 0..X {
-            let total = match zero {
+            let total = match self.zero {
                 Some(n) => l.sub_shifted(sums[i], less[i], n),
                 None => sums[i],
             };
-            acc[i] = l.fma(l.mul(d, l.splat(x.scales[i])), l.i_to_f32(total), acc[i]);
-        }
-        if let (true, Some(m)) = (F::MINIMA, rest.first_chunk()) {
-            let m = l.load_f16(m);
-            for i in 0..X {
-                acc[i] = l.fnma(l.mul(m, l.splat(x.scales[i])), l.i_to_f32(less[i]), acc[i]);
-            }
-        }
-    }
-    acc
-}
-
-/// As [`long_rows`], of a format in blocks of 32.
-#[inline(always)]
-fn short_rows<F: CodeFormat, L: CodeLanes, const X: usize>(
-    l: L,
-    layout: &TileLayout,
-    tile: &[u8],
-    x: &QuantizedRows<'_>,
-    at: usize,
-) -> [L::F; X] {
-    let mut acc = [l.splat(0.0); X];
-    let ones = l.scale(&[1; TILE]);
-    for b in 0..layout.blocks() {
-        let (Some((factors, codes)), Some(x)) = (layout.parts(tile, b), x.block::<X>(b, at)) else {
-            return acc;
-        };
-        let mut dots = [l.zero_i(); X];
-        if let (Some(n), false) = (F::ZERO, signed::<F, L>()) {
-            for i in 0..X {
-                // An offset is -8 times the sum.
-                dots[i] = l.splat_i32(x.offsets[i] << (n - 3));
-            }
-        }
-        add_group::<F, L, X>(l, codes, (0, 0, 4), x.quants, ones, &mut dots);
-        let (d, m) = F::factors(l, factors);
-        for i in 0..X {
             let dx = l.splat(x.scales[i]);
-            acc[i] = l.fma(l.mul(d, dx), l.i_to_f32(dots[i]), acc[i]);
-            if F::MINIMA {
-                // A division by 8 is exact.
-                let sum = l.splat(x.offsets[i] as f32 * -0.125);
-                acc[i] = l.fma(l.mul(m, dx), sum, acc[i]);
+            acc[i] = l.fma(l.mul(self.d, dx), l.i_to_f32(total), acc[i]);
+            if self.minima {
+                acc[i] = l.fnma(l.mul(self.m, dx), l.i_to_f32(less[i]), acc[i]);
             }
         }
+        Some(())
     }
-    acc
 }
 
-/// Tiles of a format with codes against a group of activation rows: `out[i][lane]`, tile by tile.
+/// Adds the integers of a block of 256 columns.
 #[inline(always)]
-pub(crate) fn tiles<F: CodeFormat, L: CodeLanes>(
+fn add_long<L: CodeLanes, const GROUP: usize, const PAIRS: usize, const X: usize>(
+    l: L,
+    groups: &GroupScales,
+    source: &impl Source<L>,
+    (x, b, at): (&QuantizedRows<'_>, usize, usize),
+    sums: &mut [L::I; X],
+) -> Option<()> {
+    for j in 0..RUNS {
+        let x = x.quants::<X>(b * RUNS + j, at)?;
+        if GROUP == 32 {
+            let scale = l.scale(&groups.scale[j]);
+            add_group::<L, PAIRS, X>(l, source, (j, 0, 4), x, scale, sums);
+        } else {
+            let scales = [l.scale(&groups.scale[2 * j]), l.scale(&groups.scale[2 * j + 1])];
+            add_group::<L, PAIRS, X>(l, source, (j, 0, 2), x, scales[0], sums);
+            add_group::<L, PAIRS, X>(l, source, (j, 2, 2), x, scales[1], sums);
+        }
+    }
+    Some(())
+}
+
+/// Adds to `acc` the products of a block of 32 columns, block `b` of the row and `j` of the source.
+#[inline(always)]
+fn add_short<L: CodeLanes, const PAIRS: usize, const X: usize>(
+    l: L,
+    end: BlockEnd<L::F>,
+    (source, j): (&impl Source<L>, usize),
+    (x, b, at): (&QuantizedRows<'_>, usize, usize),
+    acc: &mut [L::F; X],
+) -> Option<()> {
+    let x = x.block::<X>(b, at)?;
+    let mut dots = [l.zero_i(); X];
+    if let Some(n) = end.zero {
+        for i in 0..X {
+            // An offset is -8 times the sum.
+            dots[i] = l.splat_i32(x.offsets[i] << (n - 3));
+        }
+    }
+    add_group::<L, PAIRS, X>(l, source, (j, 0, 4), x.quants, l.scale(&[1; TILE]), &mut dots);
+    for i in 0..X {
+        let dx = l.splat(x.scales[i]);
+        acc[i] = l.fma(l.mul(end.d, dx), l.i_to_f32(dots[i]), acc[i]);
+        if end.minima {
+            // A division by 8 is exact.
+            let sum = l.splat(x.offsets[i] as f32 * -0.125);
+            acc[i] = l.fma(l.mul(end.m, dx), sum, acc[i]);
+        }
+    }
+    Some(())
+}
+
+/// What codes of a format are too large by on this instruction set, as a power of two.
+const fn zero<F: CodeFormat, L: CodeLanes>() -> Option<u32> {
+    if signed::<L>(class::<F>().1) { None } else { F::ZERO }
+}
+
+/// One activation row against tiles: `out[0][lane]`, tile by tile. `GROUP` and `PAIRS` are the format's [`class`].
+#[inline(always)]
+pub(crate) fn single<F: CodeFormat, L: CodeLanes, const GROUP: usize, const PAIRS: usize>(
     l: L,
     tiles: &PackedTiles<'_>,
     x: &QuantizedRows<'_>,
     put: &mut dyn FnMut(usize, &Outputs),
 ) {
-    let mut out = [[0.0; TILE]; WIDEST];
+    let mut groups = GroupScales::new();
     for (t, tile) in tiles.each() {
-        let mut at = 0;
-        while at < x.width.min(WIDEST) {
-            let mut keep = |results: &[L::F]| {
-                for (&r, out) in results.iter().zip(&mut out[at..]) {
-                    l.store(r, out);
-                }
-                results.len()
-            };
-            at += match x.width - at {
-                GROUP.. if L::CODE_ROWS >= GROUP => keep(&rows::<F, L, GROUP>(l, tiles.layout, tile, x, at)),
-                8.. if L::CODE_ROWS >= 8 => keep(&rows::<F, L, 8>(l, tiles.layout, tile, x, at)),
-                6.. if L::CODE_ROWS >= 6 => keep(&rows::<F, L, 6>(l, tiles.layout, tile, x, at)),
-                4.. => keep(&rows::<F, L, 4>(l, tiles.layout, tile, x, at)),
-                2.. => keep(&rows::<F, L, 2>(l, tiles.layout, tile, x, at)),
-                _ => keep(&rows::<F, L, 1>(l, tiles.layout, tile, x, at)),
-            };
+        let mut acc = [l.splat(0.0)];
+        for b in 0..tiles.layout.blocks() {
+            let Some((factors, body)) = tiles.layout.parts(tile, b) else { return };
+            let Some((scales, codes)) = body.split_at_checked(F::SCALES * TILE) else { return };
+            let (d, m) = F::factors(l, factors);
+            let end = BlockEnd { d, m, zero: zero::<F, L>(), minima: F::MINIMA };
+            let source = Packed { codes, signed: signed::<L>(PAIRS), format: PhantomData::<F> };
+            if F::LONG {
+                let mut sums = [l.zero_i()];
+                F::groups(factors, scales, &mut groups);
+                add_long::<L, GROUP, PAIRS, 1>(l, &groups, &source, (x, b, 0), &mut sums);
+                end.add(l, &groups, (x, b, 0), &sums, &mut acc);
+            } else {
+                add_short::<L, PAIRS, 1>(l, end, (&source, 0), (x, b, 0), &mut acc);
+            }
         }
+        let mut out = [[0.0; TILE]];
+        l.store(acc[0], &mut out[0]);
         put(t, &out);
     }
 }
 
+/// Vectors of codes of 256 columns.
+const VECTORS: usize = RUNS * RUNS;
+
+/// 256 columns of a tile: a block, or up to eight short ones.
+#[repr(align(64))]
+pub(crate) struct Unpacked {
+    codes: [[u8; VECTOR]; VECTORS],
+    groups: GroupScales,
+    /// The factors of the blocks and of their minima.
+    d: [[f32; TILE]; RUNS],
+    m: [[f32; TILE]; RUNS],
+    /// How many blocks there are.
+    blocks: usize,
+    zero: Option<u32>,
+    minima: bool,
+}
+
+/// Unpacks the blocks of a tile from block `b` on: one of 256 columns, or up to eight of 32.
 #[inline(always)]
-fn rows<F: CodeFormat, L: CodeLanes, const X: usize>(
+pub(crate) fn unpack<F: CodeFormat, L: CodeLanes>(
     l: L,
     layout: &TileLayout,
     tile: &[u8],
+    b: usize,
+    out: &mut Unpacked,
+) {
+    let signed = signed::<L>(class::<F>().1);
+    out.blocks = if F::LONG { 1 } else { RUNS.min(layout.blocks() - b) };
+    (out.zero, out.minima) = (zero::<F, L>(), F::MINIMA);
+    for i in 0..out.blocks {
+        let Some((factors, body)) = layout.parts(tile, b + i) else { return };
+        let Some((scales, codes)) = body.split_at_checked(F::SCALES * TILE) else { return };
+        let (d, m) = F::factors(l, factors);
+        l.store(d, &mut out.d[i]);
+        l.store(m, &mut out.m[i]);
+        F::groups(factors, scales, &mut out.groups);
+        for j in 0..if F::LONG { RUNS } else { 1 } {
+            for p in 0..RUNS / 2 {
+                let at = (i + j) * RUNS + 2 * p;
+                let runs = F::runs(l, signed, codes, j, p);
+                l.store_codes(runs[0], &mut out.codes[at]);
+                l.store_codes(runs[1], &mut out.codes[at + 1]);
+            }
+        }
+    }
+}
+
+/// Adds the products of an unpacked block of 256 columns, block `b`, with all rows of the group.
+#[inline(always)]
+pub(crate) fn multiply_long<L: CodeLanes, const GROUP: usize, const PAIRS: usize>(
+    l: L,
+    w: &Unpacked,
     x: &QuantizedRows<'_>,
-    at: usize,
-) -> [L::F; X] {
-    if F::LONG {
-        long_rows::<F, L, X>(l, layout, tile, x, at)
-    } else {
-        short_rows::<F, L, X>(l, layout, tile, x, at)
+    b: usize,
+    out: &mut Outputs,
+) {
+    let end = BlockEnd { d: l.load(&w.d[0]), m: l.load(&w.m[0]), zero: w.zero, minima: w.minima };
+    each_rows!(l, x, out, |at, acc| {
+        let mut sums = [l.zero_i(); X];
+        add_long::<L, GROUP, PAIRS, X>(l, &w.groups, w, (x, b, at), &mut sums);
+        end.add(l, &w.groups, (x, b, at), &sums, &mut acc);
+    });
+}
+
+/// As [`multiply_long`], of blocks of 32 columns from block `b` on.
+#[inline(always)]
+pub(crate) fn multiply_short<L: CodeLanes, const PAIRS: usize>(
+    l: L,
+    w: &Unpacked,
+    x: &QuantizedRows<'_>,
+    b: usize,
+    out: &mut Outputs,
+) {
+    each_rows!(l, x, out, |at, acc| {
+        for i in 0..w.blocks {
+            let end = BlockEnd { d: l.load(&w.d[i]), m: l.load(&w.m[i]), zero: w.zero, minima: w.minima };
+            add_short::<L, PAIRS, X>(l, end, (w, i), (x, b + i, at), &mut acc);
+        }
+    });
+}
+
+/// Unpacks the blocks of a tile from a block on.
+pub(crate) type Unpack = fn(&TileLayout, &[u8], usize, &mut Unpacked);
+/// Adds the products of unpacked blocks, of which the first is this one, with a group of activation rows.
+pub(crate) type Multiply = fn(&Unpacked, &QuantizedRows<'_>, usize, &mut Outputs);
+
+/// Several activation rows against tiles: `out[i][lane]`, tile by tile.
+pub(crate) fn several(
+    (unpack, multiply): (Unpack, Multiply),
+    tiles: &PackedTiles<'_>,
+    x: &QuantizedRows<'_>,
+    put: &mut dyn FnMut(usize, &Outputs),
+) {
+    let mut w = Unpacked {
+        codes: [[0; VECTOR]; VECTORS],
+        groups: GroupScales::new(),
+        d: [[0.0; TILE]; RUNS],
+        m: [[0.0; TILE]; RUNS],
+        blocks: 1,
+        zero: None,
+        minima: false,
+    };
+    for (t, tile) in tiles.each() {
+        let mut out = [[0.0; TILE]; WIDEST];
+        let mut b = 0;
+        while b < tiles.layout.blocks() {
+            unpack(tiles.layout, tile, b, &mut w);
+            multiply(&w, x, b, &mut out);
+            b += w.blocks.max(1);
+        }
+        put(t, &out);
     }
 }

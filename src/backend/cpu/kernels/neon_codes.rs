@@ -69,6 +69,17 @@ impl<N: NeonProof> CodeLanes for N {
         unsafe { [vld1q_u8(p), vld1q_u8(p.add(16)), vld1q_u8(p.add(32)), vld1q_u8(p.add(48))] }
     }
     #[inline(always)]
+    fn store_codes(self, q: Bytes, to: &mut [u8; VECTOR]) {
+        let p = to.as_mut_ptr();
+        // SAFETY: see above.
+        unsafe {
+            vst1q_u8(p, q[0]);
+            vst1q_u8(p.add(16), q[1]);
+            vst1q_u8(p.add(32), q[2]);
+            vst1q_u8(p.add(48), q[3]);
+        }
+    }
+    #[inline(always)]
     fn shr(self, q: Bytes, n: u32) -> Bytes {
         // SAFETY: see above.
         unsafe { each(q, |q| vshlq_u8(q, vdupq_n_s8(-(n as i8)))) }

@@ -40,6 +40,10 @@ impl CodeLanes for Scalar {
         *x
     }
     #[inline(always)]
+    fn store_codes(self, q: Self::Q, to: &mut [u8; VECTOR]) {
+        *to = q;
+    }
+    #[inline(always)]
     fn shr(self, q: Self::Q, n: u32) -> Self::Q {
         map(q, |x| x >> n)
     }

@@ -11,8 +11,10 @@ use super::attention::{self, Attend, Attention, Reader, State, Tile};
 #[cfg(target_arch = "x86_64")]
 use super::avx512_bf16::{self, PairsBf16, PairsF16};
 use super::cached::{Floats, Q4_0, Q8_0};
+use super::code_formats::CodeFormat;
+use super::codes::{Multiply, Unpacked};
 use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
-use super::packed::{PackedTiles, Pairs, QuantizedRows};
+use super::packed::{PackedTiles, Pairs, QuantizedRows, TileLayout};
 #[cfg(target_arch = "x86_64")]
 use super::paired::{PAIRED, PairedRows};
 use super::paired::{Paired, PairedTile};
@@ -243,12 +245,54 @@ macro_rules! readers {
     }};
 }
 
+/// What multiplies unpacked codes.
+macro_rules! multiply {
+    ($token:ident $features:tt $kernel:path) => {
+        compiled!($token $features $kernel,
+            (w: &Unpacked, x: &QuantizedRows<'_>, b: usize, out: &mut Outputs))
+    };
+}
+
+/// The matrix kernel of a format with codes.
+macro_rules! codes {
+    ($token:ident $features:tt $format:ident) => {{
+        const CLASS: (usize, usize) = codes::class::<code_formats::$format>();
+        const MULTIPLY: Multiply = multiply(<code_formats::$format as CodeFormat>::LONG, CLASS);
+
+        fn tiles(tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>, put: &mut dyn FnMut(usize, &Outputs)) {
+            if x.width == 1 {
+                let single = compiled!($token $features
+                    codes::single::<code_formats::$format, $token, { CLASS.0 }, { CLASS.1 }>,
+                    (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>, put: &mut dyn FnMut(usize, &Outputs)));
+                return single(tiles, x, put);
+            }
+            let unpack = compiled!($token $features codes::unpack::<code_formats::$format, $token>,
+                (layout: &TileLayout, tile: &[u8], b: usize, out: &mut Unpacked));
+            codes::several((unpack, MULTIPLY), tiles, x, put);
+        }
+        tiles
+    }};
+}
+
 macro_rules! table {
     ($module:ident, $token:ident, [$($feature:tt)*]) => {
         mod $module {
             use super::*;
 
             type S = $token;
+
+            /// What multiplies unpacked codes of a class, long blocks' or short ones'.
+            const fn multiply(long: bool, class: (usize, usize)) -> Multiply {
+                match (long, class) {
+                    (true, (16, 1)) => multiply!(S [$($feature)*] codes::multiply_long::<S, 16, 1>),
+                    (true, (16, _)) => multiply!(S [$($feature)*] codes::multiply_long::<S, 16, 2>),
+                    (true, (_, 0)) => multiply!(S [$($feature)*] codes::multiply_long::<S, 32, 0>),
+                    (true, (_, 1 | 2)) => multiply!(S [$($feature)*] codes::multiply_long::<S, 32, 2>),
+                    (true, _) => multiply!(S [$($feature)*] codes::multiply_long::<S, 32, 4>),
+                    (false, (_, 0)) => multiply!(S [$($feature)*] codes::multiply_short::<S, 0>),
+                    (false, _) => multiply!(S [$($feature)*] codes::multiply_short::<S, 2>),
+                }
+            }
 
             pub(super) static TABLE: Kernels = Kernels {
                 rms_norm: compiled!(S [$($feature)*] elementwise::rms_norm,
@@ -302,42 +346,18 @@ macro_rules! table {
                     q4_1: compiled!(S [$($feature)*] quantized::tiles_q4_1,
                         (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
                          put: &mut dyn FnMut(usize, &Outputs))),
-                    q5_0: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q5_0, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    q5_1: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q5_1, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    iq4_nl: compiled!(S [$($feature)*] codes::tiles::<code_formats::Iq4Nl, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    mxfp4: compiled!(S [$($feature)*] codes::tiles::<code_formats::Mxfp4, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    q2_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q2K, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    q3_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q3K, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    q4_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q4K, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    q5_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q5K, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    q6_k: compiled!(S [$($feature)*] codes::tiles::<code_formats::Q6K, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    iq4_xs: compiled!(S [$($feature)*] codes::tiles::<code_formats::Iq4Xs, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    tq1_0: compiled!(S [$($feature)*] codes::tiles::<code_formats::Tq1_0, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
-                    tq2_0: compiled!(S [$($feature)*] codes::tiles::<code_formats::Tq2_0, S>,
-                        (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
-                         put: &mut dyn FnMut(usize, &Outputs))),
+                    q5_0: codes!(S [$($feature)*] Q5_0),
+                    q5_1: codes!(S [$($feature)*] Q5_1),
+                    iq4_nl: codes!(S [$($feature)*] Iq4Nl),
+                    mxfp4: codes!(S [$($feature)*] Mxfp4),
+                    q2_k: codes!(S [$($feature)*] Q2K),
+                    q3_k: codes!(S [$($feature)*] Q3K),
+                    q4_k: codes!(S [$($feature)*] Q4K),
+                    q5_k: codes!(S [$($feature)*] Q5K),
+                    q6_k: codes!(S [$($feature)*] Q6K),
+                    iq4_xs: codes!(S [$($feature)*] Iq4Xs),
+                    tq1_0: codes!(S [$($feature)*] Tq1_0),
+                    tq2_0: codes!(S [$($feature)*] Tq2_0),
                 },
                 merge: compiled!(S [$($feature)*] attention::merge,
                     (head_dim: usize, into: &mut [f32], later: &[f32])),
