@@ -15,6 +15,13 @@
 
 pub mod activation;
 pub mod anatomy;
+mod block_encode;
+mod codebook;
+mod encode;
+mod fit;
+mod k_encode;
+mod scales;
+mod weights;
 pub mod float;
 pub mod heads;
 pub mod iq4;
@@ -32,6 +39,7 @@ pub mod tiles;
 use crate::core::{BLOCK_LEN, BlockFormat, CoreError, DType, K_BLOCK_LEN, Result};
 use activation::QuantizedRow;
 use anatomy::{Anatomy, half_power, has_minima, read_codes};
+pub use encode::quantize_row_weighted;
 use half::f16;
 
 /// Partial sums of [`dot_float`].
@@ -43,21 +51,19 @@ pub fn row_bytes(dtype: DType, cols: usize) -> usize {
     dtype.bytes_for(cols).unwrap_or(usize::MAX)
 }
 
-/// Stores a row as `dtype`: one of F32, F16, BF16, Q8_0, Q4_0, Q4_1. The block formats pad a last partial
-/// block with zeros.
+/// Stores a row as `dtype`. The formats with blocks of 32 pad a last partial block with zeros; rows of blocks of 256 are
+/// whole blocks.
 ///
 /// # Errors
-/// [`CoreError::Mismatch`] if `dst` is not [`row_bytes`] long, [`CoreError::Unsupported`] for another type.
+/// [`CoreError::Mismatch`] if `dst` is not [`row_bytes`] long, [`CoreError::Unsupported`] for U8 and I32.
 pub fn quantize_row(dtype: DType, src: &[f32], dst: &mut [u8]) -> Result<()> {
-    let unsupported = Err(CoreError::Unsupported { op: "quantize_row", dtype });
     match dtype {
         DType::F32 | DType::F16 | DType::BF16 => float::encode_row(dtype, src, dst),
         DType::Q4_0 => encode_blocks(dtype, src, dst, |x| q4_0::Block::quantize(x).to_bytes()),
         DType::Q4_1 => encode_blocks(dtype, src, dst, |x| q4_1::Block::quantize(x).to_bytes()),
         DType::Q8_0 => encode_blocks(dtype, src, dst, |x| q8_0::Block::quantize(x).to_bytes()),
-        DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => unsupported,
-        DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => unsupported,
-        DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 | DType::U8 | DType::I32 => unsupported,
+        DType::U8 | DType::I32 => Err(CoreError::Unsupported { op: "quantize_row", dtype }),
+        _ => quantize_row_weighted(dtype, src, None, dst),
     }
 }
 
