@@ -8,9 +8,15 @@ use super::fit;
 use super::round::{F16_MIN_POSITIVE, to_f16_grid};
 use crate::core::{BLOCK_LEN, BlockFormat};
 
+const Q8_STARTS: [f32; 16] = [
+    127.4, 127.0, 126.6, 126.2, 125.7, 125.2, 124.6, 124.0, 123.4, 122.7, 122.0, 121.2, 120.4, 119.5, 118.6,
+    117.5,
+];
 const Q4_STARTS: [f32; 13] = [-9.0, -8.7, -8.4, -8.2, -8.0, -7.8, -7.6, -7.2, -6.8, 6.1, 6.6, 7.0, 7.4];
-const Q5_STARTS: [f32; 14] =
-    [-17.4, -16.8, -16.3, -16.0, -15.7, -15.4, -15.0, -14.6, 13.6, 14.2, 14.6, 15.0, 15.4, 15.8];
+const Q5_STARTS: [f32; 22] = [
+    -17.4, -17.0, -16.6, -16.3, -16.0, -15.7, -15.4, -15.1, -14.8, -14.5, -14.2, -13.8, 13.2, 13.6, 14.0,
+    14.2, 14.5, 14.75, 15.0, 15.25, 15.5, 15.8,
+];
 const IQ4_STARTS: [f32; 15] = [
     -143.0, -136.0, -130.0, -127.0, -123.0, -118.0, -113.0, -107.0, -101.0, 96.0, 103.0, 109.0, 113.0, 118.0,
     124.0,
@@ -32,7 +38,13 @@ const Q4_PAIRS: [(f32, f32); 14] = [
     (14.0, -1.0),
     (15.7, 0.7),
 ];
-const Q5_PAIRS: [(f32, f32); 12] = [
+const Q5_PAIRS: [(f32, f32); 18] = [
+    (30.0, 0.0),
+    (28.0, 0.0),
+    (31.2, 0.1),
+    (30.8, -0.1),
+    (29.8, -0.6),
+    (29.3, -0.85),
     (31.0, 0.0),
     (31.4, 0.2),
     (31.8, 0.4),
@@ -47,7 +59,7 @@ const Q5_PAIRS: [(f32, f32); 12] = [
     (30.0, -0.5),
 ];
 
-/// Makes a block of one of the formats of 32 elements but Q8_0.
+/// Makes a block of one of the formats of 32 elements.
 ///
 /// # Panics
 /// If the format is another one, or `block` is not as long as it asks for.
@@ -55,13 +67,18 @@ pub(super) fn encode(format: BlockFormat, x: &[f32; BLOCK_LEN], w: &[f32; BLOCK_
     block.fill(0);
     let mut codes = [0; BLOCK_LEN];
     match format {
+        BlockFormat::Q8_0 => {
+            scaled(Steps { lo: -127.0, hi: 127.0 }, &Q8_STARTS, x, w, &mut codes, block);
+            // Stored as numbers.
+            codes = codes.map(|code| code.wrapping_sub(127));
+        }
         BlockFormat::Q4_0 => scaled(Steps { lo: -8.0, hi: 7.0 }, &Q4_STARTS, x, w, &mut codes, block),
         BlockFormat::Q5_0 => scaled(Steps { lo: -16.0, hi: 15.0 }, &Q5_STARTS, x, w, &mut codes, block),
         BlockFormat::Iq4Nl => scaled(IQ4, &IQ4_STARTS, x, w, &mut codes, block),
         BlockFormat::Q4_1 => affine(Steps { lo: 0.0, hi: 15.0 }, &Q4_PAIRS, x, w, &mut codes, block),
         BlockFormat::Q5_1 => affine(Steps { lo: 0.0, hi: 31.0 }, &Q5_PAIRS, x, w, &mut codes, block),
         BlockFormat::Mxfp4 => power_of_two(x, w, &mut codes, block),
-        other => unreachable!("{other:?} is no format of 32 elements that is searched for here"),
+        other => unreachable!("{other:?} is no format of 32 elements"),
     }
     write_codes(format, &codes, block);
 }
@@ -121,12 +138,7 @@ fn affine(
 }
 
 /// MXFP4: the exponents around the one that brings the largest element to the largest value.
-fn power_of_two(
-    x: &[f32; BLOCK_LEN],
-    w: &[f32; BLOCK_LEN],
-    codes: &mut [u8; BLOCK_LEN],
-    block: &mut [u8],
-) {
+fn power_of_two(x: &[f32; BLOCK_LEN], w: &[f32; BLOCK_LEN], codes: &mut [u8; BLOCK_LEN], block: &mut [u8]) {
     let max = x.iter().fold(0.0f32, |m, v| v.abs().max(m));
     if max == 0.0 {
         return;

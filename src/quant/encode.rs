@@ -10,6 +10,8 @@ const REACH: f32 = 1_048_576.0;
 /// As [`quantize_row`], of least squared error weighted by `importance`: for each column the mean square of the inputs
 /// that it is multiplied with, as an importance matrix has it. Numbers that are not positive and finite count as 0.
 ///
+/// Q8_0 is searched for as well, where [`quantize_row`] takes the largest element as 127.
+///
 /// Without `importance` the columns count alike; in the formats of 2 and 3 bits large elements then count more than small
 /// ones.
 ///
@@ -32,8 +34,7 @@ pub fn quantize_row_weighted(
         return float::encode_row(dtype, src, dst);
     };
     match (format, importance) {
-        // Eight bits: there is nothing to be gained by weights.
-        (BlockFormat::Q8_0, _) | (BlockFormat::Q4_0 | BlockFormat::Q4_1, None) => quantize_row(dtype, src, dst),
+        (BlockFormat::Q4_0 | BlockFormat::Q4_1, None) => quantize_row(dtype, src, dst),
         _ if dtype.block_len() == BLOCK_LEN => {
             blocks::<BLOCK_LEN>(dtype, src, importance, dst, |x, importance, block| {
                 let w = weights(x, importance, own_magnitude(format, importance.is_some()));
@@ -56,7 +57,9 @@ pub fn quantize_row_weighted(
 
 /// How much an element's own magnitude counts: chosen by the divergence of whole models from what they were made of.
 fn own_magnitude(format: BlockFormat, weighted: bool) -> OwnMagnitude {
-    use BlockFormat::{Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, Tq1_0, Tq2_0};
+    use BlockFormat::{
+        Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, Tq1_0, Tq2_0,
+    };
     match (format, weighted) {
         (Q2K | Q3K, false) => OwnMagnitude::Root(1.0),
         (Q2K | Q3K, true) => OwnMagnitude::Ignored,

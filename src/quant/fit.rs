@@ -143,11 +143,6 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// What is left.
-    pub(super) fn error(&self) -> f32 {
-        self.rr
-    }
-
     /// How much the minimum should grow if the codes stay and the scale does.
     #[inline(always)]
     pub(super) fn more_min(&self) -> f32 {

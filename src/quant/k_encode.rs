@@ -31,9 +31,8 @@ const Q3_STARTS: [f32; 16] =
     [-4.9, -4.6, -4.3, -4.1, -3.9, -3.7, -3.5, -3.3, -3.0, 2.4, 2.7, 2.9, 3.1, 3.3, 3.5, 3.8];
 const Q6_STARTS: [f32; 14] =
     [-33.0, -32.4, -32.0, -31.6, -31.2, -30.8, -30.3, -29.8, 29.4, 30.0, 30.5, 31.0, 31.4, 31.8];
-const IQ4_STARTS: [f32; 14] = [
-    -140.0, -133.0, -128.0, -123.0, -118.0, -112.0, -106.0, -100.0, 94.0, 100.0, 106.0, 112.0, 117.0, 122.0,
-];
+const IQ4_STARTS: [f32; 14] =
+    [-140.0, -133.0, -128.0, -123.0, -118.0, -112.0, -106.0, -100.0, 94.0, 100.0, 106.0, 112.0, 117.0, 122.0];
 
 /// How a format with scales and minima is searched.
 struct Minima {
@@ -45,6 +44,8 @@ struct Minima {
     largest: f32,
     /// Stored values of the largest scale and of the largest minimum: where factors are tried.
     tops: &'static [(f32, f32)],
+    /// How far from a group's own scale stored ones are tried.
+    reach: i32,
 }
 
 const Q2_STARTS: [(f32, f32); 14] = [
@@ -102,7 +103,7 @@ pub(super) fn encode(format: BlockFormat, x: &[f32; K_BLOCK_LEN], w: &[f32; K_BL
                 starts: &Q3_STARTS,
                 limits: (-32.0, 31.0),
                 tops: &[-32.0, -31.0, -29.0, -27.0, -33.5],
-                reach: 1,
+                reach: 2,
             },
             x,
             w,
@@ -113,7 +114,7 @@ pub(super) fn encode(format: BlockFormat, x: &[f32; K_BLOCK_LEN], w: &[f32; K_BL
                 starts: &Q6_STARTS,
                 limits: (-128.0, 127.0),
                 tops: &[-127.0, -120.0],
-                reach: 3,
+                reach: 5,
             },
             x,
             w,
@@ -135,17 +136,18 @@ pub(super) fn encode(format: BlockFormat, x: &[f32; K_BLOCK_LEN], w: &[f32; K_BL
                 starts: &Q2_STARTS,
                 largest: 15.0,
                 tops: &[(15.0, 15.0), (15.0, 13.0), (13.0, 15.0), (12.0, 12.0), (14.0, 14.0), (16.0, 16.0)],
+                reach: 1,
             },
             x,
             w,
         ),
         BlockFormat::Q4K => minima::<32>(
-            &Minima { top: 15.0, starts: &Q4_STARTS, largest: 63.0, tops: &K_TOPS },
+            &Minima { top: 15.0, starts: &Q4_STARTS, largest: 63.0, tops: &K_TOPS, reach: 1 },
             x,
             w,
         ),
         BlockFormat::Q5K => minima::<32>(
-            &Minima { top: 31.0, starts: &Q5_STARTS, largest: 63.0, tops: &K_TOPS },
+            &Minima { top: 31.0, starts: &Q5_STARTS, largest: 63.0, tops: &K_TOPS, reach: 2 },
             x,
             w,
         ),
@@ -156,7 +158,7 @@ pub(super) fn encode(format: BlockFormat, x: &[f32; K_BLOCK_LEN], w: &[f32; K_BL
     write_scales(format, &found.scales, block);
 }
 
-const K_TOPS: [(f32, f32); 4] = [(63.0, 63.0), (61.0, 59.0), (58.0, 62.0), (55.0, 54.0)];
+const K_TOPS: [(f32, f32); 5] = [(63.0, 63.0), (61.0, 59.0), (58.0, 62.0), (55.0, 54.0), (62.0, 57.0)];
 
 /// What a block is made of.
 struct Found {
@@ -357,8 +359,8 @@ fn try_factors<const N: usize>(
             }
         };
         let middle = nearest(own.scale, d);
-        for near in [0.0, -1.0, 1.0] {
-            let scale = middle + near;
+        for near in -how.reach..=how.reach {
+            let scale = middle + near as f32;
             if scale < 0.0 || scale > how.largest {
                 continue;
             }

@@ -4,7 +4,8 @@
 //! so that every value is the same to the bit everywhere. The kernels of a backend are tested against it.
 //!
 //! - [`q4_0`], [`q4_1`], [`q8_0`]: one block format each, byte for byte as in ggml (`ggml-common.h`).
-//! - [`k_quants`], [`q5`], [`iq4`]: how the other formats of GGUF files are read.
+//! - [`k_quants`], [`q5`], [`iq4`], [`ternary`]: how the other formats of GGUF files are read.
+//! - [`quantize_row_weighted`]: how rows of all formats are made, with weights for what the columns are worth.
 //! - [`anatomy`]: what the blocks of each format are made of.
 //! - [`float`]: f16 and bf16 rows.
 //! - [`activation`]: the int8 form of a linear layer's input.
@@ -19,12 +20,10 @@ mod block_encode;
 mod codebook;
 mod encode;
 mod fit;
-mod k_encode;
-mod scales;
-mod weights;
 pub mod float;
 pub mod heads;
 pub mod iq4;
+mod k_encode;
 pub mod k_quants;
 pub mod q4_0;
 pub mod q4_1;
@@ -32,9 +31,11 @@ pub mod q5;
 pub mod q8_0;
 mod round;
 pub mod rows;
+mod scales;
 mod search;
 pub mod ternary;
 pub mod tiles;
+mod weights;
 
 use crate::core::{BLOCK_LEN, BlockFormat, CoreError, DType, K_BLOCK_LEN, Result};
 use activation::QuantizedRow;
@@ -241,5 +242,7 @@ pub fn dot_float(dtype: DType, weight_row: &[u8], x: &[f32]) -> f32 {
     s[0]
 }
 
+#[cfg(test)]
+mod encode_tests;
 #[cfg(test)]
 mod tests;

@@ -29,12 +29,7 @@ fn dequantize(format: BlockFormat, bytes: &[u8], factor: [u8; 2], out: &mut [f32
 ///
 /// The elements that are not 0 are the largest ones. For each number of them the best factor is their weighted mean, so
 /// that all of these are compared.
-pub(super) fn encode(
-    format: BlockFormat,
-    x: &[f32; K_BLOCK_LEN],
-    w: &[f32; K_BLOCK_LEN],
-    block: &mut [u8],
-) {
+pub(super) fn encode(format: BlockFormat, x: &[f32; K_BLOCK_LEN], w: &[f32; K_BLOCK_LEN], block: &mut [u8]) {
     let mut order: [usize; K_BLOCK_LEN] = std::array::from_fn(|i| i);
     order.sort_by(|&a, &b| x[b].abs().total_cmp(&x[a].abs()));
     let (mut sum, mut of) = (0.0f64, 0.0f64);

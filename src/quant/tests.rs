@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::io::Write;
 
 /// A seeded generator (SplitMix64), so that figures repeat.
-struct Gen(u64);
+pub(super) struct Gen(pub u64);
 
 impl Gen {
     fn uniform(&mut self) -> f64 {
@@ -15,7 +15,7 @@ impl Gen {
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn gaussian(&mut self) -> f32 {
+    pub(super) fn gaussian(&mut self) -> f32 {
         let r = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         (r * (std::f64::consts::TAU * self.uniform()).cos()) as f32
     }
