@@ -209,6 +209,23 @@ impl Metadata {
         &self.path
     }
 
+    /// All keys in the file's order, with the number of the value's type and the value's bytes.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
+        let mut places: Vec<_> = self.places.iter().collect();
+        places.sort_by_key(|(_, (_, place))| place.start);
+        places.into_iter().filter_map(|(key, (_, place))| {
+            let bytes = self.bytes.as_ref();
+            // The type stands before the value.
+            let kind = bytes.get(..place.start)?.last_chunk()?;
+            Some((key.as_str(), u32::from_le_bytes(*kind), bytes.get(place.clone())?))
+        })
+    }
+
+    /// All keys in the file's order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.stored().map(|(key, ..)| key)
+    }
+
     /// The value of a key, or `None`.
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
         let (kind, place) = self.places.get(key)?;

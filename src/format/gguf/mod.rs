@@ -8,6 +8,7 @@ mod metadata;
 mod names;
 mod reader;
 mod split;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,7 +20,8 @@ use super::{FormatError, shown};
 use crate::core::{DType, HostBytes, HostTensor, Order, Shape};
 pub use metadata::{Array, Metadata, Value};
 use reader::{AGAIN, Fault, Reader};
-pub(super) use split::open_parts;
+pub use split::open_parts;
+pub use writer::{GgufWriter, NewMetadata, NewTensor, NewValue, StoredTensor};
 
 /// The first bytes of a file.
 const MAGIC: &[u8; 4] = b"GGUF";
@@ -108,6 +110,19 @@ impl GgufFile {
     /// Where the tensors lie in the file; empty for those whose size is not known here.
     pub(super) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
         self.tensors.values().map(|entry| &entry.range)
+    }
+
+    /// All tensors as they are stored, in the order of their bytes.
+    pub fn tensors(&self) -> impl Iterator<Item = StoredTensor> {
+        let mut entries: Vec<_> = self.tensors.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.range.start);
+        entries.into_iter().map(|(name, entry)| StoredTensor {
+            name: name.clone(),
+            dtype: readable(entry.kind),
+            type_name: readable(entry.kind).map_or_else(|| type_name(entry.kind), |d| d.name().to_uppercase()),
+            dims: entry.dims.clone(),
+            bytes: self.bytes.slice(entry.range.clone()).unwrap_or_else(|| Vec::new().into()),
+        })
     }
 
     /// The file's own name of the tensor that [`Self::get`] gives for `name`.
@@ -253,29 +268,36 @@ fn read_tensors(
     }
 }
 
-/// The element types that have a form here, by their number in ggml.
+/// The element types that have a form here, and their numbers in ggml.
+const TYPES: [(u32, DType); 18] = [
+    (0, DType::F32),
+    (1, DType::F16),
+    (2, DType::Q4_0),
+    (3, DType::Q4_1),
+    (6, DType::Q5_0),
+    (7, DType::Q5_1),
+    (8, DType::Q8_0),
+    (10, DType::Q2K),
+    (11, DType::Q3K),
+    (12, DType::Q4K),
+    (13, DType::Q5K),
+    (14, DType::Q6K),
+    (20, DType::Iq4Nl),
+    (23, DType::Iq4Xs),
+    (30, DType::BF16),
+    (34, DType::Tq1_0),
+    (35, DType::Tq2_0),
+    (39, DType::Mxfp4),
+];
+
+/// The element type of that number, if it has a form here.
 fn readable(kind: u32) -> Option<DType> {
-    Some(match kind {
-        0 => DType::F32,
-        1 => DType::F16,
-        2 => DType::Q4_0,
-        3 => DType::Q4_1,
-        6 => DType::Q5_0,
-        7 => DType::Q5_1,
-        8 => DType::Q8_0,
-        10 => DType::Q2K,
-        11 => DType::Q3K,
-        12 => DType::Q4K,
-        13 => DType::Q5K,
-        14 => DType::Q6K,
-        20 => DType::Iq4Nl,
-        23 => DType::Iq4Xs,
-        30 => DType::BF16,
-        34 => DType::Tq1_0,
-        35 => DType::Tq2_0,
-        39 => DType::Mxfp4,
-        _ => return None,
-    })
+    TYPES.iter().find(|(number, _)| *number == kind).map(|&(_, dtype)| dtype)
+}
+
+/// The number of an element type.
+fn number(dtype: DType) -> Option<u32> {
+    TYPES.iter().find(|(_, known)| *known == dtype).map(|&(number, _)| number)
 }
 
 /// What ggml calls a type that is not read.

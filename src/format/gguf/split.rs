@@ -34,7 +34,7 @@ impl GgufFile {
 ///
 /// # Errors
 /// As [`GgufFile::open`]; parts that are missing, or do not belong to each other.
-pub(in crate::format) fn open_parts(path: &Path) -> Result<Vec<GgufFile>, FormatError> {
+pub fn open_parts(path: &Path) -> Result<Vec<GgufFile>, FormatError> {
     let file = GgufFile::open(path)?;
     let Some(Split { count, tensors, .. }) = file.split()? else { return Ok(vec![file]) };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
