@@ -33,13 +33,14 @@ pub struct Args {
     #[arg(short, long, value_name = "PATH", help_heading = "Model")]
     pub model_path: Option<PathBuf>,
 
-    /// Format in which the weights are held and computed: auto, f32, f16, bf16, q8_0, q4_0, q4_1. auto computes a
-    /// quantized file as it is stored, tensor by tensor (or in the nearest of these formats), and so a model of up to
-    /// 512 MB; others become q8_0 (q4_0 if q8_0 would need more than half of the available memory)
+    /// Format in which the weights are held and computed: auto, f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1,
+    /// q4_0, iq4_nl, iq4_xs, mxfp4, q3_k, q2_k, tq2_0, tq1_0. auto computes a quantized file as it is stored, tensor by
+    /// tensor, and so a model of up to 512 MB; others become q8_0 (q4_0 if q8_0 would need more than half of the
+    /// available memory)
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = weight_dtype, help_heading = "Model")]
     pub weight_dtype: WeightDType,
 
-    /// With --weight-dtype q4_0 or q4_1, that format for the embedding and the output matrix too; otherwise these two
+    /// With a block format as --weight-dtype, that format for the embedding and the output matrix too; otherwise these two
     /// are q8_0, which costs some memory and keeps much of the quality
     #[arg(long, requires = "weight_dtype", help_heading = "Model")]
     pub pure: bool,

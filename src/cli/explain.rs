@@ -68,8 +68,8 @@ impl Explained<'_> {
         for asked in tensor_specs(self.spec).into_iter().filter(|asked| asked.role != TensorRole::Vector) {
             let tensor = self.files.tensors.get(&asked.name)?;
             let stored = tensor.map_or(DType::F32, |tensor| tensor.dtype());
-            let format = self.plan.format(asked.role, stored);
             let (rows, cols) = asked.shape.as_matrix().unwrap_or_default();
+            let format = self.plan.format(asked.role, stored, cols);
             let bytes = (rows as u64).saturating_mul(format.bytes_for(cols).unwrap_or_default() as u64);
             let part = part_of(&asked.name);
             match all.iter_mut().find(|t| t.part == part && t.stored == stored && t.format == format) {

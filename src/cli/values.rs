@@ -36,7 +36,7 @@ pub enum Seed {
 }
 
 pub(super) fn weight_dtype(text: &str) -> Result<WeightDType, String> {
-    text.parse().map_err(str::to_owned)
+    text.parse()
 }
 
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {

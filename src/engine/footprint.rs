@@ -117,7 +117,7 @@ impl Footprint {
         all.packing = files.packing_bytes();
         for asked in tensor_specs(spec) {
             let tensor = find_tensor(files.tensors.as_ref(), &asked.name, asked.shape)?;
-            let format = options.weights.format(asked.role, tensor.dtype());
+            let format = options.weights.format(asked.role, tensor.dtype(), tensor.matrix_dims().1);
             let stored = match files.to_pack() {
                 Some(_) => Stored::packed(&tensor, format),
                 None => Stored::now(&tensor),

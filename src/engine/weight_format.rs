@@ -19,7 +19,7 @@ pub enum WeightDType {
 }
 
 impl FromStr for WeightDType {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.eq_ignore_ascii_case("auto") {
@@ -27,7 +27,7 @@ impl FromStr for WeightDType {
         }
         match text.parse::<DType>() {
             Ok(d) if WeightDType::CHOICES.contains(&d) => Ok(WeightDType::Fixed(d)),
-            _ => Err("choose one of auto, f32, f16, bf16, q8_0, q4_0, q4_1"),
+            _ => Err(format!("choose one of auto, {}", WeightDType::CHOICES.map(DType::name).join(", "))),
         }
     }
 }
@@ -41,8 +41,26 @@ const SMALLER: [DType; 2] = [DType::Q8_0, DType::Q4_0];
 
 impl WeightDType {
     /// The formats that weights can be computed in.
-    pub const CHOICES: [DType; 6] =
-        [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
+    pub const CHOICES: [DType; 18] = [
+        DType::F32,
+        DType::F16,
+        DType::BF16,
+        DType::Q8_0,
+        DType::Q6K,
+        DType::Q5K,
+        DType::Q5_1,
+        DType::Q5_0,
+        DType::Q4K,
+        DType::Q4_1,
+        DType::Q4_0,
+        DType::Iq4Nl,
+        DType::Iq4Xs,
+        DType::Mxfp4,
+        DType::Q3K,
+        DType::Q2K,
+        DType::Tq2_0,
+        DType::Tq1_0,
+    ];
 
     /// The same for every matrix, if `pure` is set and a format was named.
     pub fn pure(self, pure: bool) -> Self {
@@ -96,7 +114,8 @@ impl WeightDType {
 pub fn mix(spec: &ModelSpec, plan: WeightPlan, stored: &dyn Fn(&TensorSpec) -> DType) -> WeightMix {
     let mut mix = WeightMix::default();
     for tensor in tensor_specs(spec).iter().filter(|tensor| tensor.role != TensorRole::Vector) {
-        let format = plan.format(tensor.role, stored(tensor));
+        let (_, cols) = tensor.shape.as_matrix().unwrap_or_default();
+        let format = plan.format(tensor.role, stored(tensor), cols);
         let blocks = tensor.shape.elements().unwrap_or(usize::MAX).div_ceil(format.block_len()) as u64;
         mix.add(format, blocks.saturating_mul(format.block_bytes() as u64));
     }

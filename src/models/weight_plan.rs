@@ -33,20 +33,21 @@ impl WeightPlan {
     /// `dtype` for the layers' matrices. The embedding and the output matrix are not rounded to fewer than 8 bits.
     pub fn sparing_outer(dtype: DType) -> Self {
         let outer = match dtype {
-            DType::Q4_0 | DType::Q4_1 => DType::Q8_0,
-            other => other,
+            blocks if blocks.is_quantized() => DType::Q8_0,
+            floats => floats,
         };
         WeightPlan::Formats { layers: dtype, outer }
     }
 
-    /// The format for a tensor that is stored as `stored`.
-    pub fn format(self, role: TensorRole, stored: DType) -> DType {
-        match (role, self) {
+    /// The format for a tensor that is stored as `stored`, in rows of `cols` elements.
+    pub fn format(self, role: TensorRole, stored: DType, cols: usize) -> DType {
+        let format = match (role, self) {
             (TensorRole::Vector, _) => DType::F32,
             (_, WeightPlan::AsStored) => stored,
             (TensorRole::Layer, WeightPlan::Formats { layers, .. }) => layers,
             (TensorRole::Outer, WeightPlan::Formats { outer, .. }) => outer,
-        }
+        };
+        for_columns(format, cols)
     }
 }
 
@@ -65,6 +66,20 @@ impl fmt::Display for WeightPlan {
             WeightPlan::Formats { layers, outer } if layers == outer => layers.fmt(f),
             WeightPlan::Formats { layers, outer } => write!(f, "{layers}+{outer}"),
         }
+    }
+}
+
+/// `format`, or for rows that are no whole blocks of 256 the nearest one in blocks of 32, the same as llama.cpp's.
+pub fn for_columns(format: DType, cols: usize) -> DType {
+    let whole = cols.is_multiple_of(format.block_len());
+    match format {
+        DType::Q2K | DType::Q3K | DType::Iq4Xs if !whole => DType::Iq4Nl,
+        DType::Q4K if !whole => DType::Q5_0,
+        DType::Q5K if !whole => DType::Q5_1,
+        DType::Q6K if !whole => DType::Q8_0,
+        DType::Tq1_0 | DType::Tq2_0 if !whole => DType::Q4_0,
+        // Blocks of 32 may be filled up with zeros.
+        _ => format,
     }
 }
 
@@ -110,7 +125,8 @@ mod tests {
     #[test]
     fn a_plan_gives_each_tensor_its_format() {
         let of = |plan: WeightPlan, stored| {
-            [TensorRole::Vector, TensorRole::Layer, TensorRole::Outer].map(|role| plan.format(role, stored))
+            [TensorRole::Vector, TensorRole::Layer, TensorRole::Outer]
+                .map(|role| plan.format(role, stored, 512))
         };
         assert_eq!(of(WeightPlan::AsStored, DType::Q4K), [DType::F32, DType::Q4K, DType::Q4K]);
         assert_eq!(of(WeightPlan::AsStored, DType::BF16), [DType::F32, DType::BF16, DType::BF16]);
@@ -119,6 +135,11 @@ mod tests {
             [DType::F32, DType::Q4_0, DType::Q8_0]
         );
         assert_eq!(WeightPlan::sparing_outer(DType::F16), DType::F16.into());
+        assert_eq!(WeightPlan::from(DType::Q4K).format(TensorRole::Layer, DType::F16, 96), DType::Q5_0);
+        for format in DType::ALL.into_iter().filter(|d| d.is_weight()) {
+            assert_eq!(for_columns(format, 768), format);
+            assert!(for_columns(format, 33).block_len() <= 32);
+        }
         let names = [WeightPlan::AsStored, DType::Q4_0.into(), WeightPlan::sparing_outer(DType::Q4_0)];
         assert_eq!(names.map(|plan| plan.to_string()), ["as-stored", "q4_0", "q4_0+q8_0"]);
     }

@@ -23,11 +23,11 @@ pub struct Args {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Formats of the weights: auto, f32, f16, bf16, q8_0, q4_0, q4_1
+    /// Formats of the weights: auto, f32, f16, bf16, q8_0, q4_k and so on, as generate --help lists them
     #[arg(long, value_name = "LIST", default_value = "auto", value_delimiter = ',', value_parser = weight_dtype)]
     weight_dtype: Vec<WeightDType>,
 
-    /// With q4_0 or q4_1, that format for the embedding and the output matrix too, which are q8_0 otherwise: as
+    /// With a block format, that format for the embedding and the output matrix too, which are q8_0 otherwise: as
     /// llama-quantize --pure
     #[arg(long, requires = "weight_dtype")]
     pure: bool,

@@ -53,7 +53,7 @@ fn examine(args: &Args) -> Result<Facts> {
     let spec = decoder.spec();
     let plan = WeightDType::Auto.choose(&spec, DType::BF16, available_bytes());
     // The matrices of a layer are what is measured.
-    let format = plan.format(TensorRole::Layer, DType::BF16);
+    let format = plan.format(TensorRole::Layer, DType::BF16, 256);
     let cpu = CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
     let cpu = cpu.context("the CPU cannot be measured")?;
     let threads = cpu.threads();

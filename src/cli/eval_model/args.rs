@@ -26,11 +26,12 @@ pub struct Args {
     #[arg(short, long, value_name = "PATH", help_heading = "Model")]
     pub model_path: Option<PathBuf>,
 
-    /// Format in which the weights are held and computed: auto, f32, f16, bf16, q8_0, q4_0, q4_1
+    /// Format in which the weights are held and computed: auto, f32, f16, bf16, q8_0, q4_k and so on, as generate
+    /// --help lists them
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = weight_dtype, help_heading = "Model")]
     pub weight_dtype: WeightDType,
 
-    /// With --weight-dtype q4_0 or q4_1, that format for the embedding and the output matrix too, which are q8_0
+    /// With a block format as --weight-dtype, that format for the embedding and the output matrix too, which are q8_0
     /// otherwise
     #[arg(long, requires = "weight_dtype", help_heading = "Model")]
     pub pure: bool,

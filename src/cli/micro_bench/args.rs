@@ -108,7 +108,7 @@ impl Args {
 fn fixed_weight_dtype(text: &str) -> Result<DType, String> {
     match weight_dtype(text) {
         Ok(WeightDType::Fixed(dtype)) => Ok(dtype),
-        _ => Err("choose of f32, f16, bf16, q8_0, q4_0, q4_1".to_owned()),
+        _ => Err(format!("choose of {}", WeightDType::CHOICES.map(DType::name).join(", "))),
     }
 }
 

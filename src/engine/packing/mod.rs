@@ -50,7 +50,7 @@ pub(super) fn tensors(
 ) -> Result<Vec<(HostTensor, DType)>, EngineError> {
     let find = |asked: crate::models::llama::TensorSpec| {
         let tensor = find_tensor(source, &asked.name, asked.shape)?;
-        let format = plan.format(asked.role, tensor.dtype());
+        let format = plan.format(asked.role, tensor.dtype(), tensor.matrix_dims().1);
         Ok((tensor, format))
     };
     tensor_specs(spec).into_iter().map(find).collect()

@@ -119,7 +119,8 @@ impl GgufFile {
         entries.into_iter().map(|(name, entry)| StoredTensor {
             name: name.clone(),
             dtype: readable(entry.kind),
-            type_name: readable(entry.kind).map_or_else(|| type_name(entry.kind), |d| d.name().to_uppercase()),
+            type_name: readable(entry.kind)
+                .map_or_else(|| type_name(entry.kind), |d| d.name().to_uppercase()),
             dims: entry.dims.clone(),
             bytes: self.bytes.slice(entry.range.clone()).unwrap_or_else(|| Vec::new().into()),
         })

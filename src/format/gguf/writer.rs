@@ -100,7 +100,8 @@ impl NewMetadata {
     /// Where tensors have to begin.
     fn alignment(&self) -> u64 {
         let stored = self.entries.iter().find(|entry| entry.0 == "general.alignment" && entry.1 == 4);
-        let stored = stored.and_then(|entry| entry.2.first_chunk()).map(|b| u64::from(u32::from_le_bytes(*b)));
+        let stored =
+            stored.and_then(|entry| entry.2.first_chunk()).map(|b| u64::from(u32::from_le_bytes(*b)));
         stored.filter(|n| n.is_power_of_two()).unwrap_or(ALIGNMENT)
     }
 }
@@ -283,7 +284,8 @@ mod tests {
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.gguf");
-        let tensor = |name: &str, dtype, dims: &[usize]| NewTensor { name: name.into(), dtype, dims: dims.into() };
+        let tensor =
+            |name: &str, dtype, dims: &[usize]| NewTensor { name: name.into(), dtype, dims: dims.into() };
         let tensors = [
             tensor("one.weight", DType::F32, &[3]),
             tensor("empty.weight", DType::F32, &[0]),
@@ -300,7 +302,10 @@ mod tests {
         let file = GgufFile::open(&path).unwrap();
         let read: Vec<_> = file.tensors().collect();
         for (read, wanted) in read.iter().zip(&tensors) {
-            assert_eq!((&read.name, read.dtype, &read.dims), (&wanted.name, Some(wanted.dtype), &wanted.dims));
+            assert_eq!(
+                (&read.name, read.dtype, &read.dims),
+                (&wanted.name, Some(wanted.dtype), &wanted.dims)
+            );
             assert_eq!(Some(read.bytes.as_ref().len()), wanted.bytes());
         }
         assert_eq!((read[2].bytes.as_ref()[143], read[2].bytes.as_ref()[144]), (2, 3));

@@ -148,7 +148,7 @@ impl<B: Backend> Loader<'_, B> {
         cols: usize,
     ) -> Result<B::Weight, ModelError> {
         let tensor = find_tensor(self.source, name, Shape::from([rows, cols]))?;
-        self.prepare(&tensor, self.plan.format(role, tensor.dtype()))
+        self.prepare(&tensor, self.plan.format(role, tensor.dtype(), cols))
     }
 
     /// Norm gains and biases: few numbers that every row is multiplied with, so they stay f32.
