@@ -100,6 +100,7 @@ impl Input {
                 let x = &x[(first + row) * cols..(first + row + 1) * cols];
                 (kernels.quantize_long)(x, width, &mut q[row..], &mut d[row..], &mut p[row..]);
             }
+            (kernels.arrange)(q, width);
         })
     }
 

@@ -6,35 +6,22 @@ use std::arch::x86_64::*;
 use super::super::isa::{Avx2, AvxVnni};
 use super::TILE;
 use super::avx2::F;
-use super::codes::CodeLanes;
+use super::codes::{CodeBytes, CodeLanes};
 use crate::quant::tiles::VECTOR;
 
 /// Rows 0 to 7 and 8 to 15 of a tile.
 type Halves = [__m256i; 2];
 
-/// What works the same with and without AVX-VNNI.
-macro_rules! common {
+/// Bytes of codes, the same with and without AVX-VNNI.
+macro_rules! bytes {
     () => {
         type Q = Halves;
-        type I = Halves;
-        type A = Halves;
-        type S = Halves;
-        type P = Halves;
 
         #[inline(always)]
         fn load_codes(self, x: &[u8; VECTOR]) -> Halves {
             let p = x.as_ptr();
             // SAFETY: see above.
             unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
-        }
-        #[inline(always)]
-        fn store_codes(self, q: Halves, to: &mut [u8; VECTOR]) {
-            let p = to.as_mut_ptr();
-            // SAFETY: see above.
-            unsafe {
-                _mm256_storeu_si256(p.cast(), q[0]);
-                _mm256_storeu_si256(p.add(32).cast(), q[1]);
-            }
         }
         #[inline(always)]
         fn shr(self, q: Halves, n: u32) -> Halves {
@@ -88,6 +75,26 @@ macro_rules! common {
             unsafe {
                 let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
                 [_mm256_shuffle_epi8(table, q[0]), _mm256_shuffle_epi8(table, q[1])]
+            }
+        }
+    };
+}
+
+/// What else works the same with and without AVX-VNNI.
+macro_rules! common {
+    () => {
+        type I = Halves;
+        type A = Halves;
+        type S = Halves;
+        type P = Halves;
+
+        #[inline(always)]
+        fn store_codes(self, q: Halves, to: &mut [u8; VECTOR]) {
+            let p = to.as_mut_ptr();
+            // SAFETY: see above.
+            unsafe {
+                _mm256_storeu_si256(p.cast(), q[0]);
+                _mm256_storeu_si256(p.add(32).cast(), q[1]);
             }
         }
         #[inline(always)]
@@ -171,6 +178,10 @@ unsafe fn in_order(sums: &mut Halves) {
 
 // SAFETY of every block below: `self` proves AVX2; addresses come from references to arrays and stay within them, and
 // the loads take any alignment.
+impl CodeBytes for Avx2 {
+    bytes!();
+}
+
 impl CodeLanes for Avx2 {
     common!();
 
@@ -263,6 +274,10 @@ impl CodeLanes for Avx2 {
 // SAFETY of every block below: `self` proves AVX2 and AVX-VNNI; addresses come from references to arrays and stay within
 // them, and the loads take any alignment. `dpbusd` adds four products of an unsigned and a signed byte to a lane, `dpwssd`
 // two of 16 bits, without saturation; a block's sums are below 2^31.
+impl CodeBytes for AvxVnni {
+    bytes!();
+}
+
 impl CodeLanes for AvxVnni {
     common!();
 

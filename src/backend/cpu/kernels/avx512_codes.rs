@@ -3,33 +3,20 @@
 use std::arch::x86_64::*;
 
 use super::super::isa::Avx512;
-use super::codes::CodeLanes;
+use super::codes::{CodeBytes, CodeLanes};
 use super::{GROUP, TILE};
 use crate::quant::tiles::VECTOR;
 
 // SAFETY of every block below: `self` proves AVX-512 F, BW, VL and VNNI; addresses come from references to arrays and stay
 // within them, and the loads take any alignment. `dpbusd` adds four products of an unsigned and a signed byte to a lane,
 // `dpwssd` two of 16 bits, without saturation; a block's sums are below 2^31.
-impl CodeLanes for Avx512 {
+impl CodeBytes for Avx512 {
     type Q = __m512i;
-    type I = __m512i;
-    type A = __m512i;
-    type S = __m512i;
-    type P = __m512i;
-
-    const WIDE_SUMS: bool = true;
-    const UNSIGNED: bool = true;
-    const CODE_ROWS: usize = GROUP;
 
     #[inline(always)]
     fn load_codes(self, x: &[u8; VECTOR]) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
-    }
-    #[inline(always)]
-    fn store_codes(self, q: __m512i, to: &mut [u8; VECTOR]) {
-        // SAFETY: see above.
-        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), q) }
     }
     #[inline(always)]
     fn shr(self, q: __m512i, n: u32) -> __m512i {
@@ -71,6 +58,24 @@ impl CodeLanes for Avx512 {
             let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
             _mm512_shuffle_epi8(table, q)
         }
+    }
+}
+
+// SAFETY of every block below: as above.
+impl CodeLanes for Avx512 {
+    type I = __m512i;
+    type A = __m512i;
+    type S = __m512i;
+    type P = __m512i;
+
+    const WIDE_SUMS: bool = true;
+    const UNSIGNED: bool = true;
+    const CODE_ROWS: usize = GROUP;
+
+    #[inline(always)]
+    fn store_codes(self, q: __m512i, to: &mut [u8; VECTOR]) {
+        // SAFETY: see above.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), q) }
     }
     #[inline(always)]
     fn zero_i(self) -> __m512i {

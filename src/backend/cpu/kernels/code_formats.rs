@@ -1,7 +1,7 @@
 //! The formats of [`super::codes`]: how their codes and scales come out of a tile.
 
 use super::TILE;
-use super::codes::{CodeLanes, RUNS};
+use super::codes::{CodeBytes, RUNS};
 use super::simd::Simd;
 use crate::core::BlockFormat;
 use crate::quant::anatomy::{Anatomy, Codes, GROUPS, MXFP4_VALUES, half_power};
@@ -62,7 +62,7 @@ pub(crate) trait CodeFormat {
 
     /// Pair `p` of the runs of block `j` of 32 columns. `signed`: as what the codes stand for.
     #[inline(always)]
-    fn runs<L: CodeLanes>(l: L, signed: bool, codes: &[u8], j: usize, p: usize) -> [L::Q; 2] {
+    fn runs<L: CodeBytes>(l: L, signed: bool, codes: &[u8], j: usize, p: usize) -> [L::Q; 2] {
         let vectors = codes.as_chunks::<VECTOR>().0;
         let (low, high) = match Anatomy::of(Self::FORMAT).codes {
             Codes::Bits(low, high) => (low, high),
@@ -113,18 +113,15 @@ const fn biased(mut table: [i8; 16], zero: Option<u32>) -> [i8; 16] {
 /// Pair `p` of the runs of block `j`, out of bytes of five digits: digit `n` is the integer part of three times the
 /// fraction that is left when the byte, in 256ths, has been multiplied by 3^n.
 #[inline(always)]
-fn trits<L: CodeLanes>(l: L, vectors: &[[u8; VECTOR]], j: usize, p: usize) -> [L::Q; 2] {
+fn trits<L: CodeBytes>(l: L, vectors: &[[u8; VECTOR]], j: usize, p: usize) -> [L::Q; 2] {
     let g = j * RUNS + 2 * p;
     [trit(l, vectors, g), trit(l, vectors, g + 1)]
 }
 
 /// Run `g`.
 #[inline(always)]
-fn trit<L: CodeLanes>(l: L, vectors: &[[u8; VECTOR]], g: usize) -> L::Q {
-    let mut q = l.load_codes(at(vectors, g / TRITS));
-    for _ in 0..g % TRITS {
-        q = l.add_bytes(q, l.add_bytes(q, q));
-    }
+fn trit<L: CodeBytes>(l: L, vectors: &[[u8; VECTOR]], g: usize) -> L::Q {
+    let q = l.times_power_of_three(l.load_codes(at(vectors, g / TRITS)), g % TRITS);
     // Three times a byte is at least 256 from 86 on, and 512 from 171 on.
     l.add_bytes(l.at_least(q, 86), l.at_least(q, 171))
 }

@@ -50,10 +50,36 @@ macro_rules! each_rows {
     }};
 }
 
-/// What an instruction set does with codes: sixteen lanes, one a weight row.
-pub(crate) trait CodeLanes: Simd {
-    /// 64 codes: a run of each row.
+/// How an instruction set makes codes out of the bytes of a tile.
+pub(crate) trait CodeBytes: Copy {
+    /// 64 codes, a run of each row, or those of some of the rows.
     type Q: Copy;
+
+    fn load_codes(self, x: &[u8; VECTOR]) -> Self::Q;
+    /// Shifts that may carry bits from one byte into the next.
+    fn shr(self, q: Self::Q, n: u32) -> Self::Q;
+    fn shl(self, q: Self::Q, n: u32) -> Self::Q;
+    fn and(self, q: Self::Q, mask: u8) -> Self::Q;
+    fn or(self, a: Self::Q, b: Self::Q) -> Self::Q;
+    /// Bytes, without carry.
+    fn add_bytes(self, a: Self::Q, b: Self::Q) -> Self::Q;
+    /// Bytes times three to the power of `n`, without carry; `n` is below 5.
+    #[inline(always)]
+    fn times_power_of_three(self, q: Self::Q, n: usize) -> Self::Q {
+        let mut q = q;
+        for _ in 0..n {
+            q = self.add_bytes(q, self.add_bytes(q, q));
+        }
+        q
+    }
+    /// 1 where a byte, not negative, is at least `least`, else 0.
+    fn at_least(self, q: Self::Q, least: u8) -> Self::Q;
+    /// The entry of each byte, all below 16.
+    fn lookup(self, q: Self::Q, table: &[i8; 16]) -> Self::Q;
+}
+
+/// What an instruction set does with codes: sixteen lanes, one a weight row.
+pub(crate) trait CodeLanes: Simd + CodeBytes {
     /// Sixteen i32.
     type I: Copy;
     /// Sums of products before they meet a scale.
@@ -70,20 +96,7 @@ pub(crate) trait CodeLanes: Simd {
     /// Activation rows at a time at most, 4 or [`super::GROUP`].
     const CODE_ROWS: usize;
 
-    fn load_codes(self, x: &[u8; VECTOR]) -> Self::Q;
     fn store_codes(self, q: Self::Q, to: &mut [u8; VECTOR]);
-    /// Shifts that may carry bits from one byte into the next.
-    fn shr(self, q: Self::Q, n: u32) -> Self::Q;
-    fn shl(self, q: Self::Q, n: u32) -> Self::Q;
-    fn and(self, q: Self::Q, mask: u8) -> Self::Q;
-    fn or(self, a: Self::Q, b: Self::Q) -> Self::Q;
-    /// Bytes, without carry.
-    fn add_bytes(self, a: Self::Q, b: Self::Q) -> Self::Q;
-    /// 1 where a byte, not negative, is at least `least`, else 0.
-    fn at_least(self, q: Self::Q, least: u8) -> Self::Q;
-    /// The entry of each byte, all below 16.
-    fn lookup(self, q: Self::Q, table: &[i8; 16]) -> Self::Q;
-
     fn zero_i(self) -> Self::I;
     fn splat_i32(self, x: i32) -> Self::I;
     fn none(self) -> Self::A;
@@ -440,6 +453,50 @@ pub(crate) fn several(
             unpack(tiles.layout, tile, b, &mut w);
             multiply(&w, x, b, &mut out);
             b += w.blocks.max(1);
+        }
+        put(t, &out);
+    }
+}
+
+/// A set with products of its own for formats with codes.
+#[cfg(target_arch = "aarch64")]
+pub(crate) trait CodeRows: Simd + CodeBytes {
+    /// `X` rows of the group, from row `at` on, against a tile. `X` is 1, 2, 4, 8 or [`super::GROUP`].
+    fn code_rows<F: CodeFormat, const X: usize>(
+        self,
+        layout: &TileLayout,
+        tile: &[u8],
+        x: &QuantizedRows<'_>,
+        at: usize,
+    ) -> [Self::F; X];
+}
+
+/// Tiles against a group of activation rows by such products: `out[i][lane]`, tile by tile.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub(crate) fn by_rows<F: CodeFormat, L: CodeRows>(
+    l: L,
+    tiles: &PackedTiles<'_>,
+    x: &QuantizedRows<'_>,
+    put: &mut dyn FnMut(usize, &Outputs),
+) {
+    let mut out = [[0.0; TILE]; WIDEST];
+    for (t, tile) in tiles.each() {
+        let mut at = 0;
+        while at < x.width.min(WIDEST) {
+            let mut keep = |results: &[L::F]| {
+                for (&r, out) in results.iter().zip(&mut out[at..]) {
+                    l.store(r, out);
+                }
+                results.len()
+            };
+            at += match x.width - at {
+                GROUP_ROWS.. => keep(&l.code_rows::<F, GROUP_ROWS>(tiles.layout, tile, x, at)),
+                8.. => keep(&l.code_rows::<F, 8>(tiles.layout, tile, x, at)),
+                4.. => keep(&l.code_rows::<F, 4>(tiles.layout, tile, x, at)),
+                2.. => keep(&l.code_rows::<F, 2>(tiles.layout, tile, x, at)),
+                _ => keep(&l.code_rows::<F, 1>(tiles.layout, tile, x, at)),
+            };
         }
         put(t, &out);
     }

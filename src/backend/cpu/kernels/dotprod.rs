@@ -23,7 +23,7 @@ pub(super) const PANEL: usize = 16;
 /// # Safety
 /// The dot products must be there.
 #[inline(always)]
-unsafe fn sdot<const RUN: i32>(mut acc: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
+pub(super) unsafe fn sdot<const RUN: i32>(mut acc: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
     // SAFETY: the caller promises the instruction, which works on registers alone.
     unsafe {
         asm!(
@@ -47,7 +47,7 @@ unsafe fn sdot<const RUN: i32>(mut acc: int32x4_t, w: int8x16_t, x: int8x16_t) -
 /// # Safety
 /// The dot products must be there.
 #[inline(always)]
-unsafe fn add_dots(
+pub(super) unsafe fn add_dots(
     start: &'static [i32; 4],
     d: float32x4_t,
     w: &[int8x16_t; 8],
@@ -153,7 +153,12 @@ unsafe fn add_dots(
 /// # Safety
 /// NEON must be there.
 #[inline(always)]
-unsafe fn add_minima(m: float32x4_t, scales: &[f32; 4], offsets: &[i32; 4], sums: &mut [float32x4_t; 4]) {
+pub(super) unsafe fn add_minima(
+    m: float32x4_t,
+    scales: &[f32; 4],
+    offsets: &[i32; 4],
+    sums: &mut [float32x4_t; 4],
+) {
     let [s0, s1, s2, s3] = sums;
     // SAFETY: the caller promises NEON; 16 bytes of `scales` and of `offsets` are read.
     unsafe {

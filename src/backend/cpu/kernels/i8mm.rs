@@ -22,7 +22,7 @@ use crate::core::BLOCK_LEN;
 /// # Safety
 /// The matrix products must be there.
 #[inline(always)]
-unsafe fn smmla(mut acc: int32x4_t, x: int8x16_t, w: int8x16_t) -> int32x4_t {
+pub(super) unsafe fn smmla(mut acc: int32x4_t, x: int8x16_t, w: int8x16_t) -> int32x4_t {
     // SAFETY: the caller promises the instruction, which works on registers alone.
     unsafe {
         asm!(
@@ -44,7 +44,7 @@ unsafe fn smmla(mut acc: int32x4_t, x: int8x16_t, w: int8x16_t) -> int32x4_t {
 /// # Safety
 /// The matrix products must be there.
 #[inline(always)]
-unsafe fn add_squares(
+pub(super) unsafe fn add_squares(
     start: &'static [i32; 4],
     d: &[float32x4_t; 2],
     w: &[[int8x16_t; 2]; 4],
@@ -135,7 +135,7 @@ unsafe fn add_squares(
 /// # Safety
 /// NEON must be there.
 #[inline(always)]
-unsafe fn add_minima(
+pub(super) unsafe fn add_minima(
     m: &[float32x4_t; 2],
     scales: &[f32; 4],
     offsets: &[i32; 4],
@@ -187,7 +187,7 @@ unsafe fn add_minima(
 /// # Safety
 /// NEON must be there.
 #[inline(always)]
-unsafe fn pair(a: f32, b: f32) -> float32x4_t {
+pub(super) unsafe fn pair(a: f32, b: f32) -> float32x4_t {
     // SAFETY: the caller promises NEON.
     unsafe { vcombine_f32(vdup_n_f32(a), vdup_n_f32(b)) }
 }
@@ -197,7 +197,7 @@ unsafe fn pair(a: f32, b: f32) -> float32x4_t {
 /// # Safety
 /// NEON must be there.
 #[inline(always)]
-unsafe fn twice(v: float32x4_t) -> [float32x4_t; 2] {
+pub(super) unsafe fn twice(v: float32x4_t) -> [float32x4_t; 2] {
     // SAFETY: the caller promises NEON.
     unsafe {
         let v = vreinterpretq_f64_f32(v);
@@ -320,7 +320,19 @@ unsafe fn many<T: Format<BYTES>, const HEADS: usize, const BYTES: usize, const X
                 squares[q] = sums;
             }
         }
-        let mut out = [F([zero; 4]); X];
+        rows_of(&squares)
+    }
+}
+
+/// The sums of each row, out of those of squares, a quarter of weight rows each.
+///
+/// # Safety
+/// NEON must be there.
+#[inline(always)]
+pub(super) unsafe fn rows_of<const X: usize>(squares: &[[float32x4_t; X]; 4]) -> [F; X] {
+    // SAFETY: the caller promises NEON.
+    unsafe {
+        let mut out = [F([vdupq_n_f32(0.0); 4]); X];
         for q in 0..4 {
             for p in 0..X / 2 {
                 let a = vreinterpretq_f64_f32(squares[q][2 * p]);

@@ -31,17 +31,25 @@ mod code_formats;
 mod codes;
 #[cfg(target_arch = "aarch64")]
 mod dotprod;
+#[cfg(target_arch = "aarch64")]
+mod dotprod_codes;
+#[cfg(target_arch = "aarch64")]
+mod dotprod_piece;
 mod elementwise;
 mod exp;
 pub(super) mod float;
 #[cfg(target_arch = "aarch64")]
 mod i8mm;
 #[cfg(target_arch = "aarch64")]
+mod i8mm_codes;
+#[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_codes;
 #[cfg(target_arch = "aarch64")]
 mod neon_int;
+#[cfg(target_arch = "aarch64")]
+mod neon_operands;
 #[cfg(target_arch = "aarch64")]
 mod neon_quants;
 pub(super) mod packed;

@@ -3,8 +3,9 @@
 use std::arch::aarch64::*;
 
 use super::TILE;
-use super::codes::CodeLanes;
-use super::neon::{F, NeonProof};
+use super::codes::{CodeBytes, CodeLanes};
+use super::neon::{F as NeonF, NeonProof};
+use super::neon_operands::Quarter;
 use crate::quant::tiles::VECTOR;
 
 /// Four rows of a tile each.
@@ -49,10 +50,56 @@ unsafe fn row_sums(a: (int16x8_t, int16x8_t)) -> int32x4_t {
     unsafe { vpaddq_s32(vpaddlq_s16(a.0), vpaddlq_s16(a.1)) }
 }
 
+/// All quarters of a tile.
+#[inline(always)]
+fn quarters<N: NeonProof>(n: N) -> [Quarter; 4] {
+    [Quarter::new(n, 0), Quarter::new(n, 1), Quarter::new(n, 2), Quarter::new(n, 3)]
+}
+
+impl<N: NeonProof> CodeBytes for N {
+    type Q = Bytes;
+
+    #[inline(always)]
+    fn load_codes(self, x: &[u8; VECTOR]) -> Bytes {
+        each(quarters(self), |n| n.load_codes(x))
+    }
+    #[inline(always)]
+    fn shr(self, q: Bytes, n: u32) -> Bytes {
+        zip(quarters(self), q, |s, q| s.shr(q, n))
+    }
+    #[inline(always)]
+    fn shl(self, q: Bytes, n: u32) -> Bytes {
+        zip(quarters(self), q, |s, q| s.shl(q, n))
+    }
+    #[inline(always)]
+    fn and(self, q: Bytes, mask: u8) -> Bytes {
+        zip(quarters(self), q, |s, q| s.and(q, mask))
+    }
+    #[inline(always)]
+    fn or(self, a: Bytes, b: Bytes) -> Bytes {
+        zip(a, b, |a, b| Quarter::new(self, 0).or(a, b))
+    }
+    #[inline(always)]
+    fn add_bytes(self, a: Bytes, b: Bytes) -> Bytes {
+        zip(a, b, |a, b| Quarter::new(self, 0).add_bytes(a, b))
+    }
+    #[inline(always)]
+    fn times_power_of_three(self, q: Bytes, n: usize) -> Bytes {
+        zip(quarters(self), q, |s, q| s.times_power_of_three(q, n))
+    }
+    #[inline(always)]
+    fn at_least(self, q: Bytes, least: u8) -> Bytes {
+        zip(quarters(self), q, |s, q| s.at_least(q, least))
+    }
+    #[inline(always)]
+    fn lookup(self, q: Bytes, table: &[i8; 16]) -> Bytes {
+        zip(quarters(self), q, |s, q| s.lookup(q, table))
+    }
+}
+
 // SAFETY of every block below: `self` proves NEON; addresses come from references to arrays and stay within them, and
 // the loads take any alignment.
 impl<N: NeonProof> CodeLanes for N {
-    type Q = Bytes;
     type I = Quarters;
     type A = [(int16x8_t, int16x8_t); 4];
     type S = Quarters;
@@ -63,12 +110,6 @@ impl<N: NeonProof> CodeLanes for N {
     const CODE_ROWS: usize = 4;
 
     #[inline(always)]
-    fn load_codes(self, x: &[u8; VECTOR]) -> Bytes {
-        let p = x.as_ptr();
-        // SAFETY: see above.
-        unsafe { [vld1q_u8(p), vld1q_u8(p.add(16)), vld1q_u8(p.add(32)), vld1q_u8(p.add(48))] }
-    }
-    #[inline(always)]
     fn store_codes(self, q: Bytes, to: &mut [u8; VECTOR]) {
         let p = to.as_mut_ptr();
         // SAFETY: see above.
@@ -77,44 +118,6 @@ impl<N: NeonProof> CodeLanes for N {
             vst1q_u8(p.add(16), q[1]);
             vst1q_u8(p.add(32), q[2]);
             vst1q_u8(p.add(48), q[3]);
-        }
-    }
-    #[inline(always)]
-    fn shr(self, q: Bytes, n: u32) -> Bytes {
-        // SAFETY: see above.
-        unsafe { each(q, |q| vshlq_u8(q, vdupq_n_s8(-(n as i8)))) }
-    }
-    #[inline(always)]
-    fn shl(self, q: Bytes, n: u32) -> Bytes {
-        // SAFETY: see above.
-        unsafe { each(q, |q| vshlq_u8(q, vdupq_n_s8(n as i8))) }
-    }
-    #[inline(always)]
-    fn and(self, q: Bytes, mask: u8) -> Bytes {
-        // SAFETY: see above.
-        unsafe { each(q, |q| vandq_u8(q, vdupq_n_u8(mask))) }
-    }
-    #[inline(always)]
-    fn or(self, a: Bytes, b: Bytes) -> Bytes {
-        // SAFETY: see above.
-        unsafe { zip(a, b, |a, b| vorrq_u8(a, b)) }
-    }
-    #[inline(always)]
-    fn add_bytes(self, a: Bytes, b: Bytes) -> Bytes {
-        // SAFETY: see above.
-        unsafe { zip(a, b, |a, b| vaddq_u8(a, b)) }
-    }
-    #[inline(always)]
-    fn at_least(self, q: Bytes, least: u8) -> Bytes {
-        // SAFETY: see above.
-        unsafe { each(q, |q| vandq_u8(vcgeq_u8(q, vdupq_n_u8(least)), vdupq_n_u8(1))) }
-    }
-    #[inline(always)]
-    fn lookup(self, q: Bytes, table: &[i8; 16]) -> Bytes {
-        // SAFETY: see above.
-        unsafe {
-            let table = vreinterpretq_u8_s8(vld1q_s8(table.as_ptr()));
-            each(q, |q| vqtbl1q_u8(table, q))
         }
     }
     #[inline(always)]
@@ -198,8 +201,8 @@ impl<N: NeonProof> CodeLanes for N {
         unsafe { zip(a, b, |a, b| vsubq_s32(a, vshlq_s32(b, vdupq_n_s32(n as i32)))) }
     }
     #[inline(always)]
-    fn i_to_f32(self, v: Quarters) -> F {
+    fn i_to_f32(self, v: Quarters) -> NeonF {
         // SAFETY: see above.
-        unsafe { F(each(v, |v| vcvtq_f32_s32(v))) }
+        unsafe { NeonF(each(v, |v| vcvtq_f32_s32(v))) }
     }
 }

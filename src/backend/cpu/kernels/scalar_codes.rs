@@ -1,7 +1,7 @@
 //! Formats with codes in plain Rust.
 
 use super::TILE;
-use super::codes::CodeLanes;
+use super::codes::{CodeBytes, CodeLanes};
 use super::packed::RUN;
 use super::scalar::Scalar;
 use crate::quant::tiles::VECTOR;
@@ -24,24 +24,12 @@ fn zip<T: Copy, const N: usize>(a: [T; N], b: [T; N], f: impl Fn(T, T) -> T) -> 
     out
 }
 
-impl CodeLanes for Scalar {
+impl CodeBytes for Scalar {
     type Q = [u8; VECTOR];
-    type I = [i32; TILE];
-    type A = [i32; TILE];
-    type S = [i32; TILE];
-    type P = [i8; 2 * TILE];
-
-    const WIDE_SUMS: bool = true;
-    const UNSIGNED: bool = false;
-    const CODE_ROWS: usize = 4;
 
     #[inline(always)]
     fn load_codes(self, x: &[u8; VECTOR]) -> Self::Q {
         *x
-    }
-    #[inline(always)]
-    fn store_codes(self, q: Self::Q, to: &mut [u8; VECTOR]) {
-        *to = q;
     }
     #[inline(always)]
     fn shr(self, q: Self::Q, n: u32) -> Self::Q {
@@ -70,6 +58,22 @@ impl CodeLanes for Scalar {
     #[inline(always)]
     fn lookup(self, q: Self::Q, table: &[i8; 16]) -> Self::Q {
         map(q, |x| table[usize::from(x & 15)] as u8)
+    }
+}
+
+impl CodeLanes for Scalar {
+    type I = [i32; TILE];
+    type A = [i32; TILE];
+    type S = [i32; TILE];
+    type P = [i8; 2 * TILE];
+
+    const WIDE_SUMS: bool = true;
+    const UNSIGNED: bool = false;
+    const CODE_ROWS: usize = 4;
+
+    #[inline(always)]
+    fn store_codes(self, q: Self::Q, to: &mut [u8; VECTOR]) {
+        *to = q;
     }
     #[inline(always)]
     fn zero_i(self) -> Self::I {

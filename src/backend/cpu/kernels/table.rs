@@ -255,6 +255,20 @@ macro_rules! multiply {
 
 /// The matrix kernel of a format with codes.
 macro_rules! codes {
+    (@multiply $token:ident $features:tt) => {
+        /// What multiplies unpacked codes of a class, long blocks' or short ones'.
+        const fn multiply(long: bool, class: (usize, usize)) -> Multiply {
+            match (long, class) {
+                (true, (16, 1)) => multiply!($token $features codes::multiply_long::<$token, 16, 1>),
+                (true, (16, _)) => multiply!($token $features codes::multiply_long::<$token, 16, 2>),
+                (true, (_, 0)) => multiply!($token $features codes::multiply_long::<$token, 32, 0>),
+                (true, (_, 1 | 2)) => multiply!($token $features codes::multiply_long::<$token, 32, 2>),
+                (true, _) => multiply!($token $features codes::multiply_long::<$token, 32, 4>),
+                (false, (_, 0)) => multiply!($token $features codes::multiply_short::<$token, 0>),
+                (false, _) => multiply!($token $features codes::multiply_short::<$token, 2>),
+            }
+        }
+    };
     ($token:ident $features:tt $format:ident) => {{
         const CLASS: (usize, usize) = codes::class::<code_formats::$format>();
         const MULTIPLY: Multiply = multiply(<code_formats::$format as CodeFormat>::LONG, CLASS);
@@ -274,25 +288,24 @@ macro_rules! codes {
     }};
 }
 
+/// The same of a set with products of its own.
+#[cfg(target_arch = "aarch64")]
+macro_rules! code_rows {
+    (@multiply $token:ident $features:tt) => {};
+    ($token:ident $features:tt $format:ident) => {
+        compiled!($token $features codes::by_rows::<code_formats::$format, $token>,
+            (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>, put: &mut dyn FnMut(usize, &Outputs)))
+    };
+}
+
 macro_rules! table {
-    ($module:ident, $token:ident, [$($feature:tt)*]) => {
+    ($module:ident, $token:ident, $codes:ident, [$($feature:tt)*]) => {
         mod $module {
             use super::*;
 
             type S = $token;
 
-            /// What multiplies unpacked codes of a class, long blocks' or short ones'.
-            const fn multiply(long: bool, class: (usize, usize)) -> Multiply {
-                match (long, class) {
-                    (true, (16, 1)) => multiply!(S [$($feature)*] codes::multiply_long::<S, 16, 1>),
-                    (true, (16, _)) => multiply!(S [$($feature)*] codes::multiply_long::<S, 16, 2>),
-                    (true, (_, 0)) => multiply!(S [$($feature)*] codes::multiply_long::<S, 32, 0>),
-                    (true, (_, 1 | 2)) => multiply!(S [$($feature)*] codes::multiply_long::<S, 32, 2>),
-                    (true, _) => multiply!(S [$($feature)*] codes::multiply_long::<S, 32, 4>),
-                    (false, (_, 0)) => multiply!(S [$($feature)*] codes::multiply_short::<S, 0>),
-                    (false, _) => multiply!(S [$($feature)*] codes::multiply_short::<S, 2>),
-                }
-            }
+            $codes!(@multiply S [$($feature)*]);
 
             pub(super) static TABLE: Kernels = Kernels {
                 rms_norm: compiled!(S [$($feature)*] elementwise::rms_norm,
@@ -346,18 +359,18 @@ macro_rules! table {
                     q4_1: compiled!(S [$($feature)*] quantized::tiles_q4_1,
                         (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>,
                          put: &mut dyn FnMut(usize, &Outputs))),
-                    q5_0: codes!(S [$($feature)*] Q5_0),
-                    q5_1: codes!(S [$($feature)*] Q5_1),
-                    iq4_nl: codes!(S [$($feature)*] Iq4Nl),
-                    mxfp4: codes!(S [$($feature)*] Mxfp4),
-                    q2_k: codes!(S [$($feature)*] Q2K),
-                    q3_k: codes!(S [$($feature)*] Q3K),
-                    q4_k: codes!(S [$($feature)*] Q4K),
-                    q5_k: codes!(S [$($feature)*] Q5K),
-                    q6_k: codes!(S [$($feature)*] Q6K),
-                    iq4_xs: codes!(S [$($feature)*] Iq4Xs),
-                    tq1_0: codes!(S [$($feature)*] Tq1_0),
-                    tq2_0: codes!(S [$($feature)*] Tq2_0),
+                    q5_0: $codes!(S [$($feature)*] Q5_0),
+                    q5_1: $codes!(S [$($feature)*] Q5_1),
+                    iq4_nl: $codes!(S [$($feature)*] Iq4Nl),
+                    mxfp4: $codes!(S [$($feature)*] Mxfp4),
+                    q2_k: $codes!(S [$($feature)*] Q2K),
+                    q3_k: $codes!(S [$($feature)*] Q3K),
+                    q4_k: $codes!(S [$($feature)*] Q4K),
+                    q5_k: $codes!(S [$($feature)*] Q5K),
+                    q6_k: $codes!(S [$($feature)*] Q6K),
+                    iq4_xs: $codes!(S [$($feature)*] Iq4Xs),
+                    tq1_0: $codes!(S [$($feature)*] Tq1_0),
+                    tq2_0: $codes!(S [$($feature)*] Tq2_0),
                 },
                 merge: compiled!(S [$($feature)*] attention::merge,
                     (head_dim: usize, into: &mut [f32], later: &[f32])),
@@ -374,15 +387,16 @@ macro_rules! table {
     };
 }
 
-table!(scalar_table, Scalar, []);
+table!(scalar_table, Scalar, codes, []);
 #[cfg(target_arch = "x86_64")]
-table!(avx2_table, Avx2, [#[target_feature(enable = "avx2,fma,f16c")]]);
+table!(avx2_table, Avx2, codes, [#[target_feature(enable = "avx2,fma,f16c")]]);
 #[cfg(target_arch = "x86_64")]
-table!(avxvnni_table, AvxVnni, [#[target_feature(enable = "avx2,fma,f16c,avxvnni")]]);
+table!(avxvnni_table, AvxVnni, codes, [#[target_feature(enable = "avx2,fma,f16c,avxvnni")]]);
 #[cfg(target_arch = "x86_64")]
 table!(
     avx512_table,
     Avx512,
+    codes,
     [#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]]
 );
 /// AVX-512 but for f16 and bf16 weights.
@@ -454,8 +468,8 @@ mod amx_table {
     };
 }
 #[cfg(target_arch = "aarch64")]
-table!(neon_table, Neon, [#[target_feature(enable = "neon")]]);
+table!(neon_table, Neon, codes, [#[target_feature(enable = "neon")]]);
 #[cfg(target_arch = "aarch64")]
-table!(dotprod_table, DotProd, [#[target_feature(enable = "neon,dotprod")]]);
+table!(dotprod_table, DotProd, code_rows, [#[target_feature(enable = "neon,dotprod")]]);
 #[cfg(target_arch = "aarch64")]
-table!(i8mm_table, I8mm, [#[target_feature(enable = "neon,dotprod,i8mm")]]);
+table!(i8mm_table, I8mm, code_rows, [#[target_feature(enable = "neon,dotprod,i8mm")]]);

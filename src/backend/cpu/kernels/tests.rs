@@ -225,9 +225,7 @@ fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
             for (from, count) in groups.clone().filter(|&(_, count)| count <= k.group) {
                 let (mut quants, scales, offsets, pairs) =
                     interleaved(&xs[from..from + count], dtype.block_len());
-                if dtype.block_len() == BLOCK_LEN {
-                    (k.arrange)(&mut quants, count);
-                }
+                (k.arrange)(&mut quants, count);
                 let x = QuantizedRows {
                     width: count,
                     quants: &quants,
