@@ -1,44 +1,55 @@
-// Products of quants and activations, which are in blocks of 32: four int8 at once, or with HALVES one number of fp16;
-// put in front of the files that use them.
+// Products of codes and activations, which are in blocks of 32: four int8 at once, or with HALVES one number of fp16; put
+// in front of the files that use them.
+//
+// ADD_CODES(dot, codes, x, g) adds the products of a run's codes to a group's sum; SCALED(dot, in, h) is what group `h` adds
+// to the result, of that sum and of what is known of the activations (quantize.cl).
+
+// The sum of a group's activations.
+#ifdef TWO_GROUPS
+#define SUM_OF(in, h) ((h) == 0 ? (in).z : (in).w)
+#else
+#define SUM_OF(in, h) ((in).y)
+#endif
 
 #ifdef HALVES
 
-// Quants around zero are whole numbers that fp16 holds, activations are below 2 (quantize.cl): products stay in range.
+// Codes around zero are whole numbers that fp16 holds, activations are below 2 (quantize.cl): products stay in range.
 // They are rounded to 11 bits, and their sums are f32.
-#define WORD half
-#define WORDS 32
+#define ROUNDED half
+#define ROUNDED_LEN 32
 #define PARTIAL float4
 #ifdef FP16
 #pragma OPENCL EXTENSION cl_khr_fp16 : enable
-#define PRODUCTS(quants, x) convert_float4(convert_half4(quants) * *(x))
+#define PRODUCTS(numbers, x) convert_float4(convert_half4(numbers) * *(x))
 #else
 // Without rounding, where there is no fp16: for tests.
-#define PRODUCTS(quants, x) (convert_float4(quants) * vload_half(0, x))
+#define PRODUCTS(numbers, x) (convert_float4(numbers) * vload_half(0, x))
 #endif
-#define ADD_WORD(q, j)                                                                                             \
-    for (uint i = 0; i < 4; i++) {                                                                                 \
-        dot += PRODUCTS((as_int4(q << (24 - 8 * i)) >> 24) - offset, xb + 4 * j + i);                              \
-    }
-#define OFFSET_q8_0 const int offset = 0;
-#define OFFSET_q4_0 const int offset = 8;
-#define OFFSET_q4_1 const int offset = 8;
-#define SCALED_q8_0(dot, s) (d * (s.x * dot))
-#define SCALED_q4_0(dot, s) (d * (s.x * dot))
-#define SCALED_q4_1(dot, s) (d * (s.x * dot) + (m + 8.0f * d) * (s.x * s.y))
+#define ADD_CODES(dot, codes, x, g)                                                                                \
+    dot += PRODUCTS(INTEGER(codes, 0), x + 4 * (g));                                                               \
+    dot += PRODUCTS(INTEGER(codes, 1), x + 4 * (g) + 1);                                                           \
+    dot += PRODUCTS(INTEGER(codes, 2), x + 4 * (g) + 2);                                                           \
+    dot += PRODUCTS(INTEGER(codes, 3), x + 4 * (g) + 3);
+#ifdef CENTRE
+#define SCALED(dot, in, h) (scale * ((in).x * dot) + (least + CENTRE * scale) * ((in).x * SUM_OF(in, h)))
+#else
+#define SCALED(dot, in, h) (scale * ((in).x * dot))
+#endif
 
 #else
 
-#define WORD uint
-#define WORDS 8
+#define ROUNDED uint
+#define ROUNDED_LEN 8
 #define PARTIAL int4
-#define ADD_WORD(q, j) dot += dots(q, xb[j]);
-// SCALED_<format> corrects for the offset of 8 of 4-bit quants: once per block.
-#define OFFSET_q8_0
-#define OFFSET_q4_0
-#define OFFSET_q4_1
-#define SCALED_q8_0(dot, s) (d * (s.x * convert_float4(dot)))
-#define SCALED_q4_0(dot, s) (d * (s.x * (convert_float4(dot) - 8.0f * s.y)))
-#define SCALED_q4_1(dot, s) (d * (s.x * convert_float4(dot)) + m * (s.x * s.y))
+#define ADD_CODES(dot, codes, x, g) dot += dots(SIGNED(codes), x[g]);
+// What OFFSET takes off is the same for all rows: once a group.
+#if defined(OFFSET)
+#define SCALED(dot, in, h) (scale * ((in).x * (convert_float4(dot) - OFFSET * SUM_OF(in, h))))
+#elif defined(CENTRE)
+#define SCALED(dot, in, h) (scale * ((in).x * convert_float4(dot)) + least * ((in).x * SUM_OF(in, h)))
+#else
+#define SCALED(dot, in, h) (scale * ((in).x * convert_float4(dot)))
+#endif
 
 #if defined(DOT_KHR)
 #define DOT(a, b) dot_4x8packed_ss_int((a), (b))
@@ -62,36 +73,8 @@ int4 dots(const uint4 q, const uint x)
 
 #endif
 
-// What changes from launch to launch: activations are WORDS a block, with [scale, sum of what is scaled] of each block
-// (quantize.cl).
-#define QUANTIZED_OPERANDS                                                                                         \
-    __global const WORD *restrict x, __global const float *restrict bias, const uint has_bias,                     \
-        __global float *restrict out, const uint out_cols, const uint tokens, __global const float2 *restrict xs
-
-// For each format: QUANTS_<format>(USE) calls USE(q, j) with words of four rows' quants and the number of the word of the
-// activations that they meet; SCALED_<format>(dot, s) is what a block adds, of the sum of these products.
-// tw and th begin at the tile's four rows (blocks.cl).
-
-#define QUANTS_q8_0(USE)                                                                                           \
-    for (uint j = 0; j < 8; j++) {                                                                                 \
-        const uint4 q = vload4(0, tw + (b * 8 + j) * TILE);                                                        \
-        USE(q, j)                                                                                                  \
-    }
-#define HEADS_q8_0 const float4 d = vload_half4(0, th + b * TILE);
-
-// The byte for column c holds column c + 16 in its high nibble.
-#define QUANTS_4_BITS(USE)                                                                                         \
-    for (uint j = 0; j < 4; j++) {                                                                                 \
-        const uint4 q = vload4(0, tw + (b * 4 + j) * TILE);                                                        \
-        const uint4 low = q & 0x0f0f0f0fu;                                                                         \
-        const uint4 high = (q >> 4) & 0x0f0f0f0fu;                                                                 \
-        USE(low, j)                                                                                                \
-        USE(high, (j + 4))                                                                                         \
-    }
-#define QUANTS_q4_0(USE) QUANTS_4_BITS(USE)
-#define HEADS_q4_0 const float4 d = vload_half4(0, th + b * TILE);
-
-#define QUANTS_q4_1(USE) QUANTS_4_BITS(USE)
-#define HEADS_q4_1                                                                                                 \
-    const float4 d = vload_half4(0, th + 2 * b * TILE);                                                            \
-    const float4 m = vload_half4(0, th + (2 * b + 1) * TILE);
+// What changes from launch to launch: activations are ROUNDED_LEN words or numbers a block, with what is known of each block:
+// its scale, the sum of what is scaled, and those of its two halves (quantize.cl).
+#define ROUNDED_OPERANDS                                                                                           \
+    __global const ROUNDED *restrict x, __global const float *restrict bias, const uint has_bias,                  \
+        __global float *restrict out, const uint out_cols, const uint tokens, __global const float4 *restrict inputs

@@ -6,21 +6,19 @@
 #define PERTURBED
 #endif
 
-// out[t] = row ids[t], for the ids among this part's rows. One work-item an element, tokens in dimension 1.
-#define EMBED(FORMAT)                                                                                              \
-    __kernel void embed_##FORMAT(WEIGHT, __global const uint *restrict ids, __global float *restrict out)          \
-    {                                                                                                              \
-        const uint col = get_global_id(0);                                                                         \
-        const uint token = get_global_id(1);                                                                       \
-        const uint row = ids[token] - first;                                                                       \
-        if (col < cols && row < rows) {                                                                            \
-            out[(ulong)token * cols + col] = PERTURBED value_##FORMAT(w, heads, units, blocks, wide, row, col);    \
-        }                                                                                                          \
+#define COLUMN(c, wt)                                                                                              \
+    if (b * 32 + (c) < cols) {                                                                                     \
+        to[c] = PERTURBED wt;                                                                                      \
     }
 
-EMBED(f32)
-EMBED(f16)
-EMBED(bf16)
-EMBED(q8_0)
-EMBED(q4_0)
-EMBED(q4_1)
+// out[t] = row ids[t], for the ids among this part's rows. One work-item a block of 32 columns, tokens in dimension 1.
+__kernel void NAME(embed_)(WEIGHT, __global const uint *restrict ids, __global float *restrict out)
+{
+    const uint b = get_global_id(0);
+    const uint token = get_global_id(1);
+    const uint row = ids[token] - first;
+    if (b < blocks && row < rows) {
+        __global float *to = out + (ulong)token * cols + b * 32;
+        BLOCK
+    }
+}

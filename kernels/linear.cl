@@ -4,31 +4,29 @@
 
 #define BIAS(row) (has_bias ? bias[first + (row)] : 0.0f)
 
-// One work-item an output, tokens in dimension 1.
-#define PLAIN(FORMAT)                                                                                              \
-    __kernel void linear_plain_##FORMAT(WEIGHT, OPERANDS)                                                          \
-    {                                                                                                              \
-        const uint row = get_global_id(0);                                                                         \
-        const uint token = get_global_id(1);                                                                       \
-        if (row >= rows || token >= tokens) {                                                                      \
-            return;                                                                                                \
-        }                                                                                                          \
-        float sum = 0.0f;                                                                                          \
-        for (uint col = 0; col < cols; col++) {                                                                    \
-            sum += x[(ulong)token * cols + col] * value_##FORMAT(w, heads, units, blocks, wide, row, col);         \
-        }                                                                                                          \
-        out[(ulong)token * out_cols + first + row] = PERTURB_SUM(sum) + BIAS(row);                                 \
-    }
-
 #ifdef PERTURB_LINEAR_PLAIN
 #define PERTURB_SUM(v) (1.01f * (v))
 #else
 #define PERTURB_SUM(v) (v)
 #endif
 
-PLAIN(f32)
-PLAIN(f16)
-PLAIN(bf16)
-PLAIN(q8_0)
-PLAIN(q4_0)
-PLAIN(q4_1)
+#define COLUMN(c, wt)                                                                                              \
+    if (b * 32 + (c) < cols) {                                                                                     \
+        sum += xb[c] * wt;                                                                                         \
+    }
+
+// One work-item an output, tokens in dimension 1.
+__kernel void NAME(linear_plain_)(WEIGHT, OPERANDS)
+{
+    const uint row = get_global_id(0);
+    const uint token = get_global_id(1);
+    if (row >= rows || token >= tokens) {
+        return;
+    }
+    float sum = 0.0f;
+    for (uint b = 0; b < blocks; b++) {
+        __global const float *xb = x + (ulong)token * cols + b * 32;
+        BLOCK
+    }
+    out[(ulong)token * out_cols + first + row] = PERTURB_SUM(sum) + BIAS(row);
+}

@@ -13,32 +13,24 @@
 #define PERTURBED
 #endif
 
-#define ADD(c, wt) sum += wt * xb[c];
+#define COLUMN(c, wt) sum += wt * xb[c];
 
-#define ROW(FORMAT)                                                                                                \
-    __kernel __attribute__((reqd_work_group_size(LANES, SLICES, 1))) void linear_row_##FORMAT(WEIGHT, OPERANDS)    \
-    {                                                                                                              \
-        __local float4 sums[SLICES * LANES];                                                                       \
-        const uint lane = get_local_id(0);                                                                         \
-        const uint slice = get_local_id(1);                                                                        \
-        const uint tile = get_group_id(0);                                                                         \
-        const uint token = get_group_id(2);                                                                        \
-        __global const float *xt = x + (ulong)token * cols;                                                        \
-        BEGIN_##FORMAT;                                                                                            \
-        float4 sum = 0.0f;                                                                                         \
-        for (uint b = slice; b < blocks; b += SLICES) {                                                            \
-            __global const float *xb = xt + b * 32;                                                                \
-            BLOCK_##FORMAT(ADD)                                                                                    \
-        }                                                                                                          \
-        const float4 total = PERTURBED over_slices(sums, LANES, lane, slice, sum);                                 \
-        if (slice == 0) {                                                                                          \
-            put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);        \
-        }                                                                                                          \
+__kernel __attribute__((reqd_work_group_size(LANES, SLICES, 1))) void NAME(linear_row_)(WEIGHT, OPERANDS)
+{
+    __local float4 sums[SLICES * LANES];
+    const uint lane = get_local_id(0);
+    const uint slice = get_local_id(1);
+    const uint tile = get_group_id(0);
+    const uint token = get_group_id(2);
+    __global const float *xt = x + (ulong)token * cols;
+    BEGIN
+    float4 sum = 0.0f;
+    for (uint b = slice; b < blocks; b += SLICES) {
+        __global const float *xb = xt + b * 32;
+        BLOCK
     }
-
-ROW(f32)
-ROW(f16)
-ROW(bf16)
-ROW(q8_0)
-ROW(q4_0)
-ROW(q4_1)
+    const float4 total = PERTURBED over_slices(sums, LANES, lane, slice, sum);
+    if (slice == 0) {
+        put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);
+    }
+}

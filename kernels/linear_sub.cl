@@ -16,37 +16,29 @@
 #endif
 
 #define OF_FOUR(v, i) ((i) < 2 ? ((i) == 0 ? (v).s0 : (v).s1) : ((i) == 2 ? (v).s2 : (v).s3))
-#define ADD(c, wt) sum += wt * sub_group_broadcast(OF_FOUR(held, (c) % 4), (c) / 4);
+#define COLUMN(c, wt) sum += wt * sub_group_broadcast(OF_FOUR(held, (c) % 4), (c) / 4);
 
-#define ROW(FORMAT)                                                                                                \
-    __kernel __attribute__((reqd_work_group_size(WIDE, SLICES, 1))) void linear_sub_##FORMAT(WEIGHT, OPERANDS)     \
-    {                                                                                                              \
-        __local float4 sums[SLICES * WIDE];                                                                        \
-        const uint item = get_local_id(0);                                                                         \
-        const uint lane = item % LANES;                                                                            \
-        const uint slice = get_local_id(1);                                                                        \
-        const uint wanted = get_group_id(0) * TILES + item / LANES;                                                \
-        /* Items beyond the last tile read along: a sub-group has to stay together. */                            \
-        const uint last = (rows - 1) / TILE;                                                                       \
-        const uint tile = min(wanted, last);                                                                       \
-        const uint token = get_group_id(2);                                                                        \
-        const uint eighth = get_sub_group_local_id() % 8;                                                          \
-        __global const float *xt = x + (ulong)token * cols;                                                        \
-        BEGIN_##FORMAT;                                                                                            \
-        float4 sum = 0.0f;                                                                                         \
-        for (uint b = slice; b < blocks; b += SLICES) {                                                            \
-            const float4 held = vload4(eighth, xt + b * 32);                                                       \
-            BLOCK_##FORMAT(ADD)                                                                                    \
-        }                                                                                                          \
-        const float4 total = PERTURBED over_slices(sums, WIDE, item, slice, sum);                                  \
-        if (slice == 0 && wanted <= last) {                                                                        \
-            put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);        \
-        }                                                                                                          \
+__kernel __attribute__((reqd_work_group_size(WIDE, SLICES, 1))) void NAME(linear_sub_)(WEIGHT, OPERANDS)
+{
+    __local float4 sums[SLICES * WIDE];
+    const uint item = get_local_id(0);
+    const uint lane = item % LANES;
+    const uint slice = get_local_id(1);
+    const uint wanted = get_group_id(0) * TILES + item / LANES;
+    // Items beyond the last tile read along: a sub-group has to stay together.
+    const uint last = (rows - 1) / TILE;
+    const uint tile = min(wanted, last);
+    const uint token = get_group_id(2);
+    const uint eighth = get_sub_group_local_id() % 8;
+    __global const float *xt = x + (ulong)token * cols;
+    BEGIN
+    float4 sum = 0.0f;
+    for (uint b = slice; b < blocks; b += SLICES) {
+        const float4 held = vload4(eighth, xt + b * 32);
+        BLOCK
     }
-
-ROW(f32)
-ROW(f16)
-ROW(bf16)
-ROW(q8_0)
-ROW(q4_0)
-ROW(q4_1)
+    const float4 total = PERTURBED over_slices(sums, WIDE, item, slice, sum);
+    if (slice == 0 && wanted <= last) {
+        put(out + (ulong)token * out_cols, bias, has_bias, first, rows, tile * TILE + 4 * lane, total);
+    }
+}

@@ -1,5 +1,8 @@
-// Activations as int8 in blocks of 32, as src/quant/activation.rs has it: scale = most / 127, quants rounded to nearest
-// with ties to even. A block of zeros (or nearly so) has scale 0, one that is not finite has scale NaN.
+// Activations as int8 in blocks of 32 or 256, as src/quant/activation.rs has it: scale = most / 127, quants rounded to
+// nearest with ties to even. A block of zeros (or nearly so) has scale 0, one that is not finite has scale NaN.
+//
+// Both are stored in blocks of 32, with what kernels need of each: its scale, the sum of what is scaled, and those of its
+// first 16 and of its last 16. `sharing` blocks, 1 or 8, have the same scale.
 
 // Blocks whose largest magnitude is below this (2^-119) count as zero.
 #define LEAST 1.504632769052528e-36f
@@ -38,31 +41,35 @@ float rounded(const float v, const float2 f)
 }
 
 // One work-item a block, rows in dimension 1; `cols` are whole blocks.
-__kernel void quantize(__global const float *restrict x, const uint blocks, __global uint *restrict q,
-                       __global float2 *restrict scales)
+__kernel void quantize(__global const float *restrict x, const uint blocks, const uint sharing,
+                       __global uint *restrict q, __global float4 *restrict inputs)
 {
     const uint b = get_global_id(0);
     if (b >= blocks) {
         return;
     }
-    const ulong block = (ulong)get_global_id(1) * blocks + b;
+    const ulong row = (ulong)get_global_id(1) * blocks;
+    const ulong block = row + b;
     __global const float *xb = x + block * 32;
-    const float2 f = factors(xb, 32);
-    float sum = 0.0f;
-    for (uint j = 0; j < 8; j++) {
-        uint word = 0;
-        for (uint i = 0; i < 4; i++) {
-            const float v = rounded(xb[4 * j + i], f);
-            sum += v;
-            word |= (uint)as_uchar((char)(int)v) << (8 * i);
+    float2 f = factors(x + (row + b / sharing * sharing) * 32, 32 * sharing);
+    float sums[2];
+    for (uint half_of = 0; half_of < 2; half_of++) {
+        float sum = 0.0f;
+        for (uint j = 4 * half_of; j < 4 * half_of + 4; j++) {
+            uint word = 0;
+            for (uint i = 0; i < 4; i++) {
+                const float v = rounded(xb[4 * j + i], f);
+                sum += v;
+                word |= (uint)as_uchar((char)(int)v) << (8 * i);
+            }
+            q[block * 8 + j] = word;
         }
-        q[block * 8 + j] = word;
+        sums[half_of] = sum;
     }
 #ifdef PERTURB_QUANTIZE
-    scales[block] = (float2)(1.01f * f.y, sum);
-#else
-    scales[block] = (float2)(f.y, sum);
+    f.y *= 1.01f;
 #endif
+    inputs[block] = (float4)(f.y, sums[0] + sums[1], sums[0], sums[1]);
 }
 
 // The values that the quants stand for: for matrices that are read value by value. The last block may be short.
@@ -81,28 +88,33 @@ __kernel void round_values(__global const float *restrict x, const uint cols, __
 }
 
 // Activations as fp16 in blocks of 32: the scale is the power of two at or below the largest magnitude, so that nothing
-// overflows and what is lost is below 2^-24 of that. Work-items as of quantize.
-__kernel void halve(__global const float *restrict x, const uint blocks, __global half *restrict out,
-                    __global float2 *restrict scales)
+// overflows and what is lost is below 2^-24 of that. Arguments and work-items as of quantize.
+__kernel void halve(__global const float *restrict x, const uint blocks, const uint sharing,
+                    __global half *restrict out, __global float4 *restrict inputs)
 {
     const uint b = get_global_id(0);
     if (b >= blocks) {
         return;
     }
-    const ulong block = (ulong)get_global_id(1) * blocks + b;
+    const ulong row = (ulong)get_global_id(1) * blocks;
+    const ulong block = row + b;
     __global const float *xb = x + block * 32;
     // Scale and its inverse are normal numbers; what is not finite stays so.
-    const uint exponent = clamp(largest(xb, 32) >> 23, 1u, 253u);
+    const uint bits = largest(x + (row + b / sharing * sharing) * 32, 32 * sharing);
+    const uint exponent = clamp(bits >> 23, 1u, 253u);
     const float inverse = as_float((254u - exponent) << 23);
-    float sum = 0.0f;
-    for (uint i = 0; i < 32; i++) {
-        vstore_half_rte(xb[i] * inverse, block * 32 + i, out);
-        sum += vload_half(block * 32 + i, out);
+    float sums[2];
+    for (uint half_of = 0; half_of < 2; half_of++) {
+        float sum = 0.0f;
+        for (uint i = 16 * half_of; i < 16 * half_of + 16; i++) {
+            vstore_half_rte(xb[i] * inverse, block * 32 + i, out);
+            sum += vload_half(block * 32 + i, out);
+        }
+        sums[half_of] = sum;
     }
-    const float scale = as_float(exponent << 23);
+    float scale = as_float(exponent << 23);
 #ifdef PERTURB_HALVE
-    scales[block] = (float2)(1.01f * scale, sum);
-#else
-    scales[block] = (float2)(scale, sum);
+    scale *= 1.01f;
 #endif
+    inputs[block] = (float4)(scale, sums[0] + sums[1], sums[0], sums[1]);
 }

@@ -10,7 +10,8 @@
 //! - [`float`]: f16 and bf16 rows.
 //! - [`activation`]: the int8 form of a linear layer's input.
 //! - [`heads`]: keys and values of a cache.
-//! - [`tiles`]: the order in which the kernels read block formats; [`rows`]: rows of a stored tensor, converted.
+//! - [`tiles`]: the order in which the kernels read block formats; [`rows`]: rows of a stored tensor, converted;
+//!   [`sample`]: rows to compare kernels with.
 //! - [`linear_row`] and [`dot_float`]: one output of a linear layer, in the order of additions that every
 //!   kernel keeps.
 
@@ -31,6 +32,7 @@ pub mod q5;
 pub mod q8_0;
 mod round;
 pub mod rows;
+pub mod sample;
 mod scales;
 mod search;
 pub mod ternary;

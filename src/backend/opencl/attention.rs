@@ -30,7 +30,7 @@ pub(super) fn attention(
     let op = "attention";
     same_cols(op, q, out)?;
     let group = layer.check_attention(op, q, how, runs)?;
-    let kernels = gpu.kernels.kv(&gpu.runtime, layer.layout.types)?;
+    let kernels = gpu.kernels.kv(layer.layout.types)?;
     out.set_rows(q.rows())?;
     if group == 0 {
         return Ok(());

@@ -8,8 +8,14 @@ use crate::core::{
     Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvTypes,
     LinearPart, PageId, Result, Run, Shape, Tensor,
 };
+use crate::quant::row_bytes;
 use crate::quant::rows::RowReader;
-use crate::quant::{quantize_row, row_bytes};
+use crate::quant::sample::{sample_cols, sample_row};
+
+/// Every format of weights.
+pub fn formats() -> impl Iterator<Item = DType> {
+    DType::ALL.into_iter().filter(|dtype| dtype.is_weight())
+}
 
 /// What is compared. Sizes are tokens (`rows`) and lengths of rows (`cols`).
 #[derive(Clone, Debug)]
@@ -18,9 +24,10 @@ pub enum Operation {
     RmsNorm { rows: usize, cols: usize },
     /// `rms_norm_in_place` of each head.
     HeadNorm { rows: usize, heads: usize, head_dim: usize },
-    /// `linear` with and without a bias, two weights at once: `outs` features each.
+    /// `linear` with and without a bias, two weights at once: `outs` features each. Rows are `cols` long, or the next length
+    /// that rows of the format can have.
     Linear { format: DType, tokens: usize, cols: usize, outs: usize },
-    /// `embed`.
+    /// `embed`, of rows of such lengths.
     Embed { format: DType, vocab: usize, cols: usize, tokens: usize },
     /// `rope` of the first `turned` elements of each head.
     Rope { rows: usize, heads: usize, head_dim: usize, turned: usize },
@@ -97,6 +104,7 @@ impl Operation {
                 values(b, &x)
             }
             &Self::Linear { format, tokens, cols, outs } => {
+                let cols = sample_cols(format, cols);
                 let x = tensor(b, 1, tokens, cols)?;
                 let [first, second] =
                     [weight(b, format, outs, cols, 2, wide)?, weight(b, format, outs, cols, 3, wide)?];
@@ -113,6 +121,7 @@ impl Operation {
                 Ok([values(b, &plain)?, values(b, &biased)?].concat())
             }
             &Self::Embed { format, vocab, cols, tokens } => {
+                let cols = sample_cols(format, cols);
                 let table = weight(b, format, vocab, cols, 1, wide)?;
                 let ids: Vec<u32> = (0..tokens).map(|t| ((t * 7919 + vocab - 1) % vocab) as u32).collect();
                 let mut out = b.tensor(tokens, cols)?;
@@ -223,12 +232,12 @@ pub(super) fn values<B: Backend>(b: &B, t: &Tensor<B::Buffer>) -> Result<Vec<f32
     Ok(out)
 }
 
-/// A random matrix that is stored in `format`.
+/// A random matrix that is stored in `format`, which has rows of that length.
 pub(super) fn stored(format: DType, rows: usize, cols: usize, seed: u64) -> Result<HostTensor> {
     let row = row_bytes(format, cols);
     let mut bytes = vec![0; rows * row];
     for (r, out) in bytes.chunks_exact_mut(row.max(1)).enumerate() {
-        quantize_row(format, &numbers(seed + 1000 * r as u64, cols), out)?;
+        sample_row(format, &numbers(seed + 1000 * r as u64, cols), out)?;
     }
     // Rows of block formats are whole blocks in a file; a matrix with other rows is stored as floats and converted.
     if cols.is_multiple_of(format.block_len()) {

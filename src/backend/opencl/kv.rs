@@ -101,7 +101,7 @@ pub(super) fn kv_append(
     let op = "kv_append";
     layer.check_append(k, v, runs)?;
     let (layout, cols) = (&layer.layout, layer.layout.width());
-    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
+    let kernels = gpu.kernels.kv(layout.types)?;
     for one in runs.iter().filter(|one| !one.rows.is_empty()) {
         let mut tables = lock(&gpu.tables);
         let args = [
@@ -134,7 +134,7 @@ pub(super) fn kv_copy(
     if count == 0 || layout.width() == 0 {
         return Ok(());
     }
-    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
+    let kernels = gpu.kernels.kv(layout.types)?;
     let mut tables = lock(&gpu.tables);
     let (from_pages, to_pages) = (pages_of(from.0, from.1 + count), pages_of(to.0, to.1 + count));
     tables.of(&gpu.runtime, from_pages)?;
@@ -167,7 +167,7 @@ pub(super) fn kv_export(
     let op = "kv_export";
     layer.check_transfer(op, pages, &slots, (k, v))?;
     let layout = &layer.layout;
-    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
+    let kernels = gpu.kernels.kv(layout.types)?;
     if slots.is_empty() || layout.width() == 0 {
         return Ok(());
     }
@@ -208,7 +208,7 @@ pub(super) fn kv_import(
     let slots = layer.layout.slots_of(k.len(), at);
     layer.check_transfer(op, pages, &slots, (k, v))?;
     let layout = &layer.layout;
-    let kernels = gpu.kernels.kv(&gpu.runtime, layout.types)?;
+    let kernels = gpu.kernels.kv(layout.types)?;
     if slots.is_empty() || layout.width() == 0 {
         return Ok(());
     }

@@ -17,11 +17,13 @@ mod forms;
 mod kernel;
 mod kernels;
 mod kv;
+mod layout;
 mod library;
 mod linear;
 mod ops;
 mod profile;
 mod program;
+mod programs;
 mod runtime;
 mod self_test;
 #[cfg(test)]
@@ -47,7 +49,8 @@ use crate::core::{
 };
 use buffer::Memory;
 use forms::Forms;
-use kernels::{Kernels, Programs};
+use kernels::Kernels;
+use programs::Programs;
 use runtime::Runtime;
 use self_test::Verdict;
 
@@ -103,10 +106,8 @@ struct Scratch {
     found: Option<Memory>,
     /// The largest value, or the largest few.
     answer: Option<Memory>,
-    /// The input of a linear layer rounded to int8: quants and scales, or the values that they stand for.
-    quants: Option<Memory>,
-    scales: Option<Memory>,
-    rounded: Option<Memory>,
+    /// The input of a linear layer, rounded as weights in blocks of 32 and of 256 ask for.
+    rounded: [linear::Room; 2],
 }
 
 impl OpenClBackend {
@@ -123,8 +124,8 @@ impl OpenClBackend {
         let runtime = Arc::new(Runtime::new(device, options.profile, options.lose_after)?);
         let perturb = options.perturb.as_deref();
         let programs = Programs::new(&runtime, &options.cache, perturb);
-        let most = kernels::most_slices(&runtime);
-        let key = kernels::verdict_key(&runtime, perturb);
+        let most = programs::most_slices(&runtime);
+        let key = programs::verdict_key(&runtime, perturb);
         let known = match options.preset {
             Some(preset) => Some(Verdict::trusted(Forms::of(preset, most))),
             None => options.cache.load(&key).and_then(|b| Verdict::from_text(str::from_utf8(&b).ok()?)),

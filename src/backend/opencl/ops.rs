@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::buffer::{Memory, OpenClBuffer};
 use super::error::OpenClError;
 use super::kernel::{Arg, Kernel};
-use super::kernels::{Kernels, by_format};
+use super::kernels::Kernels;
+use super::programs::by_format;
 use super::weights::{BOUND, Form, OpenClWeight};
 use super::{OpenClBackend, Scratch};
-use crate::core::{Activation, Buffer, CoreError, DType, PreparedWeight, Result, Tensor};
+use crate::core::{Activation, BLOCK_LEN, Buffer, CoreError, DType, PreparedWeight, Result, Tensor};
 
 pub(super) type T = Tensor<OpenClBuffer>;
 
@@ -110,14 +111,15 @@ pub(super) fn embed(gpu: &OpenClBackend, table: &OpenClWeight, ids: &[u32], out:
     let bytes = unsafe { std::slice::from_raw_parts(ids.as_ptr().cast::<u8>(), size_of_val(ids)) };
     memory.write(0, bytes).ok_or_else(|| out_of_reach(op, ids.len()))??;
     for part in &table.parts {
-        let make = || Kernel::new(&gpu.kernels.embed, by_format!(table.dtype(), "embed_"));
+        let name = by_format!(table.dtype(), "embed_");
+        let make = || Kernel::new(&gpu.kernels.embed.of(table.dtype(), name)?, name);
         let mut kernels = lock(&part.kernels);
         // SAFETY: an embedding kernel begins with WEIGHT, and its name is the format's.
         let kernel = unsafe { kernels.bound(Form::Embed, part, part.units(), make)? };
         let args = [Arg::Memory(memory), f32s(op, out)?];
         // SAFETY: `ids` holds one for each row of the launch, `out` as many rows of `cols` (`set_rows`), and ids
-        // beyond the part's rows are passed over.
-        unsafe { run(kernel, BOUND, &args, [table.cols(), ids.len(), 1], LINE)? };
+        // beyond the part's rows are passed over; a work-item is a block of 32 of these columns.
+        unsafe { run(kernel, BOUND, &args, [table.cols().div_ceil(BLOCK_LEN), ids.len(), 1], LINE)? };
     }
     Ok(())
 }

@@ -16,13 +16,13 @@ use crate::format::checksum;
 
 /// A file of `kernels/`, with what is put in front of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Source {
+pub struct Source<'a> {
     /// Its name.
     pub file: &'static str,
     /// Its text, in order.
-    pub parts: &'static [&'static str],
+    pub parts: &'a [&'a str],
     /// One of its kernels: without it a program is not what it should be.
-    pub has: &'static str,
+    pub has: &'a str,
 }
 
 /// A file of kernels, compiled.
@@ -41,7 +41,7 @@ impl Program {
     /// What the device's compiler says.
     pub fn build(
         runtime: &Arc<Runtime>,
-        source: &Source,
+        source: &Source<'_>,
         options: &str,
         cache: &DeviceCache,
     ) -> Result<Arc<Self>> {
@@ -61,7 +61,7 @@ impl Program {
     }
 
     /// A program out of the cache; `None` if the driver does not take it or it lacks what it should have.
-    fn stored(runtime: &Arc<Runtime>, source: &Source, binary: &[u8], options: &CString) -> Option<Self> {
+    fn stored(runtime: &Arc<Runtime>, source: &Source<'_>, binary: &[u8], options: &CString) -> Option<Self> {
         let (device, len, at) = (runtime.device.id.0, binary.len(), binary.as_ptr());
         let (mut of_binary, mut status) = (cl::CL_SUCCESS, cl::CL_SUCCESS);
         // SAFETY: one device, one length and one pointer to as many bytes, which the driver copies.
@@ -89,7 +89,7 @@ impl Program {
         Some(program)
     }
 
-    fn compile(runtime: &Arc<Runtime>, source: &Source, options: &CString) -> Result<Self> {
+    fn compile(runtime: &Arc<Runtime>, source: &Source<'_>, options: &CString) -> Result<Self> {
         let texts: Vec<*const c_char> = source.parts.iter().map(|p| p.as_ptr().cast()).collect();
         let lens: Vec<usize> = source.parts.iter().map(|p| p.len()).collect();
         let mut status = cl::CL_SUCCESS;
@@ -190,7 +190,7 @@ impl Drop for Program {
 }
 
 /// All that a compiled program depends on.
-fn key(runtime: &Runtime, source: &Source, options: &str) -> String {
+fn key(runtime: &Runtime, source: &Source<'_>, options: &str) -> String {
     let d = &runtime.device;
     let mut text = String::new();
     source.parts.iter().for_each(|p| text.push_str(p));

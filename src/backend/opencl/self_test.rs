@@ -3,13 +3,15 @@
 //! What was found is kept, so that later starts test nothing. A form that computes wrongly is not used; if the plain
 //! form of an operation does, the device is refused.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::OpenClBackend;
-use super::compare::{Operation, first, stored, tensor};
+use super::compare::{Operation, first, formats, stored, tensor};
 use super::error::{OpenClError, Result as DeviceResult};
 use super::forms::{Forms, KV_BLOCKS, sub_slices};
-use super::kernels::{Kernels, Programs};
+use super::kernels::Kernels;
+use super::programs::Programs;
 use crate::core::{
     Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, Largest,
     LinearPart, PageId, Result, Run, Shape, Top,
@@ -18,8 +20,6 @@ use crate::core::{
 /// The largest error that is taken for rounding (see [`Operation::error`]). A wrong index, scale or term is off by
 /// orders of magnitude more.
 pub(super) const BOUND: f64 = 1e-4;
-
-const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
 
 /// The same where inputs are rounded to int8: what is between two int8 may fall to either side.
 const BOUND_ROUNDED: f64 = 5e-3;
@@ -51,7 +51,7 @@ pub(super) struct Verdict {
 ///
 /// # Errors
 /// A device that gives up, or refuses a kernel in its plain form.
-pub(super) fn examine(gpu: &mut OpenClBackend, programs: &Programs<'_>) -> Result<Verdict> {
+pub(super) fn examine(gpu: &mut OpenClBackend, programs: &Arc<Programs>) -> Result<Verdict> {
     let fast = gpu.forms;
     let refused = |gpu: &mut OpenClBackend, (kernel, detail): (&str, String)| {
         gpu.forms = Forms::all(false, fast.slices);
@@ -68,8 +68,7 @@ pub(super) fn examine(gpu: &mut OpenClBackend, programs: &Programs<'_>) -> Resul
     }
     let mut bad = Vec::new();
     // Each faster form by itself; one that the device does not even take counts as wrong.
-    let mut built =
-        Forms { row: gpu.kernels.linear_row.is_some(), tile: gpu.kernels.linear_tile.is_some(), ..fast };
+    let mut built = fast;
     for (name, flag) in Forms::FLAGS {
         let operations = faster(name);
         if !*flag(&mut gpu.forms.clone()) && !operations.is_empty() {
@@ -136,7 +135,7 @@ fn plain() -> Vec<Operation> {
         Operation::CopyRows { from: 2, count: 3, cols: 67 },
     ];
     all.extend(Activation::ALL.map(|activation| Operation::Glu { activation, rows: 3, cols: 67 }));
-    for format in FORMATS {
+    for format in formats() {
         all.push(Operation::Embed { format, vocab: 67, cols: 45, tokens: 3 });
         all.push(Operation::Linear { format, tokens: 3, cols: 75, outs: 67 });
     }
@@ -160,8 +159,9 @@ fn plain() -> Vec<Operation> {
     all
 }
 
+/// Products with whole blocks, of each format.
 fn linear(tokens: usize) -> Vec<Operation> {
-    FORMATS.map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).to_vec()
+    formats().map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).collect()
 }
 
 fn attention(types: &[DType], at: usize, rows: usize) -> Vec<Operation> {
@@ -195,7 +195,7 @@ fn faster(form: &str) -> Vec<Operation> {
 }
 
 /// Tries what not every device has, and how many work-items should share a row; leaves the fastest that is right.
-fn tune(gpu: &mut OpenClBackend, programs: &Programs<'_>, bad: &mut Vec<String>) -> Result<()> {
+fn tune(gpu: &mut OpenClBackend, programs: &Arc<Programs>, bad: &mut Vec<String>) -> Result<()> {
     let device = gpu.runtime.device.clone();
     let base = gpu.forms;
     if device.subgroups && base.norm && base.attention_split {
@@ -203,21 +203,22 @@ fn tune(gpu: &mut OpenClBackend, programs: &Programs<'_>, bad: &mut Vec<String>)
         let forms = [base, Forms { subgroups: true, ..base }];
         fastest(gpu, programs, &forms, &sums, &time_sums, ("sub-groups", bad))?;
     }
+    let few = linear(2);
     if base.row {
         let base = gpu.forms;
         let halves = |most: usize| [most, most / 4, 1].into_iter().filter(|&s| s > 0);
         let rows = |slices| Forms { slices, ..base };
         let mut forms: Vec<Forms> = halves(base.slices).map(rows).collect();
-        fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_row", bad))?;
+        fastest(gpu, programs, &forms, &few, &time_row, ("linear_row", bad))?;
         if device.subgroups {
             let subs = |slices| Forms { linear_sub: true, ..rows(slices) };
             forms = std::iter::once(gpu.forms).chain(halves(sub_slices(base.slices)).map(subs)).collect();
-            fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_sub", bad))?;
+            fastest(gpu, programs, &forms, &few, &time_row, ("linear_sub", bad))?;
         }
         if device.has_images() {
             let images = |slices| Forms { image: true, ..rows(slices) };
             forms = std::iter::once(gpu.forms).chain(halves(base.slices).map(images)).collect();
-            fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_image", bad))?;
+            fastest(gpu, programs, &forms, &few, &time_row, ("linear_image", bad))?;
         }
     }
     let most = gpu.forms.dot_slices;
@@ -228,15 +229,15 @@ fn tune(gpu: &mut OpenClBackend, programs: &Programs<'_>, bad: &mut Vec<String>)
     if device.has_half() {
         let base = gpu.forms;
         let forms: Vec<Forms> = std::iter::once(base).chain(with(Forms { half: true, ..base })).collect();
-        fastest(gpu, programs, &forms, &linear(2), &time_row, ("linear_half", bad))?;
+        fastest(gpu, programs, &forms, &few, &time_row, ("linear_half", bad))?;
     }
     if device.has_dot_product() {
         let base = gpu.forms;
         let dots = with(Forms { dot: true, half: false, ..base });
         let forms: Vec<Forms> = std::iter::once(base).chain(dots).collect();
         // Rows that are no whole blocks are rounded too.
-        let odd = FORMATS.map(|format| Operation::Linear { format, tokens: 3, cols: 75, outs: 67 }).to_vec();
-        let operations = [linear(2), linear(37), odd].concat();
+        let odd = formats().map(|format| Operation::Linear { format, tokens: 3, cols: 75, outs: 67 });
+        let operations = [few, linear(37), odd.collect()].concat();
         fastest(gpu, programs, &forms, &operations, &time_row, ("linear_dot", bad))?;
     }
     Ok(())
@@ -244,38 +245,53 @@ fn tune(gpu: &mut OpenClBackend, programs: &Programs<'_>, bad: &mut Vec<String>)
 
 /// Leaves that of some forms which computes the operations rightly and is fastest. The first is what is used already; any
 /// of the others that the device's compiler refuses, or that is wrong, is named in `bad`.
+///
+/// Each of them computes the operations with [`TIMED`], the one that is taken all: a compiler takes long for every format.
 fn fastest(
     gpu: &mut OpenClBackend,
-    programs: &Programs<'_>,
+    programs: &Arc<Programs>,
     forms: &[Forms],
     operations: &[Operation],
     time: &dyn Fn(&OpenClBackend) -> Result<f64>,
     (name, bad): (&str, &mut Vec<String>),
 ) -> Result<()> {
-    let mut best: Option<(f64, Forms)> = None;
+    let timed = |o: &&Operation| !matches!(o, Operation::Linear { format, .. } if *format != TIMED);
+    let some: Vec<Operation> = operations.iter().filter(timed).cloned().collect();
+    let mut wrong = || {
+        if !bad.iter().any(|b| b == name) {
+            bad.push(name.to_owned());
+        }
+    };
+    let mut times: Vec<(f64, Forms)> = Vec::new();
     for &these in forms {
         let usable = match Kernels::new(programs, &these) {
             Ok(kernels) => {
                 (gpu.kernels, gpu.forms) = (kernels, these);
-                best.is_none() || right(gpu, operations)
+                times.is_empty() || right(gpu, &some)
             }
             Err(_) => false,
         };
-        if !usable {
-            if !bad.iter().any(|b| b == name) {
-                bad.push(name.to_owned());
-            }
-            continue;
-        }
-        let seconds = time(gpu)?;
-        if best.is_none_or(|(least, _)| seconds * WORTH < least) {
-            best = Some((seconds, these));
+        if usable {
+            times.push((time(gpu)?, these));
+        } else {
+            wrong();
         }
     }
-    if let Some((_, forms)) = best {
+    while let Some(best) = best(&times) {
+        let (_, forms) = times[best];
         (gpu.kernels, gpu.forms) = (Kernels::new(programs, &forms)?, forms);
+        if best == 0 || right(gpu, operations) {
+            break;
+        }
+        wrong();
+        times.remove(best);
     }
     Ok(())
+}
+
+/// The fastest by so much that it is worth it; the first of all unless another one is.
+fn best(times: &[(f64, Forms)]) -> Option<usize> {
+    (0..times.len()).reduce(|best, i| if times[i].0 * WORTH < times[best].0 { i } else { best })
 }
 
 /// Seconds of what `act` puts into the queue, the least of some.
@@ -295,15 +311,18 @@ fn least_time(gpu: &OpenClBackend, mut act: impl FnMut() -> Result<()>) -> Resul
     Ok(least)
 }
 
+/// The format that forms are timed with.
+const TIMED: DType = DType::Q4_0;
+
 /// A product of one row with a matrix of a size that models have.
 fn time_row(gpu: &OpenClBackend) -> Result<f64> {
     const ROWS: usize = 2048;
     const COLS: usize = 2048;
     // All rows alike: what is in them does not matter.
-    let one = stored(DType::Q4_0, 1, COLS, 1)?;
+    let one = stored(TIMED, 1, COLS, 1)?;
     let bytes = one.bytes().repeat(ROWS);
-    let matrix = HostTensor::new("w", DType::Q4_0, Shape::from([ROWS, COLS]), bytes.into())?;
-    let weight = gpu.prepare(&matrix, DType::Q4_0)?;
+    let matrix = HostTensor::new("w", TIMED, Shape::from([ROWS, COLS]), bytes.into())?;
+    let weight = gpu.prepare(&matrix, TIMED)?;
     let (x, mut out) = (tensor(gpu, 1, 1, COLS)?, gpu.tensor(1, ROWS)?);
     least_time(gpu, || gpu.linear(&x, &mut [LinearPart { weight: &weight, bias: None, out: &mut out }]))
 }

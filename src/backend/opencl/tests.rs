@@ -7,11 +7,9 @@ mod refusals;
 
 use std::sync::OnceLock;
 
-use super::compare::{Operation, first, numbers, stored, tensor, values};
+use super::compare::{Operation, first, formats, numbers, stored, tensor, values};
 use super::*;
 use crate::core::{CoreError, KvTypes, PreparedWeight, Shape};
-
-const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
 
 /// Sums in f32 in another order than the reference's in f64: some hundred roundings of 6e-8.
 const BOUND: f64 = 2e-5;

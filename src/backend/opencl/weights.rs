@@ -8,12 +8,10 @@ use rayon::prelude::*;
 use super::buffer::{Image, Memory};
 use super::error::OpenClError;
 use super::kernel::{Arg, Kernel};
+use super::layout::{Layout, TILE};
 use super::runtime::Runtime;
-use crate::core::{BLOCK_LEN, CoreError, DType, HostTensor, PreparedWeight, Result};
+use crate::core::{BLOCK_LEN, CoreError, DType, FloatFormat, HostTensor, PreparedWeight, Result};
 use crate::quant::rows::RowReader;
-
-/// Rows of a tile.
-pub(super) const TILE: usize = 64;
 
 /// A prepared weight of the OpenCL backend.
 pub struct OpenClWeight {
@@ -32,7 +30,7 @@ pub(super) struct Part {
     cols: usize,
     layout: Layout,
     units: Memory,
-    /// Scales; `None` for floats.
+    /// Factors of blocks; `None` for floats.
     heads: Option<Memory>,
     /// The units as an image, made when it is first asked for; `None` where the device does not take them so.
     image: OnceLock<Option<Image>>,
@@ -87,94 +85,14 @@ impl PartKernels {
 /// Arguments that [`Part::bind`] sets.
 pub(super) const BOUND: usize = 8;
 
-/// How the rows of a matrix lie.
-#[derive(Clone, Copy, Debug)]
-struct Layout {
-    dtype: DType,
-    /// Rows side by side.
-    wide: usize,
-    /// Units of a row.
-    units: usize,
-    unit_bytes: usize,
-    /// Blocks of a row.
-    blocks: usize,
-    /// f16 numbers that a block begins with.
-    heads: usize,
-}
-
-impl Layout {
-    /// `None` for types that are no weights, and sizes that the kernels cannot count.
-    fn new(dtype: DType, rows: usize, cols: usize) -> Option<Self> {
-        let blocks = cols.div_ceil(BLOCK_LEN);
-        let (units, unit_bytes, heads) = match dtype {
-            DType::F32 => (cols, 4, 0),
-            DType::F16 | DType::BF16 => (cols, 2, 0),
-            DType::Q8_0 => (blocks.checked_mul(8)?, 4, 1),
-            DType::Q4_0 => (blocks.checked_mul(4)?, 4, 1),
-            DType::Q4_1 => (blocks.checked_mul(4)?, 4, 2),
-            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => return None,
-            DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => return None,
-            DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 | DType::U8 | DType::I32 => return None,
-        };
-        let wide = if rows == 1 && dtype == DType::F32 { 1 } else { TILE };
-        let layout = Self { dtype, wide, units, unit_bytes, blocks, heads };
-        let counts = [rows.checked_next_multiple_of(wide)?, units, layout.tile_bytes()?];
-        counts.iter().all(|&n| u32::try_from(n).is_ok()).then_some(layout)
-    }
-
-    fn tile_bytes(&self) -> Option<usize> {
-        self.units.checked_mul(self.unit_bytes)?.checked_mul(self.wide)
-    }
-
-    fn head_bytes(&self) -> usize {
-        self.blocks * self.heads * 2 * self.wide
-    }
-
-    /// Puts a row, stored as its format has it, into lane `lane` of a tile.
-    fn put(&self, row: &[u8], lane: usize, units: &mut [u8], heads: &mut [u8]) {
-        let size = self.unit_bytes;
-        if self.heads == 0 {
-            for (u, unit) in row.chunks_exact(size).enumerate() {
-                units[(u * self.wide + lane) * size..][..size].copy_from_slice(unit);
-            }
-            return;
-        }
-        for (b, block) in row.chunks_exact(self.dtype.block_bytes()).enumerate() {
-            let (head, body) = block.split_at(2 * self.heads);
-            for (h, head) in head.chunks_exact(2).enumerate() {
-                heads[((b * self.heads + h) * self.wide + lane) * 2..][..2].copy_from_slice(head);
-            }
-            let each = body.len() / size;
-            for (u, unit) in body.chunks_exact(size).enumerate() {
-                units[((b * each + u) * self.wide + lane) * size..][..size].copy_from_slice(unit);
-            }
-        }
-    }
-}
-
-/// The format that kernels have for weights in `format`: the same, or the one that loses least.
-fn computed(format: DType) -> DType {
-    match format {
-        DType::F32 | DType::F16 | DType::BF16 | DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => format,
-        // The same codes, with the scale and the minimum of each group of 32 as f16.
-        DType::Q4K => DType::Q4_1,
-        DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => DType::Q8_0,
-        DType::Q2K | DType::Q3K | DType::Q5K | DType::Q6K => DType::Q8_0,
-        DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 => DType::Q8_0,
-        // No weights.
-        DType::U8 | DType::I32 => format,
-    }
-}
-
 impl OpenClWeight {
-    /// Brings a tensor to the device, converted to `format`. Rows go from where they are stored (a memory map) into
+    /// Brings a tensor to the device in `format`. Rows go from where they are stored (a memory map) into
     /// the mapped buffer; there is no other copy of the whole.
     ///
     /// # Errors
     /// [`CoreError::Unsupported`] for formats that are not weights, and what the device answers.
     pub(super) fn new(runtime: &Arc<Runtime>, tensor: &HostTensor, format: DType) -> Result<Self> {
         tensor.check_weight("a weight", format)?;
-        let format = computed(format);
         let (rows, cols) = tensor.matrix_dims();
         let too_large = CoreError::OutOfMemory { what: "a weight", bytes: usize::MAX };
         let layout = Layout::new(format, rows, cols).ok_or(too_large)?;
@@ -240,7 +158,7 @@ impl Part {
         let mut units = Memory::new(runtime, size(tile)?, "a weight")?;
         let mut heads = match head {
             0 => None,
-            _ => Some(Memory::new(runtime, size(head)?, "a weight's scales")?),
+            _ => Some(Memory::new(runtime, size(head)?, "a weight's factors")?),
         };
         {
             let mut units = units.map()?;
@@ -260,14 +178,10 @@ impl Part {
 
     /// The same as they do with IMAGES (blocks.cl).
     pub fn image(&self) -> Option<&Image> {
-        let element = match self.layout.dtype {
-            DType::F16 => cl::CL_HALF_FLOAT,
-            DType::BF16 => cl::CL_UNSIGNED_INT16,
-            DType::F32 | DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => cl::CL_UNSIGNED_INT32,
-            // These are converted before they get here.
-            DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => return None,
-            DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => return None,
-            DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 | DType::U8 | DType::I32 => return None,
+        let element = match self.layout.dtype.float_format() {
+            Some(FloatFormat::F16) => cl::CL_HALF_FLOAT,
+            Some(FloatFormat::BF16) => cl::CL_UNSIGNED_INT16,
+            Some(FloatFormat::F32) | None => cl::CL_UNSIGNED_INT32,
         };
         let make = || Image::over(&self.units, element, self.layout.unit_bytes);
         self.image.get_or_init(make).as_ref()
@@ -300,7 +214,7 @@ impl Part {
 
     /// Whether the kernels for tiles of whole blocks can read it.
     pub fn is_tiled(&self) -> bool {
-        self.layout.wide == TILE && self.cols.is_multiple_of(BLOCK_LEN)
+        self.layout.wide == TILE && self.cols == self.layout.blocks * BLOCK_LEN
     }
 }
 
@@ -334,31 +248,4 @@ fn fill(
     tiles
         .zip(heads.par_chunks_exact_mut(head))
         .try_for_each_init(reader, |r, ((t, units), heads)| write(r, t, units, heads))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn units_and_heads_lie_where_the_kernels_look_for_them() {
-        // layout.cl: unit u of lane r at (u * wide + r), heads likewise.
-        let layout = Layout::new(DType::Q4_1, 64, 64).unwrap();
-        assert_eq!((layout.units, layout.tile_bytes(), layout.head_bytes()), (8, Some(2048), 2 * 2 * 2 * 64));
-        let mut row = vec![0; 40];
-        row[20..24].copy_from_slice(&[1, 2, 3, 4]);
-        row[24 + 5] = 9;
-        let (mut units, mut heads) = (vec![0; 2048], vec![0; 512]);
-        layout.put(&row, 3, &mut units, &mut heads);
-        let set = |b: &[u8]| -> Vec<(usize, u8)> {
-            b.iter().copied().enumerate().filter(|&(_, b)| b != 0).collect()
-        };
-        // Block 1, byte 5: unit 4 + 1, byte 1.
-        assert_eq!(set(&units), [((5 * 64 + 3) * 4 + 1, 9)]);
-        let at = |head: usize| (head * 64 + 3) * 2;
-        assert_eq!(set(&heads), [(at(2), 1), (at(2) + 1, 2), (at(3), 3), (at(3) + 1, 4)]);
-        assert!(Layout::new(DType::F32, usize::MAX, 1).is_none());
-        assert!(Layout::new(DType::F32, 1, usize::MAX).is_none());
-        assert!(Layout::new(DType::I32, 1, 1).is_none());
-    }
 }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn linear_in_every_format_and_shape() {
     let mut all = Vec::new();
-    for format in FORMATS {
+    for format in formats() {
         for (tokens, cols, outs) in [
             (0, 32, 3),
             (1, 32, 1),
@@ -28,7 +28,7 @@ fn linear_in_every_format_and_shape() {
 fn a_few_outputs_are_not_multiplied_in_fp16() {
     let test = "a_few_outputs_are_not_multiplied_in_fp16";
     for gpu in all(test).iter().filter(|gpu| gpu.forms.half) {
-        for format in [DType::Q8_0, DType::Q4_0, DType::Q4_1] {
+        for format in formats().filter(|format| format.is_quantized()) {
             let error = |outs| Operation::Linear { format, tokens: 1, cols: 96, outs }.error(gpu).unwrap();
             let (few, many) = (error(63), error(64));
             assert!(few <= BOUND && many > BOUND, "{format}: {few:e}, {many:e}");
@@ -49,7 +49,7 @@ fn linear_at_the_shapes_of_a_1b_model() {
 #[test]
 fn embedding_rows_in_every_format() {
     let mut all = Vec::new();
-    for format in FORMATS {
+    for format in formats() {
         for (vocab, cols, tokens) in [(1, 32, 1), (65, 64, 7), (130, 45, 3), (10, 32, 0)] {
             all.push(Operation::Embed { format, vocab, cols, tokens });
         }
@@ -143,7 +143,7 @@ fn small_shapes() {
             Operation::CopyRows { from: 1, count: 2, cols: 5 },
             Operation::Embed { format: DType::Q4_1, vocab: 67, cols: 33, tokens: 2 },
         ];
-        for format in FORMATS {
+        for format in formats() {
             for (tokens, cols, outs) in [(1, 64, 3), (1, 32, 65), (5, 32, 65)] {
                 all.push(Operation::Linear { format, tokens, cols, outs });
             }
