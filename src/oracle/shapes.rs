@@ -6,6 +6,7 @@ use super::case::Cache;
 use super::{Case, Operator, Values, Work};
 use crate::core::{Activation, DType, KvTypes};
 use crate::models::NamedShape;
+use crate::quant::sample::{is_written, sample_cols};
 
 /// How many sizes are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,9 @@ pub enum ShapeList {
 }
 
 /// Formats of weights.
-const FORMATS: [DType; 6] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
+fn formats() -> impl Iterator<Item = DType> {
+    DType::ALL.into_iter().filter(|dtype| dtype.is_weight())
+}
 
 /// Tokens at once.
 const ROWS: [usize; 3] = [0, 1, 7];
@@ -36,7 +39,7 @@ pub fn cases(list: ShapeList) -> Vec<Case> {
             Operator::Embed => all.embed(),
             Operator::RmsNorm => all.plain(|rows, cols| Work::RmsNorm { rows, cols }),
             Operator::RmsNormInPlace => all.rms_norm_in_place(),
-            Operator::Linear => FORMATS.into_iter().for_each(|d| all.linear(d)),
+            Operator::Linear => formats().for_each(|d| all.linear(d)),
             Operator::Rope => all.rope(),
             Operator::KvAppend => KvTypes::STORED.into_iter().for_each(|d| all.kv_append(d)),
             Operator::KvCopy => KvTypes::STORED.into_iter().for_each(|d| all.kv_copy(d)),
@@ -107,18 +110,21 @@ impl Cases {
     }
 
     fn prepare(&mut self) {
-        for to in FORMATS {
-            for from in FORMATS {
-                self.random(Work::Prepare { from, to, rows: 19, cols: 96 });
+        for to in formats() {
+            for from in formats().filter(|&from| from == to || is_written(to)) {
+                self.random(Work::Prepare { from, to, rows: 19, cols: sample_cols(from, 96) });
             }
-            self.every(Work::Prepare { from: DType::F32, to, rows: 35, cols: 45 });
+            if is_written(to) {
+                self.every(Work::Prepare { from: DType::F32, to, rows: 35, cols: sample_cols(to, 45) });
+            }
         }
     }
 
     fn embed(&mut self) {
         let c = NamedShape::Llama32x1B.decoder();
-        for dtype in FORMATS {
+        for dtype in formats() {
             for (vocab, cols, rows) in [(37, 96, 0), (37, 96, 5), (1, 1, 1), (50, 45, 7)] {
+                let cols = sample_cols(dtype, cols);
                 self.every(Work::Embed { dtype, vocab, cols, rows });
             }
             self.random(Work::Embed { dtype, vocab: 1000, cols: c.hidden_size, rows: 7 });
@@ -140,6 +146,7 @@ impl Cases {
             (1, 2048, &[130], false),
         ];
         for (rows, cols, outs, bias) in odd {
+            let cols = sample_cols(dtype, cols);
             self.every(Work::Linear { dtype, rows, cols, outs: outs.to_vec(), bias });
         }
         let c = NamedShape::Llama32x1B.decoder();

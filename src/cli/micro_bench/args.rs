@@ -8,9 +8,8 @@ use crate::backend::cpu::Isa;
 use crate::bench::{Case, cases};
 use crate::cli::args::{BackendName, STYLES};
 use crate::cli::kv::kv_dtype;
-use crate::cli::values::{isa, threads, weight_dtype};
+use crate::cli::values::{isa, threads};
 use crate::core::DType;
-use crate::engine::WeightDType;
 use crate::models::NamedShape;
 
 /// Measure each operator of a forward pass at a model's real shapes, against what the machine can do.
@@ -28,13 +27,13 @@ pub struct Args {
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     pub filter: Vec<String>,
 
-    /// Formats of the weights
+    /// Formats of the weights: f32, f16, bf16, q8_0, q4_0, q4_1, or any other that a GGUF file may hold, as q4_k
     #[arg(
         long,
         value_name = "LIST",
         default_value = "f32,f16,bf16,q8_0,q4_0,q4_1",
         value_delimiter = ',',
-        value_parser = fixed_weight_dtype
+        value_parser = format
     )]
     pub weight_dtype: Vec<DType>,
 
@@ -105,11 +104,11 @@ impl Args {
     }
 }
 
-fn fixed_weight_dtype(text: &str) -> Result<DType, String> {
-    match weight_dtype(text) {
-        Ok(WeightDType::Fixed(dtype)) => Ok(dtype),
-        _ => Err(format!("choose of {}", WeightDType::CHOICES.map(DType::name).join(", "))),
-    }
+fn format(text: &str) -> Result<DType, String> {
+    text.parse::<DType>().ok().filter(|dtype| dtype.is_weight()).ok_or_else(|| {
+        let known: Vec<&str> = DType::ALL.iter().filter(|d| d.is_weight()).map(|d| d.name()).collect();
+        format!("choose of {}", known.join(", "))
+    })
 }
 
 fn rows(text: &str) -> Result<usize, String> {
