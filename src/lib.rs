@@ -7,6 +7,7 @@
 //! cli         arguments -> settings; the only place that prints
 //! capi        the C interface (next to cli)
 //! eval        perplexity, and how alike two models are (on top of engine)
+//! quantize    files of quantized weights from files of others (on top of format)
 //! engine      the token loop
 //! bench       how long passes and operators take (on top of engine)
 //! oracle      every operation of a backend against the reference (next to engine)
@@ -36,6 +37,7 @@ pub mod kv;
 pub mod models;
 pub mod oracle;
 pub mod quant;
+pub mod quantize;
 pub mod sampling;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]

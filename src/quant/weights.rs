@@ -19,17 +19,11 @@ pub(super) fn weights<const N: usize>(
     let mean_square = energy(x, &[1.0; N]) / N as f32;
     let mut w = columns;
     match own {
-        OwnMagnitude::Ignored => return w,
+        OwnMagnitude::Ignored => return columns,
         OwnMagnitude::Root(share) => {
             let floor = share * mean_square;
             for (w, &x) in w.iter_mut().zip(x) {
                 *w *= (floor + x * x).sqrt();
-            }
-        }
-        OwnMagnitude::Square(share) => {
-            let floor = share * mean_square;
-            for (w, &x) in w.iter_mut().zip(x) {
-                *w *= floor + x * x;
             }
         }
     }
@@ -43,8 +37,6 @@ pub(super) enum OwnMagnitude {
     Ignored,
     /// By the root of its square and so many mean squares of its block.
     Root(f32),
-    /// By its square and so many mean squares of its block.
-    Square(f32),
 }
 
 /// With a mean of 1, and without negative numbers, NaN and infinity.
@@ -67,7 +59,7 @@ mod tests {
     #[test]
     fn weights_are_positive_and_finite_whatever_comes() {
         let wild = [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e-38, 1e38, 3.0, 4.0];
-        for own in [OwnMagnitude::Ignored, OwnMagnitude::Root(1.0), OwnMagnitude::Square(0.5)] {
+        for own in [OwnMagnitude::Ignored, OwnMagnitude::Root(1.0)] {
             for x in [[0.0; 8], [1e6; 8], [1.0, -2.0, 3.0, 0.0, 0.5, 0.25, 0.1, 7.0]] {
                 for importance in [None, Some(&wild), Some(&[0.0; 8])] {
                     let w = weights(&x, importance, own);
