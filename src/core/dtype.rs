@@ -170,6 +170,12 @@ impl DType {
         len.div_ceil(self.block_len()).checked_mul(self.block_bytes())
     }
 
+    /// The nearest length at or above `len` that a row can have: blocks of [`K_BLOCK_LEN`] are whole, while a last one of
+    /// [`BLOCK_LEN`] may be filled up.
+    pub const fn row_len(self, len: usize) -> usize {
+        if self.block_len() == K_BLOCK_LEN { len.next_multiple_of(K_BLOCK_LEN) } else { len }
+    }
+
     /// Bytes that `len` consecutive elements of a cache take, where a last block that is not full is stored short: its
     /// scale, then half a byte or a byte an element, rounded up. `None` if the number does not fit in a `usize`.
     pub const fn short_bytes_for(self, len: usize) -> Option<usize> {

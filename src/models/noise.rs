@@ -20,7 +20,7 @@ pub fn repeated_rows(dtype: DType, rows: usize, cols: usize, values: &[f32]) -> 
     let distinct = values.len().checked_div(cols).unwrap_or_default().min(rows);
     let mut pattern = vec![0; distinct * len];
     for (row, out) in values.chunks_exact(cols.max(1)).zip(pattern.chunks_exact_mut(len.max(1))) {
-        quant::sample::sample_row(dtype, row, out)?;
+        quant::quantize_row(dtype, row, out)?;
     }
     let size = rows.saturating_mul(len);
     let mut bytes = Vec::new();

@@ -6,7 +6,6 @@ use super::case::Cache;
 use super::{Case, Operator, Values, Work};
 use crate::core::{Activation, DType, KvTypes};
 use crate::models::NamedShape;
-use crate::quant::sample::{is_written, sample_cols};
 
 /// How many sizes are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,12 +110,10 @@ impl Cases {
 
     fn prepare(&mut self) {
         for to in formats() {
-            for from in formats().filter(|&from| from == to || is_written(to)) {
-                self.random(Work::Prepare { from, to, rows: 19, cols: sample_cols(from, 96) });
+            for from in formats() {
+                self.random(Work::Prepare { from, to, rows: 19, cols: from.row_len(to.row_len(96)) });
             }
-            if is_written(to) {
-                self.every(Work::Prepare { from: DType::F32, to, rows: 35, cols: sample_cols(to, 45) });
-            }
+            self.every(Work::Prepare { from: DType::F32, to, rows: 35, cols: to.row_len(45) });
         }
     }
 
@@ -124,7 +121,7 @@ impl Cases {
         let c = NamedShape::Llama32x1B.decoder();
         for dtype in formats() {
             for (vocab, cols, rows) in [(37, 96, 0), (37, 96, 5), (1, 1, 1), (50, 45, 7)] {
-                let cols = sample_cols(dtype, cols);
+                let cols = dtype.row_len(cols);
                 self.every(Work::Embed { dtype, vocab, cols, rows });
             }
             self.random(Work::Embed { dtype, vocab: 1000, cols: c.hidden_size, rows: 7 });
@@ -146,7 +143,7 @@ impl Cases {
             (1, 2048, &[130], false),
         ];
         for (rows, cols, outs, bias) in odd {
-            let cols = sample_cols(dtype, cols);
+            let cols = dtype.row_len(cols);
             self.every(Work::Linear { dtype, rows, cols, outs: outs.to_vec(), bias });
         }
         let c = NamedShape::Llama32x1B.decoder();

@@ -32,7 +32,6 @@ pub mod q5;
 pub mod q8_0;
 mod round;
 pub mod rows;
-pub mod sample;
 mod scales;
 mod search;
 pub mod ternary;

@@ -176,7 +176,7 @@ impl<'a> Rules<'a> {
 
 /// The type in place of one whose blocks do not fit in rows of `cols` elements.
 pub(super) fn fitting(dtype: DType, cols: usize) -> DType {
-    let fits = |dtype: DType| cols % dtype.block_len() == 0;
+    let fits = |dtype: DType| cols.is_multiple_of(dtype.block_len());
     if fits(dtype) {
         return dtype;
     }

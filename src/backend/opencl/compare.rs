@@ -8,9 +8,9 @@ use crate::core::{
     Activation, AttentionParams, Backend, CoreError, DType, HostTensor, KvLayer, KvLayout, KvTypes,
     LinearPart, PageId, Result, Run, Shape, Tensor,
 };
+use crate::quant::quantize_row;
 use crate::quant::row_bytes;
 use crate::quant::rows::RowReader;
-use crate::quant::sample::{sample_cols, sample_row};
 
 /// Every format of weights.
 pub fn formats() -> impl Iterator<Item = DType> {
@@ -104,7 +104,7 @@ impl Operation {
                 values(b, &x)
             }
             &Self::Linear { format, tokens, cols, outs } => {
-                let cols = sample_cols(format, cols);
+                let cols = format.row_len(cols);
                 let x = tensor(b, 1, tokens, cols)?;
                 let [first, second] =
                     [weight(b, format, outs, cols, 2, wide)?, weight(b, format, outs, cols, 3, wide)?];
@@ -121,7 +121,7 @@ impl Operation {
                 Ok([values(b, &plain)?, values(b, &biased)?].concat())
             }
             &Self::Embed { format, vocab, cols, tokens } => {
-                let cols = sample_cols(format, cols);
+                let cols = format.row_len(cols);
                 let table = weight(b, format, vocab, cols, 1, wide)?;
                 let ids: Vec<u32> = (0..tokens).map(|t| ((t * 7919 + vocab - 1) % vocab) as u32).collect();
                 let mut out = b.tensor(tokens, cols)?;
@@ -237,7 +237,7 @@ pub(super) fn stored(format: DType, rows: usize, cols: usize, seed: u64) -> Resu
     let row = row_bytes(format, cols);
     let mut bytes = vec![0; rows * row];
     for (r, out) in bytes.chunks_exact_mut(row.max(1)).enumerate() {
-        sample_row(format, &numbers(seed + 1000 * r as u64, cols), out)?;
+        quantize_row(format, &numbers(seed + 1000 * r as u64, cols), out)?;
     }
     // Rows of block formats are whole blocks in a file; a matrix with other rows is stored as floats and converted.
     if cols.is_multiple_of(format.block_len()) {
