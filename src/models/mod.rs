@@ -28,4 +28,4 @@ pub use spec::{
     QueryGrowth, RopeSpec,
 };
 pub use stored::StoredTensors;
-pub use weight_plan::{TensorRole, WeightMix, WeightPlan};
+pub use weight_plan::{TensorRole, WeightMix, WeightPlan, for_columns};

@@ -73,11 +73,11 @@ impl fmt::Display for WeightPlan {
 pub fn for_columns(format: DType, cols: usize) -> DType {
     let whole = cols.is_multiple_of(format.block_len());
     match format {
-        DType::Q2K | DType::Q3K | DType::Iq4Xs if !whole => DType::Iq4Nl,
+        DType::Iq4Xs if !whole => DType::Iq4Nl,
         DType::Q4K if !whole => DType::Q5_0,
         DType::Q5K if !whole => DType::Q5_1,
         DType::Q6K if !whole => DType::Q8_0,
-        DType::Tq1_0 | DType::Tq2_0 if !whole => DType::Q4_0,
+        DType::Q2K | DType::Q3K | DType::Tq1_0 | DType::Tq2_0 if !whole => DType::Q4_0,
         // Blocks of 32 may be filled up with zeros.
         _ => format,
     }

@@ -4,6 +4,7 @@ use super::facts::ModelFacts;
 use super::mix::Mix;
 use super::tensors::Role;
 use crate::core::DType;
+use crate::models::for_columns;
 
 /// What has been counted so far, in the order of layers.
 #[derive(Clone, Debug)]
@@ -174,19 +175,8 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// The type in place of one whose blocks do not fit in rows of `cols` elements.
+/// The type in place of one whose blocks do not fit in rows of `cols` elements. Files have whole blocks alone.
 pub(super) fn fitting(dtype: DType, cols: usize) -> DType {
-    let fits = |dtype: DType| cols.is_multiple_of(dtype.block_len());
-    if fits(dtype) {
-        return dtype;
-    }
-    let shorter = match dtype {
-        DType::Iq4Xs => DType::Iq4Nl,
-        DType::Q2K | DType::Q3K | DType::Tq1_0 | DType::Tq2_0 => DType::Q4_0,
-        DType::Q4K => DType::Q5_0,
-        DType::Q5K => DType::Q5_1,
-        DType::Q6K => DType::Q8_0,
-        other => other,
-    };
-    if fits(shorter) { shorter } else { DType::F16 }
+    let nearest = for_columns(dtype, cols);
+    if cols.is_multiple_of(nearest.block_len()) { nearest } else { DType::F16 }
 }
