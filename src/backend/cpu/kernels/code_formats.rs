@@ -82,7 +82,7 @@ pub(crate) trait CodeFormat {
                 let h = l.load_codes(at(vectors, upper));
                 let from = g * high % 8;
                 let h = if from > low { l.shr(h, from - low) } else { l.shl(h, low - from) };
-                *out = l.or(*out, l.and(h, (((1u32 << high) - 1) << low) as u8));
+                *out = l.with_bits(*out, h, (((1u32 << high) - 1) << low) as u8);
             }
             if let Some(table) = Self::TABLE {
                 *out = l.lookup(*out, &if signed { table } else { biased(table, Self::ZERO) });

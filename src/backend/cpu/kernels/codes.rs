@@ -61,6 +61,11 @@ pub(crate) trait CodeBytes: Copy {
     fn shl(self, q: Self::Q, n: u32) -> Self::Q;
     fn and(self, q: Self::Q, mask: u8) -> Self::Q;
     fn or(self, a: Self::Q, b: Self::Q) -> Self::Q;
+    /// `a`, which has zeros there, with the bits of `b` that `mask` has.
+    #[inline(always)]
+    fn with_bits(self, a: Self::Q, b: Self::Q, mask: u8) -> Self::Q {
+        self.or(a, self.and(b, mask))
+    }
     /// Bytes, without carry.
     fn add_bytes(self, a: Self::Q, b: Self::Q) -> Self::Q;
     /// Bytes times three to the power of `n`, without carry; `n` is below 5.

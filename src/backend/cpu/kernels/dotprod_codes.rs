@@ -10,9 +10,11 @@ use super::code_formats::{CodeFormat, GroupScales};
 use super::codes::{CodeLanes, CodeRows, RUNS};
 use super::dotprod::{PANEL, add_dots, add_minima, sdot};
 use super::dotprod_piece::{ZEROS, add_piece};
+use super::exp::MAGIC;
 use super::neon::{F, NeonProof, load_f16x4};
 use super::neon_operands::{
-    Minima, Quarter, SUM_BITS, Sums, WideScales, excess_bits, runs, stored_excess, stored_runs, sums, widen,
+    HIGH_START, Minima, Quarter, SUM_BITS, Sums, WideScales, excess_bits, runs, stored_excess, stored_runs,
+    sums, widen,
 };
 use super::neon_quants::{PLAIN_START, start};
 use super::packed::{QuantizedRows, TileLayout};
@@ -20,23 +22,27 @@ use super::{GROUP, TILE};
 use crate::core::BLOCK_LEN;
 use crate::quant::anatomy::GROUPS;
 
-/// What is taken off the sums of four rows with each activation row.
+/// What is taken off the sums of four rows with each activation row; sums of high parts start at `from`.
 ///
 /// # Safety
 /// The dot products must be there.
 #[inline(always)]
 unsafe fn less<F: CodeFormat, const X: usize>(
+    from: &'static [i32; 4],
     minima: &Minima,
     q: Quarter,
     sums: &[Sums; X],
 ) -> [int32x4_t; X] {
     // SAFETY: the caller promises the dot products.
     unsafe {
+        let (a, b) = (minima.run(q, 0), minima.run(q, 1));
         let mut out = [vdupq_n_s32(0); X];
+        for i in 0..X {
+            out[i] = start(from);
+        }
         if F::GROUP == 32 {
-            let (a, b) = (minima.run(q, 0), minima.run(q, 1));
             for i in 0..X {
-                out[i] = sdot::<2>(start(ZEROS), a, sums[i][0]);
+                out[i] = sdot::<2>(out[i], a, sums[i][0]);
             }
             for i in 0..X {
                 out[i] = vshlq_n_s32::<SUM_BITS>(sdot::<3>(out[i], b, sums[i][0]));
@@ -49,22 +55,19 @@ unsafe fn less<F: CodeFormat, const X: usize>(
             }
             return out;
         }
-        let m = [minima.run(q, 0), minima.run(q, 1), minima.run(q, 2), minima.run(q, 3)];
-        for i in 0..X {
-            out[i] = start(ZEROS);
-        }
+        let (c, d) = (minima.run(q, 2), minima.run(q, 3));
         for part in [1, 0] {
             for i in 0..X {
-                out[i] = sdot::<0>(out[i], m[0], sums[i][part]);
+                out[i] = sdot::<0>(out[i], a, sums[i][part]);
             }
             for i in 0..X {
-                out[i] = sdot::<1>(out[i], m[1], sums[i][part]);
+                out[i] = sdot::<1>(out[i], b, sums[i][part]);
             }
             for i in 0..X {
-                out[i] = sdot::<2>(out[i], m[2], sums[i][part]);
+                out[i] = sdot::<2>(out[i], c, sums[i][part]);
             }
             for i in 0..X {
-                out[i] = sdot::<3>(out[i], m[3], sums[i][part]);
+                out[i] = sdot::<3>(out[i], d, sums[i][part]);
                 if part == 1 {
                     out[i] = vshlq_n_s32::<SUM_BITS>(out[i]);
                 }
@@ -137,16 +140,20 @@ unsafe fn long_many<C: CodeFormat, N: NeonProof, const X: usize>(
                     add_four::<C, 2, X>(&w, x, scales, &mut sums);
                 }
                 let d = load_f16x4(d, q);
-                for i in 0..X {
-                    let out = &mut out[i].0[q];
-                    *out = vfmaq_f32(*out, vmulq_n_f32(d, long.scales[i]), vcvtq_f32_s32(sums[i]));
-                }
-                if let (true, Some(m)) = (C::MINIMA, factors.as_chunks().0.get(1)) {
-                    let m = load_f16x4(m, q);
-                    let less = less::<C, X>(&minima, quarter, &x_sums);
-                    for i in 0..X {
-                        let out = &mut out[i].0[q];
-                        *out = vfmsq_f32(*out, vmulq_n_f32(m, long.scales[i]), vcvtq_f32_s32(less[i]));
+                let m = factors.as_chunks().0.get(1).map_or(d, |m| load_f16x4(m, q));
+                for (s, x_sums) in x_sums.as_chunks::<4>().0.iter().enumerate() {
+                    let less = match C::MINIMA {
+                        true => less::<C, 4>(HIGH_START, &minima, quarter, x_sums),
+                        false => [vdupq_n_s32(0); 4],
+                    };
+                    for (i, less) in (4 * s..).zip(less) {
+                        let mut sum = out[i].0[q];
+                        sum = vfmaq_f32(sum, vmulq_n_f32(d, long.scales[i]), vcvtq_f32_s32(sums[i]));
+                        if C::MINIMA {
+                            let less = vsubq_f32(vreinterpretq_f32_s32(less), vdupq_n_f32(MAGIC));
+                            sum = vfmsq_f32(sum, vmulq_n_f32(m, long.scales[i]), less);
+                        }
+                        out[i].0[q] = sum;
                     }
                 }
             }
@@ -324,7 +331,7 @@ unsafe fn long_few<C: CodeFormat, N: NeonProof, const X: usize>(
             }
             for q in 0..4 {
                 let less = match taken_off {
-                    true => less::<C, X>(&minima, Quarter::new(n, q), &x_sums),
+                    true => less::<C, X>(ZEROS, &minima, Quarter::new(n, q), &x_sums),
                     false => [vdupq_n_s32(0); X],
                 };
                 let d = load_f16x4(d, q);

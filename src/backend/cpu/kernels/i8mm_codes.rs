@@ -12,7 +12,7 @@ use super::dotprod_piece::ZEROS;
 use super::exp::MAGIC;
 use super::i8mm::{add_minima, add_squares, pair, rows_of, smmla, twice};
 use super::neon::{F, NeonProof, load_f16x4};
-use super::neon_operands::{Minima, Quarter, SUM_BITS, WideScales, runs, sums, widen};
+use super::neon_operands::{HIGH_START, Minima, Quarter, SUM_BITS, WideScales, runs, sums, widen};
 use super::neon_quants::{PLAIN_START, start};
 use super::packed::{LongBlock, QuantizedBlock, QuantizedRows, TileLayout};
 use super::{GROUP, TILE};
@@ -290,7 +290,7 @@ fn pair_of<C: CodeFormat, const X: usize>(n: I8mm, x: &LongBlock<'_, X>, p: usiz
     }
 }
 
-/// What is taken off the squares of a quarter with a pair of activation rows.
+/// What is taken off the squares of a quarter with a pair of activation rows, as f32 that are too large by [`MAGIC`].
 ///
 /// # Safety
 /// The matrix products must be there.
@@ -301,10 +301,10 @@ unsafe fn less<C: CodeFormat>(m: &[[int8x16_t; 2]; 2], x: &[int8x16_t; 4]) -> [i
         let mut out = [vdupq_n_s32(0); 2];
         for h in 0..2 {
             if C::GROUP == 32 {
-                let high = vshlq_n_s32::<SUM_BITS>(smmla(start(ZEROS), x[1], m[0][h]));
+                let high = vshlq_n_s32::<SUM_BITS>(smmla(start(HIGH_START), x[1], m[0][h]));
                 out[h] = smmla(high, x[0], m[0][h]);
             } else {
-                let high = smmla(smmla(start(ZEROS), x[2], m[0][h]), x[3], m[1][h]);
+                let high = smmla(smmla(start(HIGH_START), x[2], m[0][h]), x[3], m[1][h]);
                 out[h] = smmla(smmla(vshlq_n_s32::<SUM_BITS>(high), x[0], m[0][h]), x[1], m[1][h]);
             }
         }
@@ -360,22 +360,22 @@ unsafe fn long_many<C: CodeFormat, const X: usize>(
                     }
                 }
                 let d = twice(load_f16x4(d, q));
+                let m = factors.as_chunks().0.get(1).map_or(d, |m| twice(load_f16x4(m, q)));
+                let run = |r| minima.run(quarter, r);
+                let w = [zip(run(0), run(1)), zip(run(2), run(3))];
                 for p in 0..X / 2 {
+                    let less = match C::MINIMA {
+                        true => less::<C>(&w, &pairs[p].sums),
+                        false => [vdupq_n_s32(0); 2],
+                    };
                     for h in 0..2 {
-                        let (out, sum) = (&mut out[q][2 * p + h], sums[2 * p + h]);
-                        *out = vfmaq_f32(*out, vmulq_f32(d[h], pairs[p].scale), vcvtq_f32_s32(sum));
-                    }
-                }
-                if let (true, Some(m)) = (C::MINIMA, factors.as_chunks().0.get(1)) {
-                    let m = twice(load_f16x4(m, q));
-                    let run = |r| minima.run(quarter, r);
-                    let w = [zip(run(0), run(1)), zip(run(2), run(3))];
-                    for p in 0..X / 2 {
-                        let less = less::<C>(&w, &pairs[p].sums);
-                        for h in 0..2 {
-                            let out = &mut out[q][2 * p + h];
-                            *out = vfmsq_f32(*out, vmulq_f32(m[h], pairs[p].scale), vcvtq_f32_s32(less[h]));
+                        let mut sum = out[q][2 * p + h];
+                        sum = vfmaq_f32(sum, vmulq_f32(d[h], pairs[p].scale), vcvtq_f32_s32(sums[2 * p + h]));
+                        if C::MINIMA {
+                            let less = vsubq_f32(vreinterpretq_f32_s32(less[h]), vdupq_n_f32(MAGIC));
+                            sum = vfmsq_f32(sum, vmulq_f32(m[h], pairs[p].scale), less);
                         }
+                        out[q][2 * p + h] = sum;
                     }
                 }
             }

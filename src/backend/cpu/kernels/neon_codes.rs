@@ -80,6 +80,10 @@ impl<N: NeonProof> CodeBytes for N {
         zip(a, b, |a, b| Quarter::new(self, 0).or(a, b))
     }
     #[inline(always)]
+    fn with_bits(self, a: Bytes, b: Bytes, mask: u8) -> Bytes {
+        zip(a, b, |a, b| Quarter::new(self, 0).with_bits(a, b, mask))
+    }
+    #[inline(always)]
     fn add_bytes(self, a: Bytes, b: Bytes) -> Bytes {
         zip(a, b, |a, b| Quarter::new(self, 0).add_bytes(a, b))
     }

@@ -1,6 +1,7 @@
 //! Formats with codes as operands of NEON's dot and matrix products.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use super::TILE;
 use super::code_formats::{CodeFormat, GroupScales};
@@ -61,6 +62,21 @@ impl CodeBytes for Quarter {
     fn or(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
         // SAFETY: see above.
         unsafe { vorrq_u8(a, b) }
+    }
+    #[inline(always)]
+    fn with_bits(self, mut a: uint8x16_t, b: uint8x16_t, mask: u8) -> uint8x16_t {
+        // As an intrinsic the compiler makes two instructions of it, since `a` has zeros there.
+        // SAFETY: see above; the instruction works on registers alone.
+        unsafe {
+            asm!(
+                "bit {0:v}.16b, {1:v}.16b, {2:v}.16b",
+                inout(vreg) a,
+                in(vreg) b,
+                in(vreg) vdupq_n_u8(mask),
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        a
     }
     #[inline(always)]
     fn add_bytes(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
@@ -196,6 +212,13 @@ pub(super) type Sums = [int8x16_t; 2];
 
 /// See [`Sums`].
 pub(super) const SUM_BITS: i32 = 6;
+
+/// What sums of products of high parts start at: shifted by [`SUM_BITS`] it is [`MAGIC`], so that the sum of all is an f32
+/// that is too large by it. The largest is 63 times 256 times 127, below 2^22.
+pub(super) const HIGH_START: &[i32; 4] = &[(MAGIC.to_bits() >> SUM_BITS) as i32; 4];
+
+const _: () =
+    assert!((MAGIC.to_bits() >> SUM_BITS) << SUM_BITS == MAGIC.to_bits() && 63 * 256 * 127 < 1 << 22);
 
 /// See [`Sums`].
 #[inline(always)]
