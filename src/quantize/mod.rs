@@ -13,6 +13,8 @@ mod mix;
 mod plan;
 mod rules;
 mod tensors;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use error::QuantizeError;

@@ -16,6 +16,7 @@ mod oracle;
 mod packing;
 mod program;
 mod pty;
+mod quantize;
 mod reasoning;
 mod session;
 mod special_tokens;
