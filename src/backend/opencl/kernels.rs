@@ -7,7 +7,11 @@ use super::forms::Forms;
 use super::kernel::Kernel;
 use super::layout::TILE;
 use super::program::{Program, Source};
-use super::programs::*;
+use super::programs::{
+    ARGMAX, ATTENTION, ELEMENTWISE, EMBED, FormatPrograms, FormatSource, KV, LINEAR, LINEAR_DOT,
+    LINEAR_DOT_TILE, LINEAR_ROW, LINEAR_SUB, LINEAR_TILE, NORM, PLAIN, Programs, QUANTIZE, ROPE, SUBGROUPS,
+    group,
+};
 use crate::core::KvTypes;
 
 /// What touches a cache of certain types.
