@@ -55,7 +55,7 @@ pub fn quantize_row_weighted(
     }
 }
 
-/// How much an element's own magnitude counts: chosen by the divergence of whole models from what they were made of.
+/// How much an element's own magnitude counts, by squared error on rows with a heavy tail.
 fn own_magnitude(format: BlockFormat, weighted: bool) -> OwnMagnitude {
     use BlockFormat::{
         Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, Tq1_0, Tq2_0,

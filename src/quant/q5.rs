@@ -1,5 +1,5 @@
 //! Q5_0 and Q5_1: blocks of 32 elements with a fifth bit of each beside its four (ggml `block_q5_0`, `block_q5_1`), which
-//! GGUF files hold where a row is no multiple of 256. They are read here, and computed in another format.
+//! GGUF files hold where a row is no multiple of 256.
 
 use half::f16;
 

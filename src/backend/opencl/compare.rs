@@ -13,6 +13,7 @@ use crate::quant::row_bytes;
 use crate::quant::rows::RowReader;
 
 /// Every format of weights.
+#[cfg(test)]
 pub fn formats() -> impl Iterator<Item = DType> {
     DType::ALL.into_iter().filter(|dtype| dtype.is_weight())
 }

@@ -32,7 +32,7 @@ mod top;
 mod weights;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use buffer::{MappedGuard, OpenClBuffer};
 pub use cache::DeviceCache;
@@ -94,6 +94,10 @@ pub struct OpenClBackend {
     runtime: Arc<Runtime>,
     forms: Forms,
     warning: Option<String>,
+    /// Where verdicts are kept, and the key of those of this device.
+    verdicts: (DeviceCache, String),
+    /// Formats of weights that need no test (any more).
+    tested: Mutex<Vec<DType>>,
 }
 
 /// Memory that operations use within themselves; the queue's order keeps one use from the next.
@@ -139,18 +143,54 @@ impl OpenClBackend {
             runtime,
             forms,
             warning: None,
+            verdicts: (options.cache, key),
+            tested: Mutex::new(match options.preset {
+                Some(_) => DType::ALL.to_vec(),
+                None => self_test::FIRST.to_vec(),
+            }),
         };
         let verdict = match known {
             Some(verdict) => verdict,
             None => {
                 let verdict = self_test::examine(&mut gpu, &programs)?;
-                options.cache.store(&key, verdict.to_text().as_bytes());
+                gpu.verdicts.0.store(&gpu.verdicts.1, verdict.to_text().as_bytes());
                 gpu.runtime.forget_times()?;
                 verdict
             }
         };
         gpu.warning = verdict.judge(&gpu.runtime.device.name)?;
         Ok(gpu)
+    }
+
+    /// Tests the kernels of a format when the first weight in it comes, unless that was done before.
+    ///
+    /// # Errors
+    /// [`OpenClError::Wrong`], and what the device reports.
+    fn test_format(&self, format: DType) -> Result<()> {
+        {
+            let mut tested = self.tested.lock().unwrap_or_else(PoisonError::into_inner);
+            if tested.contains(&format) {
+                return Ok(());
+            }
+            // The test itself makes weights in it.
+            tested.push(format);
+        }
+        let key = format!("{}\n{format}", self.verdicts.1);
+        let fault = match self.verdicts.0.load(&key) {
+            Some(text) => String::from_utf8_lossy(&text).into_owned(),
+            None => {
+                let fault = self_test::format_fault(self, format)?.unwrap_or_default();
+                self.verdicts.0.store(&key, fault.as_bytes());
+                self.runtime.forget_times()?;
+                fault
+            }
+        };
+        if fault.is_empty() {
+            return Ok(());
+        }
+        self.tested.lock().unwrap_or_else(PoisonError::into_inner).retain(|&tested| tested != format);
+        let device = self.runtime.device.name.clone();
+        Err(OpenClError::Wrong { device, kernel: "linear".to_owned(), detail: fault }.into())
     }
 
     /// What a person should know of the device, if its self-test found something.
@@ -246,6 +286,9 @@ impl Backend for OpenClBackend {
     }
 
     fn prepare(&self, tensor: &HostTensor, format: DType) -> Result<OpenClWeight> {
+        if format.is_float() || format.is_quantized() {
+            self.test_format(format)?;
+        }
         OpenClWeight::new(&self.runtime, tensor, format)
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::OpenClBackend;
-use super::compare::{Operation, first, formats, stored, tensor};
+use super::compare::{Operation, first, stored, tensor};
 use super::error::{OpenClError, Result as DeviceResult};
 use super::forms::{Forms, KV_BLOCKS, sub_slices};
 use super::kernels::Kernels;
@@ -29,6 +29,10 @@ const BOUND_HALF: f64 = 1e-3;
 
 /// The same over keys and values in blocks: what is between two quants may fall to either side.
 const BOUND_BLOCKS: f64 = 2e-2;
+
+/// Formats of weights that the first test covers; the others are tested when a weight in one of them comes, since a
+/// compiler takes long for all.
+pub(super) const FIRST: [DType; 4] = [DType::F32, DType::F16, DType::Q8_0, DType::Q4_0];
 
 /// Types of keys and values.
 const FLOATS: [DType; 2] = [DType::F32, DType::F16];
@@ -135,7 +139,7 @@ fn plain() -> Vec<Operation> {
         Operation::CopyRows { from: 2, count: 3, cols: 67 },
     ];
     all.extend(Activation::ALL.map(|activation| Operation::Glu { activation, rows: 3, cols: 67 }));
-    for format in formats() {
+    for format in FIRST {
         all.push(Operation::Embed { format, vocab: 67, cols: 45, tokens: 3 });
         all.push(Operation::Linear { format, tokens: 3, cols: 75, outs: 67 });
     }
@@ -159,9 +163,26 @@ fn plain() -> Vec<Operation> {
     all
 }
 
-/// Products with whole blocks, of each format.
+/// What is wrong with the kernels of a format, in the forms that are used.
+///
+/// # Errors
+/// What the device reports.
+pub(super) fn format_fault(gpu: &OpenClBackend, format: DType) -> Result<Option<String>> {
+    let (cols, outs) = (96, 67);
+    let linear = |tokens| Operation::Linear { format, tokens, cols, outs };
+    let odd = Operation::Linear { format, tokens: 3, cols: 75, outs };
+    for operation in [Operation::Embed { format, vocab: 67, cols: 45, tokens: 3 }, odd, linear(2), linear(37)]
+    {
+        if let Some(detail) = fault(gpu, &operation)? {
+            return Ok(Some(detail));
+        }
+    }
+    Ok(None)
+}
+
+/// Products with whole blocks, of each of the first formats.
 fn linear(tokens: usize) -> Vec<Operation> {
-    formats().map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).collect()
+    FIRST.into_iter().map(|format| Operation::Linear { format, tokens, cols: 96, outs: 67 }).collect()
 }
 
 fn attention(types: &[DType], at: usize, rows: usize) -> Vec<Operation> {
@@ -236,7 +257,7 @@ fn tune(gpu: &mut OpenClBackend, programs: &Arc<Programs>, bad: &mut Vec<String>
         let dots = with(Forms { dot: true, half: false, ..base });
         let forms: Vec<Forms> = std::iter::once(base).chain(dots).collect();
         // Rows that are no whole blocks are rounded too.
-        let odd = formats().map(|format| Operation::Linear { format, tokens: 3, cols: 75, outs: 67 });
+        let odd = FIRST.into_iter().map(|format| Operation::Linear { format, tokens: 3, cols: 75, outs: 67 });
         let operations = [few, linear(37), odd.collect()].concat();
         fastest(gpu, programs, &forms, &operations, &time_row, ("linear_dot", bad))?;
     }

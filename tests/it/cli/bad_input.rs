@@ -220,7 +220,7 @@ fn settings_out_of_range() {
     for flag in [&["--device", "0"][..], &["--profile"]] {
         refuses(&with(flag), 1, &[flag[0], "--backend opencl"]);
     }
-    refuses(&with(&["--weight-dtype", "q5_k"]), 2, &["--weight-dtype", "q5_k"]);
+    refuses(&with(&["--weight-dtype", "q5_2"]), 2, &["--weight-dtype", "q5_2", "q4_k"]);
     refuses(&with(&["--kv-type", "q5_k"]), 2, &["--kv-type", "q5_k", "f32, f16, q8_0, q4_0"]);
     refuses(&with(&["--kv-type-k", "bf16"]), 2, &["--kv-type-k", "bf16"]);
     refuses(&with(&["--backend", "cuda"]), 2, &["cuda"]);
