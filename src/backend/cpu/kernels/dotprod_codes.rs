@@ -18,7 +18,7 @@ use super::neon_operands::{
 };
 use super::neon_quants::{PLAIN_START, start};
 use super::packed::{QuantizedRows, TileLayout};
-use super::{GROUP, TILE};
+use super::TILE;
 use crate::core::BLOCK_LEN;
 use crate::quant::anatomy::GROUPS;
 

@@ -11,11 +11,11 @@ use super::dotprod_codes::few;
 use super::dotprod_piece::ZEROS;
 use super::exp::MAGIC;
 use super::i8mm::{add_minima, add_squares, pair, rows_of, smmla, twice};
-use super::neon::{F, NeonProof, load_f16x4};
+use super::neon::{F, load_f16x4};
 use super::neon_operands::{HIGH_START, Minima, Quarter, SUM_BITS, WideScales, runs, sums, widen};
 use super::neon_quants::{PLAIN_START, start};
 use super::packed::{LongBlock, QuantizedBlock, QuantizedRows, TileLayout};
-use super::{GROUP, TILE};
+use super::TILE;
 use crate::core::BLOCK_LEN;
 use crate::quant::anatomy::GROUPS;
 
