@@ -6,6 +6,7 @@
 use std::arch::aarch64::*;
 
 use super::super::isa::DotProd;
+use super::TILE;
 use super::code_formats::{CodeFormat, GroupScales};
 use super::codes::{CodeLanes, CodeRows, RUNS};
 use super::dotprod::{PANEL, add_dots, add_minima, sdot};
@@ -18,7 +19,6 @@ use super::neon_operands::{
 };
 use super::neon_quants::{PLAIN_START, start};
 use super::packed::{QuantizedRows, TileLayout};
-use super::TILE;
 use crate::core::BLOCK_LEN;
 use crate::quant::anatomy::GROUPS;
 
@@ -94,7 +94,7 @@ unsafe fn add_four<F: CodeFormat, const S: usize, const X: usize>(
     }
 }
 
-/// Rows by fours, up to [`GROUP`], from row `at` on against a tile of a format in blocks of 256.
+/// Rows by fours, up to [`super::GROUP`], from row `at` on against a tile of a format in blocks of 256.
 ///
 /// # Safety
 /// The dot products must be there.

@@ -4,6 +4,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::super::isa::I8mm;
+use super::TILE;
 use super::code_formats::{CodeFormat, GroupScales};
 use super::codes::{CodeRows, RUNS};
 use super::dotprod::PANEL;
@@ -15,7 +16,6 @@ use super::neon::{F, load_f16x4};
 use super::neon_operands::{HIGH_START, Minima, Quarter, SUM_BITS, WideScales, runs, sums, widen};
 use super::neon_quants::{PLAIN_START, start};
 use super::packed::{LongBlock, QuantizedBlock, QuantizedRows, TileLayout};
-use super::TILE;
 use crate::core::BLOCK_LEN;
 use crate::quant::anatomy::GROUPS;
 
@@ -312,7 +312,7 @@ unsafe fn less<C: CodeFormat>(m: &[[int8x16_t; 2]; 2], x: &[int8x16_t; 4]) -> [i
     }
 }
 
-/// Two rows, or rows by fours up to [`GROUP`], from row `at` on against a tile of a format in blocks of 256.
+/// Two rows, or rows by fours up to [`super::GROUP`], from row `at` on against a tile of a format in blocks of 256.
 ///
 /// # Safety
 /// The matrix products must be there.
