@@ -286,7 +286,7 @@ pub(crate) fn six_bits(j: usize, packed: &[u8]) -> (u8, u8) {
 }
 
 /// 2^(e - 128): half the power of two that a byte of exponent stands for (OCP Microscaling Formats, E8M0), since
-/// [`MXFP4_VALUES`] are twice the floats'. As in ggml there is no NaN.
+/// the codes stand for twice the floats. As in ggml there is no NaN.
 #[inline(always)]
 pub fn half_power(e: u8) -> f32 {
     // Both at once, so that compilers vectorize it.

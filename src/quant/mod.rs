@@ -11,7 +11,6 @@
 //! - [`activation`]: the int8 form of a linear layer's input.
 //! - [`heads`]: keys and values of a cache.
 //! - [`tiles`]: the order in which the kernels read block formats; [`rows`]: rows of a stored tensor, converted;
-//!   [`sample`]: rows to compare kernels with.
 //! - [`linear_row`] and [`dot_float`]: one output of a linear layer, in the order of additions that every
 //!   kernel keeps.
 
