@@ -10,7 +10,7 @@
 //! - [`float`]: f16 and bf16 rows.
 //! - [`activation`]: the int8 form of a linear layer's input.
 //! - [`heads`]: keys and values of a cache.
-//! - [`tiles`]: the order in which the kernels read block formats; [`rows`]: rows of a stored tensor, converted;
+//! - [`tiles`]: the order in which the kernels read block formats; [`rows`]: rows of a stored tensor, converted.
 //! - [`linear_row`] and [`dot_float`]: one output of a linear layer, in the order of additions that every
 //!   kernel keeps.
 
