@@ -81,7 +81,6 @@ impl WeightDType {
         match self {
             WeightDType::Fixed(dtype) => WeightPlan::sparing_outer(dtype),
             WeightDType::Pure(dtype) => dtype.into(),
-            WeightDType::Auto if stored.is_quantized() => WeightPlan::AsStored,
             WeightDType::Auto if stored.is_float() => {
                 if weight_bytes(spec, stored.into()) <= SMALL {
                     WeightPlan::AsStored

@@ -6,7 +6,7 @@
 use super::iq4;
 use crate::core::{BLOCK_LEN, BlockFormat, K_BLOCK_LEN};
 
-/// Groups of a long block that [`Scales`] tells apart: 16 elements each.
+/// Groups of a long block in [`Scales`]: 16 elements each.
 pub const GROUPS: usize = 16;
 
 /// Codes of -12 to 12 that MXFP4 has, twice what its floats of 4 bits stand for.

@@ -1,6 +1,6 @@
 //! Rows in every block format, with weights for what the columns are worth.
 
-use super::weights::{OwnMagnitude, weights};
+use super::weights::weights;
 use super::{block_encode, float, k_encode, quantize_row, row_bytes, ternary};
 use crate::core::{BLOCK_LEN, BlockFormat, CoreError, DType, K_BLOCK_LEN, Result};
 
@@ -37,7 +37,7 @@ pub fn quantize_row_weighted(
         (BlockFormat::Q4_0 | BlockFormat::Q4_1, None) => quantize_row(dtype, src, dst),
         _ if dtype.block_len() == BLOCK_LEN => {
             blocks::<BLOCK_LEN>(dtype, src, importance, dst, |x, importance, block| {
-                let w = weights(x, importance, own_magnitude(format, importance.is_some()));
+                let w = weights(x, importance, counts_magnitudes(format, importance.is_some()));
                 block_encode::encode(format, x, &w, block);
             })
         }
@@ -45,7 +45,7 @@ pub fn quantize_row_weighted(
             let rest = src.len() % K_BLOCK_LEN;
             CoreError::expect_eq("quantize_row_weighted", "elements of a partial block", rest, 0)?;
             blocks::<K_BLOCK_LEN>(dtype, src, importance, dst, |x, importance, block| {
-                let w = weights(x, importance, own_magnitude(format, importance.is_some()));
+                let w = weights(x, importance, counts_magnitudes(format, importance.is_some()));
                 match format {
                     BlockFormat::Tq1_0 | BlockFormat::Tq2_0 => ternary::encode(format, x, &w, block),
                     _ => k_encode::encode(format, x, &w, block),
@@ -55,17 +55,9 @@ pub fn quantize_row_weighted(
     }
 }
 
-/// How much an element's own magnitude counts, by squared error on rows with a heavy tail.
-fn own_magnitude(format: BlockFormat, weighted: bool) -> OwnMagnitude {
-    use BlockFormat::{
-        Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, Tq1_0, Tq2_0,
-    };
-    match (format, weighted) {
-        (Q2K | Q3K, false) => OwnMagnitude::Root(1.0),
-        (Q2K | Q3K, true) => OwnMagnitude::Ignored,
-        (Iq4Nl | Iq4Xs | Q4_0 | Q4_1 | Q4K | Mxfp4, _) => OwnMagnitude::Ignored,
-        (Q5_0 | Q5_1 | Q5K | Q6K | Q8_0 | Tq1_0 | Tq2_0, _) => OwnMagnitude::Ignored,
-    }
+/// Whether an element's own magnitude counts: in the formats of 2 and 3 bits, where nothing says what columns are worth.
+fn counts_magnitudes(format: BlockFormat, weighted: bool) -> bool {
+    !weighted && matches!(format, BlockFormat::Q2K | BlockFormat::Q3K)
 }
 
 /// Encodes all blocks; the last one, if it is not full, with zeros that count nothing much.

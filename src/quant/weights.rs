@@ -9,34 +9,21 @@ const LEAST_SHARE: f32 = 1e-4;
 /// without it all columns are alike.
 ///
 /// An element of a matrix that is large for its block is on an average worth more than a small one of the same
-/// column; `own` says how much its own magnitude counts.
+/// column. With `magnitudes` it counts by the root of its square and its block's mean square.
 pub(super) fn weights<const N: usize>(
     x: &[f32; N],
     importance: Option<&[f32; N]>,
-    own: OwnMagnitude,
+    magnitudes: bool,
 ) -> [f32; N] {
-    let columns = importance.map_or([1.0; N], normalized);
+    let mut w = importance.map_or([1.0; N], normalized);
+    if !magnitudes {
+        return w;
+    }
     let mean_square = energy(x, &[1.0; N]) / N as f32;
-    let mut w = columns;
-    match own {
-        OwnMagnitude::Ignored => return columns,
-        OwnMagnitude::Root(share) => {
-            let floor = share * mean_square;
-            for (w, &x) in w.iter_mut().zip(x) {
-                *w *= (floor + x * x).sqrt();
-            }
-        }
+    for (w, &x) in w.iter_mut().zip(x) {
+        *w *= (mean_square + x * x).sqrt();
     }
     normalized(&w)
-}
-
-/// How an element's own magnitude counts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum OwnMagnitude {
-    /// Not at all.
-    Ignored,
-    /// By the root of its square and so many mean squares of its block.
-    Root(f32),
 }
 
 /// With a mean of 1, and without negative numbers, NaN and infinity.
@@ -59,14 +46,14 @@ mod tests {
     #[test]
     fn weights_are_positive_and_finite_whatever_comes() {
         let wild = [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e-38, 1e38, 3.0, 4.0];
-        for own in [OwnMagnitude::Ignored, OwnMagnitude::Root(1.0)] {
+        for magnitudes in [false, true] {
             for x in [[0.0; 8], [1e6; 8], [1.0, -2.0, 3.0, 0.0, 0.5, 0.25, 0.1, 7.0]] {
                 for importance in [None, Some(&wild), Some(&[0.0; 8])] {
-                    let w = weights(&x, importance, own);
+                    let w = weights(&x, importance, magnitudes);
                     assert!(w.iter().all(|&v| v > 0.0 && v < 9.0), "{w:?}");
                 }
             }
         }
-        assert_eq!(weights(&[1.0; 8], None, OwnMagnitude::Ignored), [1.0; 8]);
+        assert_eq!(weights(&[1.0; 8], None, false), [1.0; 8]);
     }
 }
