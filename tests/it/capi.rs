@@ -99,7 +99,7 @@ fn a_c_program_gets_the_same_story_and_gets_codes_for_what_is_wrong() {
         format!("version 1 {}", env!("CARGO_PKG_VERSION")),
         "no-file 6 6 '/no/such/model' does not exist".into(),
         "no-utf8 2 2 model_path is not UTF-8 from byte 0 on".into(),
-        "no-dtype 1 1 weight_dtype 'q5_k': choose one of".into(),
+        "no-dtype 1 1 weight_dtype 'q9_k': choose one of".into(),
         "no-backend 1 1 backend 'cuda' is unknown".into(),
         "no-memory 7 7 this needs".into(),
         format!("other-size 1 1 struct_size is {}, and this", size_of::<LoadOptions>() - 1),
