@@ -152,7 +152,7 @@ fn by_groups(
     (rows, cols): (usize, usize),
     each: &(impl Fn(usize, usize) + Sync),
 ) -> Result<()> {
-    let size = kernels.group;
+    let size = kernels.group(cols);
     super::by_rows(pool, rows.div_ceil(size), size * cols, &|group| {
         let first = group * size;
         each(first, size.min(rows - first));

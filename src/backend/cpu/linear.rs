@@ -145,8 +145,9 @@ impl Part<'_> {
                 let Some(kernel) = kernels.quantized_tiles(self.weight.dtype()) else { return };
                 let bytes = &bytes[tiles.start * layout.bytes()..tiles.end * layout.bytes()];
                 let run = PackedTiles { layout, bytes, count: tiles.len() };
-                for from in (0..input.rows).step_by(kernels.group) {
-                    let count = kernels.group.min(input.rows - from);
+                let group = kernels.group(input.cols);
+                for from in (0..input.rows).step_by(group) {
+                    let count = group.min(input.rows - from);
                     let x = input.quantized(from, count, self.weight.dtype().block_len());
                     kernel(&run, &x, &mut |t, results| {
                         self.put(from, count, tiles.start + t, results);

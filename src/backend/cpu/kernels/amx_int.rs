@@ -10,7 +10,7 @@ use super::super::isa::{Amx, Avx512};
 use super::amx::{Dots, ROWS, TileRegisters};
 use super::packed::{PackedTiles, Q4_BYTES, Q8_BYTES, QuantizedBlock, QuantizedRows, TileLayout};
 use super::simd::Simd;
-use super::{Outputs, TILE, quantized};
+use super::{Outputs, TILE, codes};
 use crate::quant::tiles::SCALES;
 
 /// Activation rows of a group at most.
@@ -19,7 +19,7 @@ pub(super) const GROUP: usize = 2 * ROWS;
 /// Activation rows of a group at least.
 pub(super) const LEAST: usize = ROWS;
 
-const _: () = assert!(LEAST <= quantized::WIDEST + 1 && super::GROUP <= quantized::WIDEST);
+const _: () = assert!(LEAST <= codes::WIDEST + 1 && super::GROUP <= codes::WIDEST);
 
 /// Blocks that are unpacked at a time: they and their dot products stay in the first-level cache.
 const BATCH: usize = 16;

@@ -85,8 +85,6 @@ macro_rules! common {
     () => {
         type I = Halves;
         type A = Halves;
-        type S = Halves;
-        type P = Halves;
 
         #[inline(always)]
         fn store_codes(self, q: Halves, to: &mut [u8; VECTOR]) {
@@ -187,20 +185,22 @@ impl CodeLanes for Avx2 {
 
     const WIDE_SUMS: bool = false;
     const UNSIGNED: bool = false;
-    const CODE_ROWS: usize = 4;
+    const CODE_ROWS: usize = 3;
 
     #[inline(always)]
-    fn add_runs(self, a: Halves, w: [Halves; 2], x: [i32; 2]) -> Halves {
-        // SAFETY: see above. `maddubs` multiplies unsigned by signed bytes and adds two products; the caller counts how many
-        // of these sums fit in 16 bits.
+    fn products(self, w: Halves, x: i32) -> Halves {
+        // SAFETY: see above. `maddubs` multiplies unsigned by signed bytes and adds two products.
         unsafe {
-            let (x0, x1) = (_mm256_set1_epi32(x[0]), _mm256_set1_epi32(x[1]));
-            let mut out = a;
-            for half in 0..2 {
-                let products = _mm256_maddubs_epi16(w[0][half], x0);
-                let products = _mm256_add_epi16(products, _mm256_maddubs_epi16(w[1][half], x1));
-                out[half] = _mm256_add_epi16(out[half], products);
-            }
+            let x = _mm256_set1_epi32(x);
+            [_mm256_maddubs_epi16(w[0], x), _mm256_maddubs_epi16(w[1], x)]
+        }
+    }
+    #[inline(always)]
+    fn add_products(self, a: Halves, w: Halves, x: i32) -> Halves {
+        // SAFETY: see above. The caller counts how many of these sums fit in 16 bits.
+        unsafe {
+            let products = self.products(w, x);
+            let mut out = [_mm256_add_epi16(a[0], products[0]), _mm256_add_epi16(a[1], products[1])];
             in_order(&mut out);
             out
         }
@@ -209,39 +209,24 @@ impl CodeLanes for Avx2 {
     fn add_scaled(self, sum: Halves, a: Halves, scale: Halves) -> Halves {
         // SAFETY: see above. A scale stands in both halves of its lane.
         unsafe {
-            [
+            let mut out = [
                 _mm256_add_epi32(sum[0], _mm256_madd_epi16(a[0], scale[0])),
                 _mm256_add_epi32(sum[1], _mm256_madd_epi16(a[1], scale[1])),
-            ]
-        }
-    }
-    #[inline(always)]
-    fn add_large(self, sum: Halves, w: [Halves; 2], x: [i32; 2], scale: Halves) -> Halves {
-        // SAFETY: see above.
-        unsafe {
-            let (x0, x1) = (_mm256_set1_epi32(x[0]), _mm256_set1_epi32(x[1]));
-            let mut out = sum;
-            for half in 0..2 {
-                let products = _mm256_maddubs_epi16(w[0][half], x0);
-                let products = _mm256_add_epi16(products, _mm256_maddubs_epi16(w[1][half], x1));
-                out[half] = _mm256_add_epi32(out[half], _mm256_madd_epi16(products, scale[half]));
-            }
+            ];
             in_order(&mut out);
             out
         }
     }
     #[inline(always)]
-    fn add_signed(self, sum: Halves, w: [Halves; 2], x: [i32; 2], scale: Halves) -> Halves {
+    fn add_signed(self, sum: Halves, w: Halves, x: i32, scale: Halves) -> Halves {
         // SAFETY: see above. The weight's sign moves to the activation; two products are at most 2 * 127 * 127.
         unsafe {
+            let x = _mm256_set1_epi32(x);
             let mut out = sum;
-            for (w, x) in w.into_iter().zip(x) {
-                let x = _mm256_set1_epi32(x);
-                for half in 0..2 {
-                    let (magnitude, signed) = (_mm256_abs_epi8(w[half]), _mm256_sign_epi8(x, w[half]));
-                    let products = _mm256_maddubs_epi16(magnitude, signed);
-                    out[half] = _mm256_add_epi32(out[half], _mm256_madd_epi16(products, scale[half]));
-                }
+            for half in 0..2 {
+                let (magnitude, signed) = (_mm256_abs_epi8(w[half]), _mm256_sign_epi8(x, w[half]));
+                let products = _mm256_maddubs_epi16(magnitude, signed);
+                out[half] = _mm256_add_epi32(out[half], _mm256_madd_epi16(products, scale[half]));
             }
             in_order(&mut out);
             out
@@ -283,19 +268,18 @@ impl CodeLanes for AvxVnni {
 
     const WIDE_SUMS: bool = true;
     const UNSIGNED: bool = true;
-    const CODE_ROWS: usize = 4;
+    const CODE_ROWS: usize = 3;
 
     #[inline(always)]
-    fn add_runs(self, a: Halves, w: [Halves; 2], x: [i32; 2]) -> Halves {
+    fn products(self, w: Halves, x: i32) -> Halves {
+        self.add_products(self.none(), w, x)
+    }
+    #[inline(always)]
+    fn add_products(self, a: Halves, w: Halves, x: i32) -> Halves {
         // SAFETY: see above.
         unsafe {
-            let mut out = a;
-            for (w, x) in w.into_iter().zip(x) {
-                let x = _mm256_set1_epi32(x);
-                out[0] = _mm256_dpbusd_avx_epi32(out[0], w[0], x);
-                out[1] = _mm256_dpbusd_avx_epi32(out[1], w[1], x);
-            }
-            out
+            let x = _mm256_set1_epi32(x);
+            [_mm256_dpbusd_avx_epi32(a[0], w[0], x), _mm256_dpbusd_avx_epi32(a[1], w[1], x)]
         }
     }
     #[inline(always)]
@@ -307,10 +291,6 @@ impl CodeLanes for AvxVnni {
                 _mm256_add_epi32(sum[1], _mm256_mullo_epi32(a[1], scale[1])),
             ]
         }
-    }
-    #[inline(always)]
-    fn add_signed(self, sum: Halves, w: [Halves; 2], x: [i32; 2], scale: Halves) -> Halves {
-        self.add_scaled(sum, self.add_runs(self.none(), w, x), scale)
     }
     #[inline(always)]
     fn scale(self, x: &[i8; TILE]) -> Halves {

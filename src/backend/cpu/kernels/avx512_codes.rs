@@ -65,8 +65,6 @@ impl CodeBytes for Avx512 {
 impl CodeLanes for Avx512 {
     type I = __m512i;
     type A = __m512i;
-    type S = __m512i;
-    type P = __m512i;
 
     const WIDE_SUMS: bool = true;
     const UNSIGNED: bool = true;
@@ -92,21 +90,18 @@ impl CodeLanes for Avx512 {
         self.zero_i()
     }
     #[inline(always)]
-    fn add_runs(self, a: __m512i, w: [__m512i; 2], x: [i32; 2]) -> __m512i {
+    fn products(self, w: __m512i, x: i32) -> __m512i {
+        self.add_products(self.none(), w, x)
+    }
+    #[inline(always)]
+    fn add_products(self, a: __m512i, w: __m512i, x: i32) -> __m512i {
         // SAFETY: see above.
-        unsafe {
-            let a = _mm512_dpbusd_epi32(a, w[0], _mm512_set1_epi32(x[0]));
-            _mm512_dpbusd_epi32(a, w[1], _mm512_set1_epi32(x[1]))
-        }
+        unsafe { _mm512_dpbusd_epi32(a, w, _mm512_set1_epi32(x)) }
     }
     #[inline(always)]
     fn add_scaled(self, sum: __m512i, a: __m512i, scale: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_add_epi32(sum, _mm512_mullo_epi32(a, scale)) }
-    }
-    #[inline(always)]
-    fn add_signed(self, sum: __m512i, w: [__m512i; 2], x: [i32; 2], scale: __m512i) -> __m512i {
-        self.add_scaled(sum, self.add_runs(self.none(), w, x), scale)
     }
     #[inline(always)]
     fn scale(self, x: &[i8; TILE]) -> __m512i {

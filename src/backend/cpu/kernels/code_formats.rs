@@ -181,8 +181,10 @@ impl CodeFormat for Mxfp4 {
     #[inline(always)]
     fn factors<S: Simd>(s: S, factors: &[u8]) -> (S::F, S::F) {
         let mut d = [0.0; TILE];
-        for (d, &e) in d.iter_mut().zip(factors) {
-            *d = half_power(e);
+        if let Some(factors) = factors.first_chunk::<TILE>() {
+            for lane in 0..TILE {
+                d[lane] = half_power(factors[lane]);
+            }
         }
         (s.load(&d), s.splat(0.0))
     }

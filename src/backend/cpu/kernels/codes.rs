@@ -12,16 +12,19 @@ use std::marker::PhantomData;
 
 use super::code_formats::{CodeFormat, GroupScales};
 use super::packed::{PackedTiles, QuantizedRows, TileLayout};
+use super::prefetch::{AHEAD, prefetch_behind};
 use super::quantized::run;
 use super::simd::Simd;
 use super::{GROUP as GROUP_ROWS, Outputs, TILE};
+use crate::core::K_BLOCK_LEN;
+use crate::quant::anatomy::GROUPS;
 use crate::quant::tiles::VECTOR;
 
 /// Runs of a block of 32 columns.
 pub(crate) const RUNS: usize = 8;
 
-/// Activation rows of a group at most, whatever the instruction set.
-const WIDEST: usize = 32;
+/// Activation rows of a group at most. The more they are, the less often a tile is unpacked.
+pub(crate) const WIDEST: usize = 48;
 
 /// Runs a piece of code for the rows of a group, as many at a time (`X`) as the instruction set takes, with their sums.
 macro_rules! each_rows {
@@ -29,9 +32,12 @@ macro_rules! each_rows {
         let mut $at = 0;
         while $at < $x.width.min($out.len()) {
             $at += match $x.width - $at {
-                GROUP_ROWS.. if L::CODE_ROWS >= GROUP_ROWS => each_rows!(@ GROUP_ROWS, $l, $out, $at, $acc, $code),
-                4.. => each_rows!(@ 4, $l, $out, $at, $acc, $code),
-                2.. => each_rows!(@ 2, $l, $out, $at, $acc, $code),
+                GROUP_ROWS.. if const { L::CODE_ROWS >= GROUP_ROWS } => {
+                    each_rows!(@ GROUP_ROWS, $l, $out, $at, $acc, $code)
+                }
+                4.. if const { L::CODE_ROWS >= 4 } => each_rows!(@ 4, $l, $out, $at, $acc, $code),
+                3.. if const { L::CODE_ROWS >= 3 } => each_rows!(@ 3, $l, $out, $at, $acc, $code),
+                2.. if const { L::CODE_ROWS >= 2 } => each_rows!(@ 2, $l, $out, $at, $acc, $code),
                 _ => each_rows!(@ 1, $l, $out, $at, $acc, $code),
             };
         }
@@ -52,7 +58,7 @@ macro_rules! each_rows {
 
 /// How an instruction set makes codes out of the bytes of a tile.
 pub(crate) trait CodeBytes: Copy {
-    /// 64 codes, a run of each row, or those of some of the rows.
+    /// 64 bytes, of which each row has four: a run of codes, an i32, or two i16. Or those of some of the rows.
     type Q: Copy;
 
     fn load_codes(self, x: &[u8; VECTOR]) -> Self::Q;
@@ -89,126 +95,169 @@ pub(crate) trait CodeLanes: Simd + CodeBytes {
     type I: Copy;
     /// Sums of products before they meet a scale.
     type A: Copy;
-    /// A scale of each row.
-    type S: Copy;
-    /// Two numbers of each row.
-    type P: Copy;
 
     /// Whether [`Self::A`] has room for any block; else for sums of 16 bits.
     const WIDE_SUMS: bool;
     /// Whether codes may be up to 255; else up to 127, and negative.
     const UNSIGNED: bool;
-    /// Activation rows at a time at most, 4 or [`super::GROUP`].
+    /// Activation rows at a time at most: 1, 3, 4 or [`super::GROUP`].
     const CODE_ROWS: usize;
 
     fn store_codes(self, q: Self::Q, to: &mut [u8; VECTOR]);
     fn zero_i(self) -> Self::I;
     fn splat_i32(self, x: i32) -> Self::I;
     fn none(self) -> Self::A;
-    /// Adds the products of two runs with theirs of an activation row.
-    fn add_runs(self, a: Self::A, w: [Self::Q; 2], x: [i32; 2]) -> Self::A;
+    /// The products of a run with that of an activation row.
+    fn products(self, w: Self::Q, x: i32) -> Self::A;
+    /// Adds these.
+    fn add_products(self, a: Self::A, w: Self::Q, x: i32) -> Self::A;
     /// `sum` plus scale times `a`.
-    fn add_scaled(self, sum: Self::I, a: Self::A, scale: Self::S) -> Self::I;
-    /// Both at once, where sums of 16 bits have room for no more than these runs.
-    fn add_large(self, sum: Self::I, w: [Self::Q; 2], x: [i32; 2], scale: Self::S) -> Self::I {
-        self.add_scaled(sum, self.add_runs(self.none(), w, x), scale)
+    fn add_scaled(self, sum: Self::I, a: Self::A, scale: Self::Q) -> Self::I;
+    /// `sum` plus scale times the products of a run of codes from -127 to 127: these sums have no room for more.
+    fn add_signed(self, sum: Self::I, w: Self::Q, x: i32, scale: Self::Q) -> Self::I {
+        self.add_scaled(sum, self.products(w, x), scale)
     }
-    /// The same with codes from -127 to 127, where these sums have no room for more than a run.
-    fn add_signed(self, sum: Self::I, w: [Self::Q; 2], x: [i32; 2], scale: Self::S) -> Self::I;
-    fn scale(self, x: &[i8; TILE]) -> Self::S;
-    fn pairs(self, x: &[i8; 2 * TILE]) -> Self::P;
+    /// A scale of each row, as [`Self::add_scaled`] takes it.
+    fn scale(self, x: &[i8; TILE]) -> Self::Q;
+    /// Two numbers of each row, as i16.
+    fn pairs(self, x: &[i8; 2 * TILE]) -> Self::Q;
     /// `sum` plus the products of the pairs with the two i16 that `x` is.
-    fn add_pairs(self, sum: Self::I, pairs: Self::P, x: i32) -> Self::I;
+    fn add_pairs(self, sum: Self::I, pairs: Self::Q, x: i32) -> Self::I;
     /// `a - (b << n)`.
     fn sub_shifted(self, a: Self::I, b: Self::I, n: u32) -> Self::I;
     /// Rounded to nearest, ties to even.
     fn i_to_f32(self, v: Self::I) -> Self::F;
 }
 
-/// Pairs of runs whose products fit in sums of 16 bits, two of them a lane: of codes up to `most`. None is the class of
-/// signed codes.
-const fn pairs_of_runs(most: u8) -> usize {
-    match 32_767 / (4 * 127 * most as usize) {
-        pairs if pairs > 4 => 4,
-        pairs => pairs,
+/// Runs whose products fit in sums of 16 bits, two of them a lane: of codes up to `most`. None is the class of signed codes.
+const fn runs_in_sum(most: u8) -> usize {
+    match 32_767 / (2 * 127 * most as usize) {
+        0 | 1 => 0,
+        2 | 3 => 2,
+        4..8 => 4,
+        _ => 8,
     }
 }
 
 /// The class of a format: formats of a class have the same kernels for several rows. Columns of a group, and
-/// [`pairs_of_runs`].
+/// [`runs_in_sum`].
 pub(crate) const fn class<F: CodeFormat>() -> (usize, usize) {
-    (F::GROUP, pairs_of_runs(F::MOST))
+    (F::GROUP, runs_in_sum(F::MOST))
 }
 
-/// Whether an instruction set takes codes of a class of `pairs` as the signed numbers that they stand for.
-const fn signed<L: CodeLanes>(pairs: usize) -> bool {
-    pairs == 0 && !L::UNSIGNED
+/// Whether an instruction set takes codes of a class of `runs` as the signed numbers that they stand for.
+const fn signed<L: CodeLanes>(runs: usize) -> bool {
+    runs == 0 && !L::UNSIGNED
 }
 
-/// Where the codes of 256 columns come from. (A closure would be a function of its own, compiled without the instruction
-/// set.)
+/// Where the codes and scales of 256 columns come from. (A closure would be a function of its own, compiled without the
+/// instruction set.)
 trait Source<L: CodeLanes> {
-    /// Pair `p` of the runs of block `j` of 32 columns.
-    fn runs(&self, l: L, j: usize, p: usize) -> [L::Q; 2];
+    /// Run `g` of block `j` of 32 columns.
+    fn run(&self, l: L, j: usize, g: usize) -> L::Q;
+    /// The scales of group `g`.
+    fn scale(&self, l: L, g: usize) -> L::Q;
+    /// Pair `p` of what a sum of quants is multiplied by ([`GroupScales::pairs`]).
+    fn pairs(&self, l: L, p: usize) -> L::Q;
+    /// Has an eighth of what is read next, part `j`, come from memory.
+    #[inline(always)]
+    fn fetch(&self, _j: usize) {}
 }
 
 /// Codes as they are in a tile.
 struct Packed<'a, F> {
     codes: &'a [u8],
+    groups: &'a GroupScales,
     signed: bool,
     format: PhantomData<F>,
 }
 
 impl<F: CodeFormat, L: CodeLanes> Source<L> for Packed<'_, F> {
     #[inline(always)]
-    fn runs(&self, l: L, j: usize, p: usize) -> [L::Q; 2] {
-        F::runs(l, self.signed, self.codes, j, p)
+    fn run(&self, l: L, j: usize, g: usize) -> L::Q {
+        F::runs(l, self.signed, self.codes, j, g / 2)[g % 2]
+    }
+    #[inline(always)]
+    fn scale(&self, l: L, g: usize) -> L::Q {
+        l.scale(&self.groups.scale[g])
+    }
+    #[inline(always)]
+    fn pairs(&self, l: L, p: usize) -> L::Q {
+        l.pairs(&self.groups.pairs[p])
+    }
+    #[inline(always)]
+    fn fetch(&self, j: usize) {
+        // Lower and upper bits are read in turns, and a processor takes a while to see that of each block.
+        if F::LONG {
+            let part = self.codes.len() / RUNS;
+            let codes = self.codes.get(j * part..(j + 1) * part).unwrap_or_default();
+            prefetch_behind(codes, self.codes.len());
+        } else {
+            prefetch_behind(self.codes, AHEAD);
+        }
     }
 }
 
 impl<L: CodeLanes> Source<L> for Unpacked {
     #[inline(always)]
-    fn runs(&self, l: L, j: usize, p: usize) -> [L::Q; 2] {
-        let at = j * RUNS + 2 * p;
-        [l.load_codes(&self.codes[at]), l.load_codes(&self.codes[at + 1])]
+    fn run(&self, l: L, j: usize, g: usize) -> L::Q {
+        l.load_codes(&self.codes[j * RUNS + g])
+    }
+    #[inline(always)]
+    fn scale(&self, l: L, g: usize) -> L::Q {
+        l.load_codes(&self.scales[g])
+    }
+    #[inline(always)]
+    fn pairs(&self, l: L, p: usize) -> L::Q {
+        l.load_codes(&self.pairs[p])
     }
 }
 
-/// Adds to `sums` the scaled products of a group of columns: of `count` pairs of runs from pair `first` on of block `j`.
+/// Adds to `sums` the scaled products of a group of columns: of `count` runs from run `first` on of block `j`.
 #[inline(always)]
-fn add_group<L: CodeLanes, const PAIRS: usize, const X: usize>(
+fn add_group<L: CodeLanes, const IN_SUM: usize, const X: usize>(
     l: L,
     source: &impl Source<L>,
     (j, first, count): (usize, usize, usize),
     x: &[[i8; 32]; X],
-    scale: L::S,
+    scale: L::Q,
     sums: &mut [L::I; X],
 ) {
-    let mut a = [l.none(); X];
-    let mut waiting = 0;
-    for p in first..first + count {
-        let w = source.runs(l, j, p);
-        if PAIRS < 2 && !L::WIDE_SUMS {
-            for i in 0..X {
-                let x = [run(&x[i], 2 * p), run(&x[i], 2 * p + 1)];
-                sums[i] = match PAIRS {
-                    0 => l.add_signed(sums[i], w, x, scale),
-                    _ => l.add_large(sums[i], w, x, scale),
-                };
+    // Runs by pairs, in loops without conditions: they are quick whether a compiler unrolls them or not.
+    if signed::<L>(IN_SUM) {
+        for p in first / 2..(first + count) / 2 {
+            for half in 0..2 {
+                let w = source.run(l, j, 2 * p + half);
+                for i in 0..X {
+                    sums[i] = l.add_signed(sums[i], w, run(&x[i], 2 * p + half), scale);
+                }
             }
-            continue;
+        }
+        return;
+    }
+    let in_sum = if L::WIDE_SUMS || IN_SUM > count { count } else { IN_SUM };
+    let mut a = [l.none(); X];
+    for from in (first..first + count).step_by(in_sum.max(2)) {
+        let w = source.run(l, j, from);
+        for i in 0..X {
+            a[i] = l.products(w, run(&x[i], from));
+        }
+        add_run(l, source.run(l, j, from + 1), x, from + 1, &mut a);
+        for p in 1..in_sum / 2 {
+            add_run(l, source.run(l, j, from + 2 * p), x, from + 2 * p, &mut a);
+            add_run(l, source.run(l, j, from + 2 * p + 1), x, from + 2 * p + 1, &mut a);
         }
         for i in 0..X {
-            a[i] = l.add_runs(a[i], w, [run(&x[i], 2 * p), run(&x[i], 2 * p + 1)]);
+            sums[i] = l.add_scaled(sums[i], a[i], scale);
         }
-        waiting += 1;
-        if p + 1 == first + count || !L::WIDE_SUMS && waiting == PAIRS {
-            for i in 0..X {
-                sums[i] = l.add_scaled(sums[i], a[i], scale);
-                a[i] = l.none();
-            }
-            waiting = 0;
-        }
+    }
+}
+
+/// Adds the products of run `g` with that of each activation row.
+#[inline(always)]
+fn add_run<L: CodeLanes, const X: usize>(l: L, w: L::Q, x: &[[i8; 32]; X], g: usize, a: &mut [L::A; X]) {
+    for i in 0..X {
+        a[i] = l.add_products(a[i], w, run(&x[i], g));
     }
 }
 
@@ -229,7 +278,7 @@ impl<F: Copy> BlockEnd<F> {
     fn add<L: CodeLanes<F = F>, const X: usize>(
         self,
         l: L,
-        groups: &GroupScales,
+        source: &impl Source<L>,
         (x, b, at): (&QuantizedRows<'_>, usize, usize),
         sums: &[L::I; X],
         acc: &mut [F; X],
@@ -238,7 +287,7 @@ impl<F: Copy> BlockEnd<F> {
         let mut less = [l.zero_i(); X];
         if self.minima || self.zero.is_some() {
             for p in 0..RUNS {
-                let pairs = l.pairs(&groups.pairs[p]);
+                let pairs = source.pairs(l, p);
                 for i in 0..X {
                     less[i] = l.add_pairs(less[i], pairs, x.pairs[i][p]);
                 }
@@ -261,22 +310,20 @@ impl<F: Copy> BlockEnd<F> {
 
 /// Adds the integers of a block of 256 columns.
 #[inline(always)]
-fn add_long<L: CodeLanes, const GROUP: usize, const PAIRS: usize, const X: usize>(
+fn add_long<L: CodeLanes, const GROUP: usize, const IN_SUM: usize, const X: usize>(
     l: L,
-    groups: &GroupScales,
     source: &impl Source<L>,
     (x, b, at): (&QuantizedRows<'_>, usize, usize),
     sums: &mut [L::I; X],
 ) -> Option<()> {
     for j in 0..RUNS {
+        source.fetch(j);
         let x = x.quants::<X>(b * RUNS + j, at)?;
         if GROUP == 32 {
-            let scale = l.scale(&groups.scale[j]);
-            add_group::<L, PAIRS, X>(l, source, (j, 0, 4), x, scale, sums);
+            add_group::<L, IN_SUM, X>(l, source, (j, 0, 8), x, source.scale(l, j), sums);
         } else {
-            let scales = [l.scale(&groups.scale[2 * j]), l.scale(&groups.scale[2 * j + 1])];
-            add_group::<L, PAIRS, X>(l, source, (j, 0, 2), x, scales[0], sums);
-            add_group::<L, PAIRS, X>(l, source, (j, 2, 2), x, scales[1], sums);
+            add_group::<L, IN_SUM, X>(l, source, (j, 0, 4), x, source.scale(l, 2 * j), sums);
+            add_group::<L, IN_SUM, X>(l, source, (j, 4, 4), x, source.scale(l, 2 * j + 1), sums);
         }
     }
     Some(())
@@ -284,7 +331,7 @@ fn add_long<L: CodeLanes, const GROUP: usize, const PAIRS: usize, const X: usize
 
 /// Adds to `acc` the products of a block of 32 columns, block `b` of the row and `j` of the source.
 #[inline(always)]
-fn add_short<L: CodeLanes, const PAIRS: usize, const X: usize>(
+fn add_short<L: CodeLanes, const IN_SUM: usize, const X: usize>(
     l: L,
     end: BlockEnd<L::F>,
     (source, j): (&impl Source<L>, usize),
@@ -299,7 +346,8 @@ fn add_short<L: CodeLanes, const PAIRS: usize, const X: usize>(
             dots[i] = l.splat_i32(x.offsets[i] << (n - 3));
         }
     }
-    add_group::<L, PAIRS, X>(l, source, (j, 0, 4), x.quants, l.scale(&[1; TILE]), &mut dots);
+    source.fetch(j);
+    add_group::<L, IN_SUM, X>(l, source, (j, 0, 8), x.quants, l.scale(&[1; TILE]), &mut dots);
     for i in 0..X {
         let dx = l.splat(x.scales[i]);
         acc[i] = l.fma(l.mul(end.d, dx), l.i_to_f32(dots[i]), acc[i]);
@@ -317,9 +365,9 @@ const fn zero<F: CodeFormat, L: CodeLanes>() -> Option<u32> {
     if signed::<L>(class::<F>().1) { None } else { F::ZERO }
 }
 
-/// One activation row against tiles: `out[0][lane]`, tile by tile. `GROUP` and `PAIRS` are the format's [`class`].
+/// One activation row against tiles: `out[0][lane]`, tile by tile. `GROUP` and `IN_SUM` are the format's [`class`].
 #[inline(always)]
-pub(crate) fn single<F: CodeFormat, L: CodeLanes, const GROUP: usize, const PAIRS: usize>(
+pub(crate) fn single<F: CodeFormat, L: CodeLanes, const GROUP: usize, const IN_SUM: usize>(
     l: L,
     tiles: &PackedTiles<'_>,
     x: &QuantizedRows<'_>,
@@ -333,14 +381,15 @@ pub(crate) fn single<F: CodeFormat, L: CodeLanes, const GROUP: usize, const PAIR
             let Some((scales, codes)) = body.split_at_checked(F::SCALES * TILE) else { return };
             let (d, m) = F::factors(l, factors);
             let end = BlockEnd { d, m, zero: zero::<F, L>(), minima: F::MINIMA };
-            let source = Packed { codes, signed: signed::<L>(PAIRS), format: PhantomData::<F> };
+            F::groups(factors, scales, &mut groups);
+            let source =
+                Packed { codes, groups: &groups, signed: signed::<L>(IN_SUM), format: PhantomData::<F> };
             if F::LONG {
                 let mut sums = [l.zero_i()];
-                F::groups(factors, scales, &mut groups);
-                add_long::<L, GROUP, PAIRS, 1>(l, &groups, &source, (x, b, 0), &mut sums);
-                end.add(l, &groups, (x, b, 0), &sums, &mut acc);
+                add_long::<L, GROUP, IN_SUM, 1>(l, &source, (x, b, 0), &mut sums);
+                end.add(l, &source, (x, b, 0), &sums, &mut acc);
             } else {
-                add_short::<L, PAIRS, 1>(l, end, (&source, 0), (x, b, 0), &mut acc);
+                add_short::<L, IN_SUM, 1>(l, end, (&source, 0), (x, b, 0), &mut acc);
             }
         }
         let mut out = [[0.0; TILE]];
@@ -356,7 +405,9 @@ const VECTORS: usize = RUNS * RUNS;
 #[repr(align(64))]
 pub(crate) struct Unpacked {
     codes: [[u8; VECTOR]; VECTORS],
-    groups: GroupScales,
+    /// [`GroupScales`] as the instruction set takes them.
+    scales: [[u8; VECTOR]; GROUPS],
+    pairs: [[u8; VECTOR]; RUNS],
     /// The factors of the blocks and of their minima.
     d: [[f32; TILE]; RUNS],
     m: [[f32; TILE]; RUNS],
@@ -384,7 +435,16 @@ pub(crate) fn unpack<F: CodeFormat, L: CodeLanes>(
         let (d, m) = F::factors(l, factors);
         l.store(d, &mut out.d[i]);
         l.store(m, &mut out.m[i]);
-        F::groups(factors, scales, &mut out.groups);
+        if F::LONG {
+            let mut groups = GroupScales::new();
+            F::groups(factors, scales, &mut groups);
+            for g in 0..K_BLOCK_LEN / F::GROUP {
+                l.store_codes(l.scale(&groups.scale[g]), &mut out.scales[g]);
+            }
+            for p in 0..RUNS {
+                l.store_codes(l.pairs(&groups.pairs[p]), &mut out.pairs[p]);
+            }
+        }
         for j in 0..if F::LONG { RUNS } else { 1 } {
             for p in 0..RUNS / 2 {
                 let at = (i + j) * RUNS + 2 * p;
@@ -398,7 +458,7 @@ pub(crate) fn unpack<F: CodeFormat, L: CodeLanes>(
 
 /// Adds the products of an unpacked block of 256 columns, block `b`, with all rows of the group.
 #[inline(always)]
-pub(crate) fn multiply_long<L: CodeLanes, const GROUP: usize, const PAIRS: usize>(
+pub(crate) fn multiply_long<L: CodeLanes, const GROUP: usize, const IN_SUM: usize>(
     l: L,
     w: &Unpacked,
     x: &QuantizedRows<'_>,
@@ -408,14 +468,14 @@ pub(crate) fn multiply_long<L: CodeLanes, const GROUP: usize, const PAIRS: usize
     let end = BlockEnd { d: l.load(&w.d[0]), m: l.load(&w.m[0]), zero: w.zero, minima: w.minima };
     each_rows!(l, x, out, |at, acc| {
         let mut sums = [l.zero_i(); X];
-        add_long::<L, GROUP, PAIRS, X>(l, &w.groups, w, (x, b, at), &mut sums);
-        end.add(l, &w.groups, (x, b, at), &sums, &mut acc);
+        add_long::<L, GROUP, IN_SUM, X>(l, w, (x, b, at), &mut sums);
+        end.add(l, w, (x, b, at), &sums, &mut acc);
     });
 }
 
 /// As [`multiply_long`], of blocks of 32 columns from block `b` on.
 #[inline(always)]
-pub(crate) fn multiply_short<L: CodeLanes, const PAIRS: usize>(
+pub(crate) fn multiply_short<L: CodeLanes, const IN_SUM: usize>(
     l: L,
     w: &Unpacked,
     x: &QuantizedRows<'_>,
@@ -425,7 +485,7 @@ pub(crate) fn multiply_short<L: CodeLanes, const PAIRS: usize>(
     each_rows!(l, x, out, |at, acc| {
         for i in 0..w.blocks {
             let end = BlockEnd { d: l.load(&w.d[i]), m: l.load(&w.m[i]), zero: w.zero, minima: w.minima };
-            add_short::<L, PAIRS, X>(l, end, (w, i), (x, b + i, at), &mut acc);
+            add_short::<L, IN_SUM, X>(l, end, (w, i), (x, b + i, at), &mut acc);
         }
     });
 }
@@ -444,7 +504,8 @@ pub(crate) fn several(
 ) {
     let mut w = Unpacked {
         codes: [[0; VECTOR]; VECTORS],
-        groups: GroupScales::new(),
+        scales: [[0; VECTOR]; GROUPS],
+        pairs: [[0; VECTOR]; RUNS],
         d: [[0.0; TILE]; RUNS],
         m: [[0.0; TILE]; RUNS],
         blocks: 1,

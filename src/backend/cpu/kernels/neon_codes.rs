@@ -106,8 +106,6 @@ impl<N: NeonProof> CodeBytes for N {
 impl<N: NeonProof> CodeLanes for N {
     type I = Quarters;
     type A = [(int16x8_t, int16x8_t); 4];
-    type S = Quarters;
-    type P = [int16x8_t; 4];
 
     const WIDE_SUMS: bool = false;
     const UNSIGNED: bool = false;
@@ -140,60 +138,69 @@ impl<N: NeonProof> CodeLanes for N {
         unsafe { [(vdupq_n_s16(0), vdupq_n_s16(0)); 4] }
     }
     #[inline(always)]
-    fn add_runs(self, a: Self::A, w: [Bytes; 2], x: [i32; 2]) -> Self::A {
-        // SAFETY: see above. The caller counts how many products fit in 16 bits.
+    fn products(self, w: Bytes, x: i32) -> Self::A {
+        // SAFETY: see above.
         unsafe {
-            let x = x.map(|x| vreinterpretq_s8_s32(vdupq_n_s32(x)));
-            let a = zip(a, w[0], |a, w| add_products(a, w, x[0]));
-            zip(a, w[1], |a, w| add_products(a, w, x[1]))
+            let x = vreinterpretq_s8_s32(vdupq_n_s32(x));
+            each(w, |w| {
+                let w = vreinterpretq_s8_u8(w);
+                (vmull_s8(vget_low_s8(w), vget_low_s8(x)), vmull_high_s8(w, x))
+            })
         }
     }
     #[inline(always)]
-    fn add_scaled(self, sum: Quarters, a: Self::A, scale: Quarters) -> Quarters {
+    fn add_products(self, a: Self::A, w: Bytes, x: i32) -> Self::A {
+        // SAFETY: see above. The caller counts how many products fit in 16 bits.
+        unsafe {
+            let x = vreinterpretq_s8_s32(vdupq_n_s32(x));
+            zip(a, w, |a, w| add_products(a, w, x))
+        }
+    }
+    #[inline(always)]
+    fn add_scaled(self, sum: Quarters, a: Self::A, scale: Bytes) -> Quarters {
         // SAFETY: see above.
         unsafe {
             let dots = each(a, |a| row_sums(a));
             let mut out = sum;
             for q in 0..4 {
-                out[q] = vmlaq_s32(sum[q], dots[q], scale[q]);
+                out[q] = vmlaq_s32(sum[q], dots[q], vreinterpretq_s32_u8(scale[q]));
             }
             out
         }
     }
     #[inline(always)]
-    fn add_signed(self, sum: Quarters, w: [Bytes; 2], x: [i32; 2], scale: Quarters) -> Quarters {
-        // Two products of at most 127 * 127 fit in 16 bits.
-        self.add_scaled(sum, self.add_runs(self.none(), w, x), scale)
-    }
-    #[inline(always)]
-    fn scale(self, x: &[i8; TILE]) -> Quarters {
+    fn scale(self, x: &[i8; TILE]) -> Bytes {
         // SAFETY: see above.
         unsafe {
             let x = vld1q_s8(x.as_ptr());
             let (low, high) = (vmovl_s8(vget_low_s8(x)), vmovl_high_s8(x));
-            [
+            let wide = [
                 vmovl_s16(vget_low_s16(low)),
                 vmovl_high_s16(low),
                 vmovl_s16(vget_low_s16(high)),
                 vmovl_high_s16(high),
-            ]
+            ];
+            each(wide, |x| vreinterpretq_u8_s32(x))
         }
     }
     #[inline(always)]
-    fn pairs(self, x: &[i8; 2 * TILE]) -> Self::P {
+    fn pairs(self, x: &[i8; 2 * TILE]) -> Bytes {
         let p = x.as_ptr();
         // SAFETY: see above.
         unsafe {
             let (a, b) = (vld1q_s8(p), vld1q_s8(p.add(16)));
-            [vmovl_s8(vget_low_s8(a)), vmovl_high_s8(a), vmovl_s8(vget_low_s8(b)), vmovl_high_s8(b)]
+            let wide =
+                [vmovl_s8(vget_low_s8(a)), vmovl_high_s8(a), vmovl_s8(vget_low_s8(b)), vmovl_high_s8(b)];
+            each(wide, |x| vreinterpretq_u8_s16(x))
         }
     }
     #[inline(always)]
-    fn add_pairs(self, sum: Quarters, pairs: Self::P, x: i32) -> Quarters {
+    fn add_pairs(self, sum: Quarters, pairs: Bytes, x: i32) -> Quarters {
         // SAFETY: see above.
         unsafe {
             let x = vreinterpretq_s16_s32(vdupq_n_s32(x));
             zip(sum, pairs, |sum, m| {
+                let m = vreinterpretq_s16_u8(m);
                 let products = vpaddq_s32(vmull_s16(vget_low_s16(m), vget_low_s16(x)), vmull_high_s16(m, x));
                 vaddq_s32(sum, products)
             })

@@ -3,12 +3,23 @@
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
+/// How far ahead of what is read now memory is asked for, in bytes, where blocks are small.
+pub(super) const AHEAD: usize = 2048;
+
 /// Says that `bytes` will be read soon. Processors see by themselves that memory is read in order, but not that one page of
 /// a cache ends and the next begins elsewhere.
 #[inline(always)]
 pub(super) fn prefetch(bytes: &[u8]) {
     for line in bytes.chunks(LINE) {
         hint(line.as_ptr());
+    }
+}
+
+/// Says that what lies `distance` bytes behind `bytes` will be read soon. There need not be anything.
+#[inline(always)]
+pub(super) fn prefetch_behind(bytes: &[u8], distance: usize) {
+    for at in (0..bytes.len()).step_by(LINE) {
+        hint(bytes.as_ptr().wrapping_add(distance + at));
     }
 }
 

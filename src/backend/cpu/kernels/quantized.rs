@@ -6,12 +6,11 @@
 use crate::core::{BLOCK_LEN, K_BLOCK_LEN};
 use crate::quant::activation::MIN_AMAX;
 
+use super::codes::WIDEST;
 use super::packed::{PackedTiles, Pairs, Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, TileLayout};
+use super::prefetch::{AHEAD, prefetch_behind};
 use super::simd::Simd;
 use super::{GROUP, Outputs, TILE};
-
-/// Activation rows of a group at most: a full [`GROUP`], or those that do not fill AMX's registers.
-pub(crate) const WIDEST: usize = 16;
 
 /// The integer half of a quantized kernel: sixteen lanes, one a weight row.
 pub(crate) trait Lanes: Simd {
@@ -116,6 +115,14 @@ impl<L: Lanes> Rows for L {
     fn arrange(self, _: &mut [[i8; BLOCK_LEN]], _: usize) {}
 }
 
+/// Has what follows come from memory, where one activation row passes and each weight is read once.
+#[inline(always)]
+fn fetch<const X: usize>(w: &[u8]) {
+    if X == 1 {
+        prefetch_behind(w, AHEAD);
+    }
+}
+
 /// `X` rows of the group, from row `at` on, against a tile of Q8_0.
 #[inline(always)]
 fn rows_q8<L: Lanes, const X: usize>(
@@ -130,6 +137,7 @@ fn rows_q8<L: Lanes, const X: usize>(
         let (Some((heads, w)), Some(x)) = (layout.block::<1, Q8_BYTES>(tile, b), x.block::<X>(b, at)) else {
             return acc;
         };
+        fetch::<X>(w);
         let d = l.load_f16(&heads[0]);
         let dots = l.dot_q8::<X>(w, x.quants, x.offsets);
         for i in 0..X {
@@ -153,6 +161,7 @@ fn rows_q4_0<L: Lanes, const X: usize>(
         let (Some((heads, w)), Some(x)) = (layout.block::<1, Q4_BYTES>(tile, b), x.block::<X>(b, at)) else {
             return acc;
         };
+        fetch::<X>(w);
         let d = l.load_f16(&heads[0]);
         // The stored quants are 8 too large.
         let mut start = [l.splat_i(0); X];
@@ -181,6 +190,7 @@ fn rows_q4_1<L: Lanes, const X: usize>(
         let (Some((heads, w)), Some(x)) = (layout.block::<2, Q4_BYTES>(tile, b), x.block::<X>(b, at)) else {
             return acc;
         };
+        fetch::<X>(w);
         let (d, m) = (l.load_f16(&heads[0]), l.load_f16(&heads[1]));
         let dots = l.dot_q4::<X>(w, x.quants, [l.splat_i(0); X]);
         for i in 0..X {

@@ -64,12 +64,10 @@ impl CodeBytes for Scalar {
 impl CodeLanes for Scalar {
     type I = [i32; TILE];
     type A = [i32; TILE];
-    type S = [i32; TILE];
-    type P = [i8; 2 * TILE];
 
     const WIDE_SUMS: bool = true;
     const UNSIGNED: bool = false;
-    const CODE_ROWS: usize = 4;
+    const CODE_ROWS: usize = 1;
 
     #[inline(always)]
     fn store_codes(self, q: Self::Q, to: &mut [u8; VECTOR]) {
@@ -88,37 +86,48 @@ impl CodeLanes for Scalar {
         [0; TILE]
     }
     #[inline(always)]
-    fn add_runs(self, a: Self::A, w: [Self::Q; 2], x: [i32; 2]) -> Self::A {
+    fn products(self, w: Self::Q, x: i32) -> Self::A {
+        self.add_products(self.none(), w, x)
+    }
+    #[inline(always)]
+    fn add_products(self, a: Self::A, w: Self::Q, x: i32) -> Self::A {
         let mut out = a;
-        for (w, x) in w.iter().zip(x) {
-            let x = x.to_le_bytes();
-            for (i, &w) in w.iter().enumerate() {
-                out[i / RUN] += i32::from(w as i8) * i32::from(x[i % RUN] as i8);
-            }
+        let x = x.to_le_bytes();
+        for (i, &w) in w.iter().enumerate() {
+            out[i / RUN] += i32::from(w as i8) * i32::from(x[i % RUN] as i8);
         }
         out
     }
     #[inline(always)]
-    fn add_scaled(self, sum: Self::I, a: Self::A, scale: Self::S) -> Self::I {
-        zip(sum, zip(a, scale, |a, s| a * s), |a, b| a + b)
-    }
-    #[inline(always)]
-    fn add_signed(self, sum: Self::I, w: [Self::Q; 2], x: [i32; 2], scale: Self::S) -> Self::I {
-        self.add_scaled(sum, self.add_runs(self.none(), w, x), scale)
-    }
-    #[inline(always)]
-    fn scale(self, x: &[i8; TILE]) -> Self::S {
-        x.map(i32::from)
-    }
-    #[inline(always)]
-    fn pairs(self, x: &[i8; 2 * TILE]) -> Self::P {
-        *x
-    }
-    #[inline(always)]
-    fn add_pairs(self, sum: Self::I, pairs: Self::P, x: i32) -> Self::I {
+    fn add_scaled(self, sum: Self::I, a: Self::A, scale: Self::Q) -> Self::I {
         let mut out = sum;
-        for (out, [a, b]) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
-            *out += i32::from(*a) * i32::from(x as i16) + i32::from(*b) * (x >> 16);
+        for (i, &scale) in scale.as_chunks().0.iter().enumerate() {
+            out[i] += a[i] * i32::from_ne_bytes(scale);
+        }
+        out
+    }
+    #[inline(always)]
+    fn scale(self, x: &[i8; TILE]) -> Self::Q {
+        let mut out = [0; VECTOR];
+        for (out, &x) in out.as_chunks_mut().0.iter_mut().zip(x) {
+            *out = i32::from(x).to_ne_bytes();
+        }
+        out
+    }
+    #[inline(always)]
+    fn pairs(self, x: &[i8; 2 * TILE]) -> Self::Q {
+        let mut out = [0; VECTOR];
+        for (out, &x) in out.as_chunks_mut().0.iter_mut().zip(x) {
+            *out = i16::from(x).to_ne_bytes();
+        }
+        out
+    }
+    #[inline(always)]
+    fn add_pairs(self, sum: Self::I, pairs: Self::Q, x: i32) -> Self::I {
+        let mut out = sum;
+        for (out, [a, b]) in out.iter_mut().zip(pairs.as_chunks::<2>().0.as_chunks::<2>().0) {
+            *out += i32::from(i16::from_ne_bytes(*a)) * i32::from(x as i16)
+                + i32::from(i16::from_ne_bytes(*b)) * (x >> 16);
         }
         out
     }

@@ -118,8 +118,8 @@ pub(crate) struct Kernels {
     pub quantize_long: QuantizeLong,
     pub arrange: Arrange,
     pub narrow_f16: fn(&[f32], &mut [u16]),
-    /// Activation rows of a group for [`Self::quantized_tiles`], at most.
-    pub group: usize,
+    /// Activation rows of a group for [`Self::quantized_tiles`]: at most, and where rows are long.
+    group: (usize, usize),
     /// Where f16 and bf16 weights are multiplied as pairs of bf16.
     pub paired: Option<Paired>,
     float_tiles: OfFloats<FloatTile>,
@@ -181,6 +181,14 @@ impl Kernels {
     /// The conversion of a float format to f32.
     pub fn widen(&self, dtype: DType) -> Option<Widen> {
         self.widen.of(dtype)
+    }
+
+    /// Activation rows of a group for [`Self::quantized_tiles`], of `cols` columns: the more, the less often weights are
+    /// unpacked, but so few that the group stays in the second-level cache beside the weights that it meets.
+    pub fn group(&self, cols: usize) -> usize {
+        const BYTES: usize = 128 << 10;
+        let (most, least) = self.group;
+        (BYTES / cols.max(1) / least * least).clamp(least, most)
     }
 
     /// The matrix kernel of a block format.
@@ -259,13 +267,13 @@ macro_rules! codes {
         /// What multiplies unpacked codes of a class, long blocks' or short ones'.
         const fn multiply(long: bool, class: (usize, usize)) -> Multiply {
             match (long, class) {
-                (true, (16, 1)) => multiply!($token $features codes::multiply_long::<$token, 16, 1>),
-                (true, (16, _)) => multiply!($token $features codes::multiply_long::<$token, 16, 2>),
+                (true, (16, 2)) => multiply!($token $features codes::multiply_long::<$token, 16, 2>),
+                (true, (16, _)) => multiply!($token $features codes::multiply_long::<$token, 16, 4>),
                 (true, (_, 0)) => multiply!($token $features codes::multiply_long::<$token, 32, 0>),
-                (true, (_, 1 | 2)) => multiply!($token $features codes::multiply_long::<$token, 32, 2>),
-                (true, _) => multiply!($token $features codes::multiply_long::<$token, 32, 4>),
+                (true, (_, 2 | 4)) => multiply!($token $features codes::multiply_long::<$token, 32, 4>),
+                (true, _) => multiply!($token $features codes::multiply_long::<$token, 32, 8>),
                 (false, (_, 0)) => multiply!($token $features codes::multiply_short::<$token, 0>),
-                (false, _) => multiply!($token $features codes::multiply_short::<$token, 2>),
+                (false, _) => multiply!($token $features codes::multiply_short::<$token, 4>),
             }
         }
     };
@@ -299,7 +307,7 @@ macro_rules! code_rows {
 }
 
 macro_rules! table {
-    ($module:ident, $token:ident, $codes:ident, [$($feature:tt)*]) => {
+    ($module:ident, $token:ident, $group:expr, $codes:ident, [$($feature:tt)*]) => {
         mod $module {
             use super::*;
 
@@ -334,7 +342,7 @@ macro_rules! table {
                 arrange: compiled!(S [$($feature)*] quantized::arrange,
                     (q: &mut [[i8; BLOCK_LEN]], width: usize)),
                 narrow_f16: compiled!(S [$($feature)*] float::narrow_f16, (x: &[f32], out: &mut [u16])),
-                group: GROUP,
+                group: ($group, GROUP),
                 paired: None,
                 float_tiles: OfFloats {
                     f32: compiled!(S [$($feature)*] float::tile::<S, StoredF32, 64>,
@@ -387,15 +395,16 @@ macro_rules! table {
     };
 }
 
-table!(scalar_table, Scalar, codes, []);
+table!(scalar_table, Scalar, GROUP, codes, []);
 #[cfg(target_arch = "x86_64")]
-table!(avx2_table, Avx2, codes, [#[target_feature(enable = "avx2,fma,f16c")]]);
+table!(avx2_table, Avx2, codes::WIDEST, codes, [#[target_feature(enable = "avx2,fma,f16c")]]);
 #[cfg(target_arch = "x86_64")]
-table!(avxvnni_table, AvxVnni, codes, [#[target_feature(enable = "avx2,fma,f16c,avxvnni")]]);
+table!(avxvnni_table, AvxVnni, codes::WIDEST, codes, [#[target_feature(enable = "avx2,fma,f16c,avxvnni")]]);
 #[cfg(target_arch = "x86_64")]
 table!(
     avx512_table,
     Avx512,
+    codes::WIDEST,
     codes,
     [#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]]
 );
@@ -457,7 +466,7 @@ mod amx_table {
     }
 
     pub(super) static TABLE: Kernels = Kernels {
-        group: amx_int::GROUP,
+        group: (amx_int::GROUP, amx_int::GROUP),
         quantized_tiles: OfBlocks {
             q8_0: tiles!(q8_0, amx_int::tiles_q8_0),
             q4_0: tiles!(q4_0, amx_int::tiles_q4_0),
@@ -468,8 +477,8 @@ mod amx_table {
     };
 }
 #[cfg(target_arch = "aarch64")]
-table!(neon_table, Neon, codes, [#[target_feature(enable = "neon")]]);
+table!(neon_table, Neon, GROUP, codes, [#[target_feature(enable = "neon")]]);
 #[cfg(target_arch = "aarch64")]
-table!(dotprod_table, DotProd, code_rows, [#[target_feature(enable = "neon,dotprod")]]);
+table!(dotprod_table, DotProd, GROUP, code_rows, [#[target_feature(enable = "neon,dotprod")]]);
 #[cfg(target_arch = "aarch64")]
-table!(i8mm_table, I8mm, code_rows, [#[target_feature(enable = "neon,dotprod,i8mm")]]);
+table!(i8mm_table, I8mm, GROUP, code_rows, [#[target_feature(enable = "neon,dotprod,i8mm")]]);
