@@ -194,14 +194,19 @@ impl Part<'_> {
     fn put(&self, from: usize, count: usize, t: usize, results: &Outputs) {
         let width = self.weight.rows();
         let outputs = self.outputs(t);
-        let bias = self.bias.map(|b| &b[outputs.clone()]).unwrap_or_default();
+        let bias = self.bias.map(|b| &b[outputs.clone()]);
         for (i, values) in results.iter().enumerate().take(count) {
             let at = (from + i) * width;
             // SAFETY: a tile is one chunk's, so no other thread has these columns of the row.
             let out = unsafe { self.out.part(at + outputs.start..at + outputs.end) };
-            out.copy_from_slice(&values[..out.len()]);
-            for (o, b) in out.iter_mut().zip(bias) {
-                *o += b;
+            match out.as_mut_array() {
+                Some(out) => *out = *values,
+                None => out.copy_from_slice(&values[..out.len()]),
+            }
+            if let Some(bias) = bias {
+                for (o, b) in out.iter_mut().zip(bias) {
+                    *o += b;
+                }
             }
         }
     }

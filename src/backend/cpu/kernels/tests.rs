@@ -198,7 +198,7 @@ fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
     // From and count; a set is given those that it takes at a time.
     let groups =
         [(0, 12), (0, 1), (1, 2), (1, 3), (0, 4), (2, 8), (1, 11), (2, 0), (0, 32), (1, 31), (9, 16)];
-    let groups = groups.into_iter().chain([(0, 17), (3, 15), (0, 13), (4, 27)]);
+    let groups = groups.into_iter().chain([(0, 17), (3, 15), (0, 13), (4, 27), (0, 48), (1, 47), (2, 35)]);
     let tables = tables();
     let formats = DType::ALL.into_iter().filter(|d| d.is_quantized());
     let cols = |dtype: DType| if dtype.block_len() == BLOCK_LEN { &COLS[..] } else { &[0, 256, 512, 1280] };
@@ -218,11 +218,11 @@ fn quantized_tiles_are_the_scalar_row_and_unpack_to_it() {
             assert_eq!(bits(&a), bits(&b), "{dtype} {cols} row {r}");
         }
         let tiles = PackedTiles { layout: &layout, bytes: &bytes, count: 2 };
-        let xs: Vec<QuantizedRow> = (0..32).map(|i| activation(i, cols, kind, dtype.block_len())).collect();
+        let xs: Vec<QuantizedRow> = (0..48).map(|i| activation(i, cols, kind, dtype.block_len())).collect();
         let truth: Vec<Vec<u32>> =
             xs.iter().map(|x| rows.iter().flat_map(|r| bits(&[linear_row(dtype, r, x)])).collect()).collect();
         for (isa, k) in &tables {
-            for (from, count) in groups.clone().filter(|&(_, count)| count <= k.group) {
+            for (from, count) in groups.clone().filter(|&(_, count)| count <= k.group(cols)) {
                 let (mut quants, scales, offsets, pairs) =
                     interleaved(&xs[from..from + count], dtype.block_len());
                 (k.arrange)(&mut quants, count);
@@ -470,5 +470,14 @@ fn f16_and_bf16_convert_exactly() {
         for (v, h) in values.iter().zip(halves) {
             assert_eq!(h, half::f16::from_f32(*v).to_bits(), "{isa} {v:e}");
         }
+    }
+}
+
+#[test]
+fn groups_are_smaller_where_rows_are_longer() {
+    for (isa, k) in &tables() {
+        let sizes = [1, 256, 2048, 4096, 8192, 14336, 1 << 20].map(|cols| k.group(cols));
+        assert!(sizes.is_sorted_by(|a, b| a >= b), "{isa} {sizes:?}");
+        assert!(sizes.iter().all(|size| size % 4 == 0 && (12..=48).contains(size)), "{isa} {sizes:?}");
     }
 }
