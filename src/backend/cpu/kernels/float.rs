@@ -2,6 +2,7 @@
 //!
 //! A dot product is 16 partial sums by index mod 16, fused multiply-adds in ascending order, then one tree.
 
+use super::prefetch::{AHEAD, prefetch_behind};
 use super::simd::{Simd, tree_sum};
 use super::{GROUP, Outputs, TILE};
 
@@ -90,6 +91,10 @@ fn accumulate<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: us
             xv[i] = s.load(&x[i][c]);
         }
         for j in 0..W {
+            if X == 1 {
+                // Each weight is read once, from memory.
+                prefetch_behind(&w[j][c], AHEAD);
+            }
             let wv = D::load(s, &w[j][c]);
             for i in 0..X {
                 acc[i][j] = s.fma(wv, xv[i], acc[i][j]);
