@@ -85,7 +85,7 @@ impl Input {
         let to = &mut self.long;
         grow(&mut to.quants, rows * pieces, [0; BLOCK_LEN]);
         grow(&mut to.scales, rows * blocks, 0.0);
-        grow(&mut to.pairs, rows * blocks, [0; 8]);
+        grow(&mut to.pairs, rows * blocks, Pairs::default());
         let quants = Disjoint::new(&mut to.quants);
         let scales = Disjoint::new(&mut to.scales);
         let pairs = Disjoint::new(&mut to.pairs);

@@ -12,8 +12,8 @@ use crate::quant::tiles::{TRITS, VECTOR};
 pub(crate) struct GroupScales {
     /// Of each group: sixteen of 16 columns, or eight of 32.
     pub scale: [[i8; TILE]; GROUPS],
-    /// Of each 32 columns: two numbers a row, one for each sixteen columns, that what is taken off is a multiple of: the
-    /// minima, or the scales where codes are too large.
+    /// Of each two groups: two numbers a row, one for each, that what is taken off is a multiple of: the minima, or the
+    /// scales where codes are too large.
     pub pairs: [[i8; 2 * TILE]; RUNS],
 }
 
@@ -234,14 +234,16 @@ fn eight_bits(_: &[u8], bytes: &[Bytes], out: &mut GroupScales) {
 #[inline(always)]
 fn six_bits(_: &[u8], bytes: &[Bytes], out: &mut GroupScales) {
     let Some(bytes) = bytes.first_chunk::<12>() else { return };
+    let mut minima = [[0; TILE]; RUNS];
     for j in 0..4 {
         let (scale, min, low) = (&bytes[j], &bytes[j + 4], &bytes[j + 8]);
         out.scale[j] = each(scale, low, |s, _| s & 63);
         out.scale[j + 4] = each(scale, low, |s, l| l & 15 | s >> 2 & 48);
-        let first = each(min, low, |m, _| m & 63);
-        let last = each(min, low, |m, l| l >> 4 | m >> 2 & 48);
-        out.pair(j, [&first, &first]);
-        out.pair(j + 4, [&last, &last]);
+        minima[j] = each(min, low, |m, _| m & 63);
+        minima[j + 4] = each(min, low, |m, l| l >> 4 | m >> 2 & 48);
+    }
+    for (p, [a, b]) in minima.as_chunks::<2>().0.iter().enumerate() {
+        out.pair(p, [a, b]);
     }
 }
 
@@ -273,8 +275,10 @@ fn two_and_four_bits(factors: &[u8], bytes: &[Bytes], out: &mut GroupScales) {
             top[lane] = tops[2 * lane + j / 4] >> (j % 4 * 2) & 3;
         }
         let down = j % 2 * 4;
-        let scale = each(&bytes[j / 2], &top, |l, t| (l >> down & 15 | t << 4).wrapping_sub(32));
-        out.scale[j] = scale;
-        out.pair(j, [&scale, &scale]);
+        out.scale[j] = each(&bytes[j / 2], &top, |l, t| (l >> down & 15 | t << 4).wrapping_sub(32));
+    }
+    for p in 0..RUNS / 2 {
+        let (a, b) = (out.scale[2 * p], out.scale[2 * p + 1]);
+        out.pair(p, [&a, &b]);
     }
 }

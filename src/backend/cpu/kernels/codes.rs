@@ -275,7 +275,7 @@ struct BlockEnd<F> {
 impl<F: Copy> BlockEnd<F> {
     /// Adds block `b` with the integers `sums` to `acc`. `None` if the activations are short, which does not happen.
     #[inline(always)]
-    fn add<L: CodeLanes<F = F>, const X: usize>(
+    fn add<L: CodeLanes<F = F>, const GROUP: usize, const X: usize>(
         self,
         l: L,
         source: &impl Source<L>,
@@ -286,10 +286,11 @@ impl<F: Copy> BlockEnd<F> {
         let x = x.long_block::<X>(b, at)?;
         let mut less = [l.zero_i(); X];
         if self.minima || self.zero.is_some() {
-            for p in 0..RUNS {
+            for p in 0..K_BLOCK_LEN / GROUP / 2 {
                 let pairs = source.pairs(l, p);
                 for i in 0..X {
-                    less[i] = l.add_pairs(less[i], pairs, x.pairs[i][p]);
+                    let sums = if GROUP == 16 { x.pairs[i].of_16[p] } else { x.pairs[i].of_32[p] };
+                    less[i] = l.add_pairs(less[i], pairs, sums);
                 }
             }
         }
@@ -387,7 +388,7 @@ pub(crate) fn single<F: CodeFormat, L: CodeLanes, const GROUP: usize, const IN_S
             if F::LONG {
                 let mut sums = [l.zero_i()];
                 add_long::<L, GROUP, IN_SUM, 1>(l, &source, (x, b, 0), &mut sums);
-                end.add(l, &source, (x, b, 0), &sums, &mut acc);
+                end.add::<L, GROUP, 1>(l, &source, (x, b, 0), &sums, &mut acc);
             } else {
                 add_short::<L, IN_SUM, 1>(l, end, (&source, 0), (x, b, 0), &mut acc);
             }
@@ -441,7 +442,7 @@ pub(crate) fn unpack<F: CodeFormat, L: CodeLanes>(
             for g in 0..K_BLOCK_LEN / F::GROUP {
                 l.store_codes(l.scale(&groups.scale[g]), &mut out.scales[g]);
             }
-            for p in 0..RUNS {
+            for p in 0..K_BLOCK_LEN / F::GROUP / 2 {
                 l.store_codes(l.pairs(&groups.pairs[p]), &mut out.pairs[p]);
             }
         }
@@ -469,7 +470,7 @@ pub(crate) fn multiply_long<L: CodeLanes, const GROUP: usize, const IN_SUM: usiz
     each_rows!(l, x, out, |at, acc| {
         let mut sums = [l.zero_i(); X];
         add_long::<L, GROUP, IN_SUM, X>(l, w, (x, b, at), &mut sums);
-        end.add(l, w, (x, b, at), &sums, &mut acc);
+        end.add::<L, GROUP, X>(l, w, (x, b, at), &sums, &mut acc);
     });
 }
 

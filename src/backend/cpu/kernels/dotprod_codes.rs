@@ -272,7 +272,7 @@ unsafe fn add_scaled<N: NeonProof, const X: usize>(
     unsafe {
         for i in 0..X {
             for q in 0..4 {
-                total[i][q] = vmlaq_s32(total[i][q], acc[i][q], scale[q]);
+                total[i][q] = vmlaq_s32(total[i][q], acc[i][q], vreinterpretq_s32_u8(scale[q]));
                 acc[i][q] = start(ZEROS);
             }
         }

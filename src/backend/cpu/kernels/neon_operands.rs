@@ -9,6 +9,7 @@ use super::codes::{CodeBytes, RUNS};
 use super::exp::MAGIC;
 use super::neon::NeonProof;
 use super::packed::Pairs;
+use crate::core::K_BLOCK_LEN;
 use crate::quant::anatomy::GROUPS;
 use crate::quant::tiles::VECTOR;
 
@@ -172,24 +173,9 @@ impl Minima {
         unsafe {
             let halves =
                 |p: usize, h: usize| vreinterpretq_s16_s8(vld1q_s8(groups.pairs[p].as_ptr().add(16 * h)));
-            if F::GROUP == 16 {
-                for (r, out) in self.0.iter_mut().enumerate() {
-                    for h in 0..2 {
-                        let (a, b) = (halves(2 * r, h), halves(2 * r + 1, h));
-                        let out = out.as_mut_ptr().add(32 * h);
-                        vst1q_s8(out, vreinterpretq_s8_s16(vzip1q_s16(a, b)));
-                        vst1q_s8(out.add(16), vreinterpretq_s8_s16(vzip2q_s16(a, b)));
-                    }
-                }
-                return;
-            }
-            // A group's number stands there twice.
-            for (r, out) in self.0.iter_mut().enumerate().take(2) {
+            for (r, out) in self.0.iter_mut().enumerate().take(K_BLOCK_LEN / F::GROUP / 4) {
                 for h in 0..2 {
-                    let low = |p| vmovn_s16(halves(4 * r + p, h));
-                    let a = vcombine_s8(vzip1_s8(low(0), low(1)), vzip2_s8(low(0), low(1)));
-                    let b = vcombine_s8(vzip1_s8(low(2), low(3)), vzip2_s8(low(2), low(3)));
-                    let (a, b) = (vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b));
+                    let (a, b) = (halves(2 * r, h), halves(2 * r + 1, h));
                     let out = out.as_mut_ptr().add(32 * h);
                     vst1q_s8(out, vreinterpretq_s8_s16(vzip1q_s16(a, b)));
                     vst1q_s8(out.add(16), vreinterpretq_s8_s16(vzip2q_s16(a, b)));
@@ -223,16 +209,16 @@ const _: () =
 /// See [`Sums`].
 #[inline(always)]
 pub(super) fn sums<F: CodeFormat, N: NeonProof>(_: N, pairs: &Pairs) -> Sums {
-    // SAFETY: `N` proves NEON; there are 32 bytes. Of at most 32 quants' sums the high parts are from -64 to 63.
+    // SAFETY: `N` proves NEON; there are 32 bytes, and 16. Of at most 32 quants' sums the high parts are from -64 to 63.
     unsafe {
-        let p: *const i16 = pairs.as_ptr().cast();
-        let (a, b) = (vld1q_s16(p), vld1q_s16(p.add(8)));
         let low = vdupq_n_s16((1 << SUM_BITS) - 1);
         if F::GROUP == 32 {
-            let sum = vpaddq_s16(a, b);
+            let sum = vld1q_s16(pairs.of_32.as_ptr().cast());
             let both = vcombine_s8(vmovn_s16(vandq_s16(sum, low)), vshrn_n_s16::<SUM_BITS>(sum));
             return [both, both];
         }
+        let p: *const i16 = pairs.of_16.as_ptr().cast();
+        let (a, b) = (vld1q_s16(p), vld1q_s16(p.add(8)));
         let lows = vcombine_s8(vmovn_s16(vandq_s16(a, low)), vmovn_s16(vandq_s16(b, low)));
         [lows, vcombine_s8(vshrn_n_s16::<SUM_BITS>(a), vshrn_n_s16::<SUM_BITS>(b))]
     }

@@ -35,12 +35,18 @@ pub(crate) struct QuantizedRows<'a> {
     pub scales: &'a [f32],
     /// Blocks of 32: `[blocks][width]`, -8 times the sum of a block's quants.
     pub offsets: &'a [i32],
-    /// Blocks of 256: `[blocks][width]`, the sums of each 16 quants.
+    /// Blocks of 256: `[blocks][width]`.
     pub pairs: &'a [Pairs],
 }
 
-/// The sums of each 16 quants of a block of 256, i16, two in an i32.
-pub(crate) type Pairs = [i32; 8];
+/// Sums of the quants of a block of 256, as i16, two in an i32.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pairs {
+    /// Of each 16 quants.
+    pub of_16: [i32; 8],
+    /// Of each 32.
+    pub of_32: [i32; 4],
+}
 
 /// One block of 32 columns of `X` rows of a group.
 pub(crate) struct QuantizedBlock<'a, const X: usize> {

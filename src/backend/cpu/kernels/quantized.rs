@@ -349,7 +349,14 @@ pub(crate) fn quantize_long<S: Simd>(
                     }
                 }
             }
-            pairs[b * stride][j] = sums[0] & 0xffff | sums[1] << 16;
+            let pairs = &mut pairs[b * stride];
+            pairs.of_16[j] = sums[0] & 0xffff | sums[1] << 16;
+            let both = sums[0] + sums[1];
+            if j % 2 == 0 {
+                pairs.of_32[j / 2] = both & 0xffff;
+            } else {
+                pairs.of_32[j / 2] |= both << 16;
+            }
             let (out, _) = quants[(b * 8 + j) * stride].as_chunks_mut();
             out.copy_from_slice(&piece);
         }

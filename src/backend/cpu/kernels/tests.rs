@@ -7,7 +7,7 @@ use std::sync::Once;
 use half::f16;
 
 use super::float::FloatRows;
-use super::packed::{PackedTiles, QuantizedRows, TileLayout};
+use super::packed::{PackedTiles, Pairs, QuantizedRows, TileLayout};
 use super::{GROUP, Kernels, TILE};
 use crate::backend::cpu::isa::Isa;
 use crate::core::{BLOCK_LEN, BlockFormat, DType, K_BLOCK_LEN};
@@ -144,8 +144,11 @@ fn long_blocks_of_activations_are_quantized_as_the_scalar_truth() {
             }
             let truth = QuantizedRow::of(&x, K_BLOCK_LEN);
             for stride in [1, 3] {
-                let (mut q, mut scales, mut pairs) =
-                    (vec![[9; BLOCK_LEN]; 24 * stride], vec![9.0; 3 * stride], vec![[9; 8]; 3 * stride]);
+                let (mut q, mut scales, mut pairs) = (
+                    vec![[9; BLOCK_LEN]; 24 * stride],
+                    vec![9.0; 3 * stride],
+                    vec![Pairs { of_16: [9; 8], of_32: [9; 4] }; 3 * stride],
+                );
                 (k.quantize_long)(&x, stride, &mut q, &mut scales, &mut pairs);
                 let (expected, ..) = interleaved(std::slice::from_ref(&truth), K_BLOCK_LEN);
                 for (i, q) in q.iter().enumerate() {
@@ -155,15 +158,13 @@ fn long_blocks_of_activations_are_quantized_as_the_scalar_truth() {
                 for b in 0..3 {
                     let (quants, scale, _) = truth.block(b);
                     assert_eq!(bits(&[scales[b * stride]]), bits(&[scale]), "{isa} {kind} block {b}");
-                    for (p, quants) in quants.chunks(32).enumerate() {
+                    let found = pairs[b * stride];
+                    for (len, pairs) in [(16, &found.of_16[..]), (32, &found.of_32)] {
+                        let found: Vec<i32> =
+                            pairs.iter().flat_map(|p| [i32::from(*p as i16), p >> 16]).collect();
                         let sum = |q: &[i8]| q.iter().map(|&q| i32::from(q)).sum::<i32>();
-                        let pair = pairs[b * stride][p];
-                        let at = format!("{isa} {kind} block {b} pair {p}");
-                        assert_eq!(
-                            (i32::from(pair as i16), pair >> 16),
-                            (sum(&quants[..16]), sum(&quants[16..])),
-                            "{at}"
-                        );
+                        let expected: Vec<i32> = quants.chunks(len).map(sum).collect();
+                        assert_eq!(found, expected, "{isa} {kind} block {b}, sums of {len}");
                     }
                 }
             }
@@ -172,7 +173,7 @@ fn long_blocks_of_activations_are_quantized_as_the_scalar_truth() {
 }
 
 /// Quants, scales, offsets and pairs of activation rows in the form that the kernels read.
-type Interleaved = (Vec<[i8; BLOCK_LEN]>, Vec<f32>, Vec<i32>, Vec<[i32; 8]>);
+type Interleaved = (Vec<[i8; BLOCK_LEN]>, Vec<f32>, Vec<i32>, Vec<Pairs>);
 
 fn interleaved(xs: &[QuantizedRow], block_len: usize) -> Interleaved {
     let (mut quants, mut scales, mut offsets, mut pairs) = (vec![], vec![], vec![], vec![]);
@@ -186,9 +187,15 @@ fn interleaved(xs: &[QuantizedRow], block_len: usize) -> Interleaved {
         let (q, scale, sum) = x.block(b);
         scales.push(scale);
         offsets.push(-8 * sum);
-        let sums: Vec<i32> = q.chunks(16).map(|q| q.iter().map(|&q| i32::from(q)).sum()).collect();
-        let pair = |p: usize| sums.get(2 * p..2 * p + 2).map_or(0, |s| s[0] & 0xffff | s[1] << 16);
-        pairs.push(std::array::from_fn(pair));
+        let pair = |len: usize, p: usize| {
+            let sum = |c: &[i8]| c.iter().map(|&q| i32::from(q)).sum::<i32>();
+            q.get(2 * p * len..2 * (p + 1) * len)
+                .map_or(0, |q| sum(&q[..len]) & 0xffff | sum(&q[len..]) << 16)
+        };
+        pairs.push(Pairs {
+            of_16: std::array::from_fn(|p| pair(16, p)),
+            of_32: std::array::from_fn(|p| pair(32, p)),
+        });
     }
     (quants, scales, offsets, pairs)
 }
