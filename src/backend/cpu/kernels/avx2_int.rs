@@ -33,6 +33,42 @@ unsafe fn in_order(sums: &mut Halves) {
     }
 }
 
+/// Vector `g` of a block of nibbles: its lower and its upper ones.
+///
+/// # Safety
+/// AVX2 must be there, and `g` be below 4.
+#[inline(always)]
+unsafe fn nibbles(w: &[u8; Q4_BYTES], g: usize) -> (Halves, Halves) {
+    // SAFETY: the caller promises AVX2 and the place.
+    unsafe {
+        let p = w.as_ptr().add(64 * g);
+        let w = [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())];
+        let mask = _mm256_set1_epi8(15);
+        let low = [_mm256_and_si256(w[0], mask), _mm256_and_si256(w[1], mask)];
+        let high = [
+            _mm256_and_si256(_mm256_srli_epi16::<4>(w[0]), mask),
+            _mm256_and_si256(_mm256_srli_epi16::<4>(w[1]), mask),
+        ];
+        (low, high)
+    }
+}
+
+/// Sums of four products each of lower nibbles with `a` and upper ones with `b`, as i16.
+///
+/// # Safety
+/// AVX2 must be there.
+#[inline(always)]
+unsafe fn nibble_products(low: Halves, high: Halves, a: i32, b: i32) -> Halves {
+    // SAFETY: the caller promises AVX2.
+    unsafe {
+        let (a, b) = (_mm256_set1_epi32(a), _mm256_set1_epi32(b));
+        [
+            _mm256_add_epi16(_mm256_maddubs_epi16(low[0], a), _mm256_maddubs_epi16(high[0], b)),
+            _mm256_add_epi16(_mm256_maddubs_epi16(low[1], a), _mm256_maddubs_epi16(high[1], b)),
+        ]
+    }
+}
+
 // SAFETY of every block below: `self` proves AVX2, FMA and F16C; addresses come from references to arrays and
 // stay within them, and the loads take any alignment.
 impl Lanes for Avx2 {
@@ -88,23 +124,17 @@ impl Lanes for Avx2 {
     ) -> [Halves; X] {
         // SAFETY: see above. Eight sums of two products of at most 15 * 127 stay below 2^15.
         unsafe {
-            let mask = _mm256_set1_epi8(15);
             let mut acc = [[_mm256_setzero_si256(); 2]; X];
-            for g in 0..4 {
-                let p = w.as_ptr().add(64 * g);
-                let w = [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())];
-                let low = [_mm256_and_si256(w[0], mask), _mm256_and_si256(w[1], mask)];
-                let high = [
-                    _mm256_and_si256(_mm256_srli_epi16::<4>(w[0]), mask),
-                    _mm256_and_si256(_mm256_srli_epi16::<4>(w[1]), mask),
-                ];
+            let (low, high) = nibbles(w, 0);
+            for i in 0..X {
+                acc[i] = nibble_products(low, high, run(&x[i], 0), run(&x[i], 4));
+            }
+            for g in 1..4 {
+                let (low, high) = nibbles(w, g);
                 for i in 0..X {
-                    let a = _mm256_set1_epi32(run(&x[i], g));
-                    let b = _mm256_set1_epi32(run(&x[i], g + 4));
+                    let products = nibble_products(low, high, run(&x[i], g), run(&x[i], g + 4));
                     for half in 0..2 {
-                        let products = _mm256_maddubs_epi16(low[half], a);
-                        let products = _mm256_add_epi16(products, _mm256_maddubs_epi16(high[half], b));
-                        acc[i][half] = _mm256_add_epi16(acc[i][half], products);
+                        acc[i][half] = _mm256_add_epi16(acc[i][half], products[half]);
                     }
                     in_order(&mut acc[i]);
                 }
