@@ -153,6 +153,10 @@ macro_rules! by_format {
     };
 }
 
+/// Codes whose bits are at the same place of bytes side by side, in every format; only the upper bits of Q5_0 and Q5_1 are
+/// eight in a byte.
+const SIDE_BY_SIDE: usize = 16;
+
 /// Reads the codes of a block, as many as `codes` is long.
 ///
 /// # Panics
@@ -170,13 +174,31 @@ pub fn read_codes(format: BlockFormat, block: &[u8], codes: &mut [u8]) {
 #[inline(always)]
 fn read_bits(format: BlockFormat, block: &[u8], codes: &mut [u8]) {
     let (low, high) = widths(format);
-    for (i, code) in codes.iter_mut().enumerate() {
-        let ((at, shift), upper) = place(format, i);
-        *code = block[at] >> shift & low;
-        if let Some((at, shift)) = upper {
-            *code |= (block[at] >> shift & high) << low.count_ones();
+    for (c, codes) in codes.chunks_mut(SIDE_BY_SIDE).enumerate() {
+        let ((at, shift), upper) = place(format, c * SIDE_BY_SIDE);
+        for (code, byte) in codes.iter_mut().zip(&block[at..]) {
+            *code = byte >> shift & low;
+        }
+        let Some((at, shift)) = upper else { continue };
+        if matches!(format, BlockFormat::Q5_0 | BlockFormat::Q5_1) {
+            for (codes, byte) in codes.chunks_mut(8).zip(&block[at..]) {
+                for (code, bit) in codes.iter_mut().zip(bits(*byte)) {
+                    *code |= bit << low.count_ones();
+                }
+            }
+        } else {
+            for (code, byte) in codes.iter_mut().zip(&block[at..]) {
+                *code |= (byte >> shift & high) << low.count_ones();
+            }
         }
     }
+}
+
+/// The bits of a byte, the lowest one first.
+fn bits(byte: u8) -> [u8; 8] {
+    // Byte `k` keeps bit `k`, which an addition without carry then brings to its top.
+    let each = (u64::from(byte) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+    (((each + 0x7f7f_7f7f_7f7f_7f7f) >> 7) & 0x0101_0101_0101_0101).to_le_bytes()
 }
 
 /// Writes the codes of a block, whose bytes for them were zero.
@@ -372,6 +394,29 @@ mod tests {
                     x += if dtype.block_len() == 32 { half(2) } else { -half(2) * f32::from(s.min[i / 16]) };
                 }
                 assert!((x - exact).abs() <= 1e-6 * exact.abs().max(0.1), "{dtype} {i}: {x} {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bits_of_a_byte_are_its_bits() {
+        for byte in 0..=255u8 {
+            assert_eq!(bits(byte), std::array::from_fn(|k| byte >> k & 1));
+        }
+    }
+
+    #[test]
+    fn codes_are_where_their_places_say() {
+        for dtype in DType::ALL {
+            let Some(format) = dtype.block_format().filter(|f| *f != BlockFormat::Tq1_0) else { continue };
+            let block: Vec<u8> = (0..dtype.block_bytes()).map(|i| (i * 89 + 41) as u8).collect();
+            let mut codes = vec![0; dtype.block_len()];
+            read_codes(format, &block, &mut codes);
+            let (low, high) = widths(format);
+            for (i, &code) in codes.iter().enumerate() {
+                let ((at, shift), upper) = place(format, i);
+                let upper = upper.map_or(0, |(at, shift)| (block[at] >> shift & high) << low.count_ones());
+                assert_eq!(code, block[at] >> shift & low | upper, "{dtype} {i}");
             }
         }
     }

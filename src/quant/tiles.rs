@@ -210,18 +210,26 @@ const fn low_bytes(codes: usize, bits: u32) -> usize {
     codes * bits as usize / 8 * TILE
 }
 
-/// Puts `bits` bits of each code, from bit `from` on, into a lane of vectors.
-#[inline(always)]
+/// Puts `bits` bits of each code, from bit `from` on, into a lane of vectors. `bits` is 0, 1, 2 or 4.
 fn put_bits(codes: &[u8], from: u32, bits: u32, lane: usize, vectors: &mut [u8]) {
-    if bits == 0 {
-        return;
+    match bits {
+        1 => put_so_many_bits::<1>(codes, from, lane, vectors),
+        2 => put_so_many_bits::<2>(codes, from, lane, vectors),
+        4 => put_so_many_bits::<4>(codes, from, lane, vectors),
+        _ => {}
     }
-    let (per, mask) = (8 / bits as usize, ((1u32 << bits) - 1) as u8);
-    for (g, run) in codes.chunks_exact(RUN).enumerate() {
-        let out = &mut vectors[g / per * VECTOR + lane * RUN..][..RUN];
-        for (out, code) in out.iter_mut().zip(run) {
-            *out |= (code >> from & mask) << (g % per * bits as usize);
+}
+
+/// As [`put_bits`], a run of four codes at a time.
+fn put_so_many_bits<const BITS: u32>(codes: &[u8], from: u32, lane: usize, vectors: &mut [u8]) {
+    let (per, mask) = (8 / BITS as usize, ((1 << BITS) - 1) * 0x0101_0101);
+    let lanes = vectors.as_chunks_mut::<VECTOR>().0.iter_mut().map(|v| &mut v.as_chunks_mut::<RUN>().0[lane]);
+    for (lane, codes) in lanes.zip(codes.chunks(per * RUN)) {
+        let mut word = 0;
+        for (k, run) in (0..).zip(codes.as_chunks().0) {
+            word |= (u32::from_le_bytes(*run) >> from & mask) << (k * BITS);
         }
+        *lane = word.to_le_bytes();
     }
 }
 
