@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ReadOnlyFormat;
+
 /// Number of elements in a short block (ggml's `QK4_0`, `QK8_0`, ...).
 pub const BLOCK_LEN: usize = 32;
 
@@ -98,6 +100,8 @@ pub enum DType {
     Tq1_0,
     /// -1, 0 or 1 times one f16 scale, four elements a byte: 66 bytes for 256 elements.
     Tq2_0,
+    /// A format of GGUF files that is read, and computed in another one.
+    ReadOnly(ReadOnlyFormat),
     /// Unsigned bytes.
     U8,
     /// 32-bit integers, used for token ids.
@@ -105,7 +109,7 @@ pub enum DType {
 }
 
 impl DType {
-    /// Every type, in the order in which help texts list them.
+    /// Every type but those that are only read ([`ReadOnlyFormat::ALL`]), in the order in which help texts list them.
     pub const ALL: [DType; 20] = [
         DType::F32,
         DType::F16,
@@ -129,13 +133,14 @@ impl DType {
         DType::I32,
     ];
 
-    /// Elements that are stored together: 32 or 256 for the block formats, 1 for the others.
+    /// Elements that are stored together: 32 or 256 for the block formats that weights are computed in, 1 for floats and ids.
     pub const fn block_len(self) -> usize {
         match self {
             DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => BLOCK_LEN,
             DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => BLOCK_LEN,
             DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => K_BLOCK_LEN,
             DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 => K_BLOCK_LEN,
+            DType::ReadOnly(format) => format.block_len(),
             DType::F32 | DType::F16 | DType::BF16 | DType::U8 | DType::I32 => 1,
         }
     }
@@ -146,6 +151,7 @@ impl DType {
             DType::F32 | DType::I32 => 4,
             DType::F16 | DType::BF16 => 2,
             DType::U8 => 1,
+            DType::ReadOnly(format) => format.block_bytes(),
             DType::Q4_0 => 18,
             DType::Q4_1 => 20,
             DType::Q8_0 => 34,
@@ -207,7 +213,7 @@ impl DType {
             DType::Tq1_0 => Some(BlockFormat::Tq1_0),
             DType::Tq2_0 => Some(BlockFormat::Tq2_0),
             DType::F32 | DType::F16 | DType::BF16 => None,
-            DType::U8 | DType::I32 => None,
+            DType::ReadOnly(_) | DType::U8 | DType::I32 => None,
         }
     }
 
@@ -221,7 +227,15 @@ impl DType {
             DType::Q5_0 | DType::Q5_1 | DType::Iq4Nl | DType::Mxfp4 => None,
             DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => None,
             DType::Iq4Xs | DType::Tq1_0 | DType::Tq2_0 => None,
-            DType::U8 | DType::I32 => None,
+            DType::ReadOnly(_) | DType::U8 | DType::I32 => None,
+        }
+    }
+
+    /// The format that a tensor which is stored like this is computed in, unless another one is asked for.
+    pub const fn computed_as(self) -> Self {
+        match self {
+            DType::ReadOnly(format) => format.becomes(),
+            other => other,
         }
     }
 
@@ -261,6 +275,7 @@ impl DType {
             DType::Q6K => "q6_k",
             DType::Tq1_0 => "tq1_0",
             DType::Tq2_0 => "tq2_0",
+            DType::ReadOnly(format) => format.name(),
             DType::U8 => "u8",
             DType::I32 => "i32",
         }

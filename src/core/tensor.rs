@@ -11,6 +11,16 @@ pub trait HostMemory: Send + Sync {
     /// All of it.
     fn bytes(&self) -> &[u8];
 
+    /// How many there are; they are not read for that.
+    fn size(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// Whether reading them makes a copy of what is in a file.
+    fn is_copy(&self) -> bool {
+        false
+    }
+
     /// Says that the bytes in `range` will hardly be read again. A mapped file gives their memory back to the
     /// system, which reads them again if it comes to that.
     fn release(&self, _range: Range<usize>) {}
@@ -42,8 +52,18 @@ pub struct HostBytes {
 impl HostBytes {
     /// All of `owner`'s bytes.
     pub fn new(owner: Arc<dyn HostMemory>) -> Self {
-        let range = 0..owner.bytes().len();
+        let range = 0..owner.size();
         Self { owner, range }
+    }
+
+    /// How many there are; they are not read for that.
+    pub fn size(&self) -> usize {
+        self.range.len()
+    }
+
+    /// See [`HostMemory::is_copy`].
+    pub fn is_copy(&self) -> bool {
+        self.owner.is_copy()
     }
 
     /// See [`HostMemory::release`].
@@ -90,6 +110,7 @@ pub struct HostTensor {
     shape: Shape,
     order: Order,
     data: HostBytes,
+    factor: f32,
 }
 
 impl HostTensor {
@@ -114,9 +135,9 @@ impl HostTensor {
         data: HostBytes,
     ) -> Result<Self> {
         let name = name.into();
-        let have = data.as_ref().len();
+        let have = data.size();
         match shape.as_matrix().and_then(|(rows, cols)| order.bytes(dtype, rows, cols)) {
-            Some(n) if n == have => Ok(Self { name, dtype, shape, order, data }),
+            Some(n) if n == have => Ok(Self { name, dtype, shape, order, data, factor: 1.0 }),
             Some(n) => Err(CoreError::BadTensor {
                 name,
                 reason: format!("{dtype} {shape} takes {n} bytes, but {have} are there"),
@@ -134,6 +155,16 @@ impl HostTensor {
     pub fn from_f32(name: impl Into<String>, shape: Shape, values: &[f32]) -> Result<Self> {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         Self::new(name, DType::F32, shape, bytes.into())
+    }
+
+    /// The same with a factor that all elements are still to be multiplied with, in a type that is only read.
+    pub fn with_factor(self, factor: f32) -> Self {
+        Self { factor, ..self }
+    }
+
+    /// See [`Self::with_factor`]; mostly 1.
+    pub fn factor(&self) -> f32 {
+        self.factor
     }
 
     /// The name in its file.

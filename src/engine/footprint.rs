@@ -158,7 +158,7 @@ impl Footprint {
     /// Counts a tensor that will lie as `stored` when it is loaded, and is wanted in `format`.
     fn add(&mut self, stored: Stored, tensor: &HostTensor, format: DType, holding: Holding) {
         let mut copies = holding.backends();
-        if holding.uses_in_place(stored.dtype, stored.order, format) {
+        if holding.uses_in_place(stored.dtype, stored.order, format) && !stored.copied {
             self.mapped = self.mapped.saturating_add(stored.bytes);
             copies -= 1;
         } else {
@@ -192,17 +192,21 @@ struct Stored {
     dtype: DType,
     order: Order,
     bytes: u64,
+    /// Whether its bytes are a copy of those in the file, wherever it is used.
+    copied: bool,
 }
 
 impl Stored {
     fn now(tensor: &HostTensor) -> Self {
-        Self { dtype: tensor.dtype(), order: tensor.order(), bytes: tensor.bytes().len() as u64 }
+        let (bytes, copied) = (tensor.data().size() as u64, tensor.data().is_copy());
+        Self { dtype: tensor.dtype(), order: tensor.order(), bytes, copied }
     }
 
     /// In a packed file with `dtype` for it.
     fn packed(tensor: &HostTensor, dtype: DType) -> Self {
         let (rows, cols) = tensor.matrix_dims();
-        Self { dtype, order: Order::read_by_kernels(dtype), bytes: bytes(dtype, rows, cols) }
+        let bytes = bytes(dtype, rows, cols);
+        Self { dtype, order: Order::read_by_kernels(dtype), bytes, copied: false }
     }
 }
 

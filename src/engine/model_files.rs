@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::packing::{self, CachePlace, Cached, Missing, PackObserver};
 use super::small_files::{Described, SmallFiles};
 use super::special_tokens::SpecialTokens;
-use super::weight_format::{fits, mix};
+use super::weight_format::{converted, fits, mix};
 use super::{EngineError, Holding, ModelWarning, PromptForm, WeightDType, gguf, unused};
 use crate::core::{DType, HostBytes, HostTensor};
 use crate::format::gguf::GgufFile;
 use crate::format::packed::PackedFile;
-use crate::format::{Checkpoint, TensorSource};
+use crate::format::{Checkpoint, FormatError, TensorSource};
 use crate::host::{available_bytes, lock};
 use crate::models::{GenerationConfig, ModelConfig, StoredTensors, WeightMix, WeightPlan};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
@@ -128,6 +128,16 @@ fn stored_type(source: &dyn TensorSource) -> Result<DType, EngineError> {
     Ok(DType::F32)
 }
 
+/// An error of packing a tensor with the file that the tensor is in, in place of the one that was to be made.
+fn located(error: EngineError, source: &dyn TensorSource) -> EngineError {
+    match error {
+        EngineError::Format(FormatError::Tensor { name, reason, .. }) => {
+            EngineError::Format(FormatError::Tensor { path: source.location(&name).into(), name, reason })
+        }
+        other => other,
+    }
+}
+
 /// How a model is opened.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -179,7 +189,11 @@ impl ModelFiles {
         }
         // The weights first: their errors say best what a path that is no model is instead.
         let (config, stored) = described(Checkpoint::open(path)?)?;
-        let warnings = warnings_about(&stored, &config)?;
+        let mut warnings = warnings_about(&stored, &config)?;
+        if let Ok(dtype) = stored_type(&stored) {
+            let plan = options.weight_dtype.choose(&config.spec, dtype, options.available);
+            warnings.extend(converted(&origin, &config.spec, plan, &stored));
+        }
         let cached = if options.cache == CachePlace::Off {
             Cached::Nothing
         } else {
@@ -211,7 +225,8 @@ impl ModelFiles {
     pub fn keep_packed(&mut self, observer: &mut dyn PackObserver) -> Result<bool, EngineError> {
         let Some(missing) = self.missing.take() else { return Ok(true) };
         let weights = missing.plan().is_some();
-        if let Some(file) = missing.make(&self.tokenizer, observer)?
+        let made = missing.make(&self.tokenizer, observer).map_err(|e| located(e, self.tensors.as_ref()))?;
+        if let Some(file) = made
             && file.has_weights()
         {
             self.stored = stored_type(&file)?;
@@ -269,11 +284,14 @@ impl ModelFiles {
                 let warnings = warnings_about(&stored, &config)?;
                 let parts = Described { config, ..Described::beside(stored.checkpoint(), Some(&small))? };
                 let origin = path.display().to_string();
+                let plan = weight_dtype.choose(&parts.config.spec, stored_type(&stored)?, None);
+                let of_types = converted(&origin, &parts.config.spec, plan, &stored);
                 let files = Self::new(origin, parts, Tensors::Checkpoint(stored))?;
                 files
                     .warnings
                     .iter()
                     .chain(&warnings)
+                    .chain(&of_types)
                     .for_each(|warning| observer.note(&warning.to_string()));
                 (files, small)
             }
@@ -283,7 +301,9 @@ impl ModelFiles {
         let plan = weight_dtype.choose(&files.config.spec, files.stored, None);
         let packer =
             packing::packer(small, &files.tokenizer, files.tensors.as_ref(), &files.config.spec, plan)?;
-        Ok((files.weight_mix(plan)?, packing::write_to(packer, target, overwrite, observer)?))
+        let written = packing::write_to(packer, target, overwrite, observer);
+        let bytes = written.map_err(|e| located(e, files.tensors.as_ref()))?;
+        Ok((files.weight_mix(plan)?, bytes))
     }
 
     fn new(origin: String, parts: Described, tensors: Tensors) -> Result<Self, EngineError> {

@@ -59,6 +59,7 @@ fn kind(name: &str) -> String {
 
 fn is_harmless(tensors: &StoredTensors, spec: &ModelSpec, name: &str) -> bool {
     HARMLESS.iter().any(|end| name.ends_with(end))
+        || tensors.is_scale(name)
         || spec.output.tied && name == "lm_head.weight" && is_embedding(tensors, name).is_ok_and(|same| same)
 }
 

@@ -1,5 +1,7 @@
 //! What a user should know about a model's files although they can be used.
 
+use crate::core::DType;
+
 /// Each is one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelWarning {
@@ -59,6 +61,19 @@ pub enum ModelWarning {
         /// The first of each other kind, up to a few.
         others: Vec<String>,
     },
+    /// Tensors in types that nothing is computed in.
+    #[error(
+        "{origin} holds {} in {} converted when the model is loaded: {}",
+        count(.types.iter().map(|of| of.2).sum()),
+        if .types.len() == 1 { "a type that is" } else { "types that are" },
+        .types.iter().map(|(stored, format, n)| format!("{n} of {stored} to {format}")).collect::<Vec<_>>().join(", ")
+    )]
+    Converted {
+        /// The file or directory.
+        origin: String,
+        /// The type that they are stored in, the one that they become, and how many there are.
+        types: Vec<(DType, DType, usize)>,
+    },
     /// Settings that are in a file and change nothing here.
     #[error("{origin} has '{key}' = {value}, which is not used: {why}")]
     UnusedSetting {
@@ -71,4 +86,8 @@ pub enum ModelWarning {
         /// What that means.
         why: &'static str,
     },
+}
+
+fn count(tensors: usize) -> String {
+    if tensors == 1 { "a tensor".to_owned() } else { format!("{tensors} tensors") }
 }

@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
+use super::ModelWarning;
 use crate::core::DType;
+use crate::format::TensorSource;
 use crate::host::human_bytes;
 use crate::models::llama::{TensorSpec, tensor_specs};
 use crate::models::{ModelSpec, TensorRole, WeightMix, WeightPlan};
@@ -119,6 +121,35 @@ pub fn mix(spec: &ModelSpec, plan: WeightPlan, stored: &dyn Fn(&TensorSpec) -> D
         mix.add(format, blocks.saturating_mul(format.block_bytes() as u64));
     }
     mix
+}
+
+/// What is to be said about tensors that are computed in another type than `plan` finds them in since nothing is computed in
+/// that.
+pub(super) fn converted(
+    origin: &str,
+    spec: &ModelSpec,
+    plan: WeightPlan,
+    source: &dyn TensorSource,
+) -> Option<ModelWarning> {
+    if plan != WeightPlan::AsStored {
+        return None;
+    }
+    let mut types: Vec<(DType, DType, usize)> = Vec::new();
+    for asked in tensor_specs(spec) {
+        // What cannot be read is reported where it is needed.
+        let Ok(Some(tensor)) = source.get(&asked.name) else { continue };
+        let stored = tensor.dtype();
+        let format = plan.format(asked.role, stored, tensor.matrix_dims().1);
+        if !matches!(stored, DType::ReadOnly(_)) {
+            continue;
+        }
+        match types.iter_mut().find(|of| (of.0, of.1) == (stored, format)) {
+            Some(same) => same.2 += 1,
+            None => types.push((stored, format, 1)),
+        }
+    }
+    types.sort_by_key(|of| std::cmp::Reverse(of.2));
+    (!types.is_empty()).then(|| ModelWarning::Converted { origin: origin.to_owned(), types })
 }
 
 /// Bytes that the matrices take by a plan that does not depend on how they are stored.

@@ -4,7 +4,7 @@
 use super::families::{Storage, Stored};
 use super::spec::{LayerSpec, ModelSpec};
 use super::{ModelConfig, llama};
-use crate::core::{HostTensor, Order, Shape};
+use crate::core::{DType, HostTensor, Order, ReadOnlyFormat, Shape};
 use crate::format::{Checkpoint, FormatError, TensorSource};
 use crate::quant::dequantize_row;
 
@@ -41,6 +41,32 @@ impl StoredTensors {
         theirs.unwrap_or_else(|| name.to_owned())
     }
 
+    /// What all elements of the matrix `name` are to be multiplied with: NVFP4 has one such number a tensor, beside it.
+    fn factor(&self, name: &str, dtype: DType) -> Result<f32, FormatError> {
+        let stem = name.strip_suffix(".weight").filter(|_| dtype == DType::ReadOnly(ReadOnlyFormat::Nvfp4));
+        let Some(stem) = stem else { return Ok(1.0) };
+        let scale = self.checkpoint.get(&self.stored_name(&format!("{stem}.scale")))?;
+        let Some(scale) = scale else { return Ok(1.0) };
+        let mut factor = [f32::NAN];
+        if dequantize_row(scale.dtype(), scale.bytes(), &mut factor).is_ok() && factor[0].is_finite() {
+            return Ok(factor[0]);
+        }
+        Err(FormatError::Tensor {
+            path: self.location(name).into(),
+            name: scale.name().to_owned(),
+            reason: "is no finite number, which the scale of a tensor has to be: download it again".into(),
+        })
+    }
+
+    /// Whether `name` is a number that goes with a matrix in NVFP4: what it is multiplied with, or what its inputs were
+    /// when it was made, which changes nothing.
+    pub fn is_scale(&self, name: &str) -> bool {
+        let stem = name.strip_suffix(".input_scale").or_else(|| name.strip_suffix(".scale"));
+        let matrix =
+            stem.and_then(|stem| self.checkpoint.get(&self.stored_name(&format!("{stem}.weight"))).ok()?);
+        matrix.is_some_and(|matrix| matrix.dtype() == DType::ReadOnly(ReadOnlyFormat::Nvfp4))
+    }
+
     fn rule(&self, part: &str) -> Option<Stored> {
         self.storage.parts.iter().copied().find(|rule| match rule {
             Stored::As { ours, .. } => *ours == part,
@@ -66,7 +92,7 @@ impl StoredTensors {
         if stored != all {
             return Err(format!("has {stored} rows, where its parts have {all}"));
         }
-        let row = whole.bytes().len() / stored.max(1);
+        let row = whole.data().size() / stored.max(1);
         let data = whole.data().slice(start * row..(start + rows) * row).ok_or("is too short")?;
         let shape = match dims.dims() {
             [_, cols] => Shape::from([rows, *cols]),
@@ -144,7 +170,8 @@ impl TensorSource for StoredTensors {
     fn get(&self, name: &str) -> Result<Option<HostTensor>, FormatError> {
         let stored = self.stored_name(name);
         let Some(tensor) = self.checkpoint.get(&stored)? else { return Ok(None) };
-        self.put_right(name, tensor).map(Some).map_err(|reason| {
+        let factor = self.factor(name, tensor.dtype())?;
+        self.put_right(name, tensor).map(|tensor| Some(tensor.with_factor(factor))).map_err(|reason| {
             let name = self.checkpoint.gguf().map_or(stored.clone(), |file| file.stored_name(&stored));
             FormatError::Tensor { path: self.location(&stored).into(), name, reason }
         })
@@ -172,7 +199,6 @@ impl std::fmt::Debug for StoredTensors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::DType;
     use crate::models::families::Family;
 
     #[test]

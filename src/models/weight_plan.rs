@@ -18,7 +18,7 @@ pub enum TensorRole {
 /// Chooses a format for each tensor. A vector is always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightPlan {
-    /// Each matrix as it is stored.
+    /// Each matrix as it is stored, or where nothing is computed in that, in [`DType::computed_as`].
     AsStored,
     /// The same format for all matrices of a kind.
     Formats {
@@ -43,7 +43,7 @@ impl WeightPlan {
     pub fn format(self, role: TensorRole, stored: DType, cols: usize) -> DType {
         let format = match (role, self) {
             (TensorRole::Vector, _) => DType::F32,
-            (_, WeightPlan::AsStored) => stored,
+            (_, WeightPlan::AsStored) => stored.computed_as(),
             (TensorRole::Layer, WeightPlan::Formats { layers, .. }) => layers,
             (TensorRole::Outer, WeightPlan::Formats { outer, .. }) => outer,
         };
@@ -121,6 +121,7 @@ impl fmt::Display for WeightMix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ReadOnlyFormat;
 
     #[test]
     fn a_plan_gives_each_tensor_its_format() {
@@ -130,6 +131,9 @@ mod tests {
         };
         assert_eq!(of(WeightPlan::AsStored, DType::Q4K), [DType::F32, DType::Q4K, DType::Q4K]);
         assert_eq!(of(WeightPlan::AsStored, DType::BF16), [DType::F32, DType::BF16, DType::BF16]);
+        let nvfp4 = DType::ReadOnly(ReadOnlyFormat::Nvfp4);
+        assert_eq!(of(WeightPlan::AsStored, nvfp4), [DType::F32, DType::Q6K, DType::Q6K]);
+        assert_eq!(WeightPlan::AsStored.format(TensorRole::Layer, nvfp4, 192), DType::Q8_0);
         assert_eq!(
             of(WeightPlan::sparing_outer(DType::Q4_0), DType::F16),
             [DType::F32, DType::Q4_0, DType::Q8_0]

@@ -5,6 +5,8 @@
 //!
 //! - [`q4_0`], [`q4_1`], [`q8_0`]: one block format each, byte for byte as in ggml (`ggml-common.h`).
 //! - [`k_quants`], [`q5`], [`iq4`], [`ternary`]: how the other formats of GGUF files are read.
+//! - `read_only`: formats that are read and computed in another one ([`crate::core::ReadOnlyFormat`]).
+//! - [`factors`]: where blocks have their factors.
 //! - [`quantize_row_weighted`]: how rows of all formats are made, with weights for what the columns are worth.
 //! - [`anatomy`]: what the blocks of each format are made of.
 //! - [`float`]: f16 and bf16 rows.
@@ -19,6 +21,7 @@ pub mod anatomy;
 mod block_encode;
 mod codebook;
 mod encode;
+pub mod factors;
 mod fit;
 pub mod float;
 pub mod heads;
@@ -29,6 +32,7 @@ pub mod q4_0;
 pub mod q4_1;
 pub mod q5;
 pub mod q8_0;
+mod read_only;
 mod round;
 pub mod rows;
 mod scales;
@@ -56,14 +60,17 @@ pub fn row_bytes(dtype: DType, cols: usize) -> usize {
 /// whole blocks.
 ///
 /// # Errors
-/// [`CoreError::Mismatch`] if `dst` is not [`row_bytes`] long, [`CoreError::Unsupported`] for U8 and I32.
+/// [`CoreError::Mismatch`] if `dst` is not [`row_bytes`] long, [`CoreError::Unsupported`] for U8, I32 and types that are only
+/// read.
 pub fn quantize_row(dtype: DType, src: &[f32], dst: &mut [u8]) -> Result<()> {
     match dtype {
         DType::F32 | DType::F16 | DType::BF16 => float::encode_row(dtype, src, dst),
         DType::Q4_0 => encode_blocks(dtype, src, dst, |x| q4_0::Block::quantize(x).to_bytes()),
         DType::Q4_1 => encode_blocks(dtype, src, dst, |x| q4_1::Block::quantize(x).to_bytes()),
         DType::Q8_0 => encode_blocks(dtype, src, dst, |x| q8_0::Block::quantize(x).to_bytes()),
-        DType::U8 | DType::I32 => Err(CoreError::Unsupported { op: "quantize_row", dtype }),
+        DType::ReadOnly(_) | DType::U8 | DType::I32 => {
+            Err(CoreError::Unsupported { op: "quantize_row", dtype })
+        }
         _ => quantize_row_weighted(dtype, src, None, dst),
     }
 }
@@ -90,6 +97,7 @@ pub fn dequantize_row(dtype: DType, src: &[u8], dst: &mut [f32]) -> Result<()> {
         DType::Mxfp4 => decode_blocks(dtype, src, dst, iq4::dequantize_mxfp4),
         DType::Tq1_0 => decode_k_blocks(dtype, src, dst, ternary::dequantize_tq1_0),
         DType::Tq2_0 => decode_k_blocks(dtype, src, dst, ternary::dequantize_tq2_0),
+        DType::ReadOnly(format) => read_only::dequantize_row(format, src, dst),
         DType::U8 | DType::I32 => Err(CoreError::Unsupported { op: "dequantize_row", dtype }),
     }
 }

@@ -1,9 +1,10 @@
 //! Rows of a stored tensor, whatever its order, as another format.
 
+use super::factors::bad_factor;
 use super::k_quants::q4_k_as_q4_1;
 use super::tiles::TileLayout;
-use super::{dequantize_row, q4_1, quantize_row, row_bytes};
-use crate::core::{DType, HostTensor, Order, Result, TILE_ROWS};
+use super::{dequantize_row, q4_1, quantize_row, read_only, row_bytes};
+use crate::core::{CoreError, DType, HostTensor, Order, Result, TILE_ROWS};
 
 /// Reads rows of a tensor as `format`: bytes that are stored in it as they are, others by way of f32.
 ///
@@ -36,16 +37,21 @@ impl<'a> RowReader<'a> {
         }
     }
 
-    /// Row `row`.
+    /// Row `row`. The factors of its blocks are checked, unless they are in tiles: what packs rows into tiles has checked them.
     ///
     /// # Errors
-    /// [`crate::core::CoreError::Unsupported`] between types that are not weights.
+    /// [`CoreError::Unsupported`] between types that are not weights; [`CoreError::BadTensor`] for a factor that is NaN or
+    /// infinite.
     ///
     /// # Panics
     /// If there is no such row.
     pub fn row(&mut self, row: usize) -> Result<&[u8]> {
         let stored = match &self.tiles {
-            None => self.tensor.row_bytes(row),
+            None => {
+                let stored = self.tensor.row_bytes(row);
+                check_factors(self.tensor.name(), self.tensor.dtype(), row, stored)?;
+                stored
+            }
             Some(layout) => {
                 let tile = &self.tensor.bytes()[row / TILE_ROWS * layout.bytes()..][..layout.bytes()];
                 layout.unpack_row(tile, row % TILE_ROWS, &mut self.stored);
@@ -55,7 +61,8 @@ impl<'a> RowReader<'a> {
         if self.tensor.dtype() == self.format {
             return Ok(stored);
         }
-        convert_row((self.tensor.dtype(), stored), &mut self.wide, (self.format, &mut self.converted))?;
+        let stored = (self.tensor.dtype(), self.tensor.factor(), stored);
+        convert_row(stored, &mut self.wide, (self.format, &mut self.converted))?;
         Ok(&self.converted)
     }
 
@@ -77,7 +84,7 @@ impl<'a> RowReader<'a> {
 
 /// Converts a row, by way of `wide` where the quants are not the same.
 fn convert_row(
-    (from, stored): (DType, &[u8]),
+    (from, factor, stored): (DType, f32, &[u8]),
     wide: &mut [f32],
     (to, converted): (DType, &mut [u8]),
 ) -> Result<()> {
@@ -89,8 +96,34 @@ fn convert_row(
         }
         return Ok(());
     }
+    if let DType::ReadOnly(format) = from
+        && to == format.becomes()
+    {
+        return read_only::convert_row(format, factor, stored, converted);
+    }
     dequantize_row(from, stored, wide)?;
+    if factor != 1.0 {
+        wide.iter_mut().for_each(|v| *v *= factor);
+    }
     quantize_row(to, wide, converted)
+}
+
+/// Checks the factors of row `row` of the tensor `name`: one that is NaN or infinite would make all logits NaN.
+///
+/// # Errors
+/// [`CoreError::BadTensor`], which says where the first such factor is.
+pub fn check_factors(name: &str, dtype: DType, row: usize, stored: &[u8]) -> Result<()> {
+    let Some((block, factor)) = bad_factor(dtype, stored) else { return Ok(()) };
+    let len = dtype.block_len();
+    Err(CoreError::BadTensor {
+        name: name.to_owned(),
+        reason: format!(
+            "has {factor} as a scale in row {row}, columns {} to {}: the file is damaged, or was made from broken weights; \
+             download it again, or use another one",
+            block * len,
+            block * len + len - 1
+        ),
+    })
 }
 
 /// `tensor` as tiles of `format`, for tests.

@@ -10,6 +10,7 @@ use super::importance::Importance;
 use super::plan::Plan;
 use crate::core::{DType, Result};
 use crate::format::gguf::{GgufWriter, NewMetadata, NewTensor, StoredTensor};
+use crate::quant::rows::check_factors;
 use crate::quant::{dequantize_row, quantize_row_weighted, row_bytes};
 
 /// Elements that are converted between two steps of progress.
@@ -64,7 +65,7 @@ pub fn write(
         };
         if changes {
             written.converted += 1;
-            written.twice += usize::from(from.dtype.is_some_and(|d| d.is_quantized()));
+            written.twice += usize::from(from.dtype.is_some_and(|d| !d.is_float()));
             if importance.is_some() && known.is_none() && to.tensor.dtype.is_quantized() {
                 written.unknown.push(from.name.clone());
             }
@@ -88,10 +89,11 @@ pub fn write(
             }
             let range = first..(first + piece).min(count);
             let source = &bytes[range.start * size..range.end * size];
+            let job = Job { name: &from.name, from: dtype, to: to.dtype, cols, rows, first, importance };
             if dtype == to.dtype {
+                pool.install(|| job.check(source))?;
                 writer.write(source)?;
             } else {
-                let job = Job { from: dtype, to: to.dtype, cols, rows, first, importance };
                 writer.write(&pool.install(|| job.convert(source))?)?;
             }
             done += (range.len() * cols) as u64;
@@ -113,6 +115,7 @@ fn sizes(tensor: &NewTensor) -> (usize, usize, usize) {
 
 /// Some rows of a tensor.
 struct Job<'a> {
+    name: &'a str,
     from: DType,
     to: DType,
     cols: usize,
@@ -125,6 +128,11 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
+    fn check(&self, source: &[u8]) -> Result<()> {
+        let rows = source.par_chunks(row_bytes(self.from, self.cols)).enumerate();
+        rows.try_for_each(|(row, source)| check_factors(self.name, self.from, self.first + row, source))
+    }
+
     fn convert(&self, source: &[u8]) -> Result<Vec<u8>> {
         let (from, to) = (row_bytes(self.from, self.cols), row_bytes(self.to, self.cols));
         let count = source.len() / from;
@@ -133,6 +141,7 @@ impl Job<'_> {
         rows.try_for_each_init(
             || vec![0.0; self.cols],
             |values, (row, (out, source))| {
+                check_factors(self.name, self.from, self.first + row, source)?;
                 dequantize_row(self.from, source, values)?;
                 let matrix = (self.first + row) / self.rows.max(1);
                 let importance =

@@ -1,9 +1,9 @@
 //! Our blocks against ggml's: the same bytes from plain rounding, the same values from the same bytes.
-//! `scripts/make_ggml_blocks.py` makes the fixture with the `gguf` package.
+//! `scripts/make_ggml_blocks.py` and `scripts/make_ggml_values.py` make the fixtures with the `gguf` package.
 
 use std::path::Path;
 
-use llm_rs2::core::{BLOCK_LEN, DType, K_BLOCK_LEN};
+use llm_rs2::core::{BLOCK_LEN, DType, K_BLOCK_LEN, ReadOnlyFormat};
 use llm_rs2::quant::{dequantize_row, q4_0, q4_1, q8_0};
 use serde::Deserialize;
 
@@ -97,4 +97,53 @@ fn formats_that_are_only_read_have_ggmls_values() {
             assert!(dequantize_row(dtype, &vec![0; dtype.block_bytes()], &mut [0.0; 200]).is_err());
         }
     }
+}
+
+/// The types of `scripts/make_ggml_values.py`, in its order.
+fn types() -> Vec<DType> {
+    use ReadOnlyFormat::{Iq1M, Iq1S, Iq2S, Iq2Xs, Iq2Xxs, Iq3S, Iq3Xxs, Nvfp4, Q1_0, Q2_0, Q8K};
+    let computed = [
+        DType::Q4_0,
+        DType::Q4_1,
+        DType::Q5_0,
+        DType::Q5_1,
+        DType::Q8_0,
+        DType::Iq4Nl,
+        DType::Mxfp4,
+        DType::Q2K,
+        DType::Q3K,
+        DType::Q4K,
+        DType::Q5K,
+        DType::Q6K,
+        DType::Iq4Xs,
+        DType::Tq1_0,
+        DType::Tq2_0,
+    ];
+    let read = [Iq1S, Iq1M, Iq2Xxs, Iq2Xs, Iq2S, Iq3Xxs, Iq3S, Nvfp4, Q1_0, Q2_0, Q8K];
+    computed.into_iter().chain(read.map(DType::ReadOnly)).collect()
+}
+
+#[test]
+fn every_value_of_usual_and_of_extreme_blocks_is_ggmls() {
+    const BLOCKS: usize = 7;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/ggml_values.bin");
+    let all = std::fs::read(path).expect("the fixture is readable");
+    let mut rest = all.as_slice();
+    let types = types();
+    let computed = DType::ALL.into_iter().filter(|d| d.is_quantized()).count();
+    assert_eq!(types.len(), computed + ReadOnlyFormat::ALL.len(), "every type is there");
+    for dtype in types {
+        let (blocks, after) = rest.split_at(BLOCKS * dtype.block_bytes());
+        let (values, after) = after.split_at(BLOCKS * dtype.block_len() * 4);
+        rest = after;
+        let mut ours = vec![f32::NAN; BLOCKS * dtype.block_len()];
+        dequantize_row(dtype, blocks, &mut ours).expect("whole blocks");
+        for (i, (ours, theirs)) in ours.iter().zip(values.chunks_exact(4)).enumerate() {
+            let theirs = f32::from_le_bytes(theirs.try_into().unwrap());
+            assert!(theirs.is_finite());
+            // Zeros of either sign are the same.
+            assert!(*ours == theirs, "{dtype}, element {i}: {ours}, where ggml has {theirs}");
+        }
+    }
+    assert!(rest.is_empty());
 }

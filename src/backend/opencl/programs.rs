@@ -83,7 +83,7 @@ fn format_parts(dtype: DType) -> &'static [&'static str] {
         DType::Q6K => parts!("q6_k", "codes.cl"),
         DType::Tq1_0 => parts!("tq1_0", "codes.cl"),
         DType::Tq2_0 => parts!("tq2_0", "codes.cl"),
-        DType::U8 | DType::I32 => &[],
+        DType::ReadOnly(_) | DType::U8 | DType::I32 => &[],
     }
 }
 
@@ -110,7 +110,7 @@ macro_rules! by_format {
             DType::Q6K => concat!($stem, "q6_k"),
             DType::Tq1_0 => concat!($stem, "tq1_0"),
             DType::Tq2_0 => concat!($stem, "tq2_0"),
-            DType::U8 | DType::I32 => concat!($stem, "unknown"),
+            DType::ReadOnly(_) | DType::U8 | DType::I32 => concat!($stem, "unknown"),
         }
     };
 }

@@ -29,7 +29,7 @@ pub(super) fn run(path: &Path, args: &Args) -> Result<ExitCode> {
     let mut out = Stream::new(Some(stdout()), true);
     let (mut faults, mut remarks, mut unread) = (0, 0, 0);
     let width = stored.iter().map(|t| t.name.len()).max().unwrap_or(0);
-    let total = stored.iter().map(|t| t.bytes.as_ref().len() as u64).sum();
+    let total = stored.iter().map(|t| t.bytes.size() as u64).sum();
     let mut progress = Progress::new("Checking", args.quiet);
     let mut done = 0;
     for tensor in &stored {
@@ -37,7 +37,7 @@ pub(super) fn run(path: &Path, args: &Args) -> Result<ExitCode> {
             bail!("interrupted: '{}' was not checked to its end", path.display());
         }
         progress.set(done, total);
-        done += tensor.bytes.as_ref().len() as u64;
+        done += tensor.bytes.size() as u64;
         let values = pool.install(|| Values::of(tensor))?;
         let (wrong, unusual) = values
             .as_ref()

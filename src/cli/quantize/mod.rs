@@ -18,9 +18,11 @@ use super::output::Stream;
 use super::progress::Progress;
 use super::run::exit_code;
 use super::{interrupt, values};
+use crate::core::CoreError;
+use crate::format::FormatError;
 use crate::format::gguf::{GgufFile, Metadata, NewMetadata, NewValue, StoredTensor, open_parts};
 use crate::host::most_threads;
-use crate::quantize::{Choices, Importance, Mix, ModelFacts, Plan, write};
+use crate::quantize::{Choices, Importance, Mix, ModelFacts, Plan, QuantizeError, write};
 
 /// Version of the block formats that files record (`GGML_QNT_VERSION`).
 const QUANTIZATION_VERSION: u32 = 2;
@@ -84,7 +86,7 @@ fn convert(args: &Args, input: &Path, output: &Path, mix: Mix) -> Result<()> {
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         progress.finish();
-        let written = written?;
+        let written = written.map_err(|e| in_file(input, e))?;
         if written.twice > 0 && !args.quiet {
             say(&format!(
                 "note: {} of the {} tensors that were converted had been quantized before, and what was lost then does not \
@@ -106,6 +108,16 @@ fn convert(args: &Args, input: &Path, output: &Path, mix: Mix) -> Result<()> {
         let _ = out.write(&report::summary(&stored, &plan, (!args.dry_run).then_some(output)));
     }
     out.finish().context("cannot write to standard output")
+}
+
+/// An error with the file that a tensor is in.
+fn in_file(path: &Path, error: QuantizeError) -> QuantizeError {
+    match error {
+        QuantizeError::Core(CoreError::BadTensor { name, reason }) => {
+            QuantizeError::Format(FormatError::Tensor { path: path.into(), name, reason })
+        }
+        other => other,
+    }
 }
 
 /// The keys of the new file: all of the old one's, but for what has changed.

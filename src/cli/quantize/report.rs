@@ -25,7 +25,7 @@ pub(super) fn tensors(stored: &[StoredTensor], plan: &Plan) -> String {
 
 /// The size, and what it is made of.
 pub(super) fn summary(stored: &[StoredTensor], plan: &Plan, output: Option<&Path>) -> String {
-    let (before, after) = (stored.iter().map(|t| t.bytes.as_ref().len() as u64).sum(), plan.bytes());
+    let (before, after) = (stored.iter().map(|t| t.bytes.size() as u64).sum(), plan.bytes());
     let bits = |bytes: u64| bytes as f64 * 8.0 / plan.elements().max(1) as f64;
     let shares: Vec<_> =
         plan.shares().iter().map(|(dtype, bytes)| share(dtype.name(), *bytes, after)).collect();

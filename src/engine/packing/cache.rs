@@ -72,7 +72,7 @@ pub(in crate::engine) fn look_up(
         let as_read = (tensor.dtype(), tensor.order()) == (*dtype, Order::read_by_kernels(*dtype));
         !as_read && tensor.shape().dims().len() == 2
     };
-    let stored: u64 = tensors.iter().filter(|t| converted(t)).map(|t| t.0.bytes().len() as u64).sum();
+    let stored: u64 = tensors.iter().filter(|t| converted(t)).map(|t| t.0.data().size() as u64).sum();
     let always = matches!(place, CachePlace::Directory(_));
     let weights = stored >= if always { 1 } else { WORTH_CONVERTING };
     let tokenizer = match &small {
@@ -179,6 +179,7 @@ impl Missing {
         let packer = Packer::new(sections, self.tensors)?;
         match super::write(packer, output, Some(seal), observer).and_then(|()| PackedFile::open(&path)) {
             Ok(file) => Ok(Some(file)),
+            Err(e @ FormatError::Tensor { .. }) => Err(e.into()),
             Err(e) => {
                 observer.not_kept(&e.to_string());
                 Ok(None)

@@ -10,7 +10,7 @@ use crate::format::{FormatError, shown};
 
 /// The type of a value (`gguf_metadata_value_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Unsigned(usize),
     Signed(usize),
     Float(usize),
@@ -20,7 +20,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn from_code(code: u32) -> Result<Self, Fault> {
+    pub(super) fn from_code(code: u32) -> Result<Self, Fault> {
         Ok(match code {
             0 => Kind::Unsigned(1),
             1 => Kind::Signed(1),
@@ -44,7 +44,7 @@ impl Kind {
     }
 
     /// The fewest bytes that a value takes.
-    fn least(self) -> usize {
+    pub(super) fn least(self) -> usize {
         match self {
             Kind::Unsigned(n) | Kind::Signed(n) | Kind::Float(n) => n,
             Kind::Bool => 1,

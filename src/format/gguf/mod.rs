@@ -4,10 +4,12 @@
 //! The header is copied, since texts are handed out of it. Tensors lie in the memory map, as they are stored: rows of queries
 //! and keys may be in another order than those of Hugging Face.
 
+mod big_endian;
 mod metadata;
 mod names;
 mod reader;
 mod split;
+mod types;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -17,10 +19,13 @@ use std::path::Path;
 use super::file::{begins_with, open_regular};
 use super::mapped::{copied, map, tensor_parts};
 use super::{FormatError, shown};
-use crate::core::{DType, HostBytes, HostTensor, Order, Shape};
+use crate::core::{HostBytes, HostTensor, Order, Shape};
+use crate::quant::factors::SwapRule;
+use big_endian::{is_big_endian, swapped, to_little_endian};
 pub use metadata::{Array, Metadata, Value};
 use reader::{AGAIN, Fault, Reader};
 pub use split::open_parts;
+use types::{not_read, number, readable, type_name};
 pub use writer::{GgufWriter, NewMetadata, NewTensor, NewValue, StoredTensor};
 
 /// The first bytes of a file.
@@ -29,11 +34,16 @@ const MAGIC: &[u8; 4] = b"GGUF";
 /// Where tensors begin, if the file does not say: at a multiple of this.
 const ALIGNMENT: u64 = 32;
 
+/// The least and the largest alignment that the format allows.
+const ALIGNMENTS: std::ops::RangeInclusive<u64> = 8..=1 << 31;
+
 /// One mapped file. Every range in it has been checked to lie within the file.
 #[derive(Debug)]
 pub struct GgufFile {
     metadata: Metadata,
     bytes: HostBytes,
+    /// Whether the numbers in its tensors are those of big-endian machines.
+    big_endian: bool,
     /// By the names in the file.
     tensors: BTreeMap<String, Entry>,
 }
@@ -71,19 +81,25 @@ impl GgufFile {
     pub fn from_bytes(path: &Path, bytes: HostBytes) -> Result<Self, FormatError> {
         let damaged = |reason| FormatError::Damaged { path: path.into(), reason };
         let all = bytes.as_ref();
-        let header = copied(path, &all[..header_end(all)])?;
+        let big_endian = is_big_endian(all);
+        let mut header = copied(path, &all[..header_end(all, big_endian)])?;
+        if big_endian {
+            let mut numbers = header.as_ref().to_vec();
+            to_little_endian(&mut numbers);
+            header = numbers.into();
+        }
         let mut reader = Reader::of_file(header.as_ref(), all.len());
         let tensor_count = start(&mut reader).map_err(damaged)?;
         let key_count = reader.count("keys", 13).map_err(damaged)?;
         let metadata = Metadata::read(path, &header, &mut reader, key_count).map_err(damaged)?;
         let alignment = metadata.integer("general.alignment")?.unwrap_or(ALIGNMENT);
-        if !alignment.is_power_of_two() || alignment > 1 << 20 {
+        if !alignment.is_power_of_two() || !ALIGNMENTS.contains(&alignment) {
             return Err(damaged(format!(
-                "has 'general.alignment' = {alignment}, where a power of two up to 1048576 is needed"
+                "has 'general.alignment' = {alignment}, where a power of two from 8 on is needed: download it again"
             )));
         }
         let tensors = read_tensors(&mut reader, tensor_count, alignment as usize).map_err(damaged)?;
-        Ok(Self { metadata, bytes, tensors })
+        Ok(Self { metadata, bytes, big_endian, tensors })
     }
 
     /// Keys and values.
@@ -116,14 +132,33 @@ impl GgufFile {
     pub fn tensors(&self) -> impl Iterator<Item = StoredTensor> {
         let mut entries: Vec<_> = self.tensors.iter().collect();
         entries.sort_by_key(|(_, entry)| entry.range.start);
-        entries.into_iter().map(|(name, entry)| StoredTensor {
-            name: name.clone(),
-            dtype: readable(entry.kind),
-            type_name: readable(entry.kind)
-                .map_or_else(|| type_name(entry.kind), |d| d.name().to_uppercase()),
-            dims: entry.dims.clone(),
-            bytes: self.bytes.slice(entry.range.clone()).unwrap_or_else(|| Vec::new().into()),
+        entries.into_iter().map(|(name, entry)| {
+            let bytes = self.bytes.slice(entry.range.clone()).unwrap_or_else(|| Vec::new().into());
+            let read =
+                readable(entry.kind).and_then(|dtype| Some((dtype, self.data(entry.kind, bytes).ok()?)));
+            let (dtype, bytes) =
+                read.map_or_else(|| (None, Vec::new().into()), |(d, bytes)| (Some(d), bytes));
+            let (name, dims) = (name.clone(), entry.dims.clone());
+            StoredTensor { name, dtype, type_name: type_name(entry.kind), dims, bytes }
         })
+    }
+
+    /// The bytes of a tensor, which are `stored` in the file, in the order of the usual files.
+    ///
+    /// # Errors
+    /// The rest of a sentence about the tensor.
+    fn data(&self, kind: u32, stored: HostBytes) -> Result<HostBytes, String> {
+        if !self.big_endian {
+            return Ok(stored);
+        }
+        let rule = readable(kind).and_then(SwapRule::of).ok_or_else(|| {
+            format!(
+                "has elements of type {} in a file for big-endian machines, where the order of its bytes is not known: use \
+                 the usual file of the model",
+                type_name(kind)
+            )
+        })?;
+        Ok(swapped(stored, rule))
     }
 
     /// The file's own name of the tensor that [`Self::get`] gives for `name`.
@@ -144,22 +179,17 @@ impl GgufFile {
         let stored = self.stored_name(name);
         let Some(entry) = self.tensors.get(&stored) else { return Ok(None) };
         let fault = |reason| FormatError::Tensor { path: self.path().into(), name: stored.clone(), reason };
-        let dtype = readable(entry.kind).ok_or_else(|| {
-            fault(format!(
-                "has elements of type {}, which is not read; known are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to \
-                 Q6_K, IQ4_NL, IQ4_XS, MXFP4, TQ1_0 and TQ2_0: use a file in one of these",
-                type_name(entry.kind)
-            ))
-        })?;
+        let dtype = readable(entry.kind).ok_or_else(|| fault(not_read(entry.kind)))?;
         let (shape, data) = tensor_parts(&self.bytes, &entry.dims, &entry.range).map_err(fault)?;
+        let data = self.data(entry.kind, data).map_err(fault)?;
         HostTensor::new(name, dtype, shape, data).map(Some).map_err(|e| fault(format!("cannot be used: {e}")))
     }
 }
 
 /// Where the header of a file ends, or what is wrong with it. Only numbers are looked at, and each of them once: whatever
 /// they are, the place is within the file.
-fn header_end(all: &[u8]) -> usize {
-    let mut reader = Reader::new(all, 0);
+fn header_end(all: &[u8], big_endian: bool) -> usize {
+    let mut reader = Reader::new(all, 0).big_endian(big_endian);
     // Reading the copy finds the fault again, and says it.
     let _ = skip_header(&mut reader);
     reader.at()
@@ -190,9 +220,6 @@ fn start(reader: &mut Reader<'_>) -> Result<usize, Fault> {
     }
     match reader.u32()? {
         2 | 3 => reader.count("tensors", 24),
-        version if version.swap_bytes() <= 3 => {
-            Err("is a GGUF file for big-endian machines, which is not read: use the usual one".into())
-        }
         1 => Err("is of GGUF version 1; known are 2 and 3: download a newer file of the model".into()),
         version => Err(format!(
             "is of GGUF version {version}; known are 2 and 3: use a newer release of this program, or another file"
@@ -232,7 +259,8 @@ fn read_tensors(
             return Err(fault("twice".into()));
         }
     }
-    let padding = reader.at().next_multiple_of(alignment) - reader.at();
+    let padding =
+        reader.at().checked_next_multiple_of(alignment).map_or(usize::MAX, |next| next - reader.at());
     // A file without tensors may end before.
     let start = reader.at() + padding.min(reader.left());
     let room = reader.left().saturating_sub(padding) as u64;
@@ -267,60 +295,4 @@ fn read_tensors(
         )),
         None => Ok(tensors),
     }
-}
-
-/// The element types that have a form here, and their numbers in ggml.
-const TYPES: [(u32, DType); 18] = [
-    (0, DType::F32),
-    (1, DType::F16),
-    (2, DType::Q4_0),
-    (3, DType::Q4_1),
-    (6, DType::Q5_0),
-    (7, DType::Q5_1),
-    (8, DType::Q8_0),
-    (10, DType::Q2K),
-    (11, DType::Q3K),
-    (12, DType::Q4K),
-    (13, DType::Q5K),
-    (14, DType::Q6K),
-    (20, DType::Iq4Nl),
-    (23, DType::Iq4Xs),
-    (30, DType::BF16),
-    (34, DType::Tq1_0),
-    (35, DType::Tq2_0),
-    (39, DType::Mxfp4),
-];
-
-/// The element type of that number, if it has a form here.
-fn readable(kind: u32) -> Option<DType> {
-    TYPES.iter().find(|(number, _)| *number == kind).map(|&(_, dtype)| dtype)
-}
-
-/// The number of an element type.
-fn number(dtype: DType) -> Option<u32> {
-    TYPES.iter().find(|(_, known)| *known == dtype).map(|&(number, _)| number)
-}
-
-/// What ggml calls a type that is not read.
-fn type_name(kind: u32) -> String {
-    let name = match kind {
-        16 => "IQ2_XXS",
-        17 => "IQ2_XS",
-        18 => "IQ3_XXS",
-        19 => "IQ1_S",
-        21 => "IQ3_S",
-        22 => "IQ2_S",
-        9 => "Q8_1",
-        15 => "Q8_K",
-        24 => "I8",
-        25 => "I16",
-        26 => "I32",
-        27 => "I64",
-        28 => "F64",
-        29 => "IQ1_M",
-        40 => "NVFP4",
-        41 => "Q1_0",
-        _ => return format!("number {kind} of ggml"),
-    };
-    name.to_owned()
 }

@@ -2,10 +2,12 @@
 //! are llama.cpp's (`llama-arch.cpp`).
 
 /// Outside of the layers: ours, theirs.
-const OUTER: [(&str, &str); 3] = [
+const OUTER: [(&str, &str); 5] = [
     ("model.embed_tokens.weight", "token_embd.weight"),
     ("model.norm.weight", "output_norm.weight"),
     ("lm_head.weight", "output.weight"),
+    ("lm_head.scale", "output.scale"),
+    ("lm_head.input_scale", "output.input_scale"),
 ];
 
 /// Within a layer, without `.weight` or `.bias`.

@@ -12,16 +12,23 @@ pub(super) struct Reader<'a> {
     at: usize,
     /// Bytes of the whole file.
     len: usize,
+    /// Whether numbers are those of big-endian machines.
+    big_endian: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, len: bytes.len() }
+        Self { bytes, at, len: bytes.len(), big_endian: false }
+    }
+
+    /// The same, of a file for big-endian machines if that is so.
+    pub(super) fn big_endian(self, big_endian: bool) -> Self {
+        Self { big_endian, ..self }
     }
 
     /// At the start of a file of `len` bytes, of which `bytes` are the first.
     pub(super) fn of_file(bytes: &'a [u8], len: usize) -> Self {
-        Self { bytes, at: 0, len }
+        Self { bytes, at: 0, len, big_endian: false }
     }
 
     pub(super) fn at(&self) -> usize {
@@ -57,11 +64,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, Fault> {
-        Ok(u32::from_le_bytes(self.array()?))
+        let bytes = self.array()?;
+        Ok(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, Fault> {
-        Ok(u64::from_le_bytes(self.array()?))
+        let bytes = self.array()?;
+        Ok(if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }
 
     /// A number of things of at least `least` bytes each, which the rest of the file has to have room for.

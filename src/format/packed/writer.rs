@@ -120,15 +120,19 @@ impl Packer {
         let mut at = 0;
         pad(&mut out, &mut at, self.header.data).map_err(failed)?;
         let mut buffer = Vec::new();
-        for (i, (tensor, dtype)) in self.tensors.iter().enumerate() {
+        // Each goes when it is written: some are copies.
+        for (i, (tensor, dtype)) in std::mem::take(&mut self.tensors).into_iter().enumerate() {
             let mut sum = Checksum::default();
             let mut sample = Sample::new(self.table.tensors[i].length as usize);
             pad(&mut out, &mut at, self.table.tensors[i].offset).map_err(failed)?;
-            let mut convert = Conversion::new(tensor, *dtype);
+            let mut convert = Conversion::new(&tensor, dtype);
             while convert.fill(&mut buffer).map_err(|e| FormatError::Tensor {
                 path: path.into(),
                 name: tensor.name().into(),
-                reason: format!("cannot be packed: {e}"),
+                reason: match e {
+                    CoreError::BadTensor { reason, .. } => reason,
+                    e => format!("cannot be packed: {e}"),
+                },
             })? {
                 sum.update(&buffer);
                 sample.update(&buffer);

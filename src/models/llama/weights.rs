@@ -4,8 +4,8 @@ use super::tensors::{
     ATTENTION_NORM, ATTENTION_OUTPUT_NORM, EMBEDDING, FFN_NORM, FFN_OUTPUT_NORM, FINAL_NORM, K_NORM, OUTPUT,
     Projection, Q_NORM, find_tensor, layer_name, parameter_count, projections,
 };
-use crate::core::{Backend, DType, HostTensor, Order, PreparedWeight, Shape};
-use crate::format::TensorSource;
+use crate::core::{Backend, CoreError, DType, HostTensor, Order, PreparedWeight, Shape};
+use crate::format::{FormatError, TensorSource};
 use crate::models::{LayerSpec, ModelError, ModelSpec, QkNorm, TensorRole, WeightPlan};
 
 /// A linear layer.
@@ -38,6 +38,16 @@ pub(super) struct Weights<W> {
     /// `None` where the embedding is the output matrix too.
     pub output: Option<W>,
     bytes: usize,
+}
+
+/// The error of a tensor with the file that it is in.
+fn located(error: CoreError, source: &dyn TensorSource) -> ModelError {
+    match error {
+        CoreError::BadTensor { name, reason } => {
+            FormatError::Tensor { path: source.location(&name).into(), name, reason }.into()
+        }
+        other => other.into(),
+    }
 }
 
 /// How far loading has come.
@@ -158,7 +168,7 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     fn prepare(&mut self, tensor: &HostTensor, format: DType) -> Result<B::Weight, ModelError> {
-        let weight = self.backend.prepare(tensor, format)?;
+        let weight = self.backend.prepare(tensor, format).map_err(|e| located(e, self.source))?;
         if (tensor.dtype(), tensor.order()) != (format, Order::read_by_kernels(format)) {
             // Converted, so the file's own pages are of no more use: a 1B model would hold 2.5 GB of them.
             tensor.data().release();

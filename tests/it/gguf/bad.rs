@@ -55,6 +55,12 @@ fn what_is_not_supported_is_named() {
         ("split.count", Key::U32(3), "lacks the key 'split.no'"),
         ("general.alignment", Key::U32(24), "has 'general.alignment' = 24, where a power of two"),
         (
+            "general.alignment",
+            Key::U32(4),
+            "has 'general.alignment' = 4, where a power of two from 8 on is needed",
+        ),
+        ("general.alignment", Key::U32(0), "has 'general.alignment' = 0, where"),
+        (
             "llama.block_count",
             text("two"),
             "has 'llama.block_count' = 'two', where an integer from 0 on is needed",
@@ -88,14 +94,24 @@ fn what_is_not_supported_is_named() {
     refused(&file, "lacks the key 'llama.embedding_length'");
     let mut file = tiny();
     let place = file.tensors.iter().position(|t| t.0 == "blk.0.ffn_up.weight").unwrap();
-    file.tensors[place].2 = 16;
-    let (_kept, path) = written(&file);
-    let opened = ModelFiles::open(&path).unwrap();
-    let message = opened.tensors.get("model.layers.0.mlp.up_proj.weight").unwrap_err().to_string();
-    assert!(
-        message.contains("tensor 'blk.0.ffn_up.weight' in '") && message.contains("of type IQ2_XXS"),
-        "{message}"
-    );
+    for (kind, says) in [
+        (99, "has elements of type number 99 of ggml, which is not read; known are F32"),
+        (26, "has elements of type I32, which is not read"),
+        (
+            33,
+            "has elements of type Q4_0_8_8, which is not read; such files are no longer made, and the Q4_0 file",
+        ),
+        (
+            36,
+            "has elements of type IQ4_NL_4_4, which is not read; such files are no longer made, and the IQ4_NL file",
+        ),
+    ] {
+        file.tensors[place].2 = kind;
+        let (_kept, path) = written(&file);
+        let opened = ModelFiles::open(&path).unwrap();
+        let message = opened.tensors.get("model.layers.0.mlp.up_proj.weight").unwrap_err().to_string();
+        assert!(message.contains("tensor 'blk.0.ffn_up.weight' in '") && message.contains(says), "{message}");
+    }
     let mut file = tiny();
     file.tensors.push((
         "rope_freqs.weight".into(),
@@ -132,7 +148,10 @@ fn damage_is_named() {
         &at(4, &1u32.to_le_bytes()),
         "is of GGUF version 1; known are 2 and 3: download a newer file",
     );
-    bytes_refused(&at(4, &3u32.to_be_bytes()), "for big-endian machines");
+    // The version alone is that of a file for big-endian machines, and so are the numbers then.
+    bytes_refused(&at(4, &3u32.to_be_bytes()), "tensors, but the ");
+    bytes_refused(&at(4, &1u32.to_be_bytes()), "is of GGUF version 1; known are 2 and 3");
+    bytes_refused(&at(4, &70_000u32.to_be_bytes()), "is of GGUF version ");
     bytes_refused(&at(8, &u64::MAX.to_le_bytes()), "claims 18446744073709551615 tensors");
     bytes_refused(&at(16, &(1u64 << 40).to_le_bytes()), "claims 1099511627776 keys");
     // The length of the first key.

@@ -1,11 +1,14 @@
 //! GGUF files against the checkpoints they were made from: the same configuration, the same bits, the same text.
 
 mod bad;
+mod big_endian;
 mod model;
 mod others;
+mod scales;
 mod settings;
 mod split;
 mod tokenizer;
+mod types;
 mod vocabularies;
 mod writer;
 

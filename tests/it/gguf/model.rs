@@ -5,15 +5,21 @@ use std::process::Command;
 
 use llm_rs2::backend::cpu::{CpuBackend, CpuOptions};
 use llm_rs2::core::DType;
-use llm_rs2::engine::{ModelFiles, Session, SessionOptions};
+use llm_rs2::engine::{EngineError, ModelFiles, Session, SessionOptions};
 use llm_rs2::format::gguf::GgufFile;
+use llm_rs2::models::WeightPlan;
 
 use super::writer::{Key, add_tokenizer, converted};
 use super::{repository, written};
 
 /// The bits of all logits of a text, with the matrices in `weights`.
-pub fn logits(path: &Path, weights: DType) -> Vec<u32> {
-    let files = ModelFiles::open(path).unwrap();
+pub fn logits(path: &Path, weights: impl Into<WeightPlan>) -> Vec<u32> {
+    try_logits(path, weights).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The same, or why there are none.
+pub fn try_logits(path: &Path, weights: impl Into<WeightPlan>) -> Result<Vec<u32>, EngineError> {
+    let files = ModelFiles::open(path)?;
     let backend = CpuBackend::new(CpuOptions { threads: Some(2), ..CpuOptions::default() }).unwrap();
     let options = SessionOptions {
         weights: weights.into(),
@@ -24,11 +30,11 @@ pub fn logits(path: &Path, weights: DType) -> Vec<u32> {
         lookup: 0,
         check_numerics: false,
     };
-    let mut session = Session::load(backend, files, &options, &mut |_| ()).unwrap();
+    let mut session = Session::load(backend, files, &options, &mut |_| ())?;
     let ids: Vec<u32> = (0..40).map(|i| 3 + i * 7 % 190).collect();
     let mut bits = Vec::new();
-    session.score(&ids, 0, &mut |_, row| bits.extend(row.iter().map(|x| x.to_bits()))).unwrap();
-    bits
+    session.score(&ids, 0, &mut |_, row| bits.extend(row.iter().map(|x| x.to_bits())))?;
+    Ok(bits)
 }
 
 #[test]

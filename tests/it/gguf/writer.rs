@@ -54,6 +54,11 @@ impl Gguf {
 
     /// The file.
     pub fn bytes(&self) -> Vec<u8> {
+        self.with_alignment(32)
+    }
+
+    /// The same with its tensors at multiples of `alignment`; `general.alignment` says so if it is set.
+    pub fn with_alignment(&self, alignment: usize) -> Vec<u8> {
         let mut out = b"GGUF\x03\0\0\0".to_vec();
         out.extend((self.tensors.len() as u64).to_le_bytes());
         out.extend((self.keys.len() as u64).to_le_bytes());
@@ -68,10 +73,10 @@ impl Gguf {
             dims.iter().rev().for_each(|d| out.extend(d.to_le_bytes()));
             out.extend(kind.to_le_bytes());
             out.extend(at.to_le_bytes());
-            at += (bytes.len() as u64).next_multiple_of(32);
+            at += (bytes.len() as u64).next_multiple_of(alignment as u64);
         }
         for (_, _, _, bytes) in &self.tensors {
-            out.resize(out.len().next_multiple_of(32), 0);
+            out.resize(out.len().next_multiple_of(alignment), 0);
             out.extend(bytes);
         }
         out
