@@ -269,13 +269,16 @@ fn two_and_four_bits(factors: &[u8], bytes: &[Bytes], out: &mut GroupScales) {
     else {
         return;
     };
+    // Of the first four groups, and of the last.
+    let mut halves = [[0; TILE]; 2];
+    for lane in 0..TILE {
+        halves[0][lane] = tops[2 * lane];
+        halves[1][lane] = tops[2 * lane + 1];
+    }
     for j in 0..RUNS {
-        let mut top = [0; TILE];
-        for lane in 0..TILE {
-            top[lane] = tops[2 * lane + j / 4] >> (j % 4 * 2) & 3;
-        }
-        let down = j % 2 * 4;
-        out.scale[j] = each(&bytes[j / 2], &top, |l, t| (l >> down & 15 | t << 4).wrapping_sub(32));
+        let (down, up) = (j % 2 * 4, j % 4 * 2);
+        let scale = |l: u8, t: u8| (l >> down & 15 | (t >> up & 3) << 4).wrapping_sub(32);
+        out.scale[j] = each(&bytes[j / 2], &halves[j / 4], scale);
     }
     for p in 0..RUNS / 2 {
         let (a, b) = (out.scale[2 * p], out.scale[2 * p + 1]);
