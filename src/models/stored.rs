@@ -34,18 +34,11 @@ impl StoredTensors {
 
     /// The name under which `name` is stored.
     pub fn stored_name(&self, name: &str) -> String {
-        let theirs = llama::layer_part(name).and_then(|(layer, part, kind)| {
-            let (Stored::As { theirs, .. } | Stored::Fused { theirs, .. }) = self.rule(part)?;
-            Some(llama::layer_name(layer, theirs, kind))
-        });
-        theirs.unwrap_or_else(|| name.to_owned())
+        self.storage.stored_name(name)
     }
 
-    fn rule(&self, part: &str) -> Option<Stored> {
-        self.storage.parts.iter().copied().find(|rule| match rule {
-            Stored::As { ours, .. } => *ours == part,
-            Stored::Fused { ours, .. } => ours.contains(&part),
-        })
+    pub(super) fn rule(&self, part: &str) -> Option<Stored> {
+        self.storage.rule(part)
     }
 
     /// Rows `part` of those that `theirs` holds one after the other.

@@ -19,9 +19,10 @@ use super::mapped::{copied, map, tensor_parts};
 use super::{FormatError, shown};
 use crate::core::{DType, HostBytes, HostTensor, Order, Shape};
 pub use metadata::{Array, Metadata, Value};
+pub use names::{ours as name_of_file, theirs as name_in_file};
 use reader::{AGAIN, Fault, Reader};
 pub use split::open_parts;
-pub use writer::{GgufWriter, NewMetadata, NewTensor, NewValue, StoredTensor};
+pub use writer::{GgufWriter, NewMetadata, NewTensor, NewValue, StoredTensor, header};
 
 /// The first bytes of a file.
 const MAGIC: &[u8; 4] = b"GGUF";
@@ -123,6 +124,7 @@ impl GgufFile {
                 .map_or_else(|| type_name(entry.kind), |d| d.name().to_uppercase()),
             dims: entry.dims.clone(),
             bytes: self.bytes.slice(entry.range.clone()).unwrap_or_else(|| Vec::new().into()),
+            order: Order::Rows,
         })
     }
 
