@@ -1,6 +1,7 @@
 //! GGUF files against the checkpoints they were made from: the same configuration, the same bits, the same text.
 
 mod bad;
+mod export;
 mod model;
 mod others;
 mod settings;
