@@ -8,9 +8,9 @@ usage() {
     cat <<'USAGE'
 usage: scripts/run_android.sh [OPTION...] PROGRAM [ARGUMENT...]
 
-Runs PROGRAM (generate, bench_model, micro_bench, test_backend, eval_model) on an Android phone, with its arguments.
-A file or directory after -m, --model-path, -f, --file or --prompt-file is one of this machine; it is pushed to the phone
-if it is not there yet. A checkpoint's directory is first converted here into a packed file (in the --weight-dtype of the
+Runs PROGRAM (generate, bench_model, micro_bench, test_backend, eval_model, quantize) on an Android phone, with its arguments.
+A file or directory after -m, --model-path, -f, --file or --prompt-file is one of this machine, and so is any file that
+quantize is given to read; it is pushed to the phone if it is not there yet. A checkpoint's directory is first converted here into a packed file (in the --weight-dtype of the
 program), and only that file is pushed.
 
   -s, --serial SERIAL  the phone, if several are connected (adb devices)
@@ -68,8 +68,8 @@ test $# -ge 1 || { usage >&2; exit 2; }
 program="$1"
 shift
 case "$program" in
-    generate | bench_model | micro_bench | test_backend | eval_model) ;;
-    *) fail "no program '$program'; there are generate, bench_model, micro_bench, test_backend, eval_model" 2 ;;
+    generate | bench_model | micro_bench | test_backend | eval_model | quantize) ;;
+    *) fail "no program '$program'; there are generate, bench_model, micro_bench, test_backend, eval_model, quantize" 2 ;;
 esac
 root="$(cd "$(dirname "$0")/.." && pwd)"
 : "${pull_to:=$root/results/data}"
@@ -234,6 +234,11 @@ for argument in "$@"; do
     if test "$path" = -; then path=''; fi
     # -f is a list of names for micro_bench and test_backend.
     case "$program ${previous}" in "micro_bench -f" | "test_backend -f") path='' ;; esac
+    # What quantize reads has no flags: whatever file is here. What it makes is not.
+    case "$program $previous" in
+        "quantize -o" | "quantize --imatrix-output") ;;
+        quantize*) if test -f "$argument"; then path="$argument"; fi ;;
+    esac
     if test -n "$path"; then
         test -e "$path" || fail "there is no file or directory $path on this machine"
         case "$previous $prefix" in

@@ -7,7 +7,7 @@
 //! cli         arguments -> settings; the only place that prints
 //! capi        the C interface (next to cli)
 //! eval        perplexity, and how alike two models are (on top of engine)
-//! quantize    files of quantized weights from files of others (on top of models)
+//! quantize    files of quantized weights from files of others (on top of engine and eval)
 //! engine      the token loop
 //! bench       how long passes and operators take (on top of engine)
 //! oracle      every operation of a backend against the reference (next to engine)

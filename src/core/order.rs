@@ -65,6 +65,17 @@ impl Order {
         }
     }
 
+    /// The row that is stored at a place: the opposite of [`Self::place`].
+    pub const fn row(self, place: usize) -> usize {
+        match self {
+            Order::Rows | Order::Tiles => place,
+            Order::Interleaved(group) => {
+                let (first, within) = (place / group * group, place % group);
+                first + within % 2 * (group / 2) + within / 2
+            }
+        }
+    }
+
     /// The name in files and messages.
     pub const fn name(self) -> &'static str {
         match self {

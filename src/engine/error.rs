@@ -74,6 +74,14 @@ pub enum EngineError {
         /// The file.
         path: PathBuf,
     },
+    /// A model that a GGUF file cannot hold.
+    #[error("'{}' {reason}", path.display())]
+    NoGguf {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A packed file that is a part of a cache.
     #[error("'{}' holds no weights; give the model's directory", path.display())]
     NoWeights {

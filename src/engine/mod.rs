@@ -38,6 +38,7 @@ pub use defaults::{SamplingWishes, default_context};
 pub use drafter::DraftStats;
 pub use error::EngineError;
 pub use footprint::{Fit, Footprint, Holding, TextLength, Unfit};
+pub use gguf::Export;
 pub use hybrid::HybridRunner;
 pub use memory_watch::MemorySource;
 pub use model_files::{LoadOptions, ModelFiles};

@@ -94,7 +94,7 @@ impl Tensors {
 }
 
 /// The model's dimensions, which are known before all else, and its tensors.
-fn described(checkpoint: Checkpoint) -> Result<(ModelConfig, StoredTensors), EngineError> {
+pub(super) fn described(checkpoint: Checkpoint) -> Result<(ModelConfig, StoredTensors), EngineError> {
     let config = match checkpoint.gguf() {
         Some(file) => {
             let json = gguf::config_json(file, &checkpoint)?;
@@ -109,7 +109,10 @@ fn described(checkpoint: Checkpoint) -> Result<(ModelConfig, StoredTensors), Eng
 }
 
 /// What a user should know about a checkpoint's weights and keys.
-fn warnings_about(stored: &StoredTensors, config: &ModelConfig) -> Result<Vec<ModelWarning>, EngineError> {
+pub(super) fn warnings_about(
+    stored: &StoredTensors,
+    config: &ModelConfig,
+) -> Result<Vec<ModelWarning>, EngineError> {
     let mut warnings: Vec<ModelWarning> = unused::tensors(stored, &config.spec)?.into_iter().collect();
     if let Some(file) = stored.checkpoint().gguf() {
         warnings.extend(gguf::warnings(file)?);

@@ -7,6 +7,7 @@ mod decoder;
 mod error;
 mod families;
 mod generation_config;
+mod gguf_tensors;
 pub mod llama;
 mod noise;
 mod random;

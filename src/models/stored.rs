@@ -34,11 +34,7 @@ impl StoredTensors {
 
     /// The name under which `name` is stored.
     pub fn stored_name(&self, name: &str) -> String {
-        let theirs = llama::layer_part(name).and_then(|(layer, part, kind)| {
-            let (Stored::As { theirs, .. } | Stored::Fused { theirs, .. }) = self.rule(part)?;
-            Some(llama::layer_name(layer, theirs, kind))
-        });
-        theirs.unwrap_or_else(|| name.to_owned())
+        self.storage.stored_name(name)
     }
 
     /// What all elements of the matrix `name` are to be multiplied with: NVFP4 has one such number a tensor, beside it.
@@ -67,11 +63,8 @@ impl StoredTensors {
         matrix.is_some_and(|matrix| matrix.dtype() == DType::ReadOnly(ReadOnlyFormat::Nvfp4))
     }
 
-    fn rule(&self, part: &str) -> Option<Stored> {
-        self.storage.parts.iter().copied().find(|rule| match rule {
-            Stored::As { ours, .. } => *ours == part,
-            Stored::Fused { ours, .. } => ours.contains(&part),
-        })
+    pub(super) fn rule(&self, part: &str) -> Option<Stored> {
+        self.storage.rule(part)
     }
 
     /// Rows `part` of those that `theirs` holds one after the other.

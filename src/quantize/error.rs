@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::core::CoreError;
+use crate::engine::EngineError;
+use crate::eval::EvalError;
 use crate::format::FormatError;
 
 /// Each is one sentence that names the file, the value and the way on.
@@ -14,6 +16,12 @@ pub enum QuantizeError {
     /// A row cannot be converted.
     #[error(transparent)]
     Core(#[from] CoreError),
+    /// A model cannot be run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A model's predictions cannot be compared.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
     /// A file does not suit what is asked for.
     #[error("'{path}' {reason}")]
     Unsuitable {

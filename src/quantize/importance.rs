@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::QuantizeError;
 use crate::core::{DType, HostBytes};
-use crate::format::gguf::GgufFile;
+use crate::format::gguf::{GgufFile, GgufWriter, NewMetadata, NewTensor, NewValue};
 
 /// Ends of the names of a tensor's sums of squares and of the numbers of inputs.
 const SUMS: &str = ".in_sum2";
@@ -15,7 +15,9 @@ const COUNTS: &str = ".counts";
 /// What the columns of a model's matrices are worth.
 #[derive(Clone, Debug, Default)]
 pub struct Importance {
+    /// The file that it is in, or the text that it was made of.
     path: PathBuf,
+    in_file: bool,
     /// Tensor -> mean squares, for each expert those of all columns.
     means: BTreeMap<String, Vec<f32>>,
     /// The texts that it was made of, and in how many pieces.
@@ -87,12 +89,17 @@ impl Importance {
         if means.is_empty() {
             return Err(unsuitable("has no sums of squares (NAME.in_sum2): make the file again".into()));
         }
-        Ok(Self { path: path.into(), means, datasets, chunks })
+        Ok(Self { path: path.into(), in_file: true, means, datasets, chunks })
     }
 
-    /// The file.
+    /// The file that it is in, or the text that it was made of.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file that it is in, if it is in one.
+    pub fn file(&self) -> Option<&Path> {
+        self.in_file.then_some(&*self.path)
     }
 
     /// Number of tensors that it has something about.
@@ -127,6 +134,63 @@ impl Importance {
             });
         }
         Ok(Some(means))
+    }
+}
+
+/// Sums of squares of what a model's matrices were given while it read a text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InputSums {
+    /// By the name of a matrix in a GGUF file: the sum of squares of each column's inputs, and the number of inputs.
+    pub tensors: BTreeMap<String, (Vec<f64>, u64)>,
+    /// The text.
+    pub text: PathBuf,
+    /// Pieces that it was read in.
+    pub chunks: u32,
+    /// Tokens of a piece.
+    pub chunk_size: u32,
+}
+
+impl InputSums {
+    /// Writes a file that llama-quantize reads like one of llama-imatrix.
+    ///
+    /// # Errors
+    /// What the system answers; then there is no file.
+    pub fn write(&self, path: &Path) -> Result<(), QuantizeError> {
+        let mut keys = NewMetadata::default();
+        keys.set("general.type", &NewValue::Text("imatrix".into()));
+        keys.set("imatrix.datasets", &NewValue::Texts(vec![self.text.to_string_lossy().into_owned()]));
+        keys.set("imatrix.chunk_count", &NewValue::U32(self.chunks));
+        keys.set("imatrix.chunk_size", &NewValue::U32(self.chunk_size));
+        let (mut tensors, mut values) = (Vec::new(), Vec::new());
+        let mut add = |name: String, all: Vec<f32>| {
+            tensors.push(NewTensor { name, dtype: DType::F32, dims: vec![1, all.len()] });
+            values.push(all);
+        };
+        for (name, (squares, count)) in &self.tensors {
+            add(format!("{name}{SUMS}"), squares.iter().map(|&v| v as f32).collect());
+            add(format!("{name}{COUNTS}"), vec![*count as f32]);
+        }
+        let mut writer = GgufWriter::create(path, &keys, &tensors)?;
+        for all in values {
+            writer.write(&all.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?;
+        }
+        writer.finish()?;
+        Ok(())
+    }
+
+    /// What the columns are worth by them. `file` is where they are stored, if they are.
+    pub fn importance(&self, file: Option<&Path>) -> Importance {
+        let mean = |(name, (squares, count)): (&String, &(Vec<f64>, u64))| {
+            let count = (*count).max(1) as f64;
+            (name.clone(), squares.iter().map(|&v| (v / count) as f32).collect())
+        };
+        Importance {
+            path: file.unwrap_or(&self.text).into(),
+            in_file: file.is_some(),
+            means: self.tensors.iter().map(mean).collect(),
+            datasets: Some(self.text.to_string_lossy().into_owned()),
+            chunks: self.chunks,
+        }
     }
 }
 

@@ -57,6 +57,12 @@ impl Mix {
         ROWS.iter().chain([&TERNARY]).map(Mix)
     }
 
+    /// The mix whose main type it is; F32's for none.
+    pub fn of_type(dtype: Option<DType>) -> Self {
+        let named = |mix: &Mix| Some(mix.0.main) == dtype;
+        Mix::all().find(named).unwrap_or(Mix(&ROWS[0]))
+    }
+
     /// The usual name.
     pub fn name(self) -> &'static str {
         self.0.name

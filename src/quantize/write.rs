@@ -79,16 +79,15 @@ pub fn write(
     for ((from, to), importance) in stored.iter().zip(&tensors).zip(columns) {
         let Some(dtype) = from.dtype else { continue };
         let (_, rows, cols) = sizes(to);
-        let bytes = from.bytes.as_ref();
         let size = row_bytes(dtype, cols);
         let piece = (PIECE / cols.max(1)).max(1);
-        let count = bytes.len().checked_div(size).unwrap_or(0);
+        let count = from.bytes.as_ref().len().checked_div(size).unwrap_or(0);
         for first in (0..count).step_by(piece) {
             if progress(Step { done, total, name: &from.name }).is_break() {
                 return Err(QuantizeError::Interrupted);
             }
             let range = first..(first + piece).min(count);
-            let source = &bytes[range.start * size..range.end * size];
+            let source = &from.rows(range.clone(), size);
             let job = Job { name: &from.name, from: dtype, to: to.dtype, cols, rows, first, importance };
             if dtype == to.dtype {
                 pool.install(|| job.check(source))?;

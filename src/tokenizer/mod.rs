@@ -16,6 +16,7 @@ mod stream;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod vocabulary;
 
 use std::path::Path;
 
@@ -33,6 +34,7 @@ pub use flat::{BytePairs, FlatForm};
 pub use sentence_piece::{Piece, SentencePiece};
 pub use stream::StreamDecoder;
 pub use templates::{ChatTemplates, more_templates};
+pub use vocabulary::Vocabulary;
 
 /// A model's tokenizer, as its `tokenizer.json` describes it.
 pub struct Tokenizer {

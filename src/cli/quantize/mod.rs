@@ -1,18 +1,23 @@
 //! `quantize`, from arguments to exit code.
 
 mod args;
+mod budget;
 mod check;
+mod imatrix;
 mod report;
+mod source;
 
 use std::fs::canonicalize;
-use std::io::stdout;
+use std::io::{Stdout, stdout};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use self::args::Args;
+use self::source::Source;
 use super::notice::say;
 use super::output::Stream;
 use super::progress::Progress;
@@ -20,7 +25,7 @@ use super::run::exit_code;
 use super::{interrupt, values};
 use crate::core::CoreError;
 use crate::format::FormatError;
-use crate::format::gguf::{GgufFile, Metadata, NewMetadata, NewValue, StoredTensor, open_parts};
+use crate::format::gguf::{Metadata, NewMetadata, NewValue};
 use crate::host::most_threads;
 use crate::quantize::{Choices, Importance, Mix, ModelFacts, Plan, QuantizeError, write};
 
@@ -37,77 +42,101 @@ fn run(args: &Args) -> Result<ExitCode> {
     if let Some(path) = &args.check {
         return check::run(path, args);
     }
-    let (Some(input), Some(output), Some(mix)) = (&args.input, &args.output, args.mix) else {
-        bail!("a file to read, a file to make and a type are needed; --help has examples")
-    };
-    convert(args, input, output, mix)?;
+    match (&args.input, &args.output) {
+        (Some(input), Some(output)) => convert(args, input, output)?,
+        (Some(input), None) => imatrix::only(args, input)?,
+        _ => bail!("a file to read, a file to make and a type are needed; --help has examples"),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn convert(args: &Args, input: &Path, output: &Path, mix: Mix) -> Result<()> {
+fn convert(args: &Args, input: &Path, output: &Path) -> Result<()> {
     // First what costs nothing to find wrong.
-    let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;
+    let read = args.imatrix.as_deref().map(Importance::read).transpose()?;
     let same = canonicalize(input).ok().zip(canonicalize(output).ok()).is_some_and(|(a, b)| a == b);
     ensure!(!same, "'{}' is to be read and written: give the output another name", input.display());
-    ensure!(
-        !input.is_dir(),
-        "'{}' is a directory; give a GGUF file of the model (llama.cpp's convert_hf_to_gguf.py makes one of a checkpoint)",
-        input.display()
-    );
-    if !GgufFile::is_at(input) && input.is_file() {
-        bail!(
-            "'{}' is no GGUF file; give one, for instance the F16 or BF16 file of the model",
-            input.display()
-        );
+    let source = Source::open(input)?;
+    source.notes.iter().for_each(|note| say(note));
+    let mut out = Stream::new(Some(stdout()), true);
+    let made = match (args.mix, args.budget) {
+        (Some(mix), _) => by_mix(args, input, &source, mix, read, &mut out)?,
+        (None, Some(size)) => budget::plan(args, input, &source, size, read, &mut out)?,
+        (None, None) => bail!("a type is needed, such as Q4_K_M, or a size (--budget); --help has examples"),
+    };
+    if !args.dry_run {
+        store(args, (input, output), &source, &made)?;
     }
-    let files = open_parts(input)?;
-    let keys = files[0].metadata();
-    let stored: Vec<StoredTensor> = files.iter().flat_map(GgufFile::tensors).collect();
-    let facts = ModelFacts::of(keys)?;
+    if !args.quiet {
+        let _ = out.write(&report::summary(&source.tensors, &made.plan, (!args.dry_run).then_some(output)));
+    }
+    out.finish().context("cannot write to standard output")
+}
+
+/// What is to be written.
+struct Made {
+    plan: Plan,
+    metadata: NewMetadata,
+    importance: Option<Arc<Importance>>,
+}
+
+/// By the rules of a mix.
+fn by_mix(
+    args: &Args,
+    input: &Path,
+    source: &Source,
+    mix: Mix,
+    read: Option<Importance>,
+    out: &mut Stream<Stdout>,
+) -> Result<Made> {
     let choices = Choices {
         mix,
         pure: args.pure,
         patterns: args.tensor_type.clone(),
         output: args.output_tensor_type,
         embedding: args.token_embedding_type,
-        weighted: importance.is_some(),
+        weighted: read.is_some() || args.make_imatrix.is_some(),
     };
-    let plan = Plan::new(input, &stored, &facts, &choices)?;
-    let mut out = Stream::new(Some(stdout()), true);
+    let plan = Plan::new(input, &source.tensors, &ModelFacts::of(source.keys())?, &choices)?;
     if (args.verbose || args.dry_run) && !args.quiet {
-        let _ = out.write(&report::tensors(&stored, &plan));
+        let _ = out.write(&report::tensors(&source.tensors, &plan));
     }
-    if !args.dry_run {
-        let metadata = metadata(keys, mix, importance.as_ref());
-        let mut progress = Progress::new("Quantizing", args.quiet);
-        let threads = args.threads.unwrap_or_else(most_threads);
-        let written = write(output, &metadata, &stored, &plan, importance.as_ref(), threads, &mut |step| {
+    let importance = match read {
+        None if !args.dry_run => imatrix::make(args, input)?,
+        read => read,
+    };
+    let metadata = metadata(source.keys(), mix, importance.as_ref());
+    Ok(Made { plan, metadata, importance: importance.map(Arc::new) })
+}
+
+/// Writes the file.
+fn store(args: &Args, (input, output): (&Path, &Path), source: &Source, made: &Made) -> Result<()> {
+    let importance = made.importance.as_deref();
+    let mut progress = Progress::new("Quantizing", args.quiet);
+    let threads = args.threads.unwrap_or_else(most_threads);
+    let written =
+        write(output, &made.metadata, &source.tensors, &made.plan, importance, threads, &mut |step| {
             progress.set(step.done, step.total);
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        progress.finish();
-        let written = written.map_err(|e| in_file(input, e))?;
-        if written.twice > 0 && !args.quiet {
-            say(&format!(
-                "note: {} of the {} tensors that were converted had been quantized before, and what was lost then does not \
-                 come back: start from the F16 or BF16 file of the model where there is one",
-                written.twice, written.converted
-            ));
-        }
-        if let (Some(first), Some(importance)) = (written.unknown.first(), &importance) {
-            say(&format!(
-                "warning: '{}' says nothing about {} of the {} tensors that were converted, such as '{first}': their \
-                 columns count alike",
-                importance.path().display(),
-                written.unknown.len(),
-                written.converted
-            ));
-        }
+    progress.finish();
+    let written = written.map_err(|e| in_file(input, e))?;
+    if written.twice > 0 && !args.quiet {
+        say(&format!(
+            "note: {} of the {} tensors that were converted had been quantized before, and what was lost then does not \
+             come back: start from the F16 or BF16 file of the model where there is one",
+            written.twice, written.converted
+        ));
     }
-    if !args.quiet {
-        let _ = out.write(&report::summary(&stored, &plan, (!args.dry_run).then_some(output)));
+    if let (Some(first), Some(importance)) = (written.unknown.first(), importance) {
+        say(&format!(
+            "warning: '{}' says nothing about {} of the {} tensors that were converted, such as '{first}': their \
+             columns count alike",
+            importance.path().display(),
+            written.unknown.len(),
+            written.converted
+        ));
     }
-    out.finish().context("cannot write to standard output")
+    Ok(())
 }
 
 /// An error with the file that a tensor is in.
@@ -130,8 +159,9 @@ fn metadata(keys: &Metadata, mix: Mix, importance: Option<&Importance>) -> NewMe
     new.set("general.file_type", &NewValue::U32(mix.file_type()));
     if let Some(importance) = importance {
         let (dataset, chunks) = importance.origin();
-        let name = importance.path().to_string_lossy().into_owned();
-        new.set("quantize.imatrix.file", &NewValue::Text(name));
+        if let Some(file) = importance.file() {
+            new.set("quantize.imatrix.file", &NewValue::Text(file.to_string_lossy().into_owned()));
+        }
         if let Some(dataset) = dataset {
             new.set("quantize.imatrix.dataset", &NewValue::Text(dataset.to_owned()));
         }

@@ -2,6 +2,7 @@
 //! both are read alike, and the same values give the same bits.
 
 mod config;
+mod export;
 mod key;
 mod pre_tokenizer;
 mod rope;
@@ -16,6 +17,7 @@ use super::small_files::SmallFiles;
 use super::warning::ModelWarning;
 use crate::format::gguf::GgufFile;
 use crate::format::{FormatError, TensorSource};
+pub use export::Export;
 use special::SpecialIds;
 use tokenizer::Vocabulary;
 

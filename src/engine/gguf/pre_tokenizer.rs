@@ -4,6 +4,9 @@
 //! `tokenizer.json`, which llama.cpp partly rewrites for its regular expressions.
 
 use serde_json::{Value as Json, json};
+use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper};
+
+use super::export::TEXTS;
 
 /// One way to split, under all of its names.
 pub(super) struct Rule {
@@ -178,6 +181,24 @@ impl Rule {
         RULES.iter().find(|rule| rule.names.contains(&name))
     }
 
+    /// A name of the rule that splits as a tokenizer.json with these parts does.
+    pub fn like(pre_tokenizer: &Json, normalizer: &Json, whole_words: bool) -> Option<&'static str> {
+        let composes = match normalizer["type"].as_str() {
+            None => false,
+            Some("NFC") => true,
+            Some(_) => return None,
+        };
+        let theirs: PreTokenizerWrapper = serde_json::from_value(pre_tokenizer.clone()).ok()?;
+        let alike = |rule: &&Rule| {
+            let ours = serde_json::from_value::<PreTokenizerWrapper>(rule.pre_tokenizer());
+            let same = |ours: &PreTokenizerWrapper| {
+                TEXTS.iter().all(|text| words(ours, text) == words(&theirs, text))
+            };
+            (rule.whole_words, rule.composes) == (whole_words, composes) && ours.is_ok_and(|ours| same(&ours))
+        };
+        RULES.iter().find(alike).and_then(|rule| rule.names.first().copied())
+    }
+
     /// The names of all rules.
     pub fn names() -> impl Iterator<Item = &'static str> {
         RULES.iter().flat_map(|rule| rule.names.iter().copied())
@@ -199,10 +220,17 @@ impl Rule {
     }
 }
 
+/// The words of a text, by the bytes that they are made of; none if the splitter fails.
+fn words(splitter: &PreTokenizerWrapper, text: &str) -> Option<Vec<(usize, usize)>> {
+    let mut pieces = PreTokenizedString::from(text);
+    splitter.pre_tokenize(&mut pieces).ok()?;
+    let pieces = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
+    Some(pieces.into_iter().map(|(_, place, _)| place).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
-    use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper};
 
     use super::*;
 
@@ -222,10 +250,34 @@ mod tests {
     }
 
     fn words(splitter: &PreTokenizerWrapper, text: &str) -> Vec<String> {
-        let mut pieces = PreTokenizedString::from(text);
-        splitter.pre_tokenize(&mut pieces).unwrap();
-        let pieces = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
-        pieces.into_iter().map(|(_, (from, to), _)| text[from..to].to_owned()).collect()
+        let places = super::words(splitter, text).unwrap();
+        places.into_iter().map(|(from, to)| text[from..to].to_owned()).collect()
+    }
+
+    #[test]
+    fn a_rule_is_found_by_what_it_does() {
+        for rule in &RULES {
+            let found = Rule::like(&rule.pre_tokenizer(), &rule.normalizer(), rule.whole_words);
+            let found = found.and_then(Rule::of).unwrap_or_else(|| panic!("{} is not found", rule.names[0]));
+            for text in TEXTS {
+                let splitter = |rule: &Rule| serde_json::from_value(rule.pre_tokenizer()).unwrap();
+                assert_eq!(words(&splitter(rule), text), words(&splitter(found), text), "{}", rule.names[0]);
+            }
+        }
+        let usual = ["gpt-2", "smollm", "llama-bpe", "qwen2", "tekken", "gpt-4o"];
+        for name in usual {
+            let rule = Rule::of(name).unwrap();
+            assert_eq!(Rule::like(&rule.pre_tokenizer(), &rule.normalizer(), rule.whole_words), Some(name));
+        }
+        // GPT-2's words in the words of its own tokenizer.json.
+        let own =
+            json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+        assert_eq!(Rule::like(&own, &Json::Null, false), Some("gpt-2"));
+        let digits = json!({"type": "Digits", "individual_digits": true});
+        let smollm = json!({"type": "Sequence", "pretokenizers": [digits, own]});
+        assert_eq!(Rule::like(&smollm, &Json::Null, false), Some("smollm"));
+        let words = json!({"type": "WhitespaceSplit"});
+        assert_eq!(Rule::like(&words, &Json::Null, false), None);
     }
 
     #[test]

@@ -115,17 +115,20 @@ fn simple(keys: Keys<'_>) -> Result<Value, FormatError> {
     Ok(factor.map_or(Value::Null, |f| json!({"rope_type": "linear", "factor": f})))
 }
 
+/// Keys of YaRN, and what config.json calls them.
+pub(super) const YARN: [(&str, &str); 7] = [
+    ("rope.scaling.factor", "factor"),
+    ("rope.scaling.original_context_length", "original_max_position_embeddings"),
+    ("rope.scaling.yarn_beta_fast", "beta_fast"),
+    ("rope.scaling.yarn_beta_slow", "beta_slow"),
+    ("rope.scaling.yarn_attn_factor", "attention_factor"),
+    ("rope.scaling.yarn_log_multiplier", "mscale_all_dim"),
+    ("attention.temperature_scale", "llama_4_scaling_beta"),
+];
+
 fn yarn(keys: Keys<'_>) -> Result<Value, FormatError> {
     let mut scaling = Map::from_iter([("rope_type".to_owned(), "yarn".into())]);
-    for (key, name) in [
-        ("rope.scaling.factor", "factor"),
-        ("rope.scaling.original_context_length", "original_max_position_embeddings"),
-        ("rope.scaling.yarn_beta_fast", "beta_fast"),
-        ("rope.scaling.yarn_beta_slow", "beta_slow"),
-        ("rope.scaling.yarn_attn_factor", "attention_factor"),
-        ("rope.scaling.yarn_log_multiplier", "mscale_all_dim"),
-        ("attention.temperature_scale", "llama_4_scaling_beta"),
-    ] {
+    for (key, name) in YARN {
         if let Some(number) = keys.number(key)? {
             scaling.insert(name.to_owned(), number.into());
         }

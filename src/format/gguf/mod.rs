@@ -23,10 +23,11 @@ use crate::core::{HostBytes, HostTensor, Order, Shape};
 use crate::quant::factors::SwapRule;
 use big_endian::{is_big_endian, swapped, to_little_endian};
 pub use metadata::{Array, Metadata, Value};
+pub use names::{ours as name_of_file, theirs as name_in_file};
 use reader::{AGAIN, Fault, Reader};
 pub use split::open_parts;
 use types::{not_read, number, readable, type_name};
-pub use writer::{GgufWriter, NewMetadata, NewTensor, NewValue, StoredTensor};
+pub use writer::{GgufWriter, NewMetadata, NewTensor, NewValue, StoredTensor, header};
 
 /// The first bytes of a file.
 const MAGIC: &[u8; 4] = b"GGUF";
@@ -139,7 +140,7 @@ impl GgufFile {
             let (dtype, bytes) =
                 read.map_or_else(|| (None, Vec::new().into()), |(d, bytes)| (Some(d), bytes));
             let (name, dims) = (name.clone(), entry.dims.clone());
-            StoredTensor { name, dtype, type_name: type_name(entry.kind), dims, bytes }
+            StoredTensor { name, dtype, type_name: type_name(entry.kind), dims, bytes, order: Order::Rows }
         })
     }
 

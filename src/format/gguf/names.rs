@@ -37,8 +37,8 @@ fn parts<'a>(name: &'a str, prefix: &str) -> Option<(usize, &'a str, &'a str)> {
     Some((number, inner, kind))
 }
 
-/// The name in a GGUF file of the tensor that is `name` here.
-pub(super) fn theirs(name: &str) -> Option<String> {
+/// The name in a GGUF file of the tensor that is `name` in a checkpoint of Llama; `None` for one that has none there.
+pub fn theirs(name: &str) -> Option<String> {
     if let Some((_, theirs)) = OUTER.iter().find(|(ours, _)| *ours == name) {
         return Some((*theirs).to_owned());
     }
@@ -48,7 +48,7 @@ pub(super) fn theirs(name: &str) -> Option<String> {
 }
 
 /// The opposite of [`theirs`].
-pub(super) fn ours(name: &str) -> Option<String> {
+pub fn ours(name: &str) -> Option<String> {
     if let Some((ours, _)) = OUTER.iter().find(|(_, theirs)| *theirs == name) {
         return Some((*ours).to_owned());
     }

@@ -1,12 +1,14 @@
 //! Writing GGUF files, version 3: keys and values, the list of tensors, then the tensors one after the other as they come.
 //! A file appears whole or not at all ([`OutputFile`]).
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use super::{ALIGNMENT, MAGIC, Metadata};
-use crate::core::{DType, HostBytes};
+use crate::core::{DType, HostBytes, Order};
 use crate::format::{FormatError, OutputFile};
 
 /// A value for a key.
@@ -92,13 +94,21 @@ impl NewMetadata {
         }
     }
 
+    /// Adds all keys of another one, in the places of older ones.
+    pub fn append(&mut self, other: &Self) {
+        for (key, kind, bytes) in &other.entries {
+            self.remove(key);
+            self.entries.push((key.clone(), *kind, bytes.clone()));
+        }
+    }
+
     /// Removes a key, if it is there.
     pub fn remove(&mut self, key: &str) {
         self.entries.retain(|entry| entry.0 != key);
     }
 
-    /// Where tensors have to begin.
-    fn alignment(&self) -> u64 {
+    /// Where tensors have to begin: at multiples of so many bytes.
+    pub fn alignment(&self) -> u64 {
         let stored = self.entries.iter().find(|entry| entry.0 == "general.alignment" && entry.1 == 4);
         let stored =
             stored.and_then(|entry| entry.2.first_chunk()).map(|b| u64::from(u32::from_le_bytes(*b)));
@@ -150,43 +160,13 @@ impl GgufWriter {
     /// # Errors
     /// What the system answers; a tensor of a type or a shape that cannot be stored.
     pub fn create(path: &Path, metadata: &NewMetadata, tensors: &[NewTensor]) -> Result<Self, FormatError> {
-        let alignment = metadata.alignment();
-        let mut sizes = Vec::with_capacity(tensors.len());
-        let mut header = MAGIC.to_vec();
-        header.extend(3u32.to_le_bytes());
-        header.extend((tensors.len() as u64).to_le_bytes());
-        header.extend((metadata.entries.len() as u64).to_le_bytes());
-        for (key, kind, bytes) in &metadata.entries {
-            header.extend(text(key));
-            header.extend(kind.to_le_bytes());
-            header.extend(bytes);
-        }
-        let mut offset = 0u64;
-        for tensor in tensors {
-            let (kind, size) = super::number(tensor.dtype).zip(tensor.bytes()).ok_or_else(|| {
-                let reason = format!(
-                    "of shape {:?} cannot be stored as {}: its rows are no whole blocks; choose another type for it",
-                    tensor.dims, tensor.dtype
-                );
-                FormatError::Tensor { path: path.into(), name: tensor.name.clone(), reason }
-            })?;
-            header.extend(text(&tensor.name));
-            header.extend((tensor.dims.len() as u32).to_le_bytes());
-            for &dim in tensor.dims.iter().rev() {
-                header.extend((dim as u64).to_le_bytes());
-            }
-            header.extend(kind.to_le_bytes());
-            header.extend(offset.to_le_bytes());
-            sizes.push(size as u64);
-            offset = (offset + size as u64).next_multiple_of(alignment);
-        }
-        header.resize(header.len().next_multiple_of(alignment as usize), 0);
+        let (header, mut sizes) = header(path, metadata, tensors)?;
         sizes.reverse();
         let output = OutputFile::create(path)?;
         let file = output.file().try_clone().map_err(|source| cannot_write(path, source))?;
         let mut out = BufWriter::with_capacity(BUFFER, file);
         out.write_all(&header).map_err(|source| cannot_write(path, source))?;
-        let mut this = Self { output, out, left: sizes, within: 0, alignment };
+        let mut this = Self { output, out, left: sizes, within: 0, alignment: metadata.alignment() };
         this.step()?;
         Ok(this)
     }
@@ -237,6 +217,49 @@ impl GgufWriter {
     }
 }
 
+/// Everything that is in front of the tensors of a file, and the bytes of each tensor. `path` is for messages.
+///
+/// # Errors
+/// A tensor of a type or a shape that cannot be stored.
+pub fn header(
+    path: &Path,
+    metadata: &NewMetadata,
+    tensors: &[NewTensor],
+) -> Result<(Vec<u8>, Vec<u64>), FormatError> {
+    let alignment = metadata.alignment();
+    let mut sizes = Vec::with_capacity(tensors.len());
+    let mut header = MAGIC.to_vec();
+    header.extend(3u32.to_le_bytes());
+    header.extend((tensors.len() as u64).to_le_bytes());
+    header.extend((metadata.entries.len() as u64).to_le_bytes());
+    for (key, kind, bytes) in &metadata.entries {
+        header.extend(text(key));
+        header.extend(kind.to_le_bytes());
+        header.extend(bytes);
+    }
+    let mut offset = 0u64;
+    for tensor in tensors {
+        let (kind, size) = super::number(tensor.dtype).zip(tensor.bytes()).ok_or_else(|| {
+            let reason = format!(
+                "of shape {:?} cannot be stored as {}: its rows are no whole blocks; choose another type for it",
+                tensor.dims, tensor.dtype
+            );
+            FormatError::Tensor { path: path.into(), name: tensor.name.clone(), reason }
+        })?;
+        header.extend(text(&tensor.name));
+        header.extend((tensor.dims.len() as u32).to_le_bytes());
+        for &dim in tensor.dims.iter().rev() {
+            header.extend((dim as u64).to_le_bytes());
+        }
+        header.extend(kind.to_le_bytes());
+        header.extend(offset.to_le_bytes());
+        sizes.push(size as u64);
+        offset = (offset + size as u64).next_multiple_of(alignment);
+    }
+    header.resize(header.len().next_multiple_of(alignment as usize), 0);
+    Ok((header, sizes))
+}
+
 fn cannot_write(path: &Path, source: io::Error) -> FormatError {
     FormatError::Io { action: "write", path: path.into(), source }
 }
@@ -254,6 +277,22 @@ pub struct StoredTensor {
     pub dims: Vec<usize>,
     /// Its bytes; none if the type has no form here.
     pub bytes: HostBytes,
+    /// The order that its rows have to be brought in: [`Order::Rows`] for those that are as they should be.
+    pub order: Order,
+}
+
+impl StoredTensor {
+    /// Rows of `size` bytes from `rows` on, in the order that they should have.
+    pub fn rows(&self, rows: Range<usize>, size: usize) -> Cow<'_, [u8]> {
+        let bytes = self.bytes.as_ref();
+        match self.order {
+            Order::Rows | Order::Tiles => Cow::Borrowed(&bytes[rows.start * size..rows.end * size]),
+            Order::Interleaved(_) => {
+                let from = rows.map(|place| self.order.row(place));
+                Cow::Owned(from.flat_map(|row| bytes[row * size..][..size].iter().copied()).collect())
+            }
+        }
+    }
 }
 
 #[cfg(test)]

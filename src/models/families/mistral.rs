@@ -13,7 +13,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &["MistralForCausalLM"],
     spec,
     checkpoint: Storage::PLAIN,
-    gguf: Gguf::NONE,
+    gguf: Gguf { written_as: Some("llama"), ..Gguf::NONE },
 };
 
 fn spec(fields: &Fields<'_>) -> Result<ModelSpec, ConfigError> {

@@ -23,7 +23,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::config::{ConfigError, Fields};
+use super::llama::{layer_name, layer_part};
 use super::spec::ModelSpec;
+use crate::format::gguf;
 pub use find::UnknownFamily;
 
 /// That of models which are in no file.
@@ -94,6 +96,8 @@ pub struct Gguf {
     pub with_window: Option<&'static str>,
     /// Puts right in config.json what follows from the rest.
     pub adjust: fn(&mut Map<String, Value>),
+    /// The architecture that its models are written as, where it has none of its own.
+    pub written_as: Option<&'static str>,
     pub(super) storage: Storage,
 }
 
@@ -105,8 +109,43 @@ impl Gguf {
         windows: false,
         with_window: None,
         adjust: |_| (),
+        written_as: None,
         storage: Storage::PLAIN,
     };
+}
+
+impl Family {
+    /// The architecture of GGUF files that are made of its models, and the family whose files these are; `None` if there
+    /// are no such files.
+    pub fn in_gguf(&'static self) -> Option<(&'static str, &'static Self)> {
+        let architecture = self.gguf.written_as.or(self.gguf.architectures.first().copied())?;
+        Some((architecture, Self::of_gguf(architecture).ok()?))
+    }
+
+    /// The name in a GGUF file of the tensor that holds what the forward pass calls `name`; `None` if the files have none.
+    pub fn gguf_name(&'static self, name: &str) -> Option<String> {
+        let (_, family) = self.in_gguf()?;
+        gguf::name_in_file(&family.gguf.storage.stored_name(name))
+    }
+}
+
+impl Storage {
+    /// Where a part of a layer is stored otherwise.
+    pub fn rule(self, part: &str) -> Option<Stored> {
+        self.parts.iter().copied().find(|rule| match rule {
+            Stored::As { ours, .. } => *ours == part,
+            Stored::Fused { ours, .. } => ours.contains(&part),
+        })
+    }
+
+    /// The name under which `name` is stored.
+    pub fn stored_name(self, name: &str) -> String {
+        let theirs = layer_part(name).and_then(|(layer, part, kind)| {
+            let (Stored::As { theirs, .. } | Stored::Fused { theirs, .. }) = self.rule(part)?;
+            Some(layer_name(layer, theirs, kind))
+        });
+        theirs.unwrap_or_else(|| name.to_owned())
+    }
 }
 
 /// Every family, in the order in which messages list them.

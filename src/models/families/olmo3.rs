@@ -13,7 +13,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &["Olmo3ForCausalLM"],
     spec,
     checkpoint: CHECKPOINT,
-    gguf: Gguf::NONE,
+    gguf: Gguf { written_as: Some("olmo2"), ..Gguf::NONE },
 };
 
 fn spec(fields: &Fields<'_>) -> Result<ModelSpec, ConfigError> {

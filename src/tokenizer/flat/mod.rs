@@ -92,6 +92,17 @@ pub(super) fn form(flat: &FlatTokenizer) -> Option<FlatForm> {
     Some(FlatForm { rest: rest(flat)?, bpe: flat.get_model().tables().as_ref().to_vec() })
 }
 
+/// The model of a tokenizer by its parts, and the rest as the JSON of a `tokenizer.json`; `None` if it is not of byte pairs.
+pub(super) fn parts_of_whole(whole: &tokenizers::Tokenizer) -> Option<(BytePairs, Value)> {
+    let model = tables::parts(whole.get_model())?;
+    Some((model, serde_json::from_slice(&rest(whole)?).ok()?))
+}
+
+/// The same of a flat one.
+pub(super) fn parts_of_flat(flat: &FlatTokenizer) -> Option<(BytePairs, Value)> {
+    Some((flat.get_model().parts(), serde_json::from_slice(&rest(flat)?).ok()?))
+}
+
 /// All but the model of a tokenizer, as JSON.
 fn rest<M: Model>(
     tokenizer: &TokenizerImpl<

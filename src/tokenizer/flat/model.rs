@@ -7,7 +7,7 @@ use tokenizers::models::bpe::BpeTrainer;
 use tokenizers::{Model, Result, Token};
 
 use super::merge::{Symbol, merge};
-use super::tables::Tables;
+use super::tables::{BytePairs, Tables};
 use crate::core::HostBytes;
 
 /// Byte-pair encoding over tables in memory that it shares.
@@ -28,6 +28,11 @@ impl FlatBpe {
     /// The tables.
     pub fn tables(&self) -> &HostBytes {
         self.tables.bytes()
+    }
+
+    /// The parts that the tables are made of.
+    pub fn parts(&self) -> BytePairs {
+        self.tables.parts()
     }
 
     /// The largest id; `None` if there is none.

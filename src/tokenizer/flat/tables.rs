@@ -156,6 +156,30 @@ impl Tables {
         self.id(std::str::from_utf8(&token).ok()?)
     }
 
+    /// What the tables were built of; of damaged ones what can be read.
+    pub fn parts(&self) -> BytePairs {
+        let ids = 0..self.ids as u32;
+        let mut ranked = Vec::new();
+        for left in ids.clone() {
+            let bounds = [self.first + left as usize, self.first + left as usize + 1].map(|at| self.word(at));
+            let [Some(from), Some(to)] = bounds else { continue };
+            for merge in from..to {
+                let Some(words) = self.words(self.merges + 3 * merge as usize, 3) else { break };
+                let [right, rank, result] = [0, 1, 2].map(|at| u32::from_le_bytes(words[at]));
+                ranked.push((rank, [left, right, result]));
+            }
+        }
+        ranked.sort_unstable();
+        BytePairs {
+            tokens: ids.map(|id| self.token(id).map(str::to_owned)).collect(),
+            merges: ranked.into_iter().map(|(_, merge)| merge).collect(),
+            whole_words: self.whole_words,
+            byte_fallback: self.byte_fallback,
+            unknown: self.unknown,
+            fuse_unknown: self.fuse_unknown,
+        }
+    }
+
     /// Rank and result of merging two tokens.
     pub fn merge(&self, left: u32, right: u32) -> Option<(u32, u32)> {
         let left = left as usize;

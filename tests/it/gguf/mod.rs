@@ -2,6 +2,7 @@
 
 mod bad;
 mod big_endian;
+mod export;
 mod model;
 mod others;
 mod scales;
