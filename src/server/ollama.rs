@@ -118,7 +118,7 @@ fn common(model: &Model, fields: &mut Fields, ask: &mut Ask) -> Result<Common, R
             && context > model.context
         {
             let why = format!(
-                "a context of {context} is more than this server's {} (--max-seq-len)",
+                "'num_ctx' is {context}, more than this server's context of {} (--max-seq-len)",
                 model.context
             );
             return Err(Refusal::field("options.num_ctx", why));

@@ -68,7 +68,8 @@ def of_ollama(url, key, model):
 
 def of_anthropic(url, key, model):
     client = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0)
-    asked = {"model": model, "messages": USER, "max_tokens": 8, "temperature": 0}
+    # Its newest versions have no argument for it.
+    asked = {"model": model, "messages": USER, "max_tokens": 8, "extra_body": {"temperature": 0}}
     whole = client.messages.create(**asked)
     with client.messages.stream(**asked) as stream:
         text = "".join(stream.text_stream)

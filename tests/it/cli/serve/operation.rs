@@ -27,8 +27,8 @@ fn rest(reader: BufReader<TcpStream>) -> Vec<String> {
 #[test]
 fn texts_in_progress_end_before_the_server_does() {
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        let server = Server::start(&[]);
-        let reader = reading(&server, 300);
+        let server = Server::start(&["--drain-seconds", "600"]);
+        let reader = reading(&server, 100);
         server.signal(signal);
         let lines = rest(reader);
         assert!(lines.iter().any(|line| line == "data: [DONE]"), "the text is whole");
