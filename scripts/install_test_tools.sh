@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the tests can use and may lack: a browser for the page of results, a JDK for the bridge to Kotlin, and, in
-# target/python, a Python with matplotlib and jinja2. PoCL, qemu, adb and the like have scripts of their own.
+# target/python, a Python with matplotlib, jinja2 and the clients of OpenAI, Ollama and Anthropic. PoCL, qemu, adb and the like have scripts of their own.
 #
 # usage: scripts/install_test_tools.sh; export PATH="$PWD/target/python/bin:$PATH"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck disable=SC2034  # skip.source uses it.
-WHAT="tests of the page of results, of the bridge to Kotlin, and of the scripts"
+WHAT="tests of the page of results, of the bridge to Kotlin, of the server, and of the scripts"
 source scripts/skip.source
 
 PACKAGES=()
@@ -14,8 +14,10 @@ command -v chromium >/dev/null || PACKAGES+=(chromium)
 compgen -G "/usr/lib/jvm/*/include/jni.h" >/dev/null || PACKAGES+=(default-jdk-headless)
 test ${#PACKAGES[@]} -eq 0 || (install_or_skip "${PACKAGES[@]}")
 
-if ! target/python/bin/python -c "import jinja2, matplotlib" 2>/dev/null; then
+if ! target/python/bin/python -c "import anthropic, jinja2, matplotlib, ollama, openai" 2>/dev/null; then
     mkdir -p target
-    { python3 -m venv target/python && target/python/bin/pip -q install jinja2 matplotlib; } >&2 ||
-        skip "pip cannot install jinja2 and matplotlib"
+    {
+        python3 -m venv target/python &&
+            target/python/bin/pip -q install anthropic jinja2 matplotlib ollama openai
+    } >&2 || skip "pip cannot install what they use"
 fi

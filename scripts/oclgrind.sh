@@ -19,8 +19,8 @@ TESTS=("$@")
 if test ${#TESTS[@]} -eq 0; then
     TESTS=(backend::opencl::tests::operations::small_shapes)
 fi
-cargo test --locked --lib --no-run
-PROGRAM=$(cargo test --locked --lib --no-run --message-format=json 2>/dev/null \
+cargo test --locked --features server --lib --no-run
+PROGRAM=$(cargo test --locked --features server --lib --no-run --message-format=json 2>/dev/null \
     | sed -n 's/.*"executable":"\([^"]*\/llm_rs2-[^"]*\)".*/\1/p' | head -n 1)
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT

@@ -6,6 +6,7 @@
 //! ```text
 //! cli         arguments -> settings; the only place that prints
 //! capi        the C interface (next to cli)
+//! server      HTTP (below cli; with the feature of that name)
 //! eval        perplexity, and how alike two models are (on top of engine)
 //! quantize    files of quantized weights from files of others (on top of engine and eval)
 //! engine      the token loop
@@ -39,6 +40,8 @@ pub mod oracle;
 pub mod quant;
 pub mod quantize;
 pub mod sampling;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]
 mod skip;

@@ -167,8 +167,7 @@ impl Model {
             sampling,
             stop: wanted.stop.clone(),
             ignore_eos: wanted.ignore_eos,
-            draws: 0,
-            room: 0,
+            ..Request::default()
         };
         let mut listener = Listener { callback, user_data, running: &running, piece: Vec::new() };
         session.generate(&request, &mut listener).map_err(failed)

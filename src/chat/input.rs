@@ -77,6 +77,11 @@ impl ChatInput {
         self
     }
 
+    /// Whether there is a variable of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
     /// What the template sees.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value))

@@ -26,6 +26,8 @@ mod quantize;
 mod reasoning;
 mod report;
 mod run;
+#[cfg(feature = "server")]
+mod serve;
 mod session;
 mod settings;
 mod terminal;
@@ -38,4 +40,6 @@ pub use eval_model::eval_model;
 pub use micro_bench::micro_bench;
 pub use quantize::quantize;
 pub use run::generate;
+#[cfg(feature = "server")]
+pub use serve::serve;
 pub use test_backend::test_backend;

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::args::Args;
+use super::args::{Args, PackArgs};
 use super::notice::say;
 use super::progress::Progress;
-use crate::engine::{CachePlace, EngineError, LoadOptions, ModelFiles, PackObserver};
+use crate::engine::{CachePlace, EngineError, LoadOptions, ModelFiles, PackObserver, WeightDType};
 use crate::host::{available_bytes, human_bytes};
 
 /// What is done when a model is used for the first time.
@@ -48,13 +48,21 @@ impl PackObserver for Shown {
 
 /// Opens a model, from the cache if it is there. What the cache lacks is for [`keep`].
 pub fn load(args: &Args, path: &Path) -> Result<ModelFiles> {
-    let options = LoadOptions {
-        weight_dtype: args.weights(),
-        available: available_bytes(),
-        cache: args.pack.pack_cache.clone().unwrap_or(CachePlace::Automatic),
-        verify: args.pack.pack_verify,
-    };
-    Ok(ModelFiles::load(path, &options, &mut Shown::new(ONCE, args.quiet))?)
+    let PackArgs { pack_cache, pack_verify, .. } = &args.pack;
+    open(path, args.weights(), pack_cache.as_ref(), *pack_verify, args.quiet)
+}
+
+/// As [`load`], with weights in these formats.
+pub fn open(
+    path: &Path,
+    weight_dtype: WeightDType,
+    cache: Option<&CachePlace>,
+    verify: bool,
+    quiet: bool,
+) -> Result<ModelFiles> {
+    let cache = cache.cloned().unwrap_or(CachePlace::Automatic);
+    let options = LoadOptions { weight_dtype, available: available_bytes(), cache, verify };
+    Ok(ModelFiles::load(path, &options, &mut Shown::new(ONCE, quiet))?)
 }
 
 /// As [`ModelFiles::keep_packed`], watched.

@@ -361,7 +361,7 @@ impl Job<'_> {
             stop: args.stop.clone(),
             ignore_eos: args.ignore_eos,
             draws,
-            room: 0,
+            ..Request::default()
         };
         let out = if args.json { Stream::new(None, args.quiet) } else { Stream::to_stdout(args.quiet) };
         let mut out = out.throttled(throttle);

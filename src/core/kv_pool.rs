@@ -145,6 +145,12 @@ impl<B: Buffer> KvPool<B> {
         (self.groups[group].users.len() * KvLayout::PAGE).min(self.most.next_multiple_of(KvLayout::PAGE))
     }
 
+    /// Pages that sequences hold and the most that they may hold, of the group of layers with the most in use.
+    pub fn pages(&self) -> (usize, usize) {
+        let used = |group: &Group| group.users.iter().filter(|users| **users > 0).count();
+        (self.groups.iter().map(used).max().unwrap_or(0), pages_of(self.most))
+    }
+
     /// Memory taken, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.layers.iter().map(KvLayer::size_bytes).sum()
@@ -293,7 +299,9 @@ mod tests {
         pool.take(b, 0, 2, &mut pages).unwrap();
         pool.share(0, &pages[..1]);
         assert!(pool.is_shared(0, pages[0]) && !pool.is_shared(0, pages[1]));
+        assert_eq!(pool.pages(), (2, 2));
         pool.give_back(0, &pages);
+        assert_eq!(pool.pages(), (1, 2));
         let mut other = Vec::new();
         assert!(pool.take(b, 0, 2, &mut other).is_err(), "one sequence still holds the first page");
         pool.take(b, 0, 1, &mut other).unwrap();

@@ -106,6 +106,29 @@ impl ChatFormat {
         Ok((text, ids))
     }
 
+    /// The text of a conversation on some date, and its ids, with the token that begins a text.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn prompt_on(
+        &self,
+        tokenizer: &Tokenizer,
+        input: &ChatInput,
+        date: Date,
+    ) -> Result<(String, Vec<u32>), EngineError> {
+        let text = self.template.render(input, &self.special, date)?;
+        let ids = self.ids(tokenizer, &text)?;
+        Ok((text, ids))
+    }
+
+    /// The template's variable that turns reasoning on or off, and its value for that.
+    ///
+    /// # Errors
+    /// [`ChatError::NoSwitch`] where the template has no switch.
+    pub fn switch(&self, on: bool) -> Result<(&'static str, Value), EngineError> {
+        Ok(self.template.switch(on, &self.special, self.date)?)
+    }
+
     /// The ids of a conversation, up to where the answer begins.
     ///
     /// # Errors

@@ -135,6 +135,9 @@ pub enum EngineError {
         /// How many such tensors there are.
         count: usize,
     },
+    /// A pass that a text shared with others.
+    #[error("{0}")]
+    PassFailed(String),
     /// No tokens to start from.
     #[error("the prompt is empty; give some text")]
     EmptyPrompt,

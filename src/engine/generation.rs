@@ -1,19 +1,20 @@
 //! One text in progress.
 
+use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 use super::EngineError;
 use super::drafter::{DraftStats, Drafter};
 use super::lookup::Lookup;
-use super::request::{Finish, Observer, Outcome, Request, Timings};
+use super::request::{ChosenToken, Finish, Observer, Outcome, Request, Timings};
 use super::runner::{Part, Runner, SequenceId, Stage};
 use super::sequence::Sequence;
 use super::stop::StopMatcher;
 use super::switch::MoveStats;
 use super::text_rules::TextRules;
 use crate::core::{Largest, Result, Top};
-use crate::sampling::{Chain, Need, SeededRng};
+use crate::sampling::{Chain, Likelihood, Need, SeededRng};
 use crate::tokenizer::StreamDecoder;
 
 /// What all texts in progress share.
@@ -27,7 +28,7 @@ pub(super) struct Shared<'a> {
 /// What was asked for, and how far it has come: passes are [prepared](Self::prepare), made, and
 /// [chosen from](Self::proceed) until there is a reason to [end](Self::end).
 pub(super) struct Generation<'r> {
-    request: &'r Request,
+    request: Cow<'r, Request>,
     chain: Chain,
     /// What of the next token's logits is brought to the host: into one of these two, or whole.
     need: Need,
@@ -49,9 +50,12 @@ pub(super) struct Generation<'r> {
     at: usize,
     /// Tokens of the history that have gone through the model for certain: the sequence may hold drafts beyond them.
     taken_in: usize,
+    /// Tokens of the history that go through the model before one is chosen: those of the prompt, or after an
+    /// [interruption](Self::interrupt) all.
+    intake: usize,
     /// Those of the prompt that did not have to.
     reused: usize,
-    /// The tokens of the prompt that the next pass takes in; empty after the prompt.
+    /// Those of them that the next pass takes in; empty afterwards.
     chunk: Range<usize>,
     /// A pass is prepared.
     is_pending: bool,
@@ -73,14 +77,14 @@ impl<'r> Generation<'r> {
     /// # Errors
     /// Sampling parameters that cannot be, no memory.
     pub fn start(
-        request: &'r Request,
+        request: Cow<'r, Request>,
         shared: &mut Shared<'_>,
         sequence: &mut Sequence,
         lookup: usize,
     ) -> Result<Self, EngineError> {
         let Shared { runner, rules, .. } = shared;
         let prompt = &request.prompt;
-        let chain = Chain::new(&request.sampling)?;
+        let chain = Chain::new(&request.sampling)?.biased(&request.bias);
         let mut taken_in = sequence.keep_common(*runner, prompt)?;
         if sequence.set_span(*runner, prompt.len())? {
             sequence.forget(*runner);
@@ -91,7 +95,8 @@ impl<'r> Generation<'r> {
         }
         // An error on the way leaves nothing to go by.
         sequence.seen.clear();
-        let mut decoder = StreamDecoder::new(true).showing(&rules.shown);
+        let shown = [rules.shown.as_slice(), &request.shown].concat();
+        let mut decoder = StreamDecoder::new(true).showing(&shown);
         // The text goes on where the prompt ends: a word's leading space is not the start of a text.
         for &id in prompt {
             decoder.push(&rules.tokenizer, id)?;
@@ -105,8 +110,7 @@ impl<'r> Generation<'r> {
         }
         let drafter = || -> Box<dyn Drafter> { Box::new(Lookup::new(lookup, prompt)) };
         Ok(Self {
-            request,
-            need: chain.need(),
+            need: if request.logprobs.is_some() { Need::All } else { chain.need() },
             chain,
             largest: Largest { index: None, nan: None },
             top: Top::default(),
@@ -121,6 +125,7 @@ impl<'r> Generation<'r> {
             rows: Vec::with_capacity(lookup + 1),
             at: 0,
             taken_in,
+            intake: prompt.len(),
             reused: taken_in,
             chunk: 0..0,
             is_pending: false,
@@ -131,6 +136,7 @@ impl<'r> Generation<'r> {
             rested: start,
             steps: 0,
             beyond_training: position > runner.spec().max_positions,
+            request,
         })
     }
 
@@ -139,9 +145,53 @@ impl<'r> Generation<'r> {
         self.finish.as_ref()
     }
 
-    /// Whether tokens of the prompt are still to be taken in.
+    /// Whether tokens of the prompt, or after an interruption of the text, are still to be taken in.
     pub fn is_in_prompt(&self) -> bool {
-        self.taken_in < self.request.prompt.len()
+        self.taken_in < self.intake
+    }
+
+    /// How many of them; 0 afterwards.
+    pub fn to_take_in(&self) -> usize {
+        self.intake.saturating_sub(self.taken_in)
+    }
+
+    /// The text so far, prompt included, and how many of its tokens have gone through the model between two passes.
+    pub fn so_far(&self) -> (&[u32], usize) {
+        let done = if self.is_in_prompt() { self.taken_in } else { self.history.len() - 1 };
+        (&self.history, done)
+    }
+
+    /// Tokens of the prompt that did not go through the model.
+    pub fn reused(&self) -> usize {
+        self.reused
+    }
+
+    /// Gives up what its sequence holds, for others to have the memory. [`Self::resume`] goes on with the same text.
+    pub fn interrupt(&mut self) {
+        self.is_pending = false;
+        (self.intake, self.taken_in) = (self.history.len(), 0);
+        self.chunk = 0..0;
+        self.rows.clear();
+        self.at = 0;
+    }
+
+    /// Goes on after an interruption, in a sequence that may hold a beginning of the text.
+    ///
+    /// # Errors
+    /// No memory: it is still interrupted then.
+    pub fn resume(&mut self, shared: &mut Shared<'_>, sequence: &mut Sequence) -> Result<()> {
+        let runner = &mut *shared.runner;
+        let mut taken_in = sequence.keep_common(runner, &self.history)?;
+        if sequence.set_span(runner, self.history.len())? {
+            sequence.forget(runner);
+            taken_in = 0;
+        }
+        let (len, _) = sequence.counts(runner);
+        let more = (self.history.len() - taken_in).min(sequence.max_len() - len);
+        runner.reserve_text(sequence.id, more)?;
+        sequence.seen.clear();
+        self.taken_in = taken_in;
+        Ok(())
     }
 
     /// Tokens that the next pass takes in, if one is prepared.
@@ -156,7 +206,7 @@ impl<'r> Generation<'r> {
     /// How many of them need logits.
     fn wanted(&self) -> usize {
         match self.is_in_prompt() {
-            true => usize::from(self.chunk.end == self.request.prompt.len()),
+            true => usize::from(self.chunk.end == self.intake),
             false => self.rows.len(),
         }
     }
@@ -169,7 +219,7 @@ impl<'r> Generation<'r> {
     /// The part of the next pass that was [prepared](Self::prepare).
     pub fn part(&self, sequence: SequenceId) -> Option<Part<'_>> {
         let stage = match self.is_in_prompt() {
-            true => Stage::Prompt { tokens: self.request.prompt.len() - self.reused },
+            true => Stage::Prompt { tokens: self.intake - self.reused },
             false => Stage::Decode,
         };
         self.is_pending.then(|| Part { sequence, ids: self.ids(), wanted: self.wanted(), stage })
@@ -197,7 +247,7 @@ impl<'r> Generation<'r> {
                 return Ok(());
             }
             let room = sequence.make_room(runner, 0)?.min(sequence.chunk).min(most);
-            self.chunk = self.taken_in..self.request.prompt.len().min(self.taken_in + room);
+            self.chunk = self.taken_in..self.intake.min(self.taken_in + room);
         } else {
             // All but the last token are certain; what was drafted beyond them is not what was chosen.
             runner.rewind(sequence.id, self.history.len() - 1)?;
@@ -245,7 +295,7 @@ impl<'r> Generation<'r> {
     ) -> Result<(), EngineError> {
         self.is_pending = false;
         if self.is_in_prompt() {
-            let total = self.request.prompt.len();
+            let total = self.intake;
             let is_last = self.chunk.end == total;
             if is_last {
                 self.look_at(shared, row)?;
@@ -253,8 +303,12 @@ impl<'r> Generation<'r> {
             self.taken_in = self.chunk.end;
             self.rows.clear();
             self.report(shared.runner, sequence, observer);
-            observer.prefill(self.taken_in, total);
-            self.timings.prefill = self.start.elapsed();
+            if total == self.request.prompt.len() {
+                observer.prefill(self.taken_in, total);
+                self.timings.prefill = self.start.elapsed();
+            } else {
+                self.steps += usize::from(is_last);
+            }
             if !is_last {
                 return Ok(());
             }
@@ -310,6 +364,7 @@ impl<'r> Generation<'r> {
         if observer.cancelled() {
             return Ok(ControlFlow::Break(Finish::Cancelled));
         }
+        let before = self.request.logprobs.map(|count| Likelihood::of(logits, count));
         let id = match self.need {
             Need::Largest => Chain::argmax(self.largest, logits.len())?,
             Need::Top(_) => self.chain.sample_top(&self.top, logits.len(), &mut self.rng)?,
@@ -326,6 +381,9 @@ impl<'r> Generation<'r> {
             return Ok(ControlFlow::Break(Finish::EndOfText));
         }
         self.history.push(id);
+        if let Some(likely) = before {
+            observer.token(ChosenToken { id, logprob: likely.logprob(id), top: likely.top });
+        }
         let piece = self.decoder.push(&rules.tokenizer, id)?;
         if self.emit(&piece, observer).is_break() {
             return Ok(ControlFlow::Break(Finish::OutputClosed));

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::runner::{Held, Part, Runner, SequenceId, Stage, not_open};
+use super::runner::{Held, PageUse, Part, Runner, SequenceId, Stage, not_open};
 use super::switch::{Calibration, MoveStats, Switch, Turn};
 use crate::core::{KvLayout, KvTypes, Largest, Result, Top};
 use crate::models::ModelSpec;
@@ -269,6 +269,14 @@ impl Runner for HybridRunner {
 
     fn reserve_text(&mut self, id: SequenceId, more: usize) -> Result<()> {
         self.first.reserve_text(id, more)
+    }
+
+    fn reserve(&mut self, id: SequenceId, more: usize) -> Result<()> {
+        self.first.reserve(id, more)
+    }
+
+    fn pages(&self) -> PageUse {
+        self.first.pages()
     }
 
     fn clear(&mut self, id: SequenceId) {

@@ -4,6 +4,7 @@
 //!
 //! Knows no terminal and no file but a model's.
 
+mod batcher;
 mod conversation;
 mod defaults;
 mod drafter;
@@ -28,11 +29,13 @@ mod small_files;
 mod special_tokens;
 mod stop;
 mod switch;
+mod text_limits;
 mod text_rules;
 mod unused;
 mod warning;
 mod weight_format;
 
+pub use batcher::{BatchOptions, Batcher, Load, Pass, Reader};
 pub use conversation::{ChatFormat, Conversation, Prompt};
 pub use defaults::{SamplingWishes, default_context};
 pub use drafter::DraftStats;
@@ -45,11 +48,12 @@ pub use model_files::{LoadOptions, ModelFiles};
 pub use model_runner::{ModelRunner, RunnerSize};
 pub use packing::{CachePlace, PackObserver};
 pub use prompt_form::PromptForm;
-pub use request::{Finish, Observer, Outcome, Request, Timings};
-pub use runner::{Held, Part, Runner, SequenceId, Stage};
+pub use request::{ChosenToken, Finish, Observer, Outcome, Request, Timings};
+pub use runner::{Held, PageUse, Part, Runner, SequenceId, Stage};
 pub use saved::{Identity, Origin, Restored, SavedConversation, Text, saved_conversation, take_place};
 pub use session::{Session, SessionOptions};
 pub use stop::StopMatcher;
 pub use switch::{Calibration, MoveStats, Switch};
+pub use text_limits::TextLimits;
 pub use warning::ModelWarning;
 pub use weight_format::{WeightDType, fits_device, mix, weight_bytes};

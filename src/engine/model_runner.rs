@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::runner::{Held, Part, Runner, SequenceId, not_open};
+use super::runner::{Held, PageUse, Part, Runner, SequenceId, not_open};
 use crate::core::{Backend, KvLayout, KvPool, KvSequence, KvTypes, Largest, Result, Top};
 use crate::kv::Watched;
 use crate::models::llama::{Llama, NonFinite, Share, Workspace};
@@ -148,6 +148,16 @@ impl<B: Backend> Runner for ModelRunner<B> {
     fn reserve_text(&mut self, id: SequenceId, more: usize) -> Result<()> {
         let One { backend, pool, held } = self.one(id)?;
         held.slots.reserve_text(backend, pool, more)
+    }
+
+    fn reserve(&mut self, id: SequenceId, more: usize) -> Result<()> {
+        let One { backend, pool, held } = self.one(id)?;
+        held.slots.reserve(backend, pool, more)
+    }
+
+    fn pages(&self) -> PageUse {
+        let (used, most) = self.pool.pages();
+        PageUse { used, most }
     }
 
     fn clear(&mut self, id: SequenceId) {

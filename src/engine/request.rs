@@ -10,7 +10,7 @@ use crate::models::llama::NonFinite;
 use crate::sampling::SamplingParams;
 
 /// What to generate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The prompt, special tokens included.
     pub prompt: Vec<u32>,
@@ -28,12 +28,33 @@ pub struct Request {
     /// Tokens of the answer for which room is made before the prompt goes in, as far as an eviction can make it: so that
     /// it falls between the turns of a conversation and not into one. 0 evicts nothing early.
     pub room: usize,
+    /// Added to the logits of these tokens before anything else; -inf rules a token out.
+    pub bias: Vec<(u32, f32)>,
+    /// Report [`Observer::token`] with the probabilities of so many of the most likely tokens; `None` for no such reports.
+    pub logprobs: Option<usize>,
+    /// Special tokens whose text is part of this text, as the markers of reasoning are.
+    pub shown: Vec<u32>,
+}
+
+/// A token that was chosen, and how likely the model found it: by all logits as they come from the model, before any bias,
+/// penalty or filter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChosenToken {
+    /// The token.
+    pub id: u32,
+    /// The natural logarithm of its probability.
+    pub logprob: f64,
+    /// The most likely tokens with theirs, the likeliest first.
+    pub top: Vec<(u32, f64)>,
 }
 
 /// Follows a generation as it runs.
 pub trait Observer {
     /// `done` of `total` prompt tokens are taken in; those in common with the text before are so from the start.
     fn prefill(&mut self, done: usize, total: usize);
+
+    /// The next token of the answer, before the text that it completes; only if [`Request::logprobs`] asks for it.
+    fn token(&mut self, _token: ChosenToken) {}
 
     /// More text, in order; whole characters, and nothing that belongs to a stop string. `Break` ends the
     /// generation (the reader has gone).

@@ -43,6 +43,15 @@ impl Held {
     }
 }
 
+/// Pages of 64 slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageUse {
+    /// Pages that some sequence holds.
+    pub used: usize,
+    /// The most that there may be.
+    pub most: usize,
+}
+
 /// What part of a text goes through the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -133,6 +142,16 @@ pub trait Runner: Send {
     /// # Errors
     /// No memory.
     fn reserve_text(&mut self, id: SequenceId, more: usize) -> Result<()>;
+
+    /// Makes room for `more` tokens that come in the next pass: see [`KvSequence::reserve`]. The pass itself then needs no
+    /// memory for them.
+    ///
+    /// # Errors
+    /// [`CoreError::CacheFull`], [`CoreError::OutOfMemory`]: nothing has changed.
+    fn reserve(&mut self, id: SequenceId, more: usize) -> Result<()>;
+
+    /// Pages of keys and values that sequences hold, and the most that they may.
+    fn pages(&self) -> PageUse;
 
     /// Forgets everything of the sequence.
     fn clear(&mut self, id: SequenceId);

@@ -40,6 +40,17 @@ impl Sequence {
         Ok(Self { id, evictor, memory: None, seen: Vec::new(), chunk, max_len })
     }
 
+    /// The sequence `id` of a runner, whose tokens are `seen`, none of them evicted; else as [`Self::open`].
+    pub fn of_fork(
+        id: SequenceId,
+        seen: Vec<u32>,
+        evictor: Option<Evictor>,
+        max_len: usize,
+        chunk: usize,
+    ) -> Self {
+        Self { id, evictor, memory: None, seen, chunk, max_len }
+    }
+
     /// The sequence as `runner` holds it.
     pub fn held<'r>(&self, runner: &'r dyn Runner) -> Result<&'r Held> {
         runner.held(self.id)

@@ -1,5 +1,7 @@
 //! A loaded model with its memory, ready to generate.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::EngineError;
@@ -13,6 +15,7 @@ use super::runner::{Part, Runner, Stage};
 use super::scheduler::{Active, step};
 use super::sequence::Sequence;
 use super::switch::{Calibration, MoveStats, Switch};
+use super::text_limits::TextLimits;
 use super::text_rules::TextRules;
 use crate::core::{Backend, CoreError, DType, KvTypes};
 use crate::kv::{Eviction, EvictionStats, Evictor};
@@ -74,7 +77,7 @@ pub struct Session {
 
 impl SessionOptions {
     /// The most tokens held, tokens of a prompt that go through the model at once, and tokens that are drafted.
-    fn sizes(&self) -> (usize, usize, usize) {
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
         let most = self.eviction.map_or(self.max_seq_len, |eviction| eviction.window());
         (most, self.prefill_chunk.clamp(1, most.max(1)), self.lookup.min(most))
     }
@@ -147,7 +150,8 @@ impl Session {
         let evictor = options.eviction.map(Evictor::new);
         let sequence = Sequence::open(runner.as_mut(), evictor, most, chunk, options.lookup + 1)?;
         let logits = vec![0.0; runner.spec().vocab_size];
-        let rules = TextRules { tokenizer: files.tokenizer, eos: files.eos, shown: Vec::new() };
+        let tokenizer = Arc::new(files.tokenizer);
+        let rules = TextRules { tokenizer, eos: files.eos, shown: Vec::new() };
         Ok(Self { runner, sequence, rules, logits, weights, lookup })
     }
 
@@ -222,9 +226,13 @@ impl Session {
         let moved = self.moved();
         let Self { runner, sequence, rules, logits, lookup, .. } = self;
         let mut shared = Shared { runner: runner.as_mut(), rules, logits };
-        let mut generation = Generation::start(request, &mut shared, sequence, *lookup)?;
+        let mut generation = Generation::start(Cow::Borrowed(request), &mut shared, sequence, *lookup)?;
         while generation.finish().is_none() {
-            step(&mut shared, &mut [Active { sequence, generation: &mut generation, observer }])?;
+            let generation = &mut generation;
+            let mut active = [Active { sequence, generation, observer, most: usize::MAX, fault: None }];
+            step(&mut shared, &mut active)?;
+            let [Active { fault, .. }] = active;
+            fault.map_or(Ok(()), Err)?;
         }
         let outcome = generation.end(&mut shared, sequence, observer)?;
         Ok(Outcome { moved: self.moved().since(moved), ..outcome })
@@ -314,24 +322,17 @@ impl Session {
         Ok(())
     }
 
-    /// Every token of a text has to have an embedding: a tokenizer may know more tokens than its model.
+    /// What prompts have to keep to.
+    fn limits(&self) -> TextLimits {
+        let end = self.sequence.end_of_context();
+        TextLimits { vocab: self.spec().vocab_size, context: (end != usize::MAX).then_some(end) }
+    }
+
     fn check_tokens(&self, ids: &[u32]) -> Result<(), EngineError> {
-        let vocab = self.spec().vocab_size;
-        match ids.iter().find(|id| **id as usize >= vocab) {
-            Some(&id) => {
-                Err(EngineError::UnknownToken { token: self.tokenizer().id_to_token(id), id, vocab })
-            }
-            None => Ok(()),
-        }
+        self.limits().check_tokens(ids, self.tokenizer())
     }
 
     pub(super) fn check_prompt(&self, prompt: &[u32]) -> Result<(), EngineError> {
-        self.check_tokens(prompt)?;
-        let (tokens, max) = (prompt.len(), self.sequence.max_len());
-        match tokens {
-            0 => Err(EngineError::EmptyPrompt),
-            _ if tokens >= self.sequence.end_of_context() => Err(EngineError::PromptTooLong { tokens, max }),
-            _ => Ok(()),
-        }
+        self.limits().check_prompt(prompt, self.tokenizer())
     }
 }

@@ -1,10 +1,12 @@
 //! What ends a text and what of it is shown.
 
+use std::sync::Arc;
+
 use crate::tokenizer::Tokenizer;
 
 /// The same for all texts of a model.
 pub(super) struct TextRules {
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
     pub eos: Vec<u32>,
     /// Special tokens that are part of a generated text.
     pub shown: Vec<u32>,

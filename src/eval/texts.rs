@@ -31,8 +31,7 @@ pub fn make_up(
                 sampling,
                 stop: Vec::new(),
                 ignore_eos: false,
-                draws: 0,
-                room: 0,
+                ..Request::default()
             };
             let ids = session.generate(&request, &mut ())?.ids;
             Ok([vec![start], ids].concat())

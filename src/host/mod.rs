@@ -14,7 +14,7 @@ mod lock;
 mod memory;
 mod thermal;
 
-pub use clock::local_date;
+pub use clock::{local_date, utc};
 pub use cores::{Cluster, Machine, clusters, most_threads};
 pub use directories::{cache_directory, open_private, private_directory};
 pub use identity::{Identity, core_name};

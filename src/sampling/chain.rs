@@ -9,11 +9,12 @@ use super::sampler::{Categorical, Sampler};
 use super::{Result, SamplingError};
 use crate::core::{Largest, Top};
 
-/// Penalties, temperature, top-k, top-p, min-p and the draw, in this order (that of Hugging Face's
+/// A bias, penalties, temperature, top-k, top-p, min-p and the draw, in this order (that of Hugging Face's
 /// `transformers`). Top-k in fact runs before the temperature, which does not change the top k:
 /// so only these are divided, and no other logits are needed. Stages that are off are left out. Nothing is allocated after the first token,
 /// unless the vocabulary or the history within the window grows.
 pub struct Chain {
+    bias: Vec<(u32, f32)>,
     penalties: Penalties,
     /// `None` chooses the argmax.
     random: Option<Random>,
@@ -56,7 +57,7 @@ impl Chain {
         params.validate()?;
         let penalties = Penalties::new(params);
         if params.is_greedy() {
-            return Ok(Self { penalties, random: None, top: Top::default() });
+            return Ok(Self { bias: Vec::new(), penalties, random: None, top: Top::default() });
         }
         let mut filters: Vec<Box<dyn LogitsFilter + Send + Sync>> = Vec::new();
         if params.temperature != 1.0 {
@@ -74,13 +75,18 @@ impl Chain {
             sampler: Box::new(Categorical),
             candidates: Candidates::default(),
         };
-        Ok(Self { penalties, random: Some(random), top: Top::default() })
+        Ok(Self { bias: Vec::new(), penalties, random: Some(random), top: Top::default() })
+    }
+
+    /// The same, with these numbers added to the logits of these tokens first. Ids without a logit are passed over.
+    pub fn biased(self, bias: &[(u32, f32)]) -> Self {
+        Self { bias: bias.to_vec(), ..self }
     }
 
     /// The least of the logits, as they come from the model, that the choice depends on.
     pub fn need(&self) -> Need {
         match &self.random {
-            _ if !self.penalties.is_off() => Need::All,
+            _ if !self.penalties.is_off() || !self.bias.is_empty() => Need::All,
             None => Need::Largest,
             Some(Random { top_k: 0, .. }) => Need::All,
             Some(random) => Need::Top(random.top_k),
@@ -99,8 +105,8 @@ impl Chain {
         }
     }
 
-    /// Chooses the next token. `logits` has one value per token of the vocabulary and is left with the
-    /// penalties applied; `history` holds all tokens so far, the prompt's included. Draws one random number,
+    /// Chooses the next token. `logits` has one value per token of the vocabulary and is left with bias
+    /// and penalties applied; `history` holds all tokens so far, the prompt's included. Draws one random number,
     /// none if greedy.
     ///
     /// Logits of +inf are taken as certain: the choice is among them alone.
@@ -109,6 +115,11 @@ impl Chain {
     /// [`SamplingError::NanLogit`] if a logit is NaN, [`SamplingError::NoCandidates`] if all are -inf or there
     /// are none.
     pub fn sample(&mut self, logits: &mut [f32], history: &[u32], rng: &mut dyn RandomSource) -> Result<u32> {
+        for &(id, bias) in &self.bias {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit += bias;
+            }
+        }
         self.penalties.apply(logits, history);
         let Some(random) = &mut self.random else {
             return Self::argmax(Largest::of(logits), logits.len());

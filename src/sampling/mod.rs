@@ -7,6 +7,7 @@
 mod candidates;
 mod chain;
 mod filters;
+mod likelihood;
 mod params;
 mod penalties;
 mod rng;
@@ -17,6 +18,7 @@ mod tests;
 pub use candidates::{Candidate, Candidates, MAX_WEIGHT};
 pub use chain::{Chain, Need};
 pub use filters::{LogitsFilter, MinP, Temperature, TopP};
+pub use likelihood::Likelihood;
 pub use params::SamplingParams;
 pub use penalties::Penalties;
 pub use rng::{RandomSource, SeededRng};

@@ -367,3 +367,25 @@ fn top_p_of_a_large_vocabulary_is_that_of_the_definition() {
     let flat = vec![1.0; 5000];
     assert_eq!(filtered(&TopP(0.5), &flat), (0..2500).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_bias_is_added_before_all_else() {
+    let logits = [1.0, 2.0, 0.5, 0.0];
+    let chosen = |bias: &[(u32, f32)], params: SamplingParams, history: &[u32]| {
+        let mut chain = Chain::new(&params).unwrap().biased(bias);
+        assert_eq!(chain.need() == Need::All, !bias.is_empty() || params.repetition_penalty != 1.0);
+        chain.sample(&mut logits.to_vec(), history, &mut Fixed(0)).unwrap()
+    };
+    let greedy = SamplingParams::greedy();
+    assert_eq!(chosen(&[], greedy, &[]), 1);
+    assert_eq!(chosen(&[(1, -100.0)], greedy, &[]), 0);
+    assert_eq!(chosen(&[(1, f32::NEG_INFINITY), (2, 0.75)], greedy, &[]), 2);
+    assert_eq!(chosen(&[(9, 100.0), (3, 3.0)], greedy, &[]), 3);
+    // 0 + 3 is divided by the penalty and not 0: 3 / 2 < 2.
+    let penalized = SamplingParams { repetition_penalty: 2.0, ..greedy };
+    assert_eq!(chosen(&[(3, 3.0)], penalized, &[3]), 1);
+    assert_eq!(
+        chosen(&[(0, f32::NEG_INFINITY), (1, f32::NEG_INFINITY), (2, f32::NEG_INFINITY)], plain(), &[]),
+        3
+    );
+}

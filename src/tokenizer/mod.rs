@@ -269,6 +269,16 @@ impl Tokenizer {
         added.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
     }
 
+    /// The bytes that the token `id` stands for in the middle of a text, which need not be whole characters; none for an
+    /// id without a token.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn token_bytes(&self, id: u32) -> Result<Vec<u8>> {
+        let Some(piece) = self.piece(id, false) else { return Ok(Vec::new()) };
+        stream::bytes_of(self, piece)
+    }
+
     /// What the decoder is given for `id`, or `None` if it is not to be decoded.
     fn piece(&self, id: u32, skip_special: bool) -> Option<String> {
         let added = self.inner.added();

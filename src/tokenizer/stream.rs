@@ -98,6 +98,26 @@ impl StreamDecoder {
     }
 }
 
+/// What a piece stands for by itself, in the middle of a text.
+pub(super) fn bytes_of(tokenizer: &Tokenizer, piece: String) -> Result<Vec<u8>> {
+    match tokenizer.plan {
+        DecoderPlan::ByteLevel => {
+            let mut bytes = Vec::new();
+            byte_level::push_bytes(&piece, &mut bytes);
+            Ok(bytes)
+        }
+        DecoderPlan::Segments { byte_fallback: true, .. } if is_byte_piece(&piece) => {
+            Ok(u8::from_str_radix(&piece[3..5], 16).into_iter().collect())
+        }
+        DecoderPlan::Segments { .. } => {
+            let text = tokenizer.decode_pieces(vec![ANCHOR.to_owned(), piece])?;
+            Ok(text.strip_prefix(ANCHOR).unwrap_or(&text).as_bytes().to_vec())
+        }
+        DecoderPlan::Spaced => Ok(format!(" {piece}").into_bytes()),
+        DecoderPlan::Whole => Ok(piece.into_bytes()),
+    }
+}
+
 /// Whether a `ByteFallback` decoder takes `piece` for a byte: the same test as its own.
 fn is_byte_piece(piece: &str) -> bool {
     piece.len() == 6

@@ -31,8 +31,7 @@ fn request(session: &Session, text: &str) -> Request {
         sampling: SamplingParams { seed: 5, ..SamplingParams::default() },
         stop: Vec::new(),
         ignore_eos: false,
-        draws: 0,
-        room: 0,
+        ..Request::default()
     }
 }
 

@@ -40,8 +40,7 @@ fn request(session: &Session, tokens: usize, sampling: SamplingParams) -> Reques
         sampling,
         stop: Vec::new(),
         ignore_eos: true,
-        draws: 0,
-        room: 0,
+        ..Request::default()
     }
 }
 

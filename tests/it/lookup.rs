@@ -42,8 +42,7 @@ fn requests(session: &Session) -> Vec<Request> {
         sampling: SamplingParams::greedy(),
         stop: Vec::new(),
         ignore_eos: true,
-        draws: 0,
-        room: 0,
+        ..Request::default()
     };
     let sampled = |temperature, seed| SamplingParams { temperature, seed, ..SamplingParams::default() };
     let penalties = SamplingParams {
@@ -191,8 +190,7 @@ fn random_weights_that_repeat_themselves() {
             sampling: SamplingParams { temperature, ..SamplingParams::default() },
             stop: Vec::new(),
             ignore_eos: true,
-            draws: 0,
-            room: 0,
+            ..Request::default()
         };
         let with = drafting.generate(&request, &mut ()).unwrap();
         same(&with, &plain.generate(&request, &mut ()).unwrap());

@@ -49,8 +49,7 @@ fn taken_and_foreseen(
         sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
         stop: Vec::new(),
         ignore_eos: true,
-        draws: 0,
-        room: 0,
+        ..Request::default()
     };
     let outcome = session.generate(&request, &mut ()).expect("it generates");
     let len = generated.map_or(options.max_seq_len, |generated| prompt + generated);

@@ -59,7 +59,7 @@ impl Templated {
 }
 
 /// The template of this name among the model's own, or else in the file of this name.
-fn source(named: &Path, own: &ChatTemplates) -> Result<String> {
+pub fn source(named: &Path, own: &ChatTemplates) -> Result<String> {
     if let Some(source) = named.to_str().and_then(|name| own.get(name)) {
         return Ok(source.to_owned());
     }

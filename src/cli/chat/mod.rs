@@ -306,6 +306,7 @@ impl Chat<'_> {
             ignore_eos: self.args.ignore_eos,
             draws: self.draws,
             room: self.args.num_tokens.unwrap_or(ANSWER),
+            ..Request::default()
         };
         let to_terminal = stdout().is_terminal();
         let mut out = Stream::to_stdout(self.args.quiet)

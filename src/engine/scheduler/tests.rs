@@ -1,6 +1,8 @@
 //! Several texts at once are those that each would be alone.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::*;
 use crate::backend::cpu::{CpuBackend, CpuOptions};
@@ -37,8 +39,7 @@ fn requests() -> Vec<Request> {
         sampling,
         stop: Vec::new(),
         ignore_eos: true,
-        draws: 0,
-        room: 0,
+        ..Request::default()
     };
     let warm = SamplingParams { temperature: 1.2, seed: 5, ..SamplingParams::default() };
     vec![
@@ -78,7 +79,7 @@ fn together(
     readers: &mut [Reader],
 ) -> Vec<Outcome> {
     let files = ModelFiles::demo().unwrap();
-    let rules = TextRules { tokenizer: files.tokenizer, eos: files.eos, shown: Vec::new() };
+    let rules = TextRules { tokenizer: Arc::new(files.tokenizer), eos: files.eos, shown: Vec::new() };
     let mut logits = vec![0.0; runner.spec().vocab_size];
     let most = eviction.map_or(400, |eviction| eviction.window());
     let mut sequences: Vec<Sequence> = requests
@@ -89,16 +90,27 @@ fn together(
     let mut generations: Vec<Generation<'_>> = requests
         .iter()
         .zip(&mut sequences)
-        .map(|(request, sequence)| Generation::start(request, &mut shared, sequence, lookup).unwrap())
+        .map(|(request, sequence)| {
+            Generation::start(Cow::Borrowed(request), &mut shared, sequence, lookup).unwrap()
+        })
         .collect();
     while generations.iter().any(|generation| generation.finish().is_none()) {
         let all = sequences.iter_mut().zip(&mut generations).zip(&mut *readers);
         let mut active: Vec<Active<'_, '_>> =
-            all.map(|((sequence, generation), observer)| Active { sequence, generation, observer }).collect();
+            all.map(|((sequence, generation), observer)| active_of(sequence, generation, observer)).collect();
         step(&mut shared, &mut active).unwrap();
+        assert!(active.iter().all(|one| one.fault.is_none()));
     }
     let all = generations.into_iter().zip(&mut sequences);
     all.map(|(generation, sequence)| generation.end(&mut shared, sequence, &mut ()).unwrap()).collect()
+}
+
+fn active_of<'a, 'r>(
+    sequence: &'a mut Sequence,
+    generation: &'a mut Generation<'r>,
+    observer: &'a mut Reader,
+) -> Active<'a, 'r> {
+    Active { sequence, generation, observer, most: usize::MAX, fault: None }
 }
 
 fn readers() -> Vec<Reader> {

@@ -18,6 +18,8 @@ mod program;
 mod pty;
 mod quantize;
 mod reasoning;
+#[cfg(feature = "server")]
+mod serve;
 mod session;
 mod special_tokens;
 mod templates;

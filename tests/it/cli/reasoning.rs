@@ -28,17 +28,17 @@ const SWITCH: &str =
     "{% if enable_thinking is defined and enable_thinking is false %} <think> </think>{% endif %}";
 
 /// The tiny checkpoint, whose answer to "t5" begins with reasoning: two words that it says are the markers now.
-struct Thinker {
+pub struct Thinker {
     copy: Copy,
-    reasoning: String,
-    answer: String,
+    pub reasoning: String,
+    pub answer: String,
 }
 
 /// As many tokens as the answer to "t5" has here.
 const TOKENS: &str = "10";
 
 impl Thinker {
-    fn new(template: &str) -> Self {
+    pub fn new(template: &str) -> Self {
         Self::with(template, false)
     }
 
@@ -70,7 +70,7 @@ impl Thinker {
         Self { copy, reasoning: words(&ids[1..5]), answer: words(&ids[6..]) }
     }
 
-    fn model(&self) -> &str {
+    pub fn model(&self) -> &str {
         self.copy.path().to_str().expect("a plain path")
     }
 

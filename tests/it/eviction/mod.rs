@@ -98,7 +98,6 @@ fn greedy(prompt: Vec<u32>, max_tokens: usize) -> Request {
         sampling: SamplingParams::greedy(),
         stop: Vec::new(),
         ignore_eos: true,
-        draws: 0,
-        room: 0,
+        ..Request::default()
     }
 }

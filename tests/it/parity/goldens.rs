@@ -111,8 +111,7 @@ pub fn greedy(session: &mut Session, prompt: &[u32], tokens: usize) -> Vec<u32> 
         sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
         stop: Vec::new(),
         ignore_eos: true,
-        draws: 0,
-        room: 0,
+        ..Request::default()
     };
     session.generate(&request, &mut ()).expect("generation succeeds").ids
 }

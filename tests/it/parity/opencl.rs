@@ -113,8 +113,7 @@ fn per_token(sampling: SamplingParams) -> Option<(Counters, ModelSpec)> {
             sampling,
             stop: Vec::new(),
             ignore_eos: true,
-            draws: 0,
-            room: 0,
+            ..Request::default()
         };
         let before = monitor.counters();
         assert_eq!(session.generate(&request, &mut ()).expect("generation succeeds").ids.len(), tokens);
@@ -176,8 +175,7 @@ fn candidates_from_the_device_give_the_text_of_all_logits() {
             },
             stop: Vec::new(),
             ignore_eos: true,
-            draws: 0,
-            room: 0,
+            ..Request::default()
         };
         let ids = session.generate(&request, &mut ()).expect("generation succeeds").ids;
         (ids, (monitor.counters() - before).read)
@@ -200,8 +198,7 @@ fn a_text_that_goes_over_to_the_device_is_that_of_the_cpu() {
             sampling: SamplingParams::greedy(),
             stop: Vec::new(),
             ignore_eos: true,
-            draws: 0,
-            room: 0,
+            ..Request::default()
         };
         session.generate(&request, &mut ()).expect("generation succeeds")
     };
@@ -246,8 +243,7 @@ fn every_set_of_kernels_tells_the_story_of_the_cpu() {
             sampling: SamplingParams::greedy(),
             stop: Vec::new(),
             ignore_eos: true,
-            draws: 0,
-            room: 0,
+            ..Request::default()
         };
         session.generate(&request, &mut ()).expect("generation succeeds").text
     };

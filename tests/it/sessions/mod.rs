@@ -66,8 +66,7 @@ fn request(prompt: &[u32], tokens: usize) -> Request {
         },
         stop: Vec::new(),
         ignore_eos: true,
-        draws: 0,
-        room: 0,
+        ..Request::default()
     }
 }
 

@@ -1,0 +1,142 @@
+//! Texts that have ended, whose keys and values others can begin with.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
+
+use crate::core::{KvLayout, Result};
+use crate::engine::runner::{Runner, SequenceId};
+
+/// Ended texts, found by their first pages. A text is found by a hash of its tokens and used only if the tokens
+/// themselves are the same.
+#[derive(Debug)]
+pub(super) struct Prefixes {
+    texts: HashMap<u64, Kept>,
+    /// By the hash of the first page, the first two pages and so on: the texts that begin so.
+    pages: HashMap<u64, Vec<u64>>,
+    /// The most texts.
+    most: usize,
+    /// Counts uses.
+    clock: u64,
+}
+
+/// A text that has ended.
+#[derive(Debug)]
+struct Kept {
+    sequence: SequenceId,
+    ids: Vec<u32>,
+    /// When it was last of use.
+    used: u64,
+}
+
+/// The hashes of the whole pages of a text, each of all tokens up to its end.
+fn chain(ids: &[u32]) -> impl Iterator<Item = u64> + '_ {
+    let mut hasher = DefaultHasher::new();
+    ids.chunks_exact(KvLayout::PAGE).map(move |page| {
+        page.iter().for_each(|id| hasher.write_u32(*id));
+        hasher.finish()
+    })
+}
+
+/// How long the beginning is that two texts have in common.
+pub(super) fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+impl Prefixes {
+    /// None yet, and `most` at most.
+    pub fn new(most: usize) -> Self {
+        Self { texts: HashMap::new(), pages: HashMap::new(), most, clock: 0 }
+    }
+
+    /// How many texts are kept.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// The kept text that has the longest beginning in common with `ids`, a page at least, and the length of that.
+    pub fn longest(&mut self, ids: &[u32]) -> Option<(SequenceId, usize)> {
+        // A text is there under each of its pages: after one that is missing none is to be found.
+        let known = chain(ids).map_while(|hash| self.pages.get(&hash)).last()?;
+        let best = known.iter().filter_map(|number| {
+            let text = self.texts.get(number)?;
+            Some((common(&text.ids, ids), text.used, *number))
+        });
+        let (length, _, number) = best.max()?;
+        self.clock += 1;
+        let text = self.texts.get_mut(&number)?;
+        text.used = self.clock;
+        (length >= KvLayout::PAGE).then_some((text.sequence, length))
+    }
+
+    /// Keeps a text that has ended, whose tokens `ids` the sequence holds, or closes its sequence. Texts that it contains are
+    /// needed no longer.
+    pub fn keep(&mut self, runner: &mut dyn Runner, sequence: SequenceId, ids: Vec<u32>) {
+        // A beginning that was evicted from is of no use to others.
+        let whole = runner.held(sequence).is_ok_and(|held| {
+            held.slots.len() == ids.len() && held.slots.position() == ids.len() && held.slots.retained() == 0
+        });
+        let Some(last) = chain(&ids).last().filter(|_| whole && self.most > 0) else {
+            runner.close(sequence);
+            return;
+        };
+        let contains =
+            |text: &Kept| text.ids.starts_with(&ids) && can_rewind(runner, text.sequence, ids.len());
+        let mut longer = self.pages.get(&last).into_iter().flatten().filter_map(|n| self.texts.get(n));
+        if longer.any(contains) {
+            runner.close(sequence);
+            return;
+        }
+        let contained =
+            |text: &Kept| ids.starts_with(&text.ids) && can_rewind(runner, sequence, text.ids.len());
+        let shorter: Vec<u64> =
+            self.texts.iter().filter(|(_, text)| contained(text)).map(|(number, _)| *number).collect();
+        shorter.into_iter().for_each(|number| self.drop_text(runner, number));
+        self.clock += 1;
+        for hash in chain(&ids) {
+            self.pages.entry(hash).or_default().push(self.clock);
+        }
+        self.texts.insert(self.clock, Kept { sequence, ids, used: self.clock });
+        while self.texts.len() > self.most {
+            self.drop_oldest(runner);
+        }
+    }
+
+    /// Lets go of the text that was of no use for the longest time; false if there is none.
+    pub fn drop_oldest(&mut self, runner: &mut dyn Runner) -> bool {
+        let oldest = self.texts.iter().min_by_key(|(_, text)| text.used).map(|(number, _)| *number);
+        oldest.is_some_and(|number| {
+            self.drop_text(runner, number);
+            true
+        })
+    }
+
+    fn drop_text(&mut self, runner: &mut dyn Runner, number: u64) {
+        let Some(text) = self.texts.remove(&number) else { return };
+        for hash in chain(&text.ids) {
+            if let Some(known) = self.pages.get_mut(&hash) {
+                known.retain(|other| *other != number);
+                if known.is_empty() {
+                    self.pages.remove(&hash);
+                }
+            }
+        }
+        runner.close(text.sequence);
+    }
+}
+
+/// Whether a sequence can be gone on with from that position.
+fn can_rewind(runner: &dyn Runner, sequence: SequenceId, position: usize) -> bool {
+    runner.held(sequence).is_ok_and(|held| held.can_rewind(position))
+}
+
+/// A sequence that begins with the first `length` tokens of another one; `None` where that cannot be.
+///
+/// # Errors
+/// No memory.
+pub(super) fn fork(
+    runner: &mut dyn Runner,
+    sequence: SequenceId,
+    length: usize,
+) -> Result<Option<SequenceId>> {
+    if can_rewind(runner, sequence, length) { runner.fork(sequence, length) } else { Ok(None) }
+}

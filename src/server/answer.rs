@@ -1,0 +1,274 @@
+//! What comes of a request, step by step.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::refusal::{Kind, Refusal};
+use crate::chat::{ReasoningSplitter, Split};
+use crate::engine::{ChosenToken, EngineError, Finish, Outcome, Timings};
+use crate::sampling::SamplingParams;
+
+/// What the thread of the model says of a text.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// It has its turn.
+    Begun { prompt: usize, cached: usize },
+    /// A token, before its text.
+    Token(ChosenToken),
+    /// More text.
+    Text(String),
+    /// The end.
+    Ended(Box<Result<Outcome, EngineError>>),
+}
+
+/// More of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Piece {
+    /// What the model says to itself.
+    pub reasoning: String,
+    /// What it answers.
+    pub text: String,
+    /// The tokens of both, if they were asked for.
+    pub tokens: Vec<ChosenToken>,
+}
+
+impl Piece {
+    fn is_empty(&self) -> bool {
+        self.reasoning.is_empty() && self.text.is_empty()
+    }
+
+    /// With more after it.
+    pub fn add(&mut self, more: Self) {
+        self.reasoning.push_str(&more.reasoning);
+        self.text.push_str(&more.text);
+        self.tokens.extend(more.tokens);
+    }
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub finish: Finish,
+    pub prompt_tokens: usize,
+    /// Those of them that were computed for an earlier text.
+    pub cached_tokens: usize,
+    pub generated_tokens: usize,
+    pub ids: Vec<u32>,
+    pub timings: Timings,
+}
+
+/// What happens to an answer.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The model begins with the prompt.
+    Begun {
+        prompt: usize,
+        cached: usize,
+    },
+    Piece(Piece),
+    End(Box<End>),
+    Failed(Refusal),
+}
+
+/// One of the places of a queue; free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// A place among `most`, if one is free.
+    pub fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let more = |taken: usize| (taken < most).then_some(taken + 1);
+        taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        Some(Self(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The settings of an answer, with what the request left open.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    pub sampling: SamplingParams,
+    pub max_tokens: Option<usize>,
+    pub stop: Vec<String>,
+    pub ignore_eos: bool,
+}
+
+/// An answer on its way. When it is dropped the model stops with it, before the next pass.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub events: UnboundedReceiver<Event>,
+    /// Takes reasoning apart from the answer, where there may be any.
+    pub splitter: Option<ReasoningSplitter>,
+    /// What was settled for it.
+    pub settings: Arc<Settled>,
+    /// Tokens whose text has not come.
+    tokens: Vec<ChosenToken>,
+    ready: VecDeque<Step>,
+    ended: bool,
+    _place: Place,
+}
+
+impl Answer {
+    pub fn new(
+        events: UnboundedReceiver<Event>,
+        splitter: Option<ReasoningSplitter>,
+        settings: Settled,
+        place: Place,
+    ) -> Self {
+        let settings = Arc::new(settings);
+        Self {
+            events,
+            splitter,
+            settings,
+            tokens: Vec::new(),
+            ready: VecDeque::new(),
+            ended: false,
+            _place: place,
+        }
+    }
+
+    /// What comes next; `None` after the end.
+    pub async fn next(&mut self) -> Option<Step> {
+        loop {
+            if let Some(step) = self.ready.pop_front() {
+                return Some(step);
+            }
+            if self.ended {
+                return None;
+            }
+            let event = self.events.recv().await;
+            self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Begun { prompt, cached }) => self.ready.push_back(Step::Begun { prompt, cached }),
+            Some(Event::Token(token)) => self.tokens.push(token),
+            Some(Event::Text(text)) => {
+                let split = match &mut self.splitter {
+                    Some(splitter) => splitter.push(&text),
+                    None => Split { answer: text, ..Split::default() },
+                };
+                self.give(split);
+            }
+            Some(Event::Ended(outcome)) => {
+                self.ended = true;
+                match *outcome {
+                    Ok(outcome) => self.end(outcome),
+                    Err(error) => self.ready.push_back(Step::Failed(error.into())),
+                }
+            }
+            None => {
+                self.ended = true;
+                let why = "the thread that has the model has ended; start the server again";
+                self.ready.push_back(Step::Failed(Refusal::new(Kind::Failed, why)));
+            }
+        }
+    }
+
+    fn give(&mut self, split: Split) {
+        let Split { reasoning, answer: text } = split;
+        let piece = Piece { reasoning, text, tokens: Vec::new() };
+        if !piece.is_empty() {
+            let tokens = std::mem::take(&mut self.tokens);
+            self.ready.push_back(Step::Piece(Piece { tokens, ..piece }));
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(splitter) = &mut self.splitter {
+            let rest = splitter.finish();
+            self.give(rest);
+        }
+        // The tokens of a stop string are not part of the answer; those that have no text are.
+        if !matches!(outcome.finish, Finish::Stop(_)) && !self.tokens.is_empty() {
+            let tokens = std::mem::take(&mut self.tokens);
+            self.ready.push_back(Step::Piece(Piece { tokens, ..Piece::default() }));
+        }
+        // Readers that go hear nothing: it is the server that ends.
+        if matches!(outcome.finish, Finish::Cancelled | Finish::OutputClosed) {
+            let why = "the server has ended before the answer did";
+            self.ready.push_back(Step::Failed(Refusal::new(Kind::Unavailable, why)));
+            return;
+        }
+        self.ready.push_back(Step::End(Box::new(End {
+            finish: outcome.finish,
+            prompt_tokens: outcome.prompt_tokens,
+            cached_tokens: outcome.reused_tokens,
+            generated_tokens: outcome.ids.len(),
+            ids: outcome.ids,
+            timings: outcome.timings,
+        })));
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn whole(&mut self) -> Result<(Piece, End), Refusal> {
+        let mut whole = Piece::default();
+        while let Some(step) = self.next().await {
+            match step {
+                Step::Begun { .. } => {}
+                Step::Piece(piece) => whole.add(piece),
+                Step::End(end) => return Ok((whole, *end)),
+                Step::Failed(refusal) => return Err(refusal),
+            }
+        }
+        Err(Refusal::new(Kind::Failed, "the answer has no end"))
+    }
+}
+
+/// Several answers to one request.
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub all: Vec<Answer>,
+}
+
+impl Answers {
+    /// What comes next, and of which answer; `None` after the end of all.
+    pub async fn next(&mut self) -> Option<(usize, Step)> {
+        loop {
+            for (index, answer) in self.all.iter_mut().enumerate() {
+                if let Some(step) = answer.ready.pop_front() {
+                    return Some((index, step));
+                }
+            }
+            let (index, event) = poll_fn(|context| {
+                let mut going = false;
+                for (index, answer) in self.all.iter_mut().enumerate().filter(|(_, answer)| !answer.ended) {
+                    going = true;
+                    if let Poll::Ready(event) = answer.events.poll_recv(context) {
+                        return Poll::Ready(Some((index, event)));
+                    }
+                }
+                if going { Poll::Pending } else { Poll::Ready(None) }
+            })
+            .await?;
+            self.all[index].take(event);
+        }
+    }
+
+    /// All of all.
+    ///
+    /// # Errors
+    /// Why one failed.
+    pub async fn whole(&mut self) -> Result<Vec<(Piece, End)>, Refusal> {
+        let mut all = Vec::with_capacity(self.all.len());
+        for answer in &mut self.all {
+            all.push(answer.whole().await?);
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,272 @@
+//! What is asked for, in whichever dialect.
+
+use serde_json::Value;
+
+use super::fields::{Fields, ids, wrong};
+use super::refusal::Refusal;
+use crate::chat::{ChatInput, Message};
+use crate::engine::SamplingWishes;
+
+/// What a text begins with.
+#[derive(Clone, Debug)]
+pub(super) enum Prompt {
+    /// A text that goes on.
+    Text(String),
+    /// Token ids.
+    Ids(Vec<u32>),
+    /// A conversation, through the model's template.
+    Chat(Box<ChatInput>),
+}
+
+/// A token whose logit gets something added.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Biased {
+    Id(u32),
+    /// All tokens of a text.
+    Text(String),
+}
+
+/// A text that is asked for. What is `None` is as the server has it by itself.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub prompt: Prompt,
+    pub wishes: SamplingWishes,
+    pub repetition_window: Option<usize>,
+    pub frequency_penalty: Option<f32>,
+    pub presence_penalty: Option<f32>,
+    pub seed: Option<u64>,
+    pub max_tokens: Option<usize>,
+    pub stop: Vec<String>,
+    pub ignore_eos: bool,
+    pub bias: Vec<(Biased, f32)>,
+    /// Probabilities of the chosen tokens, and of so many others.
+    pub logprobs: Option<usize>,
+    /// Whether the model is to reason before it answers, where it can do either.
+    pub thinking: Option<bool>,
+}
+
+impl Ask {
+    pub fn new(prompt: Prompt) -> Self {
+        Self {
+            prompt,
+            wishes: SamplingWishes::default(),
+            repetition_window: None,
+            frequency_penalty: None,
+            presence_penalty: None,
+            seed: None,
+            max_tokens: None,
+            stop: Vec::new(),
+            ignore_eos: false,
+            bias: Vec::new(),
+            logprobs: None,
+            thinking: None,
+        }
+    }
+
+    /// The settings of sampling that have the same names everywhere.
+    ///
+    /// # Errors
+    /// Values of the wrong kind.
+    pub fn read_sampling(&mut self, fields: &mut Fields) -> Result<(), Refusal> {
+        self.wishes.temperature = fields.number("temperature")?;
+        self.wishes.top_p = fields.number("top_p")?;
+        self.wishes.min_p = fields.number("min_p")?;
+        // -1 for all, as some have it.
+        let top_k = fields.integer("top_k")?.map(|k| usize::try_from(k).unwrap_or(0));
+        self.wishes.top_k = top_k;
+        self.frequency_penalty = fields.number("frequency_penalty")?;
+        self.presence_penalty = fields.number("presence_penalty")?;
+        // A negative one is any.
+        self.seed = fields.integer("seed")?.and_then(|seed| u64::try_from(seed).ok());
+        Ok(())
+    }
+
+    /// Penalties by llama.cpp's names, which Ollama and many clients of OpenAI's interface have too.
+    ///
+    /// # Errors
+    /// Values of the wrong kind.
+    pub fn read_repetition(&mut self, fields: &mut Fields) -> Result<(), Refusal> {
+        self.wishes.repetition_penalty = match fields.number("repeat_penalty")? {
+            None => fields.number("repetition_penalty")?,
+            given => given,
+        };
+        // -1 for the whole text.
+        let window = fields.integer("repeat_last_n")?;
+        self.repetition_window = window.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// `logit_bias`: an object of ids, or a list of pairs of an id or a text and a number, or false to rule a token out.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn read_bias(&mut self, fields: &mut Fields) -> Result<(), Refusal> {
+        const NAME: &str = "logit_bias";
+        let Some(value) = fields.take(NAME) else { return Ok(()) };
+        let expected = "an object of token ids with numbers, or a list of pairs";
+        let bad = |value: &Value| wrong(NAME, expected, value);
+        let pairs: Vec<(Biased, Value)> = match &value {
+            Value::Object(map) => {
+                let biased = |(token, bias): (&String, &Value)| {
+                    let token = token.parse().map_or_else(|_| Biased::Text(token.clone()), Biased::Id);
+                    (token, bias.clone())
+                };
+                map.iter().map(biased).collect()
+            }
+            Value::Array(list) => {
+                let pair = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
+                    Some([Value::String(text), bias]) => Ok((Biased::Text(text.clone()), bias.clone())),
+                    Some([id, bias]) => {
+                        let id = ids(std::slice::from_ref(id)).ok_or_else(|| bad(pair))?;
+                        Ok((Biased::Id(id[0]), bias.clone()))
+                    }
+                    _ => Err(bad(pair)),
+                };
+                list.iter().map(pair).collect::<Result<_, _>>()?
+            }
+            other => return Err(bad(other)),
+        };
+        for (token, bias) in pairs {
+            let bias = match &bias {
+                Value::Bool(false) => f32::NEG_INFINITY,
+                other => match other.as_f64() {
+                    Some(number) if number.abs() <= 1e6 => number as f32,
+                    _ => return Err(wrong(NAME, "a bias of -100 to 100, or false", other)),
+                },
+            };
+            self.bias.push((token, bias));
+        }
+        Ok(())
+    }
+}
+
+/// Roles that a message may have.
+const ROLES: [&str; 4] = ["system", "user", "assistant", "developer"];
+
+/// A list of messages, as all chat dialects have it but for what else is in a message: `content` is a text, or a list of parts
+/// that are texts.
+///
+/// # Errors
+/// Roles that there are not, parts that are no texts, fields that are not supported.
+pub(super) fn messages(fields: &mut Fields, ignored: &[&str]) -> Result<Vec<Message>, Refusal> {
+    let list = fields.list("messages")?;
+    let list = fields.required("messages", list)?;
+    if list.is_empty() {
+        return Err(Refusal::field("messages", "'messages' is empty; give at least one message"));
+    }
+    let message = |(at, value)| message(Fields::of(value, &format!("messages[{at}]"))?, ignored);
+    list.into_iter().enumerate().map(message).collect()
+}
+
+fn message(mut fields: Fields, ignored: &[&str]) -> Result<Message, Refusal> {
+    let role = fields.text("role")?;
+    let role = fields.required("role", role)?;
+    if !ROLES.contains(&role.as_str()) {
+        let name = fields.full("role");
+        let why = format!("'{name}' is '{role}'; this server knows {}", ROLES.join(", "));
+        return Err(Refusal::field(name, why));
+    }
+    let name = fields.full("content");
+    let content = match fields.take("content") {
+        None if role == "assistant" => String::new(),
+        content => parts(fields.required("content", content)?, &name)?,
+    };
+    let mut reasoning = None;
+    for name in ["reasoning_content", "thinking", "reasoning"] {
+        let found = fields.text(name)?;
+        reasoning = reasoning.or(found);
+    }
+    for list in ["tool_calls", "images"] {
+        fields.neutral(list, &[Value::Array(Vec::new())])?;
+    }
+    fields.ignore(ignored);
+    fields.done()?;
+    let role = if role == "developer" { "system".to_owned() } else { role };
+    Ok(Message { role, content, reasoning: reasoning.filter(|text| !text.is_empty()) })
+}
+
+/// A text, or a list of parts that are texts.
+///
+/// # Errors
+/// Parts that are none.
+pub(super) fn parts(content: Value, path: &str) -> Result<String, Refusal> {
+    let list = match content {
+        Value::String(text) => return Ok(text),
+        Value::Array(list) => list,
+        other => return Err(wrong(path, "a text or a list of parts", &other)),
+    };
+    let part = |(at, value)| {
+        let path = format!("{path}[{at}]");
+        let mut fields = Fields::of(value, &path)?;
+        let kind = fields.text("type")?;
+        let kind = fields.required("type", kind)?;
+        if !matches!(kind.as_str(), "text" | "input_text" | "output_text") {
+            return Err(Refusal::unsupported(&path, &format!("parts of the type '{kind}'; give texts")));
+        }
+        fields.ignore(&["cache_control", "citations"]);
+        let text = fields.text("text")?;
+        let text = fields.required("text", text)?;
+        fields.done()?;
+        Ok(text)
+    };
+    let texts: Vec<String> = list.into_iter().enumerate().map(part).collect::<Result<_, Refusal>>()?;
+    Ok(texts.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(value: Value) -> Result<Vec<Message>, Refusal> {
+        messages(&mut Fields::of_body(value.to_string().as_bytes()).unwrap(), &["name"])
+    }
+
+    #[test]
+    fn messages_are_texts_or_lists_of_texts() {
+        let list = json!({"messages": [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "name": "x"},
+            {"role": "assistant", "content": null, "reasoning_content": "hm"},
+        ]});
+        let read = read(list).unwrap();
+        let texts: Vec<_> = read.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect();
+        assert_eq!(texts, [("system", "Be brief."), ("user", "a\nb"), ("assistant", "")]);
+        assert_eq!(read[2].reasoning.as_deref(), Some("hm"));
+    }
+
+    #[test]
+    fn what_no_message_can_hold_is_named() {
+        let field = |value: Value| read(json!({"messages": value})).unwrap_err().field.unwrap();
+        assert_eq!(field(json!([])), "messages");
+        assert_eq!(field(json!([{"role": "tool", "content": "x"}])), "messages[0].role");
+        assert_eq!(field(json!([{"content": "x"}])), "messages[0].role");
+        assert_eq!(field(json!([{"role": "user"}])), "messages[0].content");
+        let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]);
+        assert_eq!(field(image), "messages[0].content[0]");
+        assert_eq!(
+            field(json!([{"role": "user", "content": "x", "tool_calls": [1]}])),
+            "messages[0].tool_calls"
+        );
+        assert_eq!(
+            field(json!([{"role": "user", "content": "x", "tool_call_id": "y"}])),
+            "messages[0].tool_call_id"
+        );
+        assert!(read(json!({})).is_err());
+    }
+
+    #[test]
+    fn a_bias_is_an_object_or_a_list_of_pairs() {
+        let read = |value: Value| {
+            let mut ask = Ask::new(Prompt::Ids(Vec::new()));
+            let body = json!({"logit_bias": value}).to_string();
+            ask.read_bias(&mut Fields::of_body(body.as_bytes()).unwrap()).map(|()| ask.bias)
+        };
+        assert_eq!(read(json!({"5": -100})).unwrap(), [(Biased::Id(5), -100.0)]);
+        let list = read(json!([[7, 1.5], ["text", false]])).unwrap();
+        assert_eq!(list, [(Biased::Id(7), 1.5), (Biased::Text("text".into()), f32::NEG_INFINITY)]);
+        for bad in [json!(3), json!([[1]]), json!([[1.5, 2]]), json!({"5": "x"}), json!({"5": 1e30})] {
+            assert_eq!(read(bad.clone()).unwrap_err().field.as_deref(), Some("logit_bias"), "{bad}");
+        }
+    }
+}

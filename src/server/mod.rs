@@ -1,0 +1,34 @@
+//! HTTP: dialects of other servers become one request, and what comes of it becomes their answers.
+//!
+//! One thread has the model and makes all passes ([`worker`]); HTTP runs on another, and the two talk by channels. A dialect
+//! (`openai`, `llama_cpp`, `ollama`, `anthropic`) reads a body into [`ask::Ask`] and writes [`answer::Step`]s in its own form; it
+//! knows neither the model nor the other dialects.
+
+mod answer;
+mod anthropic;
+mod ask;
+mod dialect;
+mod fields;
+mod keys;
+mod listener;
+mod llama_cpp;
+mod log;
+mod metrics;
+mod model;
+mod ollama;
+mod openai;
+mod probabilities;
+mod refusal;
+mod router;
+mod settings;
+mod state;
+mod stream;
+mod timings;
+mod worker;
+
+pub use self::keys::Keys;
+pub use self::log::{Log, Record};
+pub use self::model::{Described, Model};
+pub use self::router::{Http, Stop};
+pub use self::settings::Settings;
+pub use self::worker::Worker;

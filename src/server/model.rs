@@ -1,0 +1,215 @@
+//! A loaded model as HTTP sees it: how a request becomes token ids and settings.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::ask::{Ask, Biased, Prompt};
+use super::refusal::{Kind, Refusal};
+use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter};
+use crate::engine::{ChatFormat, EngineError, PromptForm, Request, SamplingWishes, TextLimits};
+use crate::models::GenerationConfig;
+use crate::sampling::{SamplingError, SamplingParams};
+use crate::tokenizer::Tokenizer;
+
+/// What is reported of a model.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The names it goes by; the first one is reported.
+    pub names: Vec<String>,
+    /// `gguf` or `safetensors`.
+    pub format: &'static str,
+    /// The family's name, as in config.json.
+    pub family: String,
+    /// The formats of the matrices.
+    pub weights: String,
+    /// Bytes of the prepared weights.
+    pub weight_bytes: usize,
+    /// Parameters.
+    pub parameters: u64,
+    /// Elements of the residual stream.
+    pub hidden_size: usize,
+    /// Layers.
+    pub layers: usize,
+    /// The tokens that it was trained for.
+    pub trained: usize,
+    /// The source of the chat template, if there is one.
+    pub template: Option<String>,
+    /// When it was loaded.
+    pub loaded: SystemTime,
+}
+
+/// What HTTP needs of a model, whose weights another thread has.
+pub struct Model {
+    /// See there.
+    pub described: Described,
+    /// See there.
+    pub tokenizer: Arc<Tokenizer>,
+    /// How texts begin.
+    pub form: PromptForm,
+    /// How conversations become text, or why they do not.
+    pub chat: Result<ChatFormat, ChatError>,
+    /// What templates get for today's date, if that is fixed.
+    pub date: Option<Date>,
+    /// Whether the model is to reason, unless a request says so.
+    pub thinking: Option<bool>,
+    /// What prompts have to keep to.
+    pub limits: TextLimits,
+    /// The most tokens that a text holds.
+    pub context: usize,
+    /// What the model's makers recommend.
+    pub generation: GenerationConfig,
+    /// What this server's user has set.
+    pub wishes: SamplingWishes,
+    /// All other settings of sampling.
+    pub sampling: SamplingParams,
+    /// The seed of requests that name none; `None` for another one each time.
+    pub seed: Option<u64>,
+}
+
+/// What goes to the model, and what is done with its text.
+pub(super) struct Prepared {
+    pub request: Request,
+    pub splitter: Option<ReasoningSplitter>,
+}
+
+impl Model {
+    /// The first of its names.
+    pub(super) fn name(&self) -> &str {
+        self.described.names.first().map_or("model", String::as_str)
+    }
+
+    /// Whether this is a name of the model's; a request without a name means it too.
+    ///
+    /// # Errors
+    /// Another name.
+    pub(super) fn check_name(&self, name: Option<&str>) -> Result<(), Refusal> {
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(()) };
+        let bare = name.strip_suffix(":latest").unwrap_or(name);
+        if self.described.names.iter().any(|own| own == name || own == bare) {
+            return Ok(());
+        }
+        let names = self.described.names.join("', '");
+        let message = format!("the model '{name}' is not loaded here; this server has '{names}'");
+        Err(Refusal { field: Some("model".to_owned()), ..Refusal::new(Kind::NotFound, message) })
+    }
+
+    fn format(&self) -> Result<&ChatFormat, Refusal> {
+        self.chat.as_ref().map_err(|error| EngineError::Chat(error.clone()).into())
+    }
+
+    /// A conversation as its template writes it, and its ids.
+    ///
+    /// # Errors
+    /// No template, or one that refuses it.
+    pub(super) fn render(
+        &self,
+        mut input: ChatInput,
+        thinking: Option<bool>,
+    ) -> Result<(String, Vec<u32>), Refusal> {
+        let format = self.format()?;
+        // What the server's user has set may do nothing with this template; what a request says may not.
+        let switch = match (thinking, self.thinking) {
+            (Some(on), _) => Some(format.switch(on)?),
+            (None, Some(on)) => format.switch(on).ok(),
+            (None, None) => None,
+        };
+        if let Some((name, value)) = switch.filter(|(name, _)| thinking.is_some() || !input.has(name)) {
+            input = input.with(name, value);
+        }
+        let date = self.date.unwrap_or_else(Date::today);
+        Ok(format.prompt_on(&self.tokenizer, &input, date)?)
+    }
+
+    /// What goes to the model for a request; of an answer `most` tokens at most.
+    ///
+    /// # Errors
+    /// What of the request cannot be.
+    pub(super) fn prepare(&self, ask: Ask, most: Option<usize>) -> Result<Prepared, Refusal> {
+        let (mut splitter, mut shown) = (None, Vec::new());
+        let prompt = match ask.prompt {
+            Prompt::Ids(ids) => ids,
+            Prompt::Text(text) => self.form.encode_text(&self.tokenizer, &text)?,
+            Prompt::Chat(input) => {
+                let format = self.format()?;
+                let (text, ids) = self.render(*input, ask.thinking)?;
+                splitter = Some(format.splitter(&text));
+                shown = format.marker_tokens(&self.tokenizer)?;
+                ids
+            }
+        };
+        self.limits.check_prompt(&prompt, &self.tokenizer)?;
+        let (wished, own) = (ask.wishes, self.wishes);
+        let wishes = SamplingWishes {
+            temperature: wished.temperature.or(own.temperature),
+            top_k: wished.top_k.or(own.top_k),
+            top_p: wished.top_p.or(own.top_p),
+            min_p: wished.min_p.or(own.min_p),
+            repetition_penalty: wished.repetition_penalty.or(own.repetition_penalty),
+        };
+        let rest = SamplingParams {
+            repetition_window: ask.repetition_window.unwrap_or(self.sampling.repetition_window),
+            frequency_penalty: ask.frequency_penalty.unwrap_or(self.sampling.frequency_penalty),
+            presence_penalty: ask.presence_penalty.unwrap_or(self.sampling.presence_penalty),
+            seed: ask.seed.or(self.seed).unwrap_or_else(random),
+            ..self.sampling
+        };
+        let sampling = wishes.settle(&self.generation, rest)?;
+        sampling.validate().map_err(|error| {
+            let message = error.to_string();
+            match error {
+                SamplingError::BadParam { name, .. } => {
+                    Refusal::field(name.replace(['-', ' '], "_"), message)
+                }
+                _ => Refusal::new(Kind::Invalid, message),
+            }
+        })?;
+        if let (Some(asked), Some(most)) = (ask.max_tokens, most)
+            && asked > most
+        {
+            let why = format!("{asked} tokens are more than the {most} that this server gives to an answer");
+            return Err(Refusal::field("max_tokens", why));
+        }
+        let request = Request {
+            prompt,
+            max_tokens: ask.max_tokens.or(most),
+            sampling,
+            stop: ask.stop,
+            ignore_eos: ask.ignore_eos,
+            bias: self.bias(&ask.bias)?,
+            logprobs: ask.logprobs,
+            shown,
+            ..Request::default()
+        };
+        Ok(Prepared { request, splitter })
+    }
+
+    fn bias(&self, asked: &[(Biased, f32)]) -> Result<Vec<(u32, f32)>, Refusal> {
+        let mut bias = Vec::new();
+        for (token, add) in asked {
+            match token {
+                Biased::Id(id) if *id as usize >= self.limits.vocab => {
+                    let why = format!("the model has no token {id}; it has {}", self.limits.vocab);
+                    return Err(Refusal::field("logit_bias", why));
+                }
+                Biased::Id(id) => bias.push((*id, *add)),
+                Biased::Text(text) => {
+                    let ids = self.tokenizer.encode(text, false).map_err(EngineError::from)?;
+                    bias.extend(ids.into_iter().map(|id| (id, *add)));
+                }
+            }
+        }
+        Ok(bias)
+    }
+
+    /// The text of a token by itself, and its bytes.
+    pub(super) fn token(&self, id: u32) -> (String, Vec<u8>) {
+        let bytes = self.tokenizer.token_bytes(id).unwrap_or_default();
+        (String::from_utf8_lossy(&bytes).into_owned(), bytes)
+    }
+}
+
+/// A seed that nobody has named. Small enough for every client's numbers.
+fn random() -> u64 {
+    RandomState::new().hash_one(0) >> 32
+}

@@ -1,0 +1,274 @@
+//! Ollama's interface: <https://github.com/ollama/ollama/blob/main/docs/api.md>.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::answer::{End, Piece, Step};
+use super::ask::{Ask, Prompt, messages};
+use super::dialect::{Dialect, answer};
+use super::fields::Fields;
+use super::model::Model;
+use super::refusal::{Kind, Refusal};
+use super::router::Call;
+use super::stream::{Form, Out, Writer, respond};
+use crate::chat::{ChatInput, Message};
+use crate::engine::Finish;
+
+/// `GET /api/version`.
+pub(super) async fn version(_call: Call) -> Result<Response, Refusal> {
+    Ok(answer(&json!({ "version": env!("CARGO_PKG_VERSION") })))
+}
+
+fn details(model: &Model) -> Value {
+    let own = &model.described;
+    let size = match own.parameters {
+        n if n >= 1_000_000_000 => format!("{:.1}B", n as f64 / 1e9),
+        n => format!("{:.2}M", n as f64 / 1e6),
+    };
+    json!({
+        "parent_model": "", "format": own.format, "family": own.family, "families": [own.family],
+        "parameter_size": size, "quantization_level": own.weights,
+    })
+}
+
+fn listed(model: &Model, name: &str) -> Value {
+    json!({
+        "name": name, "model": name, "size": model.described.weight_bytes, "details": details(model),
+    })
+}
+
+/// `GET /api/tags`.
+pub(super) async fn tags(call: Call) -> Result<Response, Refusal> {
+    let model = call.shared.model()?;
+    let one = |name: &String| {
+        let mut value = listed(model, name);
+        value["modified_at"] = json!(rfc3339(model.described.loaded));
+        value
+    };
+    let models: Vec<Value> = model.described.names.iter().map(one).collect();
+    Ok(answer(&json!({ "models": models })))
+}
+
+/// `GET /api/ps`.
+pub(super) async fn ps(call: Call) -> Result<Response, Refusal> {
+    let model = call.shared.model()?;
+    let mut value = listed(model, model.name());
+    // It stays loaded.
+    value["expires_at"] = json!("9999-12-31T23:59:59Z");
+    value["size_vram"] = json!(0);
+    value["context_length"] = json!(model.context);
+    Ok(answer(&json!({ "models": [value] })))
+}
+
+/// `POST /api/show`.
+pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
+    let model = call.shared.model()?;
+    let mut fields = Fields::of_body(&call.body)?;
+    let name = match fields.text("model")? {
+        None => fields.text("name")?,
+        given => given,
+    };
+    fields.ignore(&["verbose", "name"]);
+    fields.done()?;
+    model.check_name(name.as_deref())?;
+    let own = &model.described;
+    let family = &own.family;
+    let info = json!({
+        "general.architecture": family,
+        "general.parameter_count": own.parameters,
+        format!("{family}.context_length"): own.trained,
+        format!("{family}.embedding_length"): own.hidden_size,
+        format!("{family}.block_count"): own.layers,
+        format!("{family}.vocab_size"): model.limits.vocab,
+    });
+    let template = own.template.as_deref().unwrap_or_default();
+    Ok(answer(&json!({
+        "modelfile": format!("FROM {}", model.name()),
+        "parameters": format!("num_ctx {}", model.context),
+        "template": template,
+        "details": details(model),
+        "model_info": info,
+        "capabilities": ["completion"],
+        "modified_at": rfc3339(own.loaded),
+    })))
+}
+
+/// What both ways to ask have, `options` included.
+struct Common {
+    model: String,
+    stream: bool,
+}
+
+fn common(model: &Model, fields: &mut Fields, ask: &mut Ask) -> Result<Common, Refusal> {
+    let name = fields.text("model")?;
+    let name = fields.required("model", name)?;
+    let stream = fields.flag("stream")?.unwrap_or(true);
+    ask.thinking = fields.flag("think")?;
+    if let Some(mut options) = fields.object("options")? {
+        ask.read_sampling(&mut options)?;
+        ask.read_repetition(&mut options)?;
+        // -1 for as many as fit, -2 for the context.
+        let limit = options.integer("num_predict")?;
+        ask.max_tokens = limit.and_then(|n| usize::try_from(n).ok());
+        ask.stop = options.texts("stop")?;
+        if let Some(context) = options.whole("num_ctx")?
+            && context > model.context
+        {
+            let why = format!(
+                "'num_ctx' is {context}, more than this server's context of {} (--max-seq-len)",
+                model.context
+            );
+            return Err(Refusal::field("options.num_ctx", why));
+        }
+        for (name, off) in [
+            ("typical_p", json!(1.0)),
+            ("tfs_z", json!(1.0)),
+            ("mirostat", json!(0)),
+            ("penalize_newline", json!(true)),
+        ] {
+            options.neutral(name, &[off])?;
+        }
+        // How the machine computes, which is this server's to settle and changes no text.
+        options.ignore(&[
+            "num_keep",
+            "num_batch",
+            "num_gpu",
+            "main_gpu",
+            "num_thread",
+            "use_mmap",
+            "use_mlock",
+            "numa",
+            "low_vram",
+            "f16_kv",
+            "vocab_only",
+            "mirostat_eta",
+            "mirostat_tau",
+        ]);
+        options.done()?;
+    }
+    fields.neutral("format", &[json!("")])?;
+    fields.ignore(&["keep_alive"]);
+    model.check_name(Some(&name))?;
+    Ok(Common { model: name, stream })
+}
+
+/// `POST /api/generate`.
+pub(super) async fn generate(call: Call) -> Result<Response, Refusal> {
+    let model = Arc::clone(call.shared.model()?);
+    let mut fields = Fields::of_body(&call.body)?;
+    let prompt = fields.text("prompt")?.unwrap_or_default();
+    let system = fields.text("system")?.filter(|text| !text.is_empty());
+    let raw = fields.flag("raw")?.unwrap_or(false);
+    let templated = !raw && model.chat.is_ok();
+    if system.is_some() && !templated {
+        let why = if raw { "together with 'raw'" } else { "by a model without a chat template" };
+        return Err(Refusal::unsupported("system", why));
+    }
+    let empty = prompt.is_empty();
+    let mut ask = Ask::new(if templated {
+        let mut messages: Vec<Message> = system.iter().map(|text| Message::new("system", text)).collect();
+        messages.push(Message::new("user", prompt));
+        Prompt::Chat(Box::new(ChatInput::new(&messages, true)))
+    } else {
+        Prompt::Text(prompt)
+    });
+    let common = common(&model, &mut fields, &mut ask)?;
+    for (name, none) in
+        [("suffix", json!("")), ("template", json!("")), ("images", json!([])), ("context", json!([]))]
+    {
+        fields.neutral(name, &[none])?;
+    }
+    fields.done()?;
+    let writer = Lines { model: common.model, chat: false, start: Instant::now() };
+    // An empty prompt asks for the model to be loaded, which it is.
+    if empty {
+        let mut value = writer.line(Piece::default(), true);
+        value["done_reason"] = json!("load");
+        return Ok(answer(&value));
+    }
+    reply(call, ask, common.stream, writer).await
+}
+
+/// `POST /api/chat`.
+pub(super) async fn chat(call: Call) -> Result<Response, Refusal> {
+    let model = Arc::clone(call.shared.model()?);
+    let mut fields = Fields::of_body(&call.body)?;
+    let messages = messages(&mut fields, &[])?;
+    let mut ask = Ask::new(Prompt::Chat(Box::new(ChatInput::new(&messages, true))));
+    let common = common(&model, &mut fields, &mut ask)?;
+    fields.neutral("tools", &[json!([])])?;
+    fields.done()?;
+    let writer = Lines { model: common.model, chat: true, start: Instant::now() };
+    reply(call, ask, common.stream, writer).await
+}
+
+async fn reply(call: Call, ask: Ask, stream: bool, mut writer: Lines) -> Result<Response, Refusal> {
+    let mut answers = call.shared.ask(&call.id, vec![ask]).await?;
+    if stream {
+        return Ok(respond(Form::Lines, answers, writer));
+    }
+    let mut all = answers.whole().await?;
+    let (piece, end) = all.pop().ok_or_else(|| Refusal::new(Kind::Failed, "there is no answer"))?;
+    Ok(answer(&writer.last(piece, &end)))
+}
+
+struct Lines {
+    model: String,
+    chat: bool,
+    start: Instant,
+}
+
+impl Lines {
+    fn line(&self, piece: Piece, done: bool) -> Value {
+        let mut value = json!({ "model": self.model, "created_at": rfc3339(SystemTime::now()) });
+        if self.chat {
+            let mut message = json!({ "role": "assistant", "content": piece.text });
+            if !piece.reasoning.is_empty() {
+                message["thinking"] = json!(piece.reasoning);
+            }
+            value["message"] = message;
+        } else {
+            value["response"] = json!(piece.text);
+            if !piece.reasoning.is_empty() {
+                value["thinking"] = json!(piece.reasoning);
+            }
+        }
+        value["done"] = json!(done);
+        value
+    }
+
+    fn last(&mut self, piece: Piece, end: &End) -> Value {
+        let nanos = |time: Duration| json!(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let mut value = self.line(piece, true);
+        value["done_reason"] = json!(match end.finish {
+            Finish::Length | Finish::ContextFull => "length",
+            _ => "stop",
+        });
+        value["total_duration"] = nanos(self.start.elapsed());
+        value["load_duration"] = json!(0);
+        value["prompt_eval_count"] = json!(end.prompt_tokens);
+        value["prompt_eval_duration"] = nanos(end.timings.prefill);
+        value["eval_count"] = json!(end.generated_tokens);
+        value["eval_duration"] = nanos(end.timings.decode);
+        value
+    }
+}
+
+impl Writer for Lines {
+    fn write(&mut self, _index: usize, step: Step, out: &mut Out) {
+        match step {
+            Step::Begun { .. } => {}
+            Step::Piece(piece) => out.send(&self.line(piece, false)),
+            Step::End(end) => out.send(&self.last(Piece::default(), &end)),
+            Step::Failed(refusal) => out.send(&Dialect::Ollama.error(&refusal)),
+        }
+    }
+}
+
+/// A time in UTC, to the millisecond.
+fn rfc3339(time: SystemTime) -> String {
+    crate::host::utc(time)
+}

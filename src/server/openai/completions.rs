@@ -1,0 +1,198 @@
+//! `POST /v1/completions`.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{Common, Head, common, copies, finish_reason, set, usage};
+use crate::server::answer::{End, Piece, Step};
+use crate::server::ask::{Ask, Prompt};
+use crate::server::dialect::{Dialect, answer};
+use crate::server::fields::{Fields, ids, wrong};
+use crate::server::model::Model;
+use crate::server::refusal::Refusal;
+use crate::server::router::Call;
+use crate::server::stream::{Form, Out, Writer, respond};
+use crate::server::{probabilities, timings};
+
+/// The most likeliest tokens that may be asked for.
+const MOST_TOP: usize = 20;
+
+/// The most prompts of a request.
+const MOST_PROMPTS: usize = 128;
+
+/// One text, one list of ids, or a list of either.
+fn prompts(value: Value) -> Result<Vec<Prompt>, Refusal> {
+    let bad = |value: &Value| wrong("prompt", "a text, a list of token ids, or a list of these", value);
+    match value {
+        Value::String(text) => Ok(vec![Prompt::Text(text)]),
+        Value::Array(list) if list.first().is_some_and(Value::is_number) => {
+            let ids = ids(&list).ok_or_else(|| bad(&Value::Array(list)))?;
+            Ok(vec![Prompt::Ids(ids)])
+        }
+        Value::Array(list) if !list.is_empty() && list.len() <= MOST_PROMPTS => {
+            let one = |value| match value {
+                Value::String(text) => Ok(Prompt::Text(text)),
+                Value::Array(list) => Ok(Prompt::Ids(ids(&list).ok_or_else(|| bad(&Value::Array(list)))?)),
+                other => Err(bad(&other)),
+            };
+            list.into_iter().map(one).collect()
+        }
+        other => Err(bad(&other)),
+    }
+}
+
+struct Wanted {
+    common: Common,
+    asks: Vec<Ask>,
+    echo: bool,
+    logprobs: bool,
+}
+
+fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
+    let prompt = fields.take("prompt");
+    let prompts = prompts(fields.required("prompt", prompt)?)?;
+    let mut ask = Ask::new(Prompt::Ids(Vec::new()));
+    let common = common(&mut fields, &mut ask)?;
+    ask.max_tokens = fields.whole("max_tokens")?;
+    ask.logprobs = fields.whole("logprobs")?;
+    if ask.logprobs.is_some_and(|top| top > MOST_TOP) {
+        return Err(Refusal::field("logprobs", format!("'logprobs' has to be 0 to {MOST_TOP}")));
+    }
+    let echo = fields.flag("echo")?.unwrap_or(false);
+    if echo && ask.logprobs.is_some() {
+        return Err(Refusal::unsupported(
+            "echo",
+            "together with 'logprobs', which are those of answers alone",
+        ));
+    }
+    fields.neutral("best_of", &[json!(common.n)])?;
+    fields.neutral("suffix", &[json!("")])?;
+    fields.done()?;
+    let logprobs = ask.logprobs.is_some();
+    let of_prompt = |prompt| copies(Ask { prompt, ..ask.clone() }, common.n);
+    let asks = prompts.into_iter().flat_map(of_prompt).collect();
+    Ok(Wanted { common, asks, echo, logprobs })
+}
+
+/// Goes on with texts.
+pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
+    let model = Arc::clone(call.shared.model()?);
+    let Wanted { common, asks, echo, logprobs } = read(Fields::of_body(&call.body)?)?;
+    model.check_name(common.model.as_deref())?;
+    let name = common.model.as_deref().unwrap_or(model.name());
+    let said = asks.iter().map(|ask| if echo { said(&model, &ask.prompt) } else { Ok(String::new()) });
+    let said = said.collect::<Result<Vec<String>, Refusal>>()?;
+    let n = common.n;
+    let mut answers = call.shared.ask(&call.id, asks).await?;
+    let head = Head::new("cmpl", "text_completion", &call, name);
+    if common.stream {
+        let offsets = said.iter().map(|text| text.chars().count()).collect();
+        let include_usage = common.include_usage;
+        let writer = Chunks { head, model, logprobs, include_usage, said, offsets, ends: Vec::new(), n };
+        return Ok(respond(Form::Events, answers, writer));
+    }
+    let (pieces, ends): (Vec<Piece>, Vec<End>) = answers.whole().await?.into_iter().unzip();
+    let choices = pieces.iter().zip(&ends).zip(&said).enumerate().map(|(index, ((piece, end), said))| {
+        let mut offset = said.chars().count();
+        json!({
+            "index": index,
+            "text": format!("{said}{}", piece.text),
+            "logprobs": columns(&model, piece, logprobs, &mut offset),
+            "finish_reason": finish_reason(&end.finish),
+        })
+    });
+    let mut value = head.with(choices.collect());
+    set(&mut value, "usage", usage_of_prompts(&ends, n));
+    if let [end] = ends.as_slice() {
+        set(&mut value, "timings", timings::json(end));
+    }
+    Ok(answer(&value))
+}
+
+/// A prompt as text.
+fn said(model: &Model, prompt: &Prompt) -> Result<String, Refusal> {
+    match prompt {
+        Prompt::Text(text) => Ok(text.clone()),
+        Prompt::Ids(ids) => {
+            let text = model.tokenizer.decode(ids, true);
+            text.map_err(|error| Refusal::field("prompt", error.to_string()))
+        }
+        Prompt::Chat(_) => Ok(String::new()),
+    }
+}
+
+fn columns(model: &Model, piece: &Piece, wanted: bool, offset: &mut usize) -> Value {
+    if wanted { probabilities::columns(model, &piece.tokens, offset) } else { Value::Null }
+}
+
+/// `usage` of several prompts with `n` answers each.
+fn usage_of_prompts(ends: &[End], n: usize) -> Value {
+    let mut all = usage(&[]);
+    for ends in ends.chunks(n.max(1)) {
+        let more = usage(ends);
+        for name in ["prompt_tokens", "completion_tokens", "total_tokens"] {
+            all[name] = json!(all[name].as_u64().unwrap_or(0) + more[name].as_u64().unwrap_or(0));
+        }
+        let cached = |usage: &Value| usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0);
+        all["prompt_tokens_details"]["cached_tokens"] = json!(cached(&all) + cached(&more));
+    }
+    all
+}
+
+struct Chunks {
+    head: Head,
+    model: Arc<Model>,
+    logprobs: bool,
+    include_usage: bool,
+    /// What is still to be said before each answer.
+    said: Vec<String>,
+    /// Where the next token of each stands.
+    offsets: Vec<usize>,
+    ends: Vec<(usize, End)>,
+    n: usize,
+}
+
+impl Chunks {
+    fn send(&self, out: &mut Out, index: usize, text: &str, logprobs: Value, finish: Option<&str>) {
+        let choice = json!({ "index": index, "text": text, "logprobs": logprobs, "finish_reason": finish });
+        let mut value = self.head.with(vec![choice]);
+        if self.include_usage {
+            set(&mut value, "usage", Value::Null);
+        }
+        out.send(&value);
+    }
+}
+
+impl Writer for Chunks {
+    fn write(&mut self, index: usize, step: Step, out: &mut Out) {
+        if !self.said[index].is_empty() && !matches!(step, Step::Failed(_)) {
+            let said = std::mem::take(&mut self.said[index]);
+            self.send(out, index, &said, Value::Null, None);
+        }
+        match step {
+            Step::Begun { .. } => {}
+            Step::Piece(piece) => {
+                let logprobs = columns(&self.model, &piece, self.logprobs, &mut self.offsets[index]);
+                self.send(out, index, &piece.text, logprobs, None);
+            }
+            Step::End(end) => {
+                self.send(out, index, "", Value::Null, Some(finish_reason(&end.finish)));
+                self.ends.push((index, *end));
+            }
+            Step::Failed(refusal) => out.send(&Dialect::OpenAi.error(&refusal)),
+        }
+    }
+
+    fn end(&mut self, out: &mut Out) {
+        if self.include_usage {
+            self.ends.sort_by_key(|(index, _)| *index);
+            let ends: Vec<End> = self.ends.drain(..).map(|(_, end)| end).collect();
+            let mut value = self.head.with(Vec::new());
+            set(&mut value, "usage", usage_of_prompts(&ends, self.n));
+            out.send(&value);
+        }
+        out.word("[DONE]");
+    }
+}

@@ -1,0 +1,416 @@
+//! Which path is answered by what, and what holds for all of them.
+
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::StreamExt;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use super::dialect::Dialect;
+use super::log::{Log, Record};
+use super::model::Model;
+use super::refusal::{Kind, Refusal};
+use super::settings::Settings;
+use super::state::Shared;
+use super::worker::Worker;
+use super::{anthropic, llama_cpp, ollama, openai};
+use crate::engine::Load;
+
+/// How long a body may take to come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request that may be answered.
+pub(super) struct Call {
+    pub shared: Arc<Shared>,
+    /// Of this request alone.
+    pub id: Arc<str>,
+    pub path: String,
+    pub body: Bytes,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send>>;
+
+/// A path, and what answers it.
+struct Route {
+    method: Method,
+    path: &'static str,
+    /// Whether it needs no key.
+    open: bool,
+    handler: fn(Call) -> Answering,
+}
+
+/// A route: method, path, handler.
+macro_rules! route {
+    ($method:ident $path:literal $handler:path) => {
+        Route { method: Method::$method, path: $path, open: false, handler: |call| Box::pin($handler(call)) }
+    };
+}
+
+fn routes() -> Vec<Route> {
+    vec![
+        Route { open: true, ..route!(GET "/health" llama_cpp::health) },
+        route!(GET "/metrics" metrics),
+        route!(GET "/props" llama_cpp::props),
+        route!(GET "/slots" llama_cpp::slots),
+        route!(POST "/completion" llama_cpp::completion),
+        route!(POST "/tokenize" llama_cpp::tokenize),
+        route!(POST "/detokenize" llama_cpp::detokenize),
+        route!(POST "/apply-template" llama_cpp::apply_template),
+        route!(GET "/v1/models" openai::models),
+        route!(GET "/v1/models/{*name}" openai::model),
+        route!(POST "/v1/chat/completions" openai::chat),
+        route!(POST "/v1/completions" openai::completions),
+        route!(POST "/v1/messages" anthropic::messages),
+        route!(POST "/v1/messages/count_tokens" anthropic::count_tokens),
+        route!(POST "/api/generate" ollama::generate),
+        route!(POST "/api/chat" ollama::chat),
+        route!(GET "/api/tags" ollama::tags),
+        route!(POST "/api/show" ollama::show),
+        route!(GET "/api/ps" ollama::ps),
+        route!(GET "/api/version" ollama::version),
+    ]
+}
+
+/// `GET /metrics`.
+async fn metrics(call: Call) -> Result<Response, Refusal> {
+    let mut response = Response::new(Body::from(call.shared.metrics.text()));
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+/// HTTP on a thread of its own, from when the model begins to load.
+pub struct Http {
+    shared: Arc<Shared>,
+    thread: JoinHandle<io::Result<()>>,
+    stop: watch::Sender<bool>,
+}
+
+/// Ends a server.
+pub struct Stop {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+}
+
+impl Stop {
+    /// No more requests are taken, and texts in progress have the time to end that the settings give them.
+    pub fn now(&self) {
+        self.shared.is_draining.store(true, Ordering::SeqCst);
+        self.stop.send_replace(true);
+    }
+}
+
+impl Http {
+    /// Answers the requests that come to `listener`; until [`Self::loaded`] with the advice to try again.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn start(listener: TcpListener, settings: Settings, log: Log) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let shared = Arc::new(Shared::new(settings, log));
+        let (stop, stopped) = watch::channel(false);
+        let of_thread = Arc::clone(&shared);
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .max_blocking_threads(2)
+                .build();
+            let served = runtime.and_then(|runtime| {
+                let served = runtime.block_on(serve(listener, &of_thread, stopped));
+                // What is left of connections does not hold up the end.
+                runtime.shutdown_background();
+                served
+            });
+            of_thread.close();
+            served
+        };
+        let thread = std::thread::Builder::new().name("http".into()).spawn(run)?;
+        Ok(Self { shared, thread, stop })
+    }
+
+    /// From now on requests are answered by this model; the worker has to [run](Worker::run).
+    pub fn loaded(&self, model: Model, load: Load) -> Worker {
+        let (sender, commands) = channel();
+        self.shared.loaded(model, sender, load);
+        Worker { commands, shared: Arc::clone(&self.shared) }
+    }
+
+    /// What ends it.
+    pub fn stop(&self) -> Stop {
+        Stop { shared: Arc::clone(&self.shared), stop: self.stop.clone() }
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// What the system answered.
+    pub fn join(self) -> io::Result<()> {
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread of HTTP has failed")))
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    shared: &Arc<Shared>,
+    mut stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let router = router(shared);
+    let mut until = stopped.clone();
+    let drain = async move {
+        let _ = until.wait_for(|stop| *stop).await;
+    };
+    let served = axum::serve(listener, router).with_graceful_shutdown(drain);
+    let patience = shared.settings.drain;
+    let over = async {
+        let _ = stopped.wait_for(|stop| *stop).await;
+        sleep(patience).await;
+        // Texts in progress end with what there is of them.
+        shared.is_over.store(true, Ordering::SeqCst);
+        sleep(Duration::from_secs(1)).await;
+    };
+    tokio::select! {
+        served = served => served,
+        () = over => Ok(()),
+    }
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    let mut router = Router::new();
+    let routes = routes();
+    let mut paths: Vec<&'static str> = routes.iter().map(|route| route.path).collect();
+    paths.dedup();
+    let routes: Arc<[Route]> = routes.into();
+    for path in paths {
+        let (shared, routes) = (Arc::clone(shared), Arc::clone(&routes));
+        let find = move |method: &Method| {
+            let here = |route: &&Route| route.path == path && route.method == *method;
+            routes.iter().find(here).map(|route| (route.open, route.handler))
+        };
+        let find = Arc::new(find);
+        let handler = move |request: Request| {
+            let (shared, find) = (Arc::clone(&shared), Arc::clone(&find));
+            async move {
+                let found = find(request.method()).ok_or(Kind::Method);
+                respond(shared, found, request).await
+            }
+        };
+        router = router.route(path, any(handler));
+    }
+    let lost = Arc::clone(shared);
+    router =
+        router.fallback(move |request: Request| respond(Arc::clone(&lost), Err(Kind::NotFound), request));
+    match cors(&shared.settings.origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+/// What browsers are told, where other pages may ask.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
+    };
+    let layer = CorsLayer::new().allow_origin(allowed);
+    Some(layer.allow_methods([Method::GET, Method::POST]).allow_headers(AllowHeaders::mirror_request()))
+}
+
+type Found = Result<(bool, fn(Call) -> Answering), Kind>;
+
+async fn respond(shared: Arc<Shared>, found: Found, request: Request) -> Response {
+    let start = Instant::now();
+    let id: Arc<str> = request_id(request.headers()).into();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let dialect = Dialect::of_path(&path);
+    let answered = answer(&shared, Arc::clone(&id), found, request).await;
+    let mut response = answered.unwrap_or_else(|refusal| dialect.refuse(&refusal));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    let status = response.status().as_u16();
+    shared.metrics.answered(status);
+    let millis = start.elapsed().as_millis() as u64;
+    shared.log(&Record {
+        what: "request",
+        fields: vec![
+            ("id", json!(*id)),
+            ("method", json!(method.as_str())),
+            ("path", json!(path)),
+            ("status", json!(status)),
+            ("ms", json!(millis)),
+        ],
+    });
+    response
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    id: Arc<str>,
+    found: Found,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let path = request.uri().path().to_owned();
+    let headers = request.headers();
+    check_origin(headers, &shared.settings.origins)?;
+    let open = found.as_ref().is_ok_and(|(open, _)| *open);
+    if !open && !shared.settings.keys.allow(key(headers)) {
+        let why = "the API key is missing or wrong; send it as 'Authorization: Bearer KEY'";
+        return Err(Refusal::new(Kind::Key, why));
+    }
+    let (_, handler) = found.map_err(|kind| {
+        let method = request.method();
+        let why = match kind {
+            Kind::Method => format!("{path} is not for {method}"),
+            _ => format!("there is nothing at {path}; docs/SERVER.md lists what there is"),
+        };
+        Refusal::new(kind, why)
+    })?;
+    let most = shared.settings.max_body;
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let too_large = || {
+        let why = format!("the body is longer than the {most} bytes that this server takes (--max-body-mb)");
+        Refusal::new(Kind::TooLarge, why)
+    };
+    if length.is_some_and(|length: usize| length > most) {
+        drain(request.into_body()).await;
+        return Err(too_large());
+    }
+    let body = match timeout(PATIENCE, to_bytes(request.into_body(), most)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return Err(too_large()),
+        Err(_) => {
+            let why = format!("the body did not come within {} seconds", PATIENCE.as_secs());
+            return Err(Refusal::new(Kind::TooSlow, why));
+        }
+    };
+    handler(Call { shared: Arc::clone(shared), id, path, body }).await
+}
+
+/// Reads a body that is not wanted, so that its client hears why: whoever still writes may not. Of one without end no more
+/// than 64 MiB, and no longer than two seconds.
+async fn drain(body: Body) {
+    let mut data = body.into_data_stream();
+    let mut left: usize = 64 << 20;
+    let read = async {
+        while let Some(Ok(bytes)) = data.next().await {
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = timeout(Duration::from_secs(2), read).await;
+}
+
+/// The key that a request brings.
+fn key(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    bearer.or_else(|| text("x-api-key"))
+}
+
+/// Pages of other places may not ask, even where a browser would not show them the answer.
+fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
+    let text = |name: &header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = text(&header::ORIGIN) else { return Ok(()) };
+    let own = text(&header::HOST).is_some_and(|host| {
+        origin.split_once("://").is_some_and(|(_, of_origin)| of_origin.eq_ignore_ascii_case(host))
+    });
+    if own || allowed.iter().any(|allowed| allowed == "*" || allowed == origin) {
+        return Ok(());
+    }
+    let why = "web pages of other places may not ask this server; --cors-origin names those that may";
+    Err(Refusal::new(Kind::Origin, why))
+}
+
+/// The id that a request brings, if it is one, or a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    let is_id = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    match given.filter(is_id) {
+        Some(id) => id.to_owned(),
+        None => {
+            use std::hash::{BuildHasher, RandomState};
+            format!("{:016x}", RandomState::new().hash_one(Instant::now()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+        list.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn keys_come_in_two_headers() {
+        assert_eq!(key(&headers(&[("authorization", "Bearer abc")])), Some("abc"));
+        assert_eq!(key(&headers(&[("authorization", "bearer  abc")])), Some("abc"));
+        assert_eq!(key(&headers(&[("x-api-key", "abc")])), Some("abc"));
+        assert_eq!(key(&headers(&[("authorization", "Basic abc")])), None);
+        assert_eq!(key(&headers(&[])), None);
+    }
+
+    #[test]
+    fn pages_of_other_places_may_not_ask() {
+        let ok = |origin: &str, allowed: &[&str]| {
+            let allowed: Vec<String> = allowed.iter().map(|a| (*a).to_owned()).collect();
+            check_origin(&headers(&[("host", "localhost:8080"), ("origin", origin)]), &allowed).is_ok()
+        };
+        assert!(ok("http://localhost:8080", &[]));
+        assert!(!ok("http://localhost:8081", &[]) && !ok("https://example.com", &[]) && !ok("null", &[]));
+        assert!(ok("https://example.com", &["https://example.com"]) && ok("null", &["*"]));
+        assert!(check_origin(&headers(&[("host", "x")]), &[]).is_ok(), "no browser");
+    }
+
+    #[test]
+    fn an_id_of_a_request_is_taken_if_it_is_one() {
+        assert_eq!(request_id(&headers(&[("x-request-id", "abc-1")])), "abc-1");
+        for bad in ["", "a b", &"x".repeat(65), "a\"b"] {
+            assert_eq!(request_id(&headers(&[("x-request-id", bad)])).len(), 16, "{bad}");
+        }
+        assert_ne!(request_id(&headers(&[])), request_id(&headers(&[])));
+    }
+
+    #[test]
+    fn every_path_is_there_once_for_a_method() {
+        let routes = routes();
+        for (i, a) in routes.iter().enumerate() {
+            assert!(
+                !routes[i + 1..].iter().any(|b| (&b.method, b.path) == (&a.method, a.path)),
+                "{}",
+                a.path
+            );
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What a server allows, whatever its model.
+
+use std::time::Duration;
+
+use super::Keys;
+
+/// The limits of a server.
+#[derive(Debug)]
+pub struct Settings {
+    /// Who may ask; empty for everybody.
+    pub keys: Keys,
+    /// Web pages whose scripts may ask, besides those that come from this server: origins as browsers send them, or '*'.
+    pub origins: Vec<String>,
+    /// The most bytes of a request's body.
+    pub max_body: usize,
+    /// The most tokens of an answer; `None` for as many as fit.
+    pub max_tokens: Option<usize>,
+    /// Texts that go through the model together.
+    pub parallel: usize,
+    /// Texts that may wait for their turn.
+    pub queue: usize,
+    /// How long texts in progress may take when the server is to end.
+    pub drain: Duration,
+}

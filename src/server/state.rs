@@ -1,0 +1,166 @@
+//! What the threads of a server share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::answer::{Answer, Answers, Place, Settled};
+use super::ask::Ask;
+use super::listener::Listener;
+use super::log::{Log, Record};
+use super::metrics::Metrics;
+use super::model::Model;
+use super::refusal::{Kind, Refusal};
+use super::settings::Settings;
+use super::worker::Command;
+use crate::engine::{Load, Pass};
+
+/// What both the model's thread and HTTP know.
+pub(super) struct Shared {
+    pub settings: Settings,
+    pub metrics: Metrics,
+    log: Log,
+    load: Mutex<Load>,
+    /// Texts that wait or are in progress.
+    taken: Arc<AtomicUsize>,
+    /// Milliseconds that texts take, about.
+    duration: AtomicU64,
+    /// The server takes no more requests.
+    pub is_draining: AtomicBool,
+    /// All texts have to end.
+    pub is_over: AtomicBool,
+    is_closed: AtomicBool,
+    model: OnceLock<Loaded>,
+}
+
+/// A model that is ready.
+struct Loaded {
+    model: Arc<Model>,
+    commands: Mutex<Option<Sender<Command>>>,
+}
+
+impl Shared {
+    pub fn new(settings: Settings, log: Log) -> Self {
+        Self {
+            settings,
+            metrics: Metrics::default(),
+            log,
+            load: Mutex::default(),
+            taken: Arc::default(),
+            duration: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            model: OnceLock::new(),
+        }
+    }
+
+    pub fn log(&self, record: &Record) {
+        (self.log)(record);
+    }
+
+    /// From now on requests are answered.
+    pub fn loaded(&self, model: Model, commands: Sender<Command>, load: Load) {
+        self.passed(Pass::default(), load);
+        let commands = Mutex::new(Some(commands));
+        let _ = self.model.set(Loaded { model: Arc::new(model), commands });
+        // Where HTTP has ended before.
+        if self.is_closed.load(Ordering::SeqCst) {
+            self.close();
+        }
+    }
+
+    /// HTTP has ended: the model's thread gets no more requests.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        if let Some(loaded) = self.model.get() {
+            loaded.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+
+    pub fn passed(&self, pass: Pass, load: Load) {
+        self.metrics.passed(pass, load);
+        *self.load.lock().unwrap_or_else(PoisonError::into_inner) = load;
+    }
+
+    pub fn load(&self) -> Load {
+        *self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A text took so long.
+    pub fn note_duration(&self, took: Duration) {
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let before = self.duration.load(Ordering::Relaxed);
+        self.duration.store(before - before / 8 + took / 8, Ordering::Relaxed);
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    /// It is not loaded yet.
+    pub fn model(&self) -> Result<&Arc<Model>, Refusal> {
+        let loading = || Refusal::new(Kind::Unavailable, "Loading model").retry_after(1);
+        self.model.get().map(|loaded| &loaded.model).ok_or_else(loading)
+    }
+
+    /// Asks the model for texts.
+    ///
+    /// # Errors
+    /// No model, a full queue, or what is wrong with one of them.
+    pub async fn ask(self: &Arc<Self>, id: &Arc<str>, asks: Vec<Ask>) -> Result<Answers, Refusal> {
+        let model = Arc::clone(self.model()?);
+        if self.is_draining.load(Ordering::SeqCst) {
+            return Err(Refusal::new(Kind::Unavailable, "the server is about to end").retry_after(5));
+        }
+        let places: Option<Vec<Place>> = asks.iter().map(|_| self.place()).collect();
+        let places = places.ok_or_else(|| self.busy(asks.len()))?;
+        // Templates and tokens take milliseconds where a prompt is long: other requests go on meanwhile.
+        let most = self.settings.max_tokens;
+        let prepare = move || asks.into_iter().map(|ask| model.prepare(ask, most)).collect();
+        let prepared: Result<Vec<_>, Refusal> = tokio::task::spawn_blocking(prepare)
+            .await
+            .map_err(|_| Refusal::new(Kind::Failed, "the prompt could not be prepared"))?;
+        let loaded = self.model.get();
+        let all = prepared?.into_iter().zip(places).map(|(prepared, place)| {
+            let (sender, events) = unbounded_channel();
+            let reader = Box::new(Listener::new(sender, Arc::clone(self), Arc::clone(id)));
+            let request = prepared.request;
+            let settings = Settled {
+                sampling: request.sampling,
+                max_tokens: request.max_tokens,
+                stop: request.stop.clone(),
+                ignore_eos: request.ignore_eos,
+            };
+            let command = Command { request, reader };
+            if let Some(loaded) = loaded {
+                let commands = loaded.commands.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(commands) = commands.as_ref() {
+                    // Where nobody listens the answer fails by itself.
+                    let _ = commands.send(command);
+                }
+            }
+            Answer::new(events, prepared.splitter, settings, place)
+        });
+        Ok(Answers { all: all.collect() })
+    }
+
+    fn place(&self) -> Option<Place> {
+        let Settings { parallel, queue, .. } = self.settings;
+        Place::take(&self.taken, parallel + queue)
+    }
+
+    fn busy(&self, asked: usize) -> Refusal {
+        let Settings { parallel, queue, .. } = self.settings;
+        if asked > parallel + queue {
+            let why = format!("{asked} texts are more than this server takes at once ({})", parallel + queue);
+            return Refusal::new(Kind::Invalid, why);
+        }
+        let each = self.duration.load(Ordering::Relaxed) as f64 / 1e3;
+        let wait = (each * (queue / parallel.max(1) + 1) as f64).ceil().clamp(1.0, 60.0);
+        let why = format!("{parallel} texts are in progress and {queue} wait; try again later");
+        Refusal::new(Kind::Busy, why).retry_after(wait as u64)
+    }
+}
