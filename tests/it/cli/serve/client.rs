@@ -58,7 +58,7 @@ impl Server {
         let start = Instant::now();
         loop {
             let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) else {
-                let _ = child.kill();
+                let _ = child.kill().and_then(|()| child.wait().map(drop));
                 panic!("no server: {seen:#?}");
             };
             if let Some(address) = line.strip_prefix("listening on http://") {
