@@ -64,7 +64,7 @@ pub struct Args {
     pub budget: Option<Size>,
 
     /// Text on which --budget compares predictions [default: that of --make-imatrix, else a built-in one]
-    #[arg(long, value_name = "TEXT", requires = "budget", help_heading = "Quality")]
+    #[arg(long, value_name = "TEXT", requires = "budget", conflicts_with = "mix", help_heading = "Quality")]
     pub calibration: Option<PathBuf>,
 
     /// The mix's main type for all matrices

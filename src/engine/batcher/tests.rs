@@ -217,7 +217,7 @@ fn every_policy_evicts_in_a_crowd_as_alone() {
 #[test]
 fn a_common_beginning_is_computed_once() {
     let tokenizer = ModelFiles::demo().unwrap().tokenizer;
-    let story = "The old fox had a red ball. The old fox lived in a small house. ".repeat(5);
+    let story = "The old fox had a red ball. The old fox lived in a small house. ".repeat(6);
     let request = |end: &str, seed| Request {
         prompt: tokenizer.encode(&format!("{story}{end}"), true).unwrap(),
         max_tokens: Some(5),
