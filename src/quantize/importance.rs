@@ -178,11 +178,11 @@ impl InputSums {
         Ok(())
     }
 
-    /// What the columns are worth by them. `file` is where they are stored, if they are.
+    /// What the columns are worth by them, rounded as a file of them would be. `file` is where they are stored, if they are.
     pub fn importance(&self, file: Option<&Path>) -> Importance {
         let mean = |(name, (squares, count)): (&String, &(Vec<f64>, u64))| {
-            let count = (*count).max(1) as f64;
-            (name.clone(), squares.iter().map(|&v| (v / count) as f32).collect())
+            let count = (*count).max(1) as f32;
+            (name.clone(), squares.iter().map(|&v| v as f32 / count).collect())
         };
         Importance {
             path: file.unwrap_or(&self.text).into(),
