@@ -26,7 +26,8 @@ if test "${1:-}" = --inside; then
 fi
 
 story=(--prompt "Once upon a time" --temperature 0 -n 24 --weight-dtype q4_0 --pure)
-here="$(cargo run --locked --quiet --bin generate -- "${story[@]}")"
+# With the server, as .ci/run builds everything for this machine.
+here="$(cargo run --locked --quiet --features server --bin generate -- "${story[@]}")"
 
 # The compiler in use, if it has the target's library; or else Debian's, with Debian's library.
 if ! command -v qemu-aarch64-static >/dev/null || ! source scripts/arm64.source; then
