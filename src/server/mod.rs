@@ -1,7 +1,7 @@
 //! HTTP: dialects of other servers become one request, and what comes of it becomes their answers.
 //!
-//! One thread has the model and makes all passes ([`worker`]); HTTP runs on another, and the two talk by channels. A dialect
-//! (`openai`, `llama_cpp`, `ollama`, `anthropic`) reads a body into [`ask::Ask`] and writes [`answer::Step`]s in its own form; it
+//! One thread has the model and makes all passes (`worker`); HTTP runs on another, and the two talk by channels. A dialect
+//! (`openai`, `llama_cpp`, `ollama`, `anthropic`) reads a body into `ask::Ask` and writes `answer::Step`s in its own form; it
 //! knows neither the model nor the other dialects.
 
 mod answer;

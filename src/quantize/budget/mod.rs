@@ -1,10 +1,10 @@
 //! The mix of types for a size: what each group of matrices adds to the divergence from the model is measured, and the bits
 //! go where they take most of it away.
 //!
-//! The matrices are put in groups by what they do and where they are ([`groups`]). Of each group it is measured how far the
-//! model's predictions move when this group alone has few bits ([`measure`]). Within a group, and for other types, the
+//! The matrices are put in groups by what they do and where they are (`groups`). Of each group it is measured how far the
+//! model's predictions move when this group alone has few bits (`measure`). Within a group, and for other types, the
 //! divergence is taken to grow with the weighted square of the error: near the model itself it does. Then a type is chosen for
-//! each matrix ([`choose`]).
+//! each matrix (`choose`).
 
 mod choose;
 mod groups;
