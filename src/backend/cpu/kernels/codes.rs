@@ -10,6 +10,7 @@
 
 use std::marker::PhantomData;
 
+pub(crate) use super::code_bytes::CodeBytes;
 use super::code_formats::{CodeFormat, GroupScales};
 use super::packed::{PackedTiles, QuantizedRows, TileLayout};
 use super::prefetch::{AHEAD, prefetch_behind};
@@ -54,39 +55,6 @@ macro_rules! each_rows {
         }
         X
     }};
-}
-
-/// How an instruction set makes codes out of the bytes of a tile.
-pub(crate) trait CodeBytes: Copy {
-    /// 64 bytes, of which each row has four: a run of codes, an i32, or two i16. Or those of some of the rows.
-    type Q: Copy;
-
-    fn load_codes(self, x: &[u8; VECTOR]) -> Self::Q;
-    /// Shifts that may carry bits from one byte into the next.
-    fn shr(self, q: Self::Q, n: u32) -> Self::Q;
-    fn shl(self, q: Self::Q, n: u32) -> Self::Q;
-    fn and(self, q: Self::Q, mask: u8) -> Self::Q;
-    fn or(self, a: Self::Q, b: Self::Q) -> Self::Q;
-    /// `a`, which has zeros there, with the bits of `b` that `mask` has.
-    #[inline(always)]
-    fn with_bits(self, a: Self::Q, b: Self::Q, mask: u8) -> Self::Q {
-        self.or(a, self.and(b, mask))
-    }
-    /// Bytes, without carry.
-    fn add_bytes(self, a: Self::Q, b: Self::Q) -> Self::Q;
-    /// Bytes times three to the power of `n`, without carry; `n` is below 5.
-    #[inline(always)]
-    fn times_power_of_three(self, q: Self::Q, n: usize) -> Self::Q {
-        let mut q = q;
-        for _ in 0..n {
-            q = self.add_bytes(q, self.add_bytes(q, q));
-        }
-        q
-    }
-    /// 1 where a byte, not negative, is at least `least`, else 0.
-    fn at_least(self, q: Self::Q, least: u8) -> Self::Q;
-    /// The entry of each byte, all below 16.
-    fn lookup(self, q: Self::Q, table: &[i8; 16]) -> Self::Q;
 }
 
 /// What an instruction set does with codes: sixteen lanes, one a weight row.
@@ -520,50 +488,6 @@ pub(crate) fn several(
             unpack(tiles.layout, tile, b, &mut w);
             multiply(&w, x, b, &mut out);
             b += w.blocks.max(1);
-        }
-        put(t, &out);
-    }
-}
-
-/// A set with products of its own for formats with codes.
-#[cfg(target_arch = "aarch64")]
-pub(crate) trait CodeRows: Simd + CodeBytes {
-    /// `X` rows of the group, from row `at` on, against a tile. `X` is 1, 2, 4, 8 or [`super::GROUP`].
-    fn code_rows<F: CodeFormat, const X: usize>(
-        self,
-        layout: &TileLayout,
-        tile: &[u8],
-        x: &QuantizedRows<'_>,
-        at: usize,
-    ) -> [Self::F; X];
-}
-
-/// Tiles against a group of activation rows by such products: `out[i][lane]`, tile by tile.
-#[cfg(target_arch = "aarch64")]
-#[inline(always)]
-pub(crate) fn by_rows<F: CodeFormat, L: CodeRows>(
-    l: L,
-    tiles: &PackedTiles<'_>,
-    x: &QuantizedRows<'_>,
-    put: &mut dyn FnMut(usize, &Outputs),
-) {
-    let mut out = [[0.0; TILE]; WIDEST];
-    for (t, tile) in tiles.each() {
-        let mut at = 0;
-        while at < x.width.min(WIDEST) {
-            let mut keep = |results: &[L::F]| {
-                for (&r, out) in results.iter().zip(&mut out[at..]) {
-                    l.store(r, out);
-                }
-                results.len()
-            };
-            at += match x.width - at {
-                GROUP_ROWS.. => keep(&l.code_rows::<F, GROUP_ROWS>(tiles.layout, tile, x, at)),
-                8.. => keep(&l.code_rows::<F, 8>(tiles.layout, tile, x, at)),
-                4.. => keep(&l.code_rows::<F, 4>(tiles.layout, tile, x, at)),
-                2.. => keep(&l.code_rows::<F, 2>(tiles.layout, tile, x, at)),
-                _ => keep(&l.code_rows::<F, 1>(tiles.layout, tile, x, at)),
-            };
         }
         put(t, &out);
     }

@@ -27,7 +27,10 @@ mod avx512_codes;
 #[cfg(target_arch = "x86_64")]
 mod avx512_int;
 mod cached;
+mod code_bytes;
 mod code_formats;
+#[cfg(target_arch = "aarch64")]
+mod code_rows;
 mod codes;
 #[cfg(target_arch = "aarch64")]
 mod dotprod;

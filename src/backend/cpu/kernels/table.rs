@@ -12,6 +12,8 @@ use super::attention::{self, Attend, Attention, Reader, State, Tile};
 use super::avx512_bf16::{self, PairsBf16, PairsF16};
 use super::cached::{Floats, Q4_0, Q8_0};
 use super::code_formats::CodeFormat;
+#[cfg(target_arch = "aarch64")]
+use super::code_rows;
 use super::codes::{Multiply, Unpacked};
 use super::float::{self, FloatRows, StoredBf16, StoredF16, StoredF32};
 use super::packed::{PackedTiles, Pairs, QuantizedRows, TileLayout};
@@ -301,7 +303,7 @@ macro_rules! codes {
 macro_rules! code_rows {
     (@multiply $token:ident $features:tt) => {};
     ($token:ident $features:tt $format:ident) => {
-        compiled!($token $features codes::by_rows::<code_formats::$format, $token>,
+        compiled!($token $features code_rows::by_rows::<code_formats::$format, $token>,
             (tiles: &PackedTiles<'_>, x: &QuantizedRows<'_>, put: &mut dyn FnMut(usize, &Outputs)))
     };
 }
