@@ -1,4 +1,4 @@
-//! The model's thread tells HTTP what becomes of a text.
+//! What the model's thread sends to HTTP about a text.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Observer for Listener {
         }
     }
 
-    /// After every pass: behind the prompt each brings a token.
+    /// After every pass: after the prompt each gives a token.
     fn rest(&mut self, _busy: Duration) {
         let Some(last) = self.last else { return };
         let now = Instant::now();

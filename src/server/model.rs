@@ -209,7 +209,7 @@ impl Model {
     }
 }
 
-/// A seed that nobody has named. Small enough for every client's numbers.
+/// A seed where a request has none. Small enough for every client's numbers.
 fn random() -> u64 {
     RandomState::new().hash_one(0) >> 32
 }

@@ -223,7 +223,7 @@ fn router(shared: &Arc<Shared>) -> Router {
     }
 }
 
-/// What browsers are told, where other pages may ask.
+/// The headers for browsers, where other pages may ask.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;

@@ -138,7 +138,7 @@ impl Shared {
             if let Some(loaded) = loaded {
                 let commands = loaded.commands.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(commands) = commands.as_ref() {
-                    // Where nobody listens the answer fails by itself.
+                    // Without a receiver the answer fails by itself.
                     let _ = commands.send(command);
                 }
             }

@@ -141,7 +141,7 @@ impl Batcher {
             }
             State::Interrupted(generation) => match generation.resume(&mut shared, &mut sequence) {
                 Ok(()) => {
-                    // What stays behind is thrown away.
+                    // The empty one is dropped.
                     let empty = Box::new(Request::default());
                     match std::mem::replace(state, State::New(empty)) {
                         State::Interrupted(generation) => return Ok((sequence, *generation)),

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 pub(crate) use super::code_bytes::CodeBytes;
 use super::code_formats::{CodeFormat, GroupScales};
 use super::packed::{PackedTiles, QuantizedRows, TileLayout};
-use super::prefetch::{AHEAD, prefetch_behind};
+use super::prefetch::{AHEAD, prefetch_after};
 use super::quantized::run;
 use super::simd::Simd;
 use super::{GROUP as GROUP_ROWS, Outputs, TILE};
@@ -159,9 +159,9 @@ impl<F: CodeFormat, L: CodeLanes> Source<L> for Packed<'_, F> {
         if F::LONG {
             let part = self.codes.len() / RUNS;
             let codes = self.codes.get(j * part..(j + 1) * part).unwrap_or_default();
-            prefetch_behind(codes, self.codes.len());
+            prefetch_after(codes, self.codes.len());
         } else {
-            prefetch_behind(self.codes, AHEAD);
+            prefetch_after(self.codes, AHEAD);
         }
     }
 }

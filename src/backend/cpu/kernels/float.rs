@@ -2,7 +2,7 @@
 //!
 //! A dot product is 16 partial sums by index mod 16, fused multiply-adds in ascending order, then one tree.
 
-use super::prefetch::{AHEAD, prefetch_behind};
+use super::prefetch::{AHEAD, prefetch_after};
 use super::simd::{Simd, tree_sum};
 use super::{GROUP, Outputs, TILE};
 
@@ -93,7 +93,7 @@ fn accumulate<S: Simd, D: Stored<B>, const B: usize, const W: usize, const X: us
         for j in 0..W {
             if X == 1 {
                 // Each weight is read once, from memory.
-                prefetch_behind(&w[j][c], AHEAD);
+                prefetch_after(&w[j][c], AHEAD);
             }
             let wv = D::load(s, &w[j][c]);
             for i in 0..X {

@@ -15,9 +15,9 @@ pub(super) fn prefetch(bytes: &[u8]) {
     }
 }
 
-/// Says that what lies `distance` bytes behind `bytes` will be read soon. There need not be anything.
+/// Says that what is `distance` bytes after `bytes` will be read soon. There need not be anything.
 #[inline(always)]
-pub(super) fn prefetch_behind(bytes: &[u8], distance: usize) {
+pub(super) fn prefetch_after(bytes: &[u8], distance: usize) {
     for at in (0..bytes.len()).step_by(LINE) {
         hint(bytes.as_ptr().wrapping_add(distance + at));
     }

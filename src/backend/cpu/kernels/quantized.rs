@@ -8,7 +8,7 @@ use crate::quant::activation::MIN_AMAX;
 
 use super::codes::WIDEST;
 use super::packed::{PackedTiles, Pairs, Q4_BYTES, Q8_BYTES, QuantizedRows, RUN, TileLayout};
-use super::prefetch::{AHEAD, prefetch_behind};
+use super::prefetch::{AHEAD, prefetch_after};
 use super::simd::Simd;
 use super::{GROUP, Outputs, TILE};
 
@@ -119,7 +119,7 @@ impl<L: Lanes> Rows for L {
 #[inline(always)]
 fn fetch<const X: usize>(w: &[u8]) {
     if X == 1 {
-        prefetch_behind(w, AHEAD);
+        prefetch_after(w, AHEAD);
     }
 }
 
