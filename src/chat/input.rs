@@ -7,7 +7,7 @@ use super::{ChatError, Message, Result};
 /// A conversation as a template sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatInput {
-    variables: Map<String, Value>,
+    pub(super) variables: Map<String, Value>,
 }
 
 /// Names under which a message's reasoning is passed.

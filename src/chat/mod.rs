@@ -5,6 +5,7 @@
 
 mod input;
 mod jinja;
+mod prefill;
 mod reasoning;
 mod switch;
 mod template;

@@ -88,11 +88,12 @@ impl ChatTemplate {
             variables.retain(|(known, _)| *known != name);
             variables.push((name, value.clone()));
         }
-        self.template.render(&variables, date).map_err(|fault| match fault.kind {
+        let text = self.template.render(&variables, date).map_err(|fault| match fault.kind {
             Kind::Raised => ChatError::Refused { reason: one_line(&fault.what) },
             Kind::TooMuch => ChatError::Stopped { reason: reason(&fault) },
             Kind::Syntax | Kind::Failed => ChatError::Failed { reason: reason(&fault) },
-        })
+        })?;
+        input.cut(text)
     }
 }
 

@@ -18,6 +18,8 @@ use crate::sampling::SamplingParams;
 pub(super) enum Event {
     /// It has its turn.
     Begun { prompt: usize, cached: usize },
+    /// So many tokens of its prompt are taken in.
+    Progress { done: usize },
     /// A token, before its text.
     Token(ChosenToken),
     /// More text.
@@ -70,6 +72,10 @@ pub(super) enum Step {
         prompt: usize,
         cached: usize,
     },
+    /// So many tokens of the prompt are taken in.
+    Progress {
+        done: usize,
+    },
     Piece(Piece),
     End(Box<End>),
     Failed(Refusal),
@@ -97,10 +103,13 @@ impl Drop for Place {
 /// The settings of an answer, with what the request left open.
 #[derive(Clone, Debug)]
 pub(super) struct Settled {
+    /// What goes to the model.
+    pub prompt: Vec<u32>,
     pub sampling: SamplingParams,
     pub max_tokens: Option<usize>,
     pub stop: Vec<String>,
     pub ignore_eos: bool,
+    pub bias: Vec<(u32, f32)>,
 }
 
 /// An answer on its way. When it is dropped the model stops with it, before the next pass.
@@ -154,6 +163,7 @@ impl Answer {
     fn take(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Begun { prompt, cached }) => self.ready.push_back(Step::Begun { prompt, cached }),
+            Some(Event::Progress { done }) => self.ready.push_back(Step::Progress { done }),
             Some(Event::Token(token)) => self.tokens.push(token),
             Some(Event::Text(text)) => {
                 let split = match &mut self.splitter {
@@ -220,7 +230,7 @@ impl Answer {
         let mut whole = Piece::default();
         while let Some(step) = self.next().await {
             match step {
-                Step::Begun { .. } => {}
+                Step::Begun { .. } | Step::Progress { .. } => {}
                 Step::Piece(piece) => whole.add(piece),
                 Step::End(end) => return Ok((whole, *end)),
                 Step::Failed(refusal) => return Err(refusal),

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answer::{End, Piece, Step};
-use super::ask::{Ask, Prompt, messages as read_messages, parts};
+use super::ask::{Ask, Prompt, answered, messages as read_messages, parts};
 use super::dialect::{Dialect, answer};
 use super::fields::Fields;
 use super::refusal::{Kind, Refusal};
@@ -46,7 +46,7 @@ fn conversation(fields: &mut Fields) -> Result<Wanted, Refusal> {
     };
     fields.neutral("tools", &[json!([])])?;
     fields.neutral("tool_choice", &[json!({ "type": "auto" }), json!({ "type": "none" })])?;
-    Ok(Wanted { model, input: ChatInput::new(&messages, true), thinking })
+    Ok(Wanted { model, input: answered(&messages)?, thinking })
 }
 
 /// `POST /v1/messages`.
@@ -64,7 +64,7 @@ pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
     fields.neutral("mcp_servers", &[json!([])])?;
     fields.ignore(&["metadata", "service_tier", "cache_control"]);
     fields.done()?;
-    model.check_name(Some(&name))?;
+    let name = model.called(Some(&name)).to_owned();
     let mut answers = call.shared.ask(&call.id, vec![ask]).await?;
     let id = format!("msg_{}", call.id);
     if stream {
@@ -91,9 +91,9 @@ pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn count_tokens(call: Call) -> Result<Response, Refusal> {
     let model = call.shared.model()?;
     let mut fields = Fields::of_body(&call.body)?;
-    let Wanted { model: name, input, thinking } = conversation(&mut fields)?;
+    let Wanted { input, thinking, .. } = conversation(&mut fields)?;
+    fields.ignore(&["max_tokens"]);
     fields.done()?;
-    model.check_name(Some(&name))?;
     let (_, ids) = model.render(input, thinking)?;
     Ok(answer(&json!({ "input_tokens": ids.len() })))
 }
@@ -194,6 +194,7 @@ impl Writer for Events {
     fn write(&mut self, _index: usize, step: Step, out: &mut Out) {
         match step {
             Step::Begun { prompt, cached } => self.begin(prompt, cached, out),
+            Step::Progress { .. } => {}
             Step::Piece(piece) => {
                 if !piece.reasoning.is_empty() {
                     self.add(Block::Thinking, &piece.reasoning, out);

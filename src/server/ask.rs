@@ -81,6 +81,18 @@ impl Ask {
         Ok(())
     }
 
+    /// The most tokens of the answer, by the first of these names that there is; negative for as many as fit.
+    ///
+    /// # Errors
+    /// Values of the wrong kind.
+    pub fn read_limit(&mut self, fields: &mut Fields, names: &[&str]) -> Result<(), Refusal> {
+        for name in names {
+            let limit = fields.integer(name)?.and_then(|n| usize::try_from(n).ok());
+            self.max_tokens = self.max_tokens.or(limit);
+        }
+        Ok(())
+    }
+
     /// Penalties by llama.cpp's names, which Ollama and many clients of OpenAI's interface have too.
     ///
     /// # Errors
@@ -156,6 +168,46 @@ pub(super) fn messages(fields: &mut Fields, ignored: &[&str]) -> Result<Vec<Mess
     }
     let message = |(at, value)| message(Fields::of(value, &format!("messages[{at}]"))?, ignored);
     list.into_iter().enumerate().map(message).collect()
+}
+
+/// A conversation as OpenAI's interface has it: messages, variables of the template, and where the answer begins. A last
+/// message of the assistant is gone on with, unless `add_generation_prompt` or `continue_final_message` says otherwise.
+///
+/// # Errors
+/// As [`messages`]; a message that cannot be gone on with.
+pub(super) fn conversation(fields: &mut Fields) -> Result<ChatInput, Refusal> {
+    const MESSAGE: [&str; 4] = ["name", "refusal", "annotations", "audio"];
+    const CONTINUE: &str = "continue_final_message";
+    let messages = messages(fields, &MESSAGE)?;
+    let generation = fields.flag("add_generation_prompt")?;
+    let go_on = fields.flag(CONTINUE)?;
+    if generation == Some(true) && go_on == Some(true) {
+        let why = "'continue_final_message' and 'add_generation_prompt' cannot both be true";
+        return Err(Refusal::field(CONTINUE, why));
+    }
+    let mut input = ChatInput::new(&messages, generation.unwrap_or(true));
+    if go_on.unwrap_or(generation.is_none() && input.ends_with_assistant()) {
+        input = continued(input)?;
+    }
+    if let Some(variables) = fields.object("chat_template_kwargs")? {
+        for (name, value) in variables.all() {
+            input = input.with(&name, value);
+        }
+    }
+    Ok(input)
+}
+
+/// Messages that an answer follows, or goes on with where the last one is the assistant's.
+///
+/// # Errors
+/// A message that cannot be gone on with.
+pub(super) fn answered(messages: &[Message]) -> Result<ChatInput, Refusal> {
+    let input = ChatInput::new(messages, true);
+    if input.ends_with_assistant() { continued(input) } else { Ok(input) }
+}
+
+fn continued(input: ChatInput) -> Result<ChatInput, Refusal> {
+    input.continued().map_err(|error| Refusal::field("messages", error.to_string()))
 }
 
 fn message(mut fields: Fields, ignored: &[&str]) -> Result<Message, Refusal> {

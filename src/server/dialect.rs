@@ -44,6 +44,7 @@ impl Dialect {
         match self {
             Self::OpenAi => {
                 let code = match kind {
+                    Kind::TooLong { .. } => json!("context_length_exceeded"),
                     Kind::Key => json!("invalid_api_key"),
                     Kind::NotFound if field.as_deref() == Some("model") => json!("model_not_found"),
                     _ => Value::Null,
@@ -52,12 +53,20 @@ impl Dialect {
             }
             Self::LlamaCpp => {
                 let code = self.status(refusal).as_u16();
-                json!({ "error": { "code": code, "message": message, "type": word(*kind) } })
+                let mut error = json!({ "code": code, "message": message, "type": word(*kind) });
+                if let Kind::TooLong { tokens, context } = kind {
+                    error["type"] = json!("exceed_context_size_error");
+                    error["n_prompt_tokens"] = json!(tokens);
+                    error["n_ctx"] = json!(context);
+                }
+                json!({ "error": error })
             }
             Self::Ollama => json!({ "error": message }),
             Self::Anthropic => {
                 let kind = match kind {
-                    Kind::Invalid | Kind::Method | Kind::TooSlow => "invalid_request_error",
+                    Kind::Invalid | Kind::TooLong { .. } | Kind::Method | Kind::TooSlow => {
+                        "invalid_request_error"
+                    }
                     Kind::Key => "authentication_error",
                     Kind::Origin => "permission_error",
                     Kind::NotFound => "not_found_error",
@@ -96,7 +105,9 @@ pub(super) fn answer(value: &Value) -> Response {
 /// OpenAI's and llama.cpp's words.
 fn word(kind: Kind) -> &'static str {
     match kind {
-        Kind::Invalid | Kind::Method | Kind::TooLarge | Kind::TooSlow => "invalid_request_error",
+        Kind::Invalid | Kind::TooLong { .. } | Kind::Method | Kind::TooLarge | Kind::TooSlow => {
+            "invalid_request_error"
+        }
         Kind::Key => "authentication_error",
         Kind::Origin => "permission_error",
         Kind::NotFound => "not_found_error",

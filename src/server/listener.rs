@@ -53,6 +53,7 @@ impl Listener {
 
 impl Observer for Listener {
     fn prefill(&mut self, done: usize, total: usize) {
+        let _ = self.events.send(Event::Progress { done });
         // The first token is chosen next.
         if done == total {
             self.shared.metrics.first_token.observe(self.asked.elapsed().as_secs_f64());

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::answer::{End, Piece, Step};
-use super::ask::{Ask, Prompt, messages};
+use super::answer::{Answer, End, Piece, Settled, Step};
+use super::ask::{Ask, Prompt, conversation};
 use super::dialect::{Dialect, answer};
 use super::fields::{Fields, ids, wrong};
+use super::llama_fields::{self, Extras};
 use super::model::Model;
+use super::probabilities;
 use super::refusal::Refusal;
 use super::router::Call;
 use super::stream::{Form, Out, Writer, respond};
-use super::{probabilities, timings};
-use crate::chat::ChatInput;
+use super::timings::{self, Progress};
 use crate::engine::{EngineError, Finish};
 
 /// A number as it was typed: 0.9, and not what is next to it in 64 bits.
@@ -104,24 +105,37 @@ pub(super) async fn detokenize(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn apply_template(call: Call) -> Result<Response, Refusal> {
     let model = call.shared.model()?;
     let mut fields = Fields::of_body(&call.body)?;
-    let messages = messages(&mut fields, &["name"])?;
-    let generation = fields.flag("add_generation_prompt")?.unwrap_or(true);
-    let mut input = ChatInput::new(&messages, generation);
-    if let Some(variables) = fields.object("chat_template_kwargs")? {
-        for (name, value) in variables.all() {
-            input = input.with(&name, value);
-        }
-    }
+    let input = conversation(&mut fields)?;
     fields.done()?;
     Ok(answer(&json!({ "prompt": model.render(input, None)?.0 })))
 }
 
-/// A text, ids, or both in one list.
+/// Texts, each a text, ids, or both in one list; several of them are a list.
+fn prompts(model: &Model, value: Value) -> Result<Vec<Prompt>, Refusal> {
+    let bad =
+        |value: &Value| wrong("prompt", "a text, a list of texts and token ids, or a list of these", value);
+    let many =
+        |list: &[Value]| !list.is_empty() && list.len() <= MOST_PROMPTS && !list.iter().any(Value::is_number);
+    match value {
+        Value::Array(list) if many(&list) => list.into_iter().map(|value| prompt(model, value)).collect(),
+        Value::Array(list) if list.is_empty() => Err(bad(&Value::Array(list))),
+        other => Ok(vec![prompt(model, other)?]),
+    }
+}
+
 fn prompt(model: &Model, value: Value) -> Result<Prompt, Refusal> {
     const NAME: &str = "prompt";
     let expected = "a text, or a list of texts and token ids";
     let list = match value {
         Value::String(text) => return Ok(Prompt::Text(text)),
+        Value::Object(map) => {
+            let mut fields = Fields::of(Value::Object(map), NAME)?;
+            let text = fields.text("prompt_string")?;
+            let text = fields.required("prompt_string", text)?;
+            fields.neutral("multimodal_data", &[json!([])])?;
+            fields.done()?;
+            return Ok(Prompt::Text(text));
+        }
         Value::Array(list) => list,
         other => return Err(wrong(NAME, expected, &other)),
     };
@@ -140,112 +154,114 @@ fn prompt(model: &Model, value: Value) -> Result<Prompt, Refusal> {
     Ok(Prompt::Ids(all))
 }
 
+/// The most prompts of a request.
+const MOST_PROMPTS: usize = 128;
+
 struct Wanted {
-    ask: Ask,
+    asks: Vec<Ask>,
     stream: bool,
+    progress: bool,
     return_tokens: bool,
-    model: Option<String>,
+    /// The fields that an answer is to have, with the way to each; empty for all.
+    fields: Vec<String>,
 }
 
 fn read(model: &Model, mut fields: Fields) -> Result<Wanted, Refusal> {
     let given = fields.take("prompt");
-    let mut ask = Ask::new(prompt(model, fields.required("prompt", given)?)?);
+    let prompts = prompts(model, fields.required("prompt", given)?)?;
+    let mut ask = Ask::new(Prompt::Ids(Vec::new()));
     ask.read_sampling(&mut fields)?;
-    ask.read_repetition(&mut fields)?;
-    ask.read_bias(&mut fields)?;
-    // -1 for as many as fit.
-    let limit = match fields.integer("n_predict")? {
-        None => fields.integer("max_tokens")?,
-        given => given,
-    };
-    ask.max_tokens = limit.and_then(|n| usize::try_from(n).ok());
     ask.stop = fields.texts("stop")?;
-    ask.ignore_eos = fields.flag("ignore_eos")?.unwrap_or(false);
     ask.logprobs = fields.whole("n_probs")?.filter(|n| *n > 0).map(|n| n.min(1000));
+    let Extras { progress, .. } = llama_fields::read(&mut fields, &mut ask)?;
+    ask.read_limit(&mut fields, &["max_tokens"])?;
     let stream = fields.flag("stream")?.unwrap_or(false);
     let return_tokens = fields.flag("return_tokens")?.unwrap_or(false);
-    let name = fields.text("model")?;
-    for (name, off) in [
-        ("typical_p", json!(1.0)),
-        ("mirostat", json!(0)),
-        ("dynatemp_range", json!(0.0)),
-        ("xtc_probability", json!(0.0)),
-        ("dry_multiplier", json!(0.0)),
-        ("top_n_sigma", json!(-1.0)),
-        ("grammar", json!("")),
-        ("n_indent", json!(0)),
-        ("n_keep", json!(0)),
-        ("n_discard", json!(0)),
-        ("n_cmpl", json!(1)),
-        ("min_keep", json!(0)),
-        ("id_slot", json!(-1)),
-        ("t_max_predict_ms", json!(0)),
-        ("post_sampling_probs", json!(false)),
-        ("timings_per_token", json!(false)),
-        ("return_progress", json!(false)),
-        ("lora", json!([])),
-        ("response_fields", json!([])),
-        ("image_data", json!([])),
-    ] {
+    let wanted = fields.texts("response_fields")?;
+    for (name, off) in [("grammar", json!("")), ("n_cmpl", json!(1)), ("image_data", json!([]))] {
         fields.neutral(name, &[off])?;
     }
-    // What was computed before changes no text here.
-    fields.ignore(&["cache_prompt"]);
+    fields.ignore(&["model"]);
     fields.done()?;
-    Ok(Wanted { ask, stream, return_tokens, model: name })
+    if stream {
+        // Tokens come with their probabilities or not at all.
+        ask.logprobs = ask.logprobs.or(Some(0));
+    }
+    let asks = prompts.into_iter().map(|prompt| Ask { prompt, ..ask.clone() }).collect();
+    Ok(Wanted { asks, stream, progress, return_tokens, fields: wanted })
+}
+
+/// What is repeated of a request: its prompt, and the settings that it has in the end.
+fn said(model: &Model, settled: &Settled, stream: bool) -> Map<String, Value> {
+    let sampling = settled.sampling;
+    let biased = |&(id, bias): &(u32, f32)| json!({ "token": id, "bias": bias.is_finite().then_some(bias) });
+    let settings = json!({
+        "seed": sampling.seed, "temperature": short(sampling.temperature), "top_k": sampling.top_k,
+        "top_p": short(sampling.top_p), "min_p": short(sampling.min_p),
+        "repeat_penalty": short(sampling.repetition_penalty), "repeat_last_n": sampling.repetition_window,
+        "frequency_penalty": short(sampling.frequency_penalty),
+        "presence_penalty": short(sampling.presence_penalty), "adaptive_target": -1, "adaptive_decay": 0,
+        "n_predict": settled.max_tokens, "stop": settled.stop, "ignore_eos": settled.ignore_eos,
+        "logit_bias": settled.bias.iter().map(biased).collect::<Vec<_>>(), "stream": stream,
+    });
+    Map::from_iter([
+        ("prompt".to_owned(), json!(model.text(&settled.prompt))),
+        ("generation_settings".to_owned(), settings),
+    ])
+}
+
+/// Of an answer the fields that are wanted, each under the way to it: `generation_settings/n_predict`.
+fn only(value: Value, wanted: &[String]) -> Value {
+    if wanted.is_empty() {
+        return value;
+    }
+    let find = |way: &String| {
+        let found = way.split('/').try_fold(&value, |at, name| at.get(name))?;
+        Some((way.clone(), found.clone()))
+    };
+    Value::Object(wanted.iter().filter_map(find).collect())
 }
 
 /// `POST /completion`.
 pub(super) async fn completion(call: Call) -> Result<Response, Refusal> {
     let model = Arc::clone(call.shared.model()?);
-    let Wanted { mut ask, stream, return_tokens, model: name } = read(&model, Fields::of_body(&call.body)?)?;
-    model.check_name(name.as_deref())?;
-    let probabilities = ask.logprobs.is_some();
-    if stream && return_tokens {
-        // Tokens come with their probabilities or not at all.
-        ask.logprobs = ask.logprobs.or(Some(0));
-    }
-    let mut said = Map::new();
-    if let Prompt::Text(text) = &ask.prompt {
-        said.insert("prompt".into(), json!(text));
-    }
-    let mut answers = call.shared.ask(&call.id, vec![ask]).await?;
-    if let Some(settings) = answers.all.first().map(|answer| Arc::clone(&answer.settings)) {
-        let sampling = settings.sampling;
-        said.insert(
-            "generation_settings".into(),
-            json!({
-                "seed": sampling.seed, "temperature": short(sampling.temperature), "top_k": sampling.top_k,
-                "top_p": short(sampling.top_p), "min_p": short(sampling.min_p), "repeat_penalty": short(sampling.repetition_penalty),
-                "repeat_last_n": sampling.repetition_window, "frequency_penalty": short(sampling.frequency_penalty),
-                "presence_penalty": short(sampling.presence_penalty), "n_predict": settings.max_tokens,
-                "stop": settings.stop, "ignore_eos": settings.ignore_eos, "stream": stream,
-            }),
-        );
-    }
-    let mut writer = Messages { model, probabilities, return_tokens, said, new_line: false };
+    let wanted = read(&model, Fields::of_body(&call.body)?)?;
+    let Wanted { asks, stream, progress, return_tokens, fields } = wanted;
+    let probabilities = asks.iter().any(|ask| ask.logprobs.is_some_and(|n| n > 0));
+    let mut answers = call.shared.ask(&call.id, asks).await?;
+    let said = |answer: &Answer| said(&model, &answer.settings, stream);
+    let said: Vec<_> = answers.all.iter().map(said).collect();
+    let count = said.len();
+    let new_lines = vec![false; count];
+    let progress = (0..count).map(|_| Progress::new(progress)).collect();
+    let mut writer = Messages { model, probabilities, progress, said, new_lines, fields };
     if stream {
         return Ok(respond(Form::Events, answers, writer));
     }
-    let (piece, end) = match answers.all.first_mut() {
-        Some(answer) => answer.whole().await?,
-        None => return Err(Refusal::field("prompt", "'prompt' is missing")),
-    };
-    writer.new_line = piece.text.contains('\n');
-    let mut value = writer.last(&end);
-    value["content"] = json!(piece.text);
-    value["tokens"] = if return_tokens { json!(end.ids) } else { json!([]) };
-    writer.add_probabilities(&mut value, &piece);
+    let all = answers.whole().await?.into_iter().enumerate().map(|(index, (piece, end))| {
+        writer.new_lines[index] = piece.text.contains('\n');
+        let mut value = writer.last(index, &end);
+        value["content"] = json!(piece.text);
+        value["tokens"] = if return_tokens { json!(end.ids) } else { json!([]) };
+        writer.add_probabilities(&mut value, &piece);
+        only(value, &writer.fields)
+    });
+    let mut all: Vec<Value> = all.collect();
+    // Several prompts have a list of answers.
+    let value = if all.len() == 1 { all.remove(0) } else { Value::Array(all) };
     Ok(answer(&value))
 }
 
 struct Messages {
     model: Arc<Model>,
     probabilities: bool,
-    return_tokens: bool,
-    /// What the last message repeats of the request.
-    said: Map<String, Value>,
-    new_line: bool,
+    /// Of each answer.
+    progress: Vec<Progress>,
+    /// What the last message of each answer repeats of the request.
+    said: Vec<Map<String, Value>>,
+    /// Whether each has a line end.
+    new_lines: Vec<bool>,
+    fields: Vec<String>,
 }
 
 impl Messages {
@@ -257,7 +273,7 @@ impl Messages {
     }
 
     /// The last message, without text.
-    fn last(&self, end: &End) -> Value {
+    fn last(&self, index: usize, end: &End) -> Value {
         let (kind, word) = match &end.finish {
             Finish::EndOfText => ("eos", ""),
             Finish::Stop(word) => ("word", word.as_str()),
@@ -265,7 +281,7 @@ impl Messages {
             Finish::Cancelled | Finish::OutputClosed => ("none", ""),
         };
         let mut value = json!({
-            "index": 0,
+            "index": index,
             "content": "",
             "tokens": [],
             "stop": true,
@@ -273,33 +289,43 @@ impl Messages {
             "tokens_predicted": end.generated_tokens,
             "tokens_evaluated": end.prompt_tokens,
             "tokens_cached": end.prompt_tokens + end.generated_tokens,
-            "has_new_line": self.new_line,
+            "has_new_line": self.new_lines[index],
             "truncated": end.finish == Finish::ContextFull,
             "stop_type": kind,
             "stopping_word": word,
             "timings": timings::json(end),
         });
         if let Value::Object(map) = &mut value {
-            map.extend(self.said.clone());
+            map.extend(self.said[index].clone());
         }
         value
     }
 }
 
 impl Writer for Messages {
-    fn write(&mut self, _index: usize, step: Step, out: &mut Out) {
+    fn write(&mut self, index: usize, step: Step, out: &mut Out) {
+        let part = |text: &str| json!({ "index": index, "content": text, "tokens": [], "stop": false });
+        let report = |progress: &Progress, done: usize, out: &mut Out| {
+            if let Some(progress) = progress.at(done) {
+                let mut value = part("");
+                value["prompt_progress"] = progress;
+                out.send(&value);
+            }
+        };
         match step {
-            Step::Begun { .. } => {}
+            Step::Begun { prompt, cached } => {
+                self.progress[index].begin(prompt, cached);
+                report(&self.progress[index], cached, out);
+            }
+            Step::Progress { done } => report(&self.progress[index], done, out),
             Step::Piece(piece) => {
-                self.new_line |= piece.text.contains('\n');
-                let mut value = json!({ "index": 0, "content": piece.text, "stop": false });
-                if self.return_tokens {
-                    value["tokens"] = piece.tokens.iter().map(|token| token.id).collect();
-                }
+                self.new_lines[index] |= piece.text.contains('\n');
+                let mut value = part(&piece.text);
+                value["tokens"] = piece.tokens.iter().map(|token| token.id).collect();
                 self.add_probabilities(&mut value, &piece);
                 out.send(&value);
             }
-            Step::End(end) => out.send(&self.last(&end)),
+            Step::End(end) => out.send(&only(self.last(index, &end), &self.fields)),
             Step::Failed(refusal) => out.send(&Dialect::LlamaCpp.error(&refusal)),
         }
     }

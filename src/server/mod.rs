@@ -12,6 +12,7 @@ mod fields;
 mod keys;
 mod listener;
 mod llama_cpp;
+mod llama_fields;
 mod log;
 mod metrics;
 mod model;

@@ -55,6 +55,8 @@ pub struct Model {
     pub thinking: Option<bool>,
     /// What prompts have to keep to.
     pub limits: TextLimits,
+    /// The tokens that end a text.
+    pub eos: Vec<u32>,
     /// The most tokens that a text holds.
     pub context: usize,
     /// What the model's makers recommend.
@@ -79,16 +81,22 @@ impl Model {
         self.described.names.first().map_or("model", String::as_str)
     }
 
+    fn has_name(&self, name: &str) -> bool {
+        let bare = name.strip_suffix(":latest").unwrap_or(name);
+        self.described.names.iter().any(|own| own == name || own == bare)
+    }
+
+    /// What an answer calls the model: as it was asked for, if it has that name. Many clients always ask for the same one.
+    pub(super) fn called<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
+        asked.filter(|name| self.has_name(name)).unwrap_or(self.name())
+    }
+
     /// Whether this is a name of the model's; a request without a name means it too.
     ///
     /// # Errors
     /// Another name.
     pub(super) fn check_name(&self, name: Option<&str>) -> Result<(), Refusal> {
-        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(()) };
-        let bare = name.strip_suffix(":latest").unwrap_or(name);
-        if self.described.names.iter().any(|own| own == name || own == bare) {
-            return Ok(());
-        }
+        let Some(name) = name.filter(|name| !name.is_empty() && !self.has_name(name)) else { return Ok(()) };
         let names = self.described.names.join("', '");
         let message = format!("the model '{name}' is not loaded here; this server has '{names}'");
         Err(Refusal { field: Some("model".to_owned()), ..Refusal::new(Kind::NotFound, message) })
@@ -164,19 +172,17 @@ impl Model {
                 _ => Refusal::new(Kind::Invalid, message),
             }
         })?;
-        if let (Some(asked), Some(most)) = (ask.max_tokens, most)
-            && asked > most
-        {
-            let why = format!("{asked} tokens are more than the {most} that this server gives to an answer");
-            return Err(Refusal::field("max_tokens", why));
+        let mut bias = self.bias(&ask.bias)?;
+        if ask.ignore_eos {
+            bias.extend(self.eos.iter().map(|&id| (id, f32::NEG_INFINITY)));
         }
         let request = Request {
             prompt,
-            max_tokens: ask.max_tokens.or(most),
+            max_tokens: ask.max_tokens.into_iter().chain(most).min(),
             sampling,
             stop: ask.stop,
             ignore_eos: ask.ignore_eos,
-            bias: self.bias(&ask.bias)?,
+            bias,
             logprobs: ask.logprobs,
             shown,
             ..Request::default()
@@ -200,6 +206,11 @@ impl Model {
             }
         }
         Ok(bias)
+    }
+
+    /// The text of ids, special tokens included.
+    pub(super) fn text(&self, ids: &[u32]) -> String {
+        self.tokenizer.decode(ids, false).unwrap_or_default()
     }
 
     /// The text of a token by itself, and its bytes.

@@ -7,14 +7,14 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answer::{End, Piece, Step};
-use super::ask::{Ask, Prompt, messages};
+use super::ask::{Ask, Prompt, answered, messages};
 use super::dialect::{Dialect, answer};
 use super::fields::Fields;
 use super::model::Model;
 use super::refusal::{Kind, Refusal};
 use super::router::Call;
 use super::stream::{Form, Out, Writer, respond};
-use crate::chat::{ChatInput, Message};
+use crate::chat::Message;
 use crate::engine::Finish;
 
 /// `GET /api/version`.
@@ -171,7 +171,7 @@ pub(super) async fn generate(call: Call) -> Result<Response, Refusal> {
     let mut ask = Ask::new(if templated {
         let mut messages: Vec<Message> = system.iter().map(|text| Message::new("system", text)).collect();
         messages.push(Message::new("user", prompt));
-        Prompt::Chat(Box::new(ChatInput::new(&messages, true)))
+        Prompt::Chat(Box::new(answered(&messages)?))
     } else {
         Prompt::Text(prompt)
     });
@@ -197,7 +197,7 @@ pub(super) async fn chat(call: Call) -> Result<Response, Refusal> {
     let model = Arc::clone(call.shared.model()?);
     let mut fields = Fields::of_body(&call.body)?;
     let messages = messages(&mut fields, &[])?;
-    let mut ask = Ask::new(Prompt::Chat(Box::new(ChatInput::new(&messages, true))));
+    let mut ask = Ask::new(Prompt::Chat(Box::new(answered(&messages)?)));
     let common = common(&model, &mut fields, &mut ask)?;
     fields.neutral("tools", &[json!([])])?;
     fields.done()?;
@@ -260,7 +260,7 @@ impl Lines {
 impl Writer for Lines {
     fn write(&mut self, _index: usize, step: Step, out: &mut Out) {
         match step {
-            Step::Begun { .. } => {}
+            Step::Begun { .. } | Step::Progress { .. } => {}
             Step::Piece(piece) => out.send(&self.line(piece, false)),
             Step::End(end) => out.send(&self.last(Piece::default(), &end)),
             Step::Failed(refusal) => out.send(&Dialect::Ollama.error(&refusal)),

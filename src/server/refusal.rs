@@ -9,6 +9,8 @@ use crate::engine::EngineError;
 pub(super) enum Kind {
     /// Something in the request cannot be.
     Invalid,
+    /// The prompt has more tokens than fit.
+    TooLong { tokens: usize, context: usize },
     /// The key is missing or wrong.
     Key,
     /// A web page that may not ask.
@@ -64,7 +66,7 @@ impl Refusal {
     /// The status that most dialects have for it.
     pub fn status(&self) -> StatusCode {
         match self.kind {
-            Kind::Invalid => StatusCode::BAD_REQUEST,
+            Kind::Invalid | Kind::TooLong { .. } => StatusCode::BAD_REQUEST,
             Kind::Key => StatusCode::UNAUTHORIZED,
             Kind::Origin => StatusCode::FORBIDDEN,
             Kind::NotFound => StatusCode::NOT_FOUND,
@@ -81,9 +83,15 @@ impl Refusal {
 impl From<EngineError> for Refusal {
     /// What is wrong with a text is the asker's to put right; all else is not.
     fn from(error: EngineError) -> Self {
+        if let EngineError::PromptTooLong { tokens, max: context } = error {
+            let message = format!(
+                "the prompt has {tokens} tokens, which exceeds the available context size of {context}; shorten it, or \
+                 start the server with a larger --max-seq-len"
+            );
+            return Self::new(Kind::TooLong { tokens, context }, message);
+        }
         let kind = match error {
             EngineError::EmptyPrompt
-            | EngineError::PromptTooLong { .. }
             | EngineError::UnknownToken { .. }
             | EngineError::Chat(_)
             | EngineError::Recommended { .. }

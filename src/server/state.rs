@@ -129,10 +129,12 @@ impl Shared {
             let reader = Box::new(Listener::new(sender, Arc::clone(self), Arc::clone(id)));
             let request = prepared.request;
             let settings = Settled {
+                prompt: request.prompt.clone(),
                 sampling: request.sampling,
                 max_tokens: request.max_tokens,
                 stop: request.stop.clone(),
                 ignore_eos: request.ignore_eos,
+                bias: request.bias.clone(),
             };
             let command = Command { request, reader };
             if let Some(loaded) = loaded {

@@ -1,5 +1,7 @@
 //! How long an answer took, as llama.cpp's server reports it.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use super::answer::End;
@@ -26,4 +28,30 @@ pub(super) fn json(end: &End) -> Value {
         "predicted_per_token_ms": each,
         "predicted_per_second": rate,
     })
+}
+
+/// How far a prompt is taken in, for whoever asked to hear of it.
+pub(super) struct Progress {
+    wanted: bool,
+    prompt: usize,
+    cached: usize,
+    start: Instant,
+}
+
+impl Progress {
+    pub fn new(wanted: bool) -> Self {
+        Self { wanted, prompt: 0, cached: 0, start: Instant::now() }
+    }
+
+    /// The model begins with a prompt of so many tokens, of which `cached` were computed for an earlier text.
+    pub fn begin(&mut self, prompt: usize, cached: usize) {
+        *self = Self { prompt, cached, start: Instant::now(), ..*self };
+    }
+
+    /// `prompt_progress` after `done` tokens.
+    pub fn at(&self, done: usize) -> Option<Value> {
+        let Self { wanted, prompt, cached, start } = *self;
+        let millis = start.elapsed().as_millis() as u64;
+        wanted.then(|| json!({ "total": prompt, "cache": cached, "processed": done, "time_ms": millis }))
+    }
 }

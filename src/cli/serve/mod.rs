@@ -185,6 +185,7 @@ impl Job<'_> {
         args.limits.lock(&files, &estimated, holding, args.quiet)?;
         let mut throttle = args.limits.throttle()?;
         let origin = files.origin.clone();
+        let eos = files.eos.clone();
         let (form, generation) = (files.prompt_form(), files.generation.clone());
         let (chat, template) = chat_format(args, &files)?;
         let (family, spec) = (files.config.family.name.to_owned(), files.config.spec.clone());
@@ -225,6 +226,7 @@ impl Job<'_> {
             date: args.date,
             thinking: wanted_thinking(args).0,
             limits: batcher.limits(),
+            eos,
             context: settings.batch.session.max_seq_len,
             generation,
             wishes: settings.wishes,

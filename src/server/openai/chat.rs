@@ -6,38 +6,25 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{Common, Head, common, copies, finish_reason, set, usage};
-use crate::chat::ChatInput;
 use crate::server::answer::{End, Piece, Step};
-use crate::server::ask::{Ask, Prompt, messages};
+use crate::server::ask::{Ask, Prompt, conversation};
 use crate::server::dialect::{Dialect, answer};
 use crate::server::fields::Fields;
 use crate::server::model::Model;
+use crate::server::probabilities;
 use crate::server::refusal::Refusal;
 use crate::server::router::Call;
 use crate::server::stream::{Form, Out, Writer, respond};
-use crate::server::{probabilities, timings};
+use crate::server::timings::{self, Progress};
 
 /// The most likeliest tokens that may be asked for.
 const MOST_TOP: usize = 20;
 
 fn read(mut fields: Fields) -> Result<(Common, Ask), Refusal> {
-    let messages = messages(&mut fields, &["name", "refusal", "annotations", "audio"])?;
-    let generation = fields.flag("add_generation_prompt")?.unwrap_or(true);
-    let mut input = ChatInput::new(&messages, generation);
-    if let Some(variables) = fields.object("chat_template_kwargs")? {
-        for (name, value) in variables.all() {
-            input = input.with(&name, value);
-        }
-    }
+    let input = conversation(&mut fields)?;
     let mut ask = Ask::new(Prompt::Chat(Box::new(input)));
+    ask.read_limit(&mut fields, &["max_completion_tokens", "max_tokens"])?;
     let common = common(&mut fields, &mut ask)?;
-    ask.max_tokens = match fields.whole("max_completion_tokens")? {
-        None => fields.whole("max_tokens")?,
-        given => {
-            fields.ignore(&["max_tokens"]);
-            given
-        }
-    };
     let wanted = fields.flag("logprobs")?.unwrap_or(false);
     let top = fields.whole("top_logprobs")?;
     if top.is_some_and(|top| top > MOST_TOP) {
@@ -59,12 +46,21 @@ fn read(mut fields: Fields) -> Result<(Common, Ask), Refusal> {
     Ok((common, ask))
 }
 
+/// The ids that go to the model for the body of a chat.
+///
+/// # Errors
+/// As a chat has them.
+pub(super) fn prompt(model: &Model, body: &[u8]) -> Result<Vec<u32>, Refusal> {
+    let (_, ask) = read(Fields::of_body(body)?)?;
+    let Prompt::Chat(input) = ask.prompt else { return Ok(Vec::new()) };
+    Ok(model.render(*input, ask.thinking)?.1)
+}
+
 /// Answers a conversation.
 pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
     let model = Arc::clone(call.shared.model()?);
     let (common, ask) = read(Fields::of_body(&call.body)?)?;
-    model.check_name(common.model.as_deref())?;
-    let name = common.model.as_deref().unwrap_or(model.name());
+    let name = model.called(common.model.as_deref());
     let logprobs = ask.logprobs.is_some();
     let mut answers = call.shared.ask(&call.id, copies(ask, common.n)).await?;
     if common.stream {
@@ -76,6 +72,7 @@ pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
             include_usage: common.include_usage,
             ends: Vec::new(),
             begun: Vec::new(),
+            progress: Progress::new(common.extras.progress),
         };
         return Ok(respond(Form::Events, answers, writer));
     }
@@ -98,6 +95,11 @@ pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
     if let [end] = ends.as_slice() {
         set(&mut value, "timings", timings::json(end));
     }
+    if let Some(settings) =
+        answers.all.first().map(|answer| &answer.settings).filter(|_| common.extras.verbose)
+    {
+        set(&mut value, "__verbose", json!({ "prompt": model.text(&settings.prompt) }));
+    }
     Ok(answer(&value))
 }
 
@@ -118,15 +120,30 @@ struct Chunks {
     ends: Vec<End>,
     /// Choices whose role was sent.
     begun: Vec<usize>,
+    progress: Progress,
 }
 
 impl Chunks {
-    fn send(&self, out: &mut Out, index: usize, delta: Value, logprobs: Value, finish: Option<&str>) {
+    fn chunk(&self, index: usize, delta: Value, logprobs: Value, finish: Option<&str>) -> Value {
         let choice = json!({ "index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish });
         let mut value = self.head.with(vec![choice]);
         if self.include_usage {
             set(&mut value, "usage", Value::Null);
         }
+        value
+    }
+
+    /// `done` tokens of the prompt are taken in.
+    fn report(&self, index: usize, done: usize, out: &mut Out) {
+        if let Some(progress) = self.progress.at(done) {
+            let mut value = self.chunk(index, json!({}), Value::Null, None);
+            set(&mut value, "prompt_progress", progress);
+            out.send(&value);
+        }
+    }
+
+    fn send(&self, out: &mut Out, index: usize, delta: Value, logprobs: Value, finish: Option<&str>) {
+        let mut value = self.chunk(index, delta, logprobs, finish);
         if finish.is_some()
             && let Some(end) = self.ends.last()
         {
@@ -140,10 +157,14 @@ impl Writer for Chunks {
     fn write(&mut self, index: usize, step: Step, out: &mut Out) {
         if !self.begun.contains(&index) && !matches!(step, Step::Failed(_)) {
             self.begun.push(index);
-            self.send(out, index, json!({ "role": "assistant", "content": "" }), Value::Null, None);
+            self.send(out, index, json!({ "role": "assistant", "content": null }), Value::Null, None);
         }
         match step {
-            Step::Begun { .. } => {}
+            Step::Begun { prompt, cached } => {
+                self.progress.begin(prompt, cached);
+                self.report(index, cached, out);
+            }
+            Step::Progress { done } => self.report(index, done, out),
             Step::Piece(piece) => {
                 let mut delta = json!({});
                 if !piece.reasoning.is_empty() {
@@ -167,6 +188,9 @@ impl Writer for Chunks {
         if self.include_usage {
             let mut value = self.head.with(Vec::new());
             set(&mut value, "usage", usage(&self.ends));
+            if let [end] = self.ends.as_slice() {
+                set(&mut value, "timings", timings::json(end));
+            }
             out.send(&value);
         }
         out.word("[DONE]");

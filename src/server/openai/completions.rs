@@ -54,8 +54,8 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
     let prompt = fields.take("prompt");
     let prompts = prompts(fields.required("prompt", prompt)?)?;
     let mut ask = Ask::new(Prompt::Ids(Vec::new()));
+    ask.read_limit(&mut fields, &["max_tokens"])?;
     let common = common(&mut fields, &mut ask)?;
-    ask.max_tokens = fields.whole("max_tokens")?;
     ask.logprobs = fields.whole("logprobs")?;
     if ask.logprobs.is_some_and(|top| top > MOST_TOP) {
         return Err(Refusal::field("logprobs", format!("'logprobs' has to be 0 to {MOST_TOP}")));
@@ -80,8 +80,7 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
 pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
     let model = Arc::clone(call.shared.model()?);
     let Wanted { common, asks, echo, logprobs } = read(Fields::of_body(&call.body)?)?;
-    model.check_name(common.model.as_deref())?;
-    let name = common.model.as_deref().unwrap_or(model.name());
+    let name = model.called(common.model.as_deref());
     let said = asks.iter().map(|ask| if echo { said(&model, &ask.prompt) } else { Ok(String::new()) });
     let said = said.collect::<Result<Vec<String>, Refusal>>()?;
     let n = common.n;
@@ -172,7 +171,7 @@ impl Writer for Chunks {
             self.send(out, index, &said, Value::Null, None);
         }
         match step {
-            Step::Begun { .. } => {}
+            Step::Begun { .. } | Step::Progress { .. } => {}
             Step::Piece(piece) => {
                 let logprobs = columns(&self.model, &piece, self.logprobs, &mut self.offsets[index]);
                 self.send(out, index, &piece.text, logprobs, None);

@@ -3,6 +3,7 @@
 mod chat;
 mod completions;
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
@@ -14,6 +15,7 @@ use super::answer::End;
 use super::ask::Ask;
 use super::dialect::answer;
 use super::fields::Fields;
+use super::llama_fields::{self, Extras};
 use super::refusal::Refusal;
 use super::router::Call;
 use crate::engine::Finish;
@@ -23,15 +25,15 @@ pub(super) async fn models(call: Call) -> Result<Response, Refusal> {
     let model = call.shared.model()?;
     let own = &model.described;
     let created = seconds(own.loaded);
-    let one = |name: &String| {
-        let meta = json!({
-            "n_ctx": model.context, "n_ctx_train": own.trained, "n_vocab": model.limits.vocab,
-            "n_params": own.parameters, "n_embd": own.hidden_size, "size": own.weight_bytes,
-        });
-        json!({ "id": name, "object": "model", "created": created, "owned_by": "llm_rs2", "meta": meta })
-    };
-    let data: Vec<Value> = own.names.iter().map(one).collect();
-    Ok(answer(&json!({ "object": "list", "data": data })))
+    let meta = json!({
+        "n_ctx": model.context, "n_ctx_train": own.trained, "n_vocab": model.limits.vocab,
+        "n_params": own.parameters, "n_embd": own.hidden_size, "size": own.weight_bytes,
+    });
+    let one = json!({
+        "id": model.name(), "aliases": own.names, "object": "model", "created": created, "owned_by": "llm_rs2",
+        "meta": meta,
+    });
+    Ok(answer(&json!({ "object": "list", "data": [one] })))
 }
 
 /// `GET /v1/models/NAME`.
@@ -41,6 +43,13 @@ pub(super) async fn model(call: Call) -> Result<Response, Refusal> {
     model.check_name(Some(name))?;
     let created = seconds(model.described.loaded);
     Ok(answer(&json!({ "id": name, "object": "model", "created": created, "owned_by": "llm_rs2" })))
+}
+
+/// `POST /v1/chat/completions/input_tokens`: how many tokens the prompt of a chat has.
+pub(super) async fn count_tokens(call: Call) -> Result<Response, Refusal> {
+    let model = Arc::clone(call.shared.model()?);
+    let ids = chat::prompt(&model, &call.body)?;
+    Ok(answer(&json!({ "object": "response.input_tokens", "input_tokens": ids.len() })))
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -75,6 +84,7 @@ struct Common {
     include_usage: bool,
     /// Answers to each prompt.
     n: usize,
+    extras: Extras,
 }
 
 /// The most answers to one prompt.
@@ -95,12 +105,9 @@ fn common(fields: &mut Fields, ask: &mut Ask) -> Result<Common, Refusal> {
         return Err(Refusal::field("n", format!("'n' has to be 1 to {MOST}, not {n}")));
     }
     ask.read_sampling(fields)?;
-    ask.read_repetition(fields)?;
-    ask.read_bias(fields)?;
     ask.stop = fields.texts("stop")?;
-    ask.ignore_eos = fields.flag("ignore_eos")?.unwrap_or(false);
+    let extras = llama_fields::read(fields, ask)?;
     fields.neutral("response_format", &[json!({ "type": "text" })])?;
-    fields.neutral("timings_per_token", &[json!(false)])?;
     // Notes for whoever runs a service: the text is the same with them.
     fields.ignore(&[
         "user",
@@ -110,9 +117,8 @@ fn common(fields: &mut Fields, ask: &mut Ask) -> Result<Common, Refusal> {
         "safety_identifier",
         "prompt_cache_key",
         "prompt_cache_retention",
-        "cache_prompt",
     ]);
-    Ok(Common { model, stream, include_usage, n })
+    Ok(Common { model, stream, include_usage, n, extras })
 }
 
 /// As many asks as answers are wanted. The first has the seed that was asked for, the others the next ones.
@@ -120,6 +126,9 @@ fn copies(ask: Ask, n: usize) -> Vec<Ask> {
     let copy = |i: u64| Ask { seed: ask.seed.map(|seed| seed.wrapping_add(i)), ..ask.clone() };
     (0..n as u64).map(copy).collect()
 }
+
+/// What answers depend on besides model and request: with the same, the same request has the same answer.
+const FINGERPRINT: &str = concat!("build-", env!("CARGO_PKG_VERSION"));
 
 /// The fields that begin every object of an answer.
 #[derive(Clone)]
@@ -138,7 +147,10 @@ impl Head {
 
     fn with(&self, choices: Vec<Value>) -> Value {
         let Self { id, object, created, model } = self;
-        json!({ "id": id, "object": object, "created": created, "model": model, "choices": choices })
+        json!({
+            "id": id, "object": object, "created": created, "model": model, "system_fingerprint": FINGERPRINT,
+            "choices": choices,
+        })
     }
 }
 

@@ -260,7 +260,7 @@ fn reasoning_is_apart_from_the_answer() {
 fn models_describe_themselves() {
     let server = Server::start(&["--alias", "a", "--alias", "b", "--parallel", "3"]);
     let models = server.get("/v1/models").json();
-    assert_eq!((&models["data"][0]["id"], &models["data"][1]["id"]), (&json!("a"), &json!("b")));
+    assert_eq!((&models["data"][0]["id"], &models["data"][0]["aliases"]), (&json!("a"), &json!(["a", "b"])));
     assert_eq!(server.get("/v1/models/b").json()["id"], "b");
     assert_eq!(server.get("/health").json(), json!({"status": "ok"}));
     assert_eq!(server.get("/props").json()["total_slots"], 3);

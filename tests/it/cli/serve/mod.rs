@@ -4,5 +4,6 @@ mod answers;
 mod client;
 mod clients;
 mod crowd;
+mod llama_cpp;
 mod operation;
 mod refusals;

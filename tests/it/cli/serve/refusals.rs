@@ -50,10 +50,15 @@ fn every_dialect_has_its_own_errors() {
     invalid("/v1/completions", prompt("temperature", json!("hot")), "'temperature'");
     invalid("/v1/completions", prompt("temperature", json!(-1)), "temperature");
     invalid("/v1/completions", prompt("top_p", json!(2)), "top-p");
-    invalid("/v1/completions", prompt("max_tokens", json!(51)), "50");
     invalid("/v1/completions", prompt("prompt", json!([1_000_000])), "1000000");
     invalid("/v1/completions", prompt("prompt", json!([])), "'prompt'");
-    invalid("/v1/completions", prompt("prompt", json!("a ".repeat(2000))), "context");
+    let long = prompt("prompt", json!("a ".repeat(2000)));
+    invalid("/v1/completions", long.clone(), "exceeds the available context size of 512");
+    let error = &server.post("/v1/completions", &long).json()["error"];
+    assert_eq!(error["code"], "context_length_exceeded");
+    let error = &server.post("/completion", &long).json()["error"];
+    assert_eq!((&error["type"], &error["n_ctx"]), (&json!("exceed_context_size_error"), &json!(512)));
+    assert!(error["n_prompt_tokens"].as_u64().unwrap() > 512);
     invalid("/v1/completions", prompt("logit_bias", json!({"999999": 1})), "999999");
     invalid("/completion", prompt("grammar", json!("root ::= x")), "'grammar'");
     invalid("/completion", prompt("mirostat", json!(2)), "'mirostat'");
@@ -79,23 +84,17 @@ fn every_dialect_has_its_own_errors() {
         "'response_format'",
     );
     invalid("/v1/messages", json!({"model": "demo", "messages": user}), "'max_tokens'");
-    refused(
-        &server.post("/v1/completions", &json!({"model": "gpt-4", "prompt": "x"})),
-        404,
-        message,
-        "'gpt-4'",
-    );
     refused(&server.post("/api/generate", &json!({"model": "llama3"})), 404, "/error", "'llama3'");
     let unknown = server.post("/v1/completions", &prompt("zzz", json!(1))).json();
     assert_eq!(
         (&unknown["error"]["param"], &unknown["error"]["type"]),
         (&json!("zzz"), &json!("invalid_request_error"))
     );
-    // It answers still.
-    assert_eq!(
-        server.ask("/v1/completions", &prompt("max_tokens", json!(1)))["usage"]["completion_tokens"],
-        1
-    );
+    // It answers still, and no answer is longer than the limit of the server.
+    for (asked, given) in [(1, 1), (51, 50)] {
+        let body = json!({"prompt": "Once", "max_tokens": asked, "ignore_eos": true});
+        assert_eq!(server.ask("/v1/completions", &body)["usage"]["completion_tokens"], given);
+    }
 }
 
 #[test]
