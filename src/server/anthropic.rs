@@ -1,7 +1,5 @@
 //! Anthropic's interface: <https://docs.anthropic.com/en/api/messages>.
 
-use std::sync::Arc;
-
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -51,7 +49,6 @@ fn conversation(fields: &mut Fields) -> Result<Wanted, Refusal> {
 
 /// `POST /v1/messages`.
 pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
-    let model = Arc::clone(call.shared.model()?);
     let mut fields = Fields::of_body(&call.body)?;
     let Wanted { model: name, input, thinking } = conversation(&mut fields)?;
     let mut ask = Ask::new(Prompt::Chat(Box::new(input)));
@@ -64,8 +61,9 @@ pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
     fields.neutral("mcp_servers", &[json!([])])?;
     fields.ignore(&["metadata", "service_tier", "cache_control"]);
     fields.done()?;
-    let name = model.called(Some(&name)).to_owned();
-    let mut answers = call.shared.ask(&call.id, vec![ask]).await?;
+    let model = call.model(Some(&name)).await?;
+    let name = call.called(&model, Some(&name));
+    let mut answers = call.shared.ask(&call.id, &model, vec![ask]).await?;
     let id = format!("msg_{}", call.id);
     if stream {
         let writer = Events { id, model: name, open: None, blocks: 0, begun: false };
@@ -89,11 +87,11 @@ pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
 
 /// `POST /v1/messages/count_tokens`.
 pub(super) async fn count_tokens(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
     let mut fields = Fields::of_body(&call.body)?;
-    let Wanted { input, thinking, .. } = conversation(&mut fields)?;
+    let Wanted { model: name, input, thinking } = conversation(&mut fields)?;
     fields.ignore(&["max_tokens"]);
     fields.done()?;
+    let model = call.model(Some(&name)).await?;
     let (_, ids) = model.render(input, thinking)?;
     Ok(answer(&json!({ "input_tokens": ids.len() })))
 }

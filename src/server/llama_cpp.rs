@@ -25,13 +25,14 @@ fn short(number: f32) -> f64 {
 
 /// `GET /health`.
 pub(super) async fn health(call: Call) -> Result<Response, Refusal> {
-    call.shared.model()?;
+    call.shared.check_ready()?;
     Ok(answer(&json!({ "status": "ok" })))
 }
 
 /// `GET /props`.
 pub(super) async fn props(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
+    let model = call.model(None).await?;
+    let name = call.called(&model, None);
     let token = |id: Option<u32>| id.map(|id| model.token(id).0).unwrap_or_default();
     let (wishes, rest) = (model.wishes, model.sampling);
     let sampling = wishes.settle(&model.generation, rest)?;
@@ -45,8 +46,8 @@ pub(super) async fn props(call: Call) -> Result<Response, Refusal> {
     Ok(answer(&json!({
         "default_generation_settings": { "n_ctx": model.context, "params": params },
         "total_slots": call.shared.settings.parallel,
-        "model_alias": model.name(),
-        "model_path": model.name(),
+        "model_alias": name,
+        "model_path": name,
         "chat_template": model.described.template.as_deref().unwrap_or_default(),
         "bos_token": token(model.form.bos),
         "eos_token": model.form.config.eos_token.clone().unwrap_or_default(),
@@ -57,7 +58,7 @@ pub(super) async fn props(call: Call) -> Result<Response, Refusal> {
 
 /// `GET /slots`: how many texts are in progress. What they say is not shown.
 pub(super) async fn slots(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
+    let model = call.model(None).await?;
     let active = call.shared.load().active;
     let slot = |id: usize| json!({ "id": id, "n_ctx": model.context, "is_processing": id < active });
     let slots: Vec<Value> = (0..call.shared.settings.parallel).map(slot).collect();
@@ -66,8 +67,9 @@ pub(super) async fn slots(call: Call) -> Result<Response, Refusal> {
 
 /// `POST /tokenize`.
 pub(super) async fn tokenize(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
     let mut fields = Fields::of_body(&call.body)?;
+    let name = fields.text("model")?;
+    let model = call.model(name.as_deref()).await?;
     let content = fields.text("content")?;
     let content = fields.required("content", content)?;
     let special = fields.flag("add_special")?.unwrap_or(false);
@@ -91,8 +93,9 @@ pub(super) async fn tokenize(call: Call) -> Result<Response, Refusal> {
 
 /// `POST /detokenize`.
 pub(super) async fn detokenize(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
     let mut fields = Fields::of_body(&call.body)?;
+    let name = fields.text("model")?;
+    let model = call.model(name.as_deref()).await?;
     let ids = fields.ids("tokens")?;
     let ids = fields.required("tokens", ids)?;
     fields.done()?;
@@ -103,8 +106,9 @@ pub(super) async fn detokenize(call: Call) -> Result<Response, Refusal> {
 
 /// `POST /apply-template`.
 pub(super) async fn apply_template(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
     let mut fields = Fields::of_body(&call.body)?;
+    let name = fields.text("model")?;
+    let model = call.model(name.as_deref()).await?;
     let input = conversation(&mut fields)?;
     fields.done()?;
     Ok(answer(&json!({ "prompt": model.render(input, None)?.0 })))
@@ -181,7 +185,6 @@ fn read(model: &Model, mut fields: Fields) -> Result<Wanted, Refusal> {
     for (name, off) in [("grammar", json!("")), ("n_cmpl", json!(1)), ("image_data", json!([]))] {
         fields.neutral(name, &[off])?;
     }
-    fields.ignore(&["model"]);
     fields.done()?;
     if stream {
         // Tokens come with their probabilities or not at all.
@@ -224,17 +227,20 @@ fn only(value: Value, wanted: &[String]) -> Value {
 
 /// `POST /completion`.
 pub(super) async fn completion(call: Call) -> Result<Response, Refusal> {
-    let model = Arc::clone(call.shared.model()?);
-    let wanted = read(&model, Fields::of_body(&call.body)?)?;
+    let mut fields = Fields::of_body(&call.body)?;
+    let name = fields.text("model")?;
+    let model = call.model(name.as_deref()).await?;
+    let wanted = read(&model, fields)?;
     let Wanted { asks, stream, progress, return_tokens, fields } = wanted;
     let probabilities = asks.iter().any(|ask| ask.logprobs.is_some_and(|n| n > 0));
-    let mut answers = call.shared.ask(&call.id, asks).await?;
+    let mut answers = call.shared.ask(&call.id, &model, asks).await?;
     let said = |answer: &Answer| said(&model, &answer.settings, stream);
     let said: Vec<_> = answers.all.iter().map(said).collect();
     let count = said.len();
     let new_lines = vec![false; count];
     let progress = (0..count).map(|_| Progress::new(progress)).collect();
-    let mut writer = Messages { model, probabilities, progress, said, new_lines, fields };
+    let name = call.called(&model, name.as_deref());
+    let mut writer = Messages { model, name, probabilities, progress, said, new_lines, fields };
     if stream {
         return Ok(respond(Form::Events, answers, writer));
     }
@@ -254,6 +260,7 @@ pub(super) async fn completion(call: Call) -> Result<Response, Refusal> {
 
 struct Messages {
     model: Arc<Model>,
+    name: String,
     probabilities: bool,
     /// Of each answer.
     progress: Vec<Progress>,
@@ -285,7 +292,7 @@ impl Messages {
             "content": "",
             "tokens": [],
             "stop": true,
-            "model": self.model.name(),
+            "model": self.name,
             "tokens_predicted": end.generated_tokens,
             "tokens_evaluated": end.prompt_tokens,
             "tokens_cached": end.prompt_tokens + end.generated_tokens,

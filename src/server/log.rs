@@ -5,7 +5,8 @@ use serde_json::Value;
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// `request` when an answer begins, `text` when a text ends, `end` when the server does.
+    /// `request` when an answer begins, `text` when a text ends, `end` when the server does,
+    /// `model loaded` and `model unloaded`.
     pub what: &'static str,
     /// Names and values.
     pub fields: Vec<(&'static str, Value)>,

@@ -1,12 +1,13 @@
 //! HTTP: dialects of other servers become one request, and what comes of it becomes their answers.
 //!
-//! One thread has the model and makes all passes (`worker`); HTTP runs on another, and the two talk by channels. A dialect
+//! One thread has the models and makes all passes (`worker`); HTTP runs on another, and the two talk by channels. A dialect
 //! (`openai`, `llama_cpp`, `ollama`, `anthropic`) reads a body into `ask::Ask` and writes `answer::Step`s in its own form; it
 //! knows neither the model nor the other dialects.
 
 mod answer;
 mod anthropic;
 mod ask;
+mod catalog;
 mod dialect;
 mod fields;
 mod keys;
@@ -27,9 +28,10 @@ mod stream;
 mod timings;
 mod worker;
 
+pub use self::catalog::Offer;
 pub use self::keys::Keys;
 pub use self::log::{Log, Record};
 pub use self::model::{Described, Model};
 pub use self::router::{Http, Stop};
 pub use self::settings::Settings;
-pub use self::worker::Worker;
+pub use self::worker::{LoadError, Loader, Worker};

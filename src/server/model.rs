@@ -15,8 +15,6 @@ use crate::tokenizer::Tokenizer;
 /// What is reported of a model.
 #[derive(Clone, Debug)]
 pub struct Described {
-    /// The names it goes by; the first one is reported.
-    pub names: Vec<String>,
     /// `gguf` or `safetensors`.
     pub format: &'static str,
     /// The family's name, as in config.json.
@@ -41,6 +39,8 @@ pub struct Described {
 
 /// What HTTP needs of a model, whose weights another thread has.
 pub struct Model {
+    /// Its place among the models of the server.
+    pub number: usize,
     /// See there.
     pub described: Described,
     /// See there.
@@ -76,32 +76,6 @@ pub(super) struct Prepared {
 }
 
 impl Model {
-    /// The first of its names.
-    pub(super) fn name(&self) -> &str {
-        self.described.names.first().map_or("model", String::as_str)
-    }
-
-    fn has_name(&self, name: &str) -> bool {
-        let bare = name.strip_suffix(":latest").unwrap_or(name);
-        self.described.names.iter().any(|own| own == name || own == bare)
-    }
-
-    /// What an answer calls the model: as it was asked for, if it has that name. Many clients always ask for the same one.
-    pub(super) fn called<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
-        asked.filter(|name| self.has_name(name)).unwrap_or(self.name())
-    }
-
-    /// Whether this is a name of the model's; a request without a name means it too.
-    ///
-    /// # Errors
-    /// Another name.
-    pub(super) fn check_name(&self, name: Option<&str>) -> Result<(), Refusal> {
-        let Some(name) = name.filter(|name| !name.is_empty() && !self.has_name(name)) else { return Ok(()) };
-        let names = self.described.names.join("', '");
-        let message = format!("the model '{name}' is not loaded here; this server has '{names}'");
-        Err(Refusal { field: Some("model".to_owned()), ..Refusal::new(Kind::NotFound, message) })
-    }
-
     fn format(&self) -> Result<&ChatFormat, Refusal> {
         self.chat.as_ref().map_err(|error| EngineError::Chat(error.clone()).into())
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::{End, Piece, Step};
 use super::ask::{Ask, Prompt, answered, messages};
+use super::catalog::Offer;
 use super::dialect::{Dialect, answer};
 use super::fields::Fields;
 use super::model::Model;
@@ -34,38 +35,50 @@ fn details(model: &Model) -> Value {
     })
 }
 
-fn listed(model: &Model, name: &str) -> Value {
-    json!({
-        "name": name, "model": name, "size": model.described.weight_bytes, "details": details(model),
-    })
+fn listed(model: Option<&Model>, offer: &Offer, name: &str) -> Value {
+    let mut value = json!({ "name": name, "model": name, "size": offer.bytes });
+    if let Some(model) = model {
+        value["size"] = json!(model.described.weight_bytes);
+        value["details"] = details(model);
+    }
+    value
 }
 
 /// `GET /api/tags`.
 pub(super) async fn tags(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
-    let one = |name: &String| {
-        let mut value = listed(model, name);
-        value["modified_at"] = json!(rfc3339(model.described.loaded));
-        value
-    };
-    let models: Vec<Value> = model.described.names.iter().map(one).collect();
+    call.shared.check_ready()?;
+    let mut models = Vec::new();
+    for (offer, model) in call.shared.catalog.all() {
+        for name in &offer.names {
+            let mut value = listed(model.as_deref(), offer, name);
+            value["modified_at"] =
+                json!(model.as_ref().map_or_else(String::new, |model| rfc3339(model.described.loaded)));
+            models.push(value);
+        }
+    }
     Ok(answer(&json!({ "models": models })))
 }
 
 /// `GET /api/ps`.
 pub(super) async fn ps(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
-    let mut value = listed(model, model.name());
-    // It stays loaded.
-    value["expires_at"] = json!("9999-12-31T23:59:59Z");
-    value["size_vram"] = json!(0);
-    value["context_length"] = json!(model.context);
-    Ok(answer(&json!({ "models": [value] })))
+    call.shared.check_ready()?;
+    let after = call.shared.settings.unload_after;
+    let one = |(offer, model): (&Offer, Option<Arc<Model>>)| {
+        let model = model?;
+        let mut value = listed(Some(&model), offer, offer.names.first()?);
+        // When it goes if nobody asks it anything.
+        let ends = after.and_then(|after| SystemTime::now().checked_add(after));
+        value["expires_at"] = json!(ends.map_or_else(|| "9999-12-31T23:59:59Z".to_owned(), rfc3339));
+        value["size_vram"] = json!(0);
+        value["context_length"] = json!(model.context);
+        Some(value)
+    };
+    let models: Vec<Value> = call.shared.catalog.all().filter_map(one).collect();
+    Ok(answer(&json!({ "models": models })))
 }
 
 /// `POST /api/show`.
 pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
     let mut fields = Fields::of_body(&call.body)?;
     let name = match fields.text("model")? {
         None => fields.text("name")?,
@@ -73,7 +86,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
     };
     fields.ignore(&["verbose", "name"]);
     fields.done()?;
-    model.check_name(name.as_deref())?;
+    let model = call.model(name.as_deref()).await?;
     let own = &model.described;
     let family = &own.family;
     let info = json!({
@@ -86,25 +99,24 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
     });
     let template = own.template.as_deref().unwrap_or_default();
     Ok(answer(&json!({
-        "modelfile": format!("FROM {}", model.name()),
+        "modelfile": format!("FROM {}", call.called(&model, name.as_deref())),
         "parameters": format!("num_ctx {}", model.context),
         "template": template,
-        "details": details(model),
+        "details": details(&model),
         "model_info": info,
         "capabilities": ["completion"],
         "modified_at": rfc3339(own.loaded),
     })))
 }
 
-/// What both ways to ask have, `options` included.
-struct Common {
-    model: String,
-    stream: bool,
+/// The name that has to be there.
+fn name(fields: &mut Fields) -> Result<String, Refusal> {
+    let name = fields.text("model")?;
+    fields.required("model", name)
 }
 
-fn common(model: &Model, fields: &mut Fields, ask: &mut Ask) -> Result<Common, Refusal> {
-    let name = fields.text("model")?;
-    let name = fields.required("model", name)?;
+/// What both ways to ask have, `options` included. Returns whether the answer is to be a stream.
+fn common(model: &Model, fields: &mut Fields, ask: &mut Ask) -> Result<bool, Refusal> {
     let stream = fields.flag("stream")?.unwrap_or(true);
     ask.thinking = fields.flag("think")?;
     if let Some(mut options) = fields.object("options")? {
@@ -150,16 +162,34 @@ fn common(model: &Model, fields: &mut Fields, ask: &mut Ask) -> Result<Common, R
         options.done()?;
     }
     fields.neutral("format", &[json!("")])?;
+    // How long models stay, the server's user says; 0 unloads one, without a prompt.
     fields.ignore(&["keep_alive"]);
-    model.check_name(Some(&name))?;
-    Ok(Common { model: name, stream })
+    Ok(stream)
+}
+
+/// Whether a model is not to be kept: 0 as a number or as a duration.
+fn ends_now(keep_alive: Option<&Value>) -> bool {
+    match keep_alive {
+        Some(Value::Number(number)) => number.as_f64() == Some(0.0),
+        Some(Value::String(text)) => text.trim_end_matches(char::is_alphabetic) == "0",
+        _ => false,
+    }
 }
 
 /// `POST /api/generate`.
 pub(super) async fn generate(call: Call) -> Result<Response, Refusal> {
-    let model = Arc::clone(call.shared.model()?);
+    let start = Instant::now();
     let mut fields = Fields::of_body(&call.body)?;
+    let name = name(&mut fields)?;
     let prompt = fields.text("prompt")?.unwrap_or_default();
+    let keep_alive = fields.take("keep_alive");
+    if prompt.is_empty() && ends_now(keep_alive.as_ref()) {
+        call.shared.unload(call.shared.catalog.find(Some(&name), true)?);
+        let mut value = Lines { model: name, chat: false, start }.line(Piece::default(), true);
+        value["done_reason"] = json!("unload");
+        return Ok(answer(&value));
+    }
+    let model = call.model(Some(&name)).await?;
     let system = fields.text("system")?.filter(|text| !text.is_empty());
     let raw = fields.flag("raw")?.unwrap_or(false);
     let templated = !raw && model.chat.is_ok();
@@ -175,38 +205,46 @@ pub(super) async fn generate(call: Call) -> Result<Response, Refusal> {
     } else {
         Prompt::Text(prompt)
     });
-    let common = common(&model, &mut fields, &mut ask)?;
+    let stream = common(&model, &mut fields, &mut ask)?;
     for (name, none) in
         [("suffix", json!("")), ("template", json!("")), ("images", json!([])), ("context", json!([]))]
     {
         fields.neutral(name, &[none])?;
     }
     fields.done()?;
-    let writer = Lines { model: common.model, chat: false, start: Instant::now() };
+    let writer = Lines { model: name, chat: false, start };
     // An empty prompt asks for the model to be loaded, which it is.
     if empty {
         let mut value = writer.line(Piece::default(), true);
         value["done_reason"] = json!("load");
         return Ok(answer(&value));
     }
-    reply(call, ask, common.stream, writer).await
+    reply(call, &model, ask, stream, writer).await
 }
 
 /// `POST /api/chat`.
 pub(super) async fn chat(call: Call) -> Result<Response, Refusal> {
-    let model = Arc::clone(call.shared.model()?);
+    let start = Instant::now();
     let mut fields = Fields::of_body(&call.body)?;
+    let name = name(&mut fields)?;
+    let model = call.model(Some(&name)).await?;
     let messages = messages(&mut fields, &[])?;
     let mut ask = Ask::new(Prompt::Chat(Box::new(answered(&messages)?)));
-    let common = common(&model, &mut fields, &mut ask)?;
+    let stream = common(&model, &mut fields, &mut ask)?;
     fields.neutral("tools", &[json!([])])?;
     fields.done()?;
-    let writer = Lines { model: common.model, chat: true, start: Instant::now() };
-    reply(call, ask, common.stream, writer).await
+    let writer = Lines { model: name, chat: true, start };
+    reply(call, &model, ask, stream, writer).await
 }
 
-async fn reply(call: Call, ask: Ask, stream: bool, mut writer: Lines) -> Result<Response, Refusal> {
-    let mut answers = call.shared.ask(&call.id, vec![ask]).await?;
+async fn reply(
+    call: Call,
+    model: &Arc<Model>,
+    ask: Ask,
+    stream: bool,
+    mut writer: Lines,
+) -> Result<Response, Refusal> {
+    let mut answers = call.shared.ask(&call.id, model, vec![ask]).await?;
     if stream {
         return Ok(respond(Form::Lines, answers, writer));
     }

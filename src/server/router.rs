@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,15 +22,15 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use super::catalog::{Catalog, Offer};
 use super::dialect::Dialect;
 use super::log::{Log, Record};
 use super::model::Model;
 use super::refusal::{Kind, Refusal};
 use super::settings::Settings;
 use super::state::Shared;
-use super::worker::Worker;
+use super::worker::{Command, Worker};
 use super::{anthropic, llama_cpp, ollama, openai};
-use crate::engine::Load;
 
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +42,23 @@ pub(super) struct Call {
     pub id: Arc<str>,
     pub path: String,
     pub body: Bytes,
+}
+
+impl Call {
+    /// The model that is meant, loaded.
+    ///
+    /// # Errors
+    /// No such model, or it cannot be loaded now.
+    pub async fn model(&self, name: Option<&str>) -> Result<Arc<Model>, Refusal> {
+        self.shared.check_ready()?;
+        let strict = Dialect::of_path(&self.path) == Dialect::Ollama;
+        self.shared.have(self.shared.catalog.find(name, strict)?).await
+    }
+
+    /// What an answer calls the model: as it was asked for, if it has that name.
+    pub fn called(&self, model: &Model, asked: Option<&str>) -> String {
+        self.shared.catalog.called(model.number, asked).to_owned()
+    }
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send>>;
@@ -104,6 +121,7 @@ async fn metrics(call: Call) -> Result<Response, Refusal> {
 /// HTTP on a thread of its own, from when the model begins to load.
 pub struct Http {
     shared: Arc<Shared>,
+    commands: Option<Receiver<Command>>,
     thread: JoinHandle<io::Result<()>>,
     stop: watch::Sender<bool>,
 }
@@ -123,13 +141,20 @@ impl Stop {
 }
 
 impl Http {
-    /// Answers the requests that come to `listener`; until [`Self::loaded`] with the advice to try again.
+    /// Answers the requests that come to `listener`; until the first of the models is [loaded](Worker::begin) with the
+    /// advice to try again.
     ///
     /// # Errors
     /// What the system answers.
-    pub fn start(listener: TcpListener, settings: Settings, log: Log) -> io::Result<Self> {
+    pub fn start(
+        listener: TcpListener,
+        settings: Settings,
+        log: Log,
+        models: Vec<Offer>,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        let shared = Arc::new(Shared::new(settings, log));
+        let (sender, commands) = channel();
+        let shared = Arc::new(Shared::new(settings, log, Catalog::new(models), sender));
         let (stop, stopped) = watch::channel(false);
         let of_thread = Arc::clone(&shared);
         let run = move || {
@@ -148,14 +173,13 @@ impl Http {
             served
         };
         let thread = std::thread::Builder::new().name("http".into()).spawn(run)?;
-        Ok(Self { shared, thread, stop })
+        Ok(Self { shared, commands: Some(commands), thread, stop })
     }
 
-    /// From now on requests are answered by this model; the worker has to [run](Worker::run).
-    pub fn loaded(&self, model: Model, load: Load) -> Worker {
-        let (sender, commands) = channel();
-        self.shared.loaded(model, sender, load);
-        Worker { commands, shared: Arc::clone(&self.shared) }
+    /// What makes the answers; there is one.
+    pub fn worker(&mut self) -> Option<Worker> {
+        let commands = self.commands.take()?;
+        Some(Worker { commands, shared: Arc::clone(&self.shared), running: Vec::new() })
     }
 
     /// What ends it.

@@ -19,6 +19,10 @@ pub struct Settings {
     pub parallel: usize,
     /// Texts that may wait for their turn.
     pub queue: usize,
+    /// The most models that are loaded at once; `None` for as many as fit.
+    pub models: Option<usize>,
+    /// A model that nobody asks for anything for so long is unloaded; `None` for never.
+    pub unload_after: Option<Duration>,
     /// How long texts in progress may take when the server is to end.
     pub drain: Duration,
 }

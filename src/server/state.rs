@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::oneshot;
 
 use super::answer::{Answer, Answers, Place, Settled};
 use super::ask::Ask;
+use super::catalog::Catalog;
 use super::listener::Listener;
 use super::log::{Log, Record};
 use super::metrics::Metrics;
@@ -18,7 +20,7 @@ use super::settings::Settings;
 use super::worker::Command;
 use crate::engine::{Load, Pass};
 
-/// What both the model's thread and HTTP know.
+/// What both the thread of the models and HTTP know.
 pub(super) struct Shared {
     pub settings: Settings,
     pub metrics: Metrics,
@@ -32,18 +34,15 @@ pub(super) struct Shared {
     pub is_draining: AtomicBool,
     /// All texts have to end.
     pub is_over: AtomicBool,
-    is_closed: AtomicBool,
-    model: OnceLock<Loaded>,
-}
-
-/// A model that is ready.
-struct Loaded {
-    model: Arc<Model>,
+    /// The first model has been loaded.
+    has_begun: AtomicBool,
+    pub catalog: Catalog,
+    /// To the thread of the models; `None` when HTTP has ended.
     commands: Mutex<Option<Sender<Command>>>,
 }
 
 impl Shared {
-    pub fn new(settings: Settings, log: Log) -> Self {
+    pub fn new(settings: Settings, log: Log, catalog: Catalog, commands: Sender<Command>) -> Self {
         Self {
             settings,
             metrics: Metrics::default(),
@@ -53,8 +52,9 @@ impl Shared {
             duration: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            is_closed: AtomicBool::new(false),
-            model: OnceLock::new(),
+            has_begun: AtomicBool::new(false),
+            catalog,
+            commands: Mutex::new(Some(commands)),
         }
     }
 
@@ -63,21 +63,19 @@ impl Shared {
     }
 
     /// From now on requests are answered.
-    pub fn loaded(&self, model: Model, commands: Sender<Command>, load: Load) {
-        self.passed(Pass::default(), load);
-        let commands = Mutex::new(Some(commands));
-        let _ = self.model.set(Loaded { model: Arc::new(model), commands });
-        // Where HTTP has ended before.
-        if self.is_closed.load(Ordering::SeqCst) {
-            self.close();
-        }
+    pub fn begin(&self) {
+        self.has_begun.store(true, Ordering::SeqCst);
     }
 
-    /// HTTP has ended: the model's thread gets no more requests.
+    /// HTTP has ended: the thread of the models gets no more requests.
     pub fn close(&self) {
-        self.is_closed.store(true, Ordering::SeqCst);
-        if let Some(loaded) = self.model.get() {
-            loaded.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn send(&self, command: Command) {
+        if let Some(commands) = self.commands.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            // Where the thread has ended, whoever asked hears of it by the end of its channel.
+            let _ = commands.send(command);
         }
     }
 
@@ -97,21 +95,49 @@ impl Shared {
         self.duration.store(before - before / 8 + took / 8, Ordering::Relaxed);
     }
 
-    /// The model.
+    /// Whether the first model has been loaded.
     ///
     /// # Errors
-    /// It is not loaded yet.
-    pub fn model(&self) -> Result<&Arc<Model>, Refusal> {
+    /// It has not.
+    pub fn check_ready(&self) -> Result<(), Refusal> {
         let loading = || Refusal::new(Kind::Unavailable, "Loading model").retry_after(1);
-        self.model.get().map(|loaded| &loaded.model).ok_or_else(loading)
+        self.has_begun.load(Ordering::SeqCst).then_some(()).ok_or_else(loading)
     }
 
-    /// Asks the model for texts.
+    /// The model with this number; it is loaded where it is not.
     ///
     /// # Errors
-    /// No model, a full queue, or what is wrong with one of them.
-    pub async fn ask(self: &Arc<Self>, id: &Arc<str>, asks: Vec<Ask>) -> Result<Answers, Refusal> {
-        let model = Arc::clone(self.model()?);
+    /// The server still begins, or what stands in the way of loading the model.
+    pub async fn have(&self, number: usize) -> Result<Arc<Model>, Refusal> {
+        self.check_ready()?;
+        if let Some(model) = self.catalog.loaded(number) {
+            return Ok(model);
+        }
+        let (done, loaded) = oneshot::channel();
+        self.send(Command::Load { model: number, done });
+        let ended = |_| Refusal::new(Kind::Unavailable, "the server is about to end").retry_after(5);
+        loaded.await.map_err(ended)??;
+        let gone =
+            || Refusal::new(Kind::Unavailable, "the model was unloaded at once; try again").retry_after(1);
+        self.catalog.loaded(number).ok_or_else(gone)
+    }
+
+    /// A model is not needed any longer.
+    pub fn unload(&self, number: usize) {
+        self.send(Command::Unload { model: number });
+    }
+
+    /// Asks a model for texts.
+    ///
+    /// # Errors
+    /// A full queue, or what is wrong with one of them.
+    pub async fn ask(
+        self: &Arc<Self>,
+        id: &Arc<str>,
+        model: &Arc<Model>,
+        asks: Vec<Ask>,
+    ) -> Result<Answers, Refusal> {
+        let (number, model) = (model.number, Arc::clone(model));
         if self.is_draining.load(Ordering::SeqCst) {
             return Err(Refusal::new(Kind::Unavailable, "the server is about to end").retry_after(5));
         }
@@ -123,7 +149,6 @@ impl Shared {
         let prepared: Result<Vec<_>, Refusal> = tokio::task::spawn_blocking(prepare)
             .await
             .map_err(|_| Refusal::new(Kind::Failed, "the prompt could not be prepared"))?;
-        let loaded = self.model.get();
         let all = prepared?.into_iter().zip(places).map(|(prepared, place)| {
             let (sender, events) = unbounded_channel();
             let reader = Box::new(Listener::new(sender, Arc::clone(self), Arc::clone(id)));
@@ -136,14 +161,7 @@ impl Shared {
                 ignore_eos: request.ignore_eos,
                 bias: request.bias.clone(),
             };
-            let command = Command { request, reader };
-            if let Some(loaded) = loaded {
-                let commands = loaded.commands.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(commands) = commands.as_ref() {
-                    // Without a receiver the answer fails by itself.
-                    let _ = commands.send(command);
-                }
-            }
+            self.send(Command::Text { model: number, request: Box::new(request), reader });
             Answer::new(events, prepared.splitter, settings, place)
         });
         Ok(Answers { all: all.collect() })

@@ -1,45 +1,213 @@
-//! The thread that has the model.
+//! The thread that has the models.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::listener::Listener;
+use super::log::Record;
+use super::model::Model;
+use super::refusal::{Kind, Refusal};
 use super::state::Shared;
-use crate::engine::{Batcher, Request};
+use crate::engine::{Batcher, EngineError, Load, Reader, Request};
 
-/// A text that is to be generated.
-pub(super) struct Command {
-    pub request: Request,
-    pub reader: Box<Listener>,
+/// What HTTP asks of this thread.
+pub(super) enum Command {
+    /// A text of a model.
+    Text { model: usize, request: Box<Request>, reader: Box<Listener> },
+    /// To have a model.
+    Load { model: usize, done: oneshot::Sender<Result<(), Refusal>> },
+    /// Not to have a model any longer, if nobody asks it for a text.
+    Unload { model: usize },
+}
+
+/// Why a model cannot be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It does not fit into memory beside the others.
+    Memory(String),
+    /// Anything else.
+    Other(String),
+}
+
+/// What loads the models of a server.
+pub trait Loader {
+    /// Loads the model with this number.
+    ///
+    /// # Errors
+    /// Why it cannot be, in a sentence.
+    fn load(&mut self, number: usize) -> Result<(Model, Batcher), LoadError>;
+
+    /// A pass has taken so long: the moment to let the machine rest.
+    fn rest(&mut self, busy: Duration);
 }
 
 /// Makes passes as long as there is something to do, and waits for requests otherwise.
 pub struct Worker {
     pub(super) commands: Receiver<Command>,
     pub(super) shared: Arc<Shared>,
+    /// The models that are loaded.
+    pub(super) running: Vec<Running>,
+}
+
+/// A model that is loaded.
+pub(super) struct Running {
+    number: usize,
+    batcher: Batcher,
+    /// When it was asked for something the last time.
+    used: Instant,
 }
 
 impl Worker {
-    /// Works until HTTP has ended. `rest` is called after each pass with the time that it took.
-    pub fn run(self, batcher: &mut Batcher, mut rest: impl FnMut(Duration)) {
+    /// Loads the first model; from then on requests are answered.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn begin(&mut self, loader: &mut dyn Loader) -> Result<(), String> {
+        self.have(0, loader).map_err(|refusal| refusal.message)?;
+        self.shared.begin();
+        Ok(())
+    }
+
+    /// Works until HTTP has ended.
+    pub fn run(mut self, loader: &mut dyn Loader) {
         loop {
             loop {
-                let command = if batcher.is_idle() {
-                    self.commands.recv().map_err(|RecvError| TryRecvError::Disconnected)
-                } else {
-                    self.commands.try_recv()
-                };
-                match command {
-                    Ok(Command { request, reader }) => batcher.submit(request, reader),
+                match self.next() {
+                    Ok(command) => self.take(command, loader),
                     Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) if batcher.is_idle() => return,
+                    Err(TryRecvError::Disconnected) if self.is_idle() => return,
                     Err(TryRecvError::Disconnected) => break,
                 }
             }
-            let pass = batcher.step();
-            self.shared.passed(pass, batcher.load_now());
-            rest(pass.time);
+            self.unload_unused();
+            for at in 0..self.running.len() {
+                let running = &mut self.running[at];
+                if !running.batcher.is_idle() {
+                    let pass = running.batcher.step();
+                    running.used = Instant::now();
+                    self.shared.passed(pass, self.load_now());
+                    loader.rest(pass.time);
+                }
+            }
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.iter().all(|running| running.batcher.is_idle())
+    }
+
+    /// How busy all models are together.
+    fn load_now(&self) -> Load {
+        let mut all = Load::default();
+        for running in &self.running {
+            all.add(running.batcher.load_now());
+        }
+        all
+    }
+
+    /// The next command; waits for it where there is nothing else to do, but not beyond the time when a model is to go.
+    fn next(&self) -> Result<Command, TryRecvError> {
+        if !self.is_idle() {
+            return self.commands.try_recv();
+        }
+        let first = self.running.iter().map(|running| running.used).min();
+        let ends = first.and_then(|used| used.checked_add(self.shared.settings.unload_after?));
+        match ends {
+            None => self.commands.recv().map_err(|_| TryRecvError::Disconnected),
+            Some(ends) => {
+                let left = ends.saturating_duration_since(Instant::now());
+                self.commands.recv_timeout(left).map_err(|error| match error {
+                    RecvTimeoutError::Timeout => TryRecvError::Empty,
+                    RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+                })
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command, loader: &mut dyn Loader) {
+        match command {
+            Command::Text { model, request, mut reader } => match self.have(model, loader) {
+                Ok(at) => {
+                    self.running[at].used = Instant::now();
+                    self.running[at].batcher.submit(*request, reader);
+                }
+                Err(refusal) => reader.ended(Err(EngineError::PassFailed(refusal.message))),
+            },
+            Command::Load { model, done } => {
+                // Whoever has asked may have gone.
+                let _ = done.send(self.have(model, loader).map(|_| ()));
+            }
+            Command::Unload { model } => self.unload(|running| running.number == model),
+        }
+    }
+
+    /// Where a model runs, after loading it where that has to be.
+    fn have(&mut self, number: usize, loader: &mut dyn Loader) -> Result<usize, Refusal> {
+        if let Some(at) = self.running.iter().position(|running| running.number == number) {
+            return Ok(at);
+        }
+        let most = self.shared.settings.models;
+        while most.is_some_and(|most| self.running.len() >= most.max(1)) {
+            if !self.unload_one() {
+                let why = "as many models as this server may have (--models-max) are in use; try again later";
+                return Err(Refusal::new(Kind::Unavailable, why).retry_after(10));
+            }
+        }
+        loop {
+            let start = Instant::now();
+            match loader.load(number) {
+                Ok((model, batcher)) => {
+                    self.log("model loaded", number, start.elapsed());
+                    self.running.push(Running { number, batcher, used: Instant::now() });
+                    self.shared.catalog.set(number, Some(Arc::new(model)));
+                    self.shared.passed(Default::default(), self.load_now());
+                    return Ok(self.running.len() - 1);
+                }
+                Err(LoadError::Memory(_)) if self.unload_one() => {}
+                Err(LoadError::Memory(why)) => {
+                    return Err(Refusal::new(Kind::Unavailable, why).retry_after(10));
+                }
+                Err(LoadError::Other(why)) => return Err(Refusal::new(Kind::Failed, why)),
+            }
+        }
+    }
+
+    /// Unloads the model that was not asked for anything for the longest time, if there is one that is not at work.
+    fn unload_one(&mut self) -> bool {
+        let idle = self.running.iter().filter(|running| running.batcher.is_idle());
+        let Some(number) = idle.min_by_key(|running| running.used).map(|running| running.number) else {
+            return false;
+        };
+        self.unload(|running| running.number == number);
+        true
+    }
+
+    /// Unloads the models that were not asked for anything for as long as the settings say.
+    fn unload_unused(&mut self) {
+        if let Some(after) = self.shared.settings.unload_after {
+            self.unload(|running| running.used.elapsed() >= after);
+        }
+    }
+
+    /// Unloads those of these models that are not at work.
+    fn unload(&mut self, which: impl Fn(&Running) -> bool) {
+        let goes = |running: &Running| running.batcher.is_idle() && which(running);
+        let gone: Vec<Running> = self.running.extract_if(.., |running| goes(running)).collect();
+        for Running { number, batcher, used } in gone {
+            self.shared.catalog.set(number, None);
+            drop(batcher);
+            self.log("model unloaded", number, used.elapsed());
+            self.shared.passed(Default::default(), self.load_now());
+        }
+    }
+
+    fn log(&self, what: &'static str, number: usize, took: Duration) {
+        let name = self.shared.catalog.called(number, None);
+        let millis = took.as_millis() as u64;
+        self.shared.log(&Record { what, fields: vec![("model", json!(name)), ("ms", json!(millis))] });
     }
 }

@@ -24,9 +24,18 @@ use crate::engine::{CachePlace, WeightDType};
 #[command(name = "serve", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a Hugging Face checkpoint (config.json, tokenizer.json, model.safetensors), the safetensors file in
-    /// it, a GGUF file, or a file that generate --pack-to made
-    #[arg(short, long, value_name = "PATH", help_heading = "Model")]
-    pub model_path: Option<PathBuf>,
+    /// it, a GGUF file, or a file that generate --pack-to made. May be given several times, with names: the first model
+    /// is loaded at once, each of the others when it is asked for
+    #[arg(short, long, value_name = "[NAME=]PATH", value_parser = model, help_heading = "Model")]
+    pub model_path: Vec<String>,
+
+    /// The most models that are loaded at once [default: as many as fit into memory]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Model")]
+    pub models_max: Option<usize>,
+
+    /// Minutes after which a model that nobody asks for anything is unloaded [default: never]
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = "Model")]
+    pub unload_after: Option<f64>,
 
     /// A name that requests may call the model by; may be given several times [default: the name of the file or
     /// directory]
@@ -216,6 +225,17 @@ fn parallel(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if (1..=MOST_PARALLEL).contains(&n) => Ok(n),
         _ => Err(format!("a whole number from 1 to {MOST_PARALLEL} is needed")),
+    }
+}
+
+fn model(text: &str) -> Result<String, String> {
+    not_empty(text).map_err(|_| "a path cannot be empty".to_owned())
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("minutes from 0 to a million are needed, such as 5 or 0.5".to_owned()),
     }
 }
 

@@ -82,6 +82,18 @@ pub struct Load {
     pub prefixes: usize,
 }
 
+impl Load {
+    /// Together with another model's.
+    pub fn add(&mut self, other: Self) {
+        self.active += other.active;
+        self.waiting += other.waiting;
+        self.pages.used += other.pages.used;
+        self.pages.most += other.pages.most;
+        self.cache_bytes += other.cache_bytes;
+        self.prefixes += other.prefixes;
+    }
+}
+
 /// A loaded model that continues many texts at once. Each text is, bit for bit, what it would be alone: neither the texts
 /// beside it, nor the order in which they came, nor whether its beginning was computed for an earlier text, nor whether it had to
 /// give up its memory in between changes anything (CPU backend).

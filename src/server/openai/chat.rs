@@ -50,19 +50,20 @@ fn read(mut fields: Fields) -> Result<(Common, Ask), Refusal> {
 ///
 /// # Errors
 /// As a chat has them.
-pub(super) fn prompt(model: &Model, body: &[u8]) -> Result<Vec<u32>, Refusal> {
-    let (_, ask) = read(Fields::of_body(body)?)?;
+pub(super) async fn prompt(call: &Call) -> Result<Vec<u32>, Refusal> {
+    let (common, ask) = read(Fields::of_body(&call.body)?)?;
+    let model = call.model(common.model.as_deref()).await?;
     let Prompt::Chat(input) = ask.prompt else { return Ok(Vec::new()) };
     Ok(model.render(*input, ask.thinking)?.1)
 }
 
 /// Answers a conversation.
 pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
-    let model = Arc::clone(call.shared.model()?);
     let (common, ask) = read(Fields::of_body(&call.body)?)?;
-    let name = model.called(common.model.as_deref());
+    let model = call.model(common.model.as_deref()).await?;
+    let name = &call.called(&model, common.model.as_deref());
     let logprobs = ask.logprobs.is_some();
-    let mut answers = call.shared.ask(&call.id, copies(ask, common.n)).await?;
+    let mut answers = call.shared.ask(&call.id, &model, copies(ask, common.n)).await?;
     if common.stream {
         let head = Head::new("chatcmpl", "chat.completion.chunk", &call, name);
         let writer = Chunks {

@@ -78,13 +78,13 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
 
 /// Goes on with texts.
 pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
-    let model = Arc::clone(call.shared.model()?);
     let Wanted { common, asks, echo, logprobs } = read(Fields::of_body(&call.body)?)?;
-    let name = model.called(common.model.as_deref());
+    let model = call.model(common.model.as_deref()).await?;
+    let name = &call.called(&model, common.model.as_deref());
     let said = asks.iter().map(|ask| if echo { said(&model, &ask.prompt) } else { Ok(String::new()) });
     let said = said.collect::<Result<Vec<String>, Refusal>>()?;
     let n = common.n;
-    let mut answers = call.shared.ask(&call.id, asks).await?;
+    let mut answers = call.shared.ask(&call.id, &model, asks).await?;
     let head = Head::new("cmpl", "text_completion", &call, name);
     if common.stream {
         let offsets = said.iter().map(|text| text.chars().count()).collect();

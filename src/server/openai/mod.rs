@@ -13,42 +13,53 @@ pub(super) use self::chat::chat;
 pub(super) use self::completions::completions;
 use super::answer::End;
 use super::ask::Ask;
+use super::catalog::Offer;
 use super::dialect::answer;
 use super::fields::Fields;
 use super::llama_fields::{self, Extras};
+use super::model::Model;
 use super::refusal::Refusal;
 use super::router::Call;
 use crate::engine::Finish;
 
 /// `GET /v1/models`.
 pub(super) async fn models(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
-    let own = &model.described;
-    let created = seconds(own.loaded);
-    let meta = json!({
-        "n_ctx": model.context, "n_ctx_train": own.trained, "n_vocab": model.limits.vocab,
-        "n_params": own.parameters, "n_embd": own.hidden_size, "size": own.weight_bytes,
+    call.shared.check_ready()?;
+    let data: Vec<Value> = call.shared.catalog.all().map(|(offer, model)| listed(offer, model)).collect();
+    Ok(answer(&json!({ "object": "list", "data": data })))
+}
+
+fn listed(offer: &Offer, model: Option<Arc<Model>>) -> Value {
+    let status = if model.is_some() { "loaded" } else { "unloaded" };
+    let mut value = json!({
+        "id": offer.names.first(), "aliases": offer.names, "object": "model", "created": 0, "owned_by": "llm_rs2",
+        "status": { "value": status },
     });
-    let one = json!({
-        "id": model.name(), "aliases": own.names, "object": "model", "created": created, "owned_by": "llm_rs2",
-        "meta": meta,
-    });
-    Ok(answer(&json!({ "object": "list", "data": [one] })))
+    if let Some(model) = model {
+        let own = &model.described;
+        value["created"] = json!(seconds(own.loaded));
+        value["meta"] = json!({
+            "n_ctx": model.context, "n_ctx_train": own.trained, "n_vocab": model.limits.vocab,
+            "n_params": own.parameters, "n_embd": own.hidden_size, "size": own.weight_bytes,
+        });
+    }
+    value
 }
 
 /// `GET /v1/models/NAME`.
 pub(super) async fn model(call: Call) -> Result<Response, Refusal> {
-    let model = call.shared.model()?;
     let name = call.path.strip_prefix("/v1/models/").unwrap_or_default();
-    model.check_name(Some(name))?;
-    let created = seconds(model.described.loaded);
-    Ok(answer(&json!({ "id": name, "object": "model", "created": created, "owned_by": "llm_rs2" })))
+    let number = call.shared.catalog.find(Some(name), true)?;
+    let (offer, model) =
+        call.shared.catalog.all().nth(number).ok_or_else(|| Refusal::field("model", "no model"))?;
+    let mut value = listed(offer, model);
+    value["id"] = json!(name);
+    Ok(answer(&value))
 }
 
 /// `POST /v1/chat/completions/input_tokens`: how many tokens the prompt of a chat has.
 pub(super) async fn count_tokens(call: Call) -> Result<Response, Refusal> {
-    let model = Arc::clone(call.shared.model()?);
-    let ids = chat::prompt(&model, &call.body)?;
+    let ids = chat::prompt(&call).await?;
     Ok(answer(&json!({ "object": "response.input_tokens", "input_tokens": ids.len() })))
 }
 

@@ -5,5 +5,6 @@ mod client;
 mod clients;
 mod crowd;
 mod llama_cpp;
+mod models;
 mod operation;
 mod refusals;

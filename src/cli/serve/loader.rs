@@ -1,0 +1,209 @@
+//! Loads a model as the arguments say.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, anyhow, bail};
+
+use super::args::Args;
+use super::offers::Offer;
+use super::settings::Settings;
+use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::reference::ReferenceBackend;
+use crate::chat::{ChatError, Date};
+use crate::cli::args::BackendName;
+use crate::cli::chat::format::{advise, source};
+use crate::cli::devices::{self, Choice};
+use crate::cli::limits::granted_threads;
+use crate::cli::notice::say;
+use crate::cli::packing;
+use crate::cli::progress::Progress;
+use crate::cli::throttle::Throttle;
+use crate::core::Backend;
+use crate::engine::{Batcher, ChatFormat, EngineError, Holding, ModelFiles, SessionOptions, TextLength};
+use crate::host::human_bytes;
+use crate::models::llama::{LoadProgress, parameter_count};
+use crate::server::{Described, LoadError, Loader, Model};
+
+/// What loads models while the server runs.
+pub struct ModelLoader<'a> {
+    args: &'a Args,
+    offers: Vec<Offer>,
+    throttle: Option<Throttle>,
+}
+
+/// A model that does not fit into memory beside what is there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct DoesNotFit(String);
+
+fn does_not_fit(error: anyhow::Error) -> DoesNotFit {
+    DoesNotFit(format!("{error:#}"))
+}
+
+impl<'a> ModelLoader<'a> {
+    /// # Errors
+    /// What of the limits cannot be on this machine.
+    pub fn new(args: &'a Args, offers: Vec<Offer>) -> Result<Self> {
+        Ok(Self { args, offers, throttle: args.limits.throttle()? })
+    }
+
+    fn open(&self, number: usize) -> Result<ModelFiles> {
+        let args = self.args;
+        match &self.offers[number].path {
+            Some(path) => {
+                let dtype = args.weight_dtype.pure(args.pure);
+                packing::open(path, dtype, args.pack_cache.as_ref(), args.pack_verify, args.quiet)
+            }
+            None => Ok(ModelFiles::demo()?),
+        }
+    }
+
+    fn load(&self, number: usize) -> Result<(Model, Batcher)> {
+        let args = self.args;
+        let files = self.open(number)?;
+        let settings = Settings::new(args, &files)?;
+        settings.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
+        let job = Job { args, number, settings, files };
+        let cpu = || CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
+        let options = || devices::options(args.device.as_deref(), args.pack_cache.as_ref());
+        match args.backend {
+            BackendName::Cpu => job.run(cpu()?, Holding::InPlace),
+            BackendName::Opencl => {
+                let gpu = devices::open(options())?;
+                let weights = job.files.weight_mix(job.settings.batch.session.weights)?;
+                devices::check_memory(&gpu, &job.files.config.spec, &weights).map_err(does_not_fit)?;
+                let holding = devices::holding(&gpu);
+                job.run(gpu, holding)
+            }
+            BackendName::Auto => {
+                let weights = job.files.weight_mix(job.settings.batch.session.weights)?;
+                match devices::choose(options(), cpu()?, &job.files.config.spec, &weights) {
+                    Choice::Cpu(cpu, _) => job.run(*cpu, Holding::InPlace),
+                    Choice::OpenCl(gpu, _) => {
+                        let holding = devices::holding(&gpu);
+                        job.run(*gpu, holding)
+                    }
+                }
+            }
+            BackendName::Reference => job.run(ReferenceBackend, Holding::AsF32),
+            BackendName::Hybrid => bail!("serve runs on one backend"),
+        }
+    }
+}
+
+impl Loader for ModelLoader<'_> {
+    fn load(&mut self, number: usize) -> Result<(Model, Batcher), LoadError> {
+        Self::load(self, number).map_err(|error| {
+            let why = format!("{error:#}");
+            if error.is::<DoesNotFit>() { LoadError::Memory(why) } else { LoadError::Other(why) }
+        })
+    }
+
+    fn rest(&mut self, busy: Duration) {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.rest(busy);
+        }
+    }
+}
+
+/// How conversations become text; a model without a template has none, which a request hears.
+fn chat_format(args: &Args, files: &ModelFiles) -> Result<(Result<ChatFormat, ChatError>, Option<String>)> {
+    let own = &files.tokenizer_config.chat_templates;
+    let named = args.chat_template.as_deref().map(|named| source(named, own)).transpose()?;
+    let template = named.as_deref().or(own.default()).map(str::to_owned);
+    let date = args.date.unwrap_or_else(Date::today);
+    match ChatFormat::new(&files.tokenizer_config, named.as_deref(), date) {
+        Ok(format) => {
+            if let (Some(on), flag) = wanted_thinking(args) {
+                format.switch(on).map_err(|error| anyhow!("{error}; leave out {flag}"))?;
+            }
+            Ok((Ok(format), template))
+        }
+        Err(EngineError::Chat(error)) if args.chat_template.is_none() => {
+            say(&format!("warning: no conversations: {error}; --chat-template names one"));
+            Ok((Err(error), None))
+        }
+        Err(error) => Err(advise(error)),
+    }
+}
+
+fn wanted_thinking(args: &Args) -> (Option<bool>, &'static str) {
+    match (args.think, args.no_think) {
+        (true, _) => (Some(true), "--think"),
+        (_, true) => (Some(false), "--no-think"),
+        _ => (None, ""),
+    }
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    number: usize,
+    settings: Settings,
+    files: ModelFiles,
+}
+
+impl Job<'_> {
+    fn run<B: Backend + 'static>(self, backend: B, holding: Holding) -> Result<(Model, Batcher)> {
+        let Self { args, number, settings, mut files } = self;
+        // All texts together, as if they were one.
+        let estimated =
+            SessionOptions { max_seq_len: settings.batch.slots, eviction: None, ..settings.batch.session };
+        let length = TextLength { prompt: 0, generated: None };
+        args.limits.check_memory(&files, &estimated, holding, length).map_err(does_not_fit)?;
+        if !packing::keep(&mut files, args.quiet)? {
+            // They are converted in memory instead.
+            args.limits.check_memory(&files, &estimated, holding, length).map_err(does_not_fit)?;
+        }
+        args.limits.lock(&files, &estimated, holding, args.quiet)?;
+        let origin = files.origin.clone();
+        let eos = files.eos.clone();
+        let (form, generation) = (files.prompt_form(), files.generation.clone());
+        let (chat, template) = chat_format(args, &files)?;
+        let (family, spec) = (files.config.family.name.to_owned(), files.config.spec.clone());
+        let is_gguf = origin.ends_with(".gguf");
+        let backend_described = backend.describe();
+        let mut progress = Progress::new("Loading the model", args.quiet);
+        let mut track = |p: LoadProgress| progress.set(p.done, p.total);
+        let batcher = Batcher::load(backend, files, settings.batch, &mut track)?;
+        progress.finish();
+        let described = Described {
+            format: if is_gguf { "gguf" } else { "safetensors" },
+            family,
+            weights: batcher.weights().to_string(),
+            weight_bytes: batcher.weight_bytes(),
+            parameters: parameter_count(&spec),
+            hidden_size: spec.hidden_size,
+            layers: spec.layers.len(),
+            trained: spec.max_positions,
+            template,
+            loaded: SystemTime::now(),
+        };
+        if !args.quiet {
+            say(&format!(
+                "{origin}: {} weights, {} | {backend_described} | {} texts at once, {} tokens each, {} in all",
+                described.weights,
+                human_bytes(described.weight_bytes as u64),
+                args.parallel,
+                settings.batch.session.max_seq_len,
+                settings.batch.slots
+            ));
+        }
+        let model = Model {
+            number,
+            described,
+            tokenizer: batcher.tokenizer(),
+            form,
+            chat,
+            date: args.date,
+            thinking: wanted_thinking(args).0,
+            limits: batcher.limits(),
+            eos,
+            context: settings.batch.session.max_seq_len,
+            generation,
+            wishes: settings.wishes,
+            sampling: settings.sampling,
+            seed: settings.seed,
+        };
+        Ok((model, batcher))
+    }
+}
