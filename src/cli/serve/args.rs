@@ -115,7 +115,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_one, help_heading = "Server")]
     pub max_body_mb: usize,
 
-    /// The most tokens of an answer [default: as many as fit]
+    /// The most tokens of an answer, whatever its request says [default: as many as fit]
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Server")]
     pub max_tokens: Option<usize>,
 
