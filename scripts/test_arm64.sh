@@ -2,11 +2,11 @@
 # Builds the tests for 64-bit Arm Linux, static as scripts/arm64.source makes them, and runs them under qemu, as
 # a processor without dot products (Cortex-A53), with them (A76), and with matrix products (max). On each: the
 # kernels against the scalar reference, the hashes of logits that x86-64 has too, and one text, which has to equal the text
-# of this machine; on the last also what else may depend on the processor or the system: the library's numeric layers, whole
-# runs of the engine, and programs as processes. What reads text and files is the same on every processor, and is tested on
-# this machine's.
+# of this machine; on the last also the other numeric layers, and quantized models. With --all, on the last also what depends
+# on the processor by those alone, or on the system: whole runs of the engine, memory, and programs as processes (half an
+# hour more). What reads text and files is the same on every processor, and is tested on this machine's.
 #
-# usage: scripts/test_arm64.sh [QEMU_CPU...]
+# usage: scripts/test_arm64.sh [--all] [QEMU_CPU...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck disable=SC2034  # skip.source uses it.
@@ -24,6 +24,9 @@ if test "${1:-}" = --inside; then
     start_arm64_programs || exit 1
     exec env QEMU_CPU="$2" PROPTEST_CASES=8 "${@:3}"
 fi
+
+all=0
+if test "${1:-}" = --all; then all=1 && shift; fi
 
 story=(--prompt "Once upon a time" --temperature 0 -n 24 --weight-dtype q4_0 --pure)
 # With the server, as .ci/run builds everything for this machine.
@@ -53,12 +56,17 @@ on() {
     env "${runner^^}=qemu-aarch64-static -cpu $1" cargo "$2" --locked --quiet --target "$TARGET" "${@:3}"
 }
 
-# Of the library, of its tests from outside, and of these those that start programs.
-LIBRARY=(backend:: core:: kv:: models::llama:: quant:: sampling::)
-OUTSIDE=(engine:: hybrid:: packed_bytes:: parity::bits parity::quantized sessions::)
+# Of the library, and of its tests from outside.
+LIBRARY=(backend:: core:: quant::)
+OUTSIDE=(packed_bytes:: parity::bits parity::quantized)
+# With --all, and of these those that start programs.
+MORE=(kv:: models::llama:: sampling::)
+MORE_OUTSIDE=(engine:: hybrid:: sessions::)
 STARTERS=(capi:: cli::session:: cli::text:: run_android::)
 
-cargo test --locked --no-run --target "$TARGET" --lib --test it --test memory
+tests=(--lib --test it)
+test "$all" = 0 || tests+=(--test memory)
+cargo test --locked --no-run --target "$TARGET" "${tests[@]}"
 cargo build --locked --target "$TARGET" --bin generate
 
 cpus=("$@")
@@ -78,14 +86,16 @@ for cpu in "${cpus[@]}"; do
         continue
     fi
     on "$cpu" test --lib -- "${LIBRARY[@]}"
+    on "$cpu" test --test it -- "${OUTSIDE[@]}"
+    test "$all" = 1 || continue
+    on "$cpu" test --lib -- "${MORE[@]}"
     if "${NAMESPACES[@]}" scripts/test_arm64.sh --inside "$cpu" true 2>/dev/null; then
         inside() { "${NAMESPACES[@]}" scripts/test_arm64.sh --inside "$cpu" cargo test --locked --quiet --target "$TARGET" "$@"; }
         # One at a time: a child that forks off a program with several threads can hang in qemu.
         inside --test it -- "${STARTERS[@]}" --test-threads 1
-        inside --test it -- "${OUTSIDE[@]}"
+        inside --test it -- "${MORE_OUTSIDE[@]}"
         inside --test memory
     else
-        on "$cpu" test --test it -- parity:: packed_bytes::
         LLM_RS2_REQUIRE="$required" skip "tests that start programs: this system has no namespaces with binfmt_misc"
     fi
 done
