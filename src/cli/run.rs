@@ -24,7 +24,7 @@ use super::{
     chat, devices, doctor, explain, hybrid, interrupt, packing, print_prompt, profile, prompt, terminal,
     values,
 };
-use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
 use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::{ChatInput, Message, Split};
@@ -292,7 +292,7 @@ impl Job<'_> {
         let saves = kept.is_some() || matches!(task, Task::Conversation(_));
         let origin = Origin {
             model: if saves { files.identity(settings.session.weights)? } else { Identity::default() },
-            arithmetic: arithmetic(args, &backend),
+            arithmetic: arithmetic(args.isa, if second.is_some() { "hybrid" } else { backend.name() }),
         };
         let model = files.origin.clone();
         let packed = files.packed.as_ref().map(|path| path.display().to_string());
@@ -478,11 +478,10 @@ fn broken_off<W: Write>(mut stream: Stream<W>, json: bool, error: anyhow::Error)
 }
 
 /// What rounds as this backend does: the instruction sets of the cpu are one, but for those that say otherwise.
-fn arithmetic<B: Backend>(args: &Args, backend: &B) -> String {
-    match args.isa.filter(|isa| !isa.is_exact()) {
-        Some(isa) => format!("{} {isa}", backend.name()),
-        None if args.backend == BackendName::Hybrid => "hybrid".to_owned(),
-        None => backend.name().to_owned(),
+pub fn arithmetic(isa: Option<Isa>, backend: &str) -> String {
+    match isa.filter(|isa| !isa.is_exact()) {
+        Some(isa) => format!("{backend} {isa}"),
+        None => backend.to_owned(),
     }
 }
 

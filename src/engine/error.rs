@@ -138,6 +138,11 @@ pub enum EngineError {
     /// A pass that a text shared with others.
     #[error("{0}")]
     PassFailed(String),
+    /// Texts that give up tokens are not kept on a disk.
+    #[error(
+        "texts that give up tokens are of no use to later ones; leave out --kv-disk or --eviction-policy"
+    )]
+    DiskWithEviction,
     /// No tokens to start from.
     #[error("the prompt is empty; give some text")]
     EmptyPrompt,

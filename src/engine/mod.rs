@@ -35,7 +35,7 @@ mod unused;
 mod warning;
 mod weight_format;
 
-pub use batcher::{BatchOptions, Batcher, Load, Pass, Reader};
+pub use batcher::{BatchOptions, Batcher, DiskOptions, Load, Pass, Reader};
 pub use conversation::{ChatFormat, Conversation, Prompt};
 pub use defaults::{SamplingWishes, default_context};
 pub use drafter::DraftStats;

@@ -179,7 +179,7 @@ impl Http {
     /// What makes the answers; there is one.
     pub fn worker(&mut self) -> Option<Worker> {
         let commands = self.commands.take()?;
-        Some(Worker { commands, shared: Arc::clone(&self.shared), running: Vec::new() })
+        Some(Worker { commands, shared: Arc::clone(&self.shared), running: Vec::new(), is_tidying: false })
     }
 
     /// What ends it.

@@ -51,7 +51,15 @@ pub struct Worker {
     pub(super) shared: Arc<Shared>,
     /// The models that are loaded.
     pub(super) running: Vec<Running>,
+    /// Something is to be written to files.
+    pub(super) is_tidying: bool,
 }
+
+/// How long a disk that is behind is left alone.
+const TICK: Duration = Duration::from_millis(2);
+
+/// How long the end of the server may wait for the disk.
+const LAST_WRITES: Duration = Duration::from_secs(20);
 
 /// A model that is loaded.
 pub(super) struct Running {
@@ -79,11 +87,12 @@ impl Worker {
                 match self.next() {
                     Ok(command) => self.take(command, loader),
                     Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) if self.is_idle() => return,
+                    Err(TryRecvError::Disconnected) if self.is_idle() => return self.finish(),
                     Err(TryRecvError::Disconnected) => break,
                 }
             }
             self.unload_unused();
+            self.tidy();
             for at in 0..self.running.len() {
                 let running = &mut self.running[at];
                 if !running.batcher.is_idle() {
@@ -109,9 +118,34 @@ impl Worker {
         all
     }
 
+    /// Goes on with what is to be written to files. Whether there is more to do.
+    fn tidy(&mut self) -> bool {
+        let mut more = false;
+        for running in &mut self.running {
+            more |= running.batcher.tidy();
+            for note in running.batcher.take_notes() {
+                self.shared.log(&Record { what: "note", fields: vec![("text", json!(note))] });
+            }
+        }
+        self.is_tidying = more;
+        more
+    }
+
+    /// What is to be written to files is, unless the disk takes too long.
+    fn finish(&mut self) {
+        let start = Instant::now();
+        while self.tidy() && start.elapsed() < LAST_WRITES {
+            std::thread::sleep(TICK);
+        }
+    }
+
     /// The next command; waits for it where there is nothing else to do, but not beyond the time when a model is to go.
     fn next(&self) -> Result<Command, TryRecvError> {
         if !self.is_idle() {
+            return self.commands.try_recv();
+        }
+        if self.is_tidying {
+            std::thread::sleep(TICK);
             return self.commands.try_recv();
         }
         let first = self.running.iter().map(|running| running.used).min();
@@ -197,8 +231,12 @@ impl Worker {
     fn unload(&mut self, which: impl Fn(&Running) -> bool) {
         let goes = |running: &Running| running.batcher.is_idle() && which(running);
         let gone: Vec<Running> = self.running.extract_if(.., |running| goes(running)).collect();
-        for Running { number, batcher, used } in gone {
+        for Running { number, mut batcher, used } in gone {
             self.shared.catalog.set(number, None);
+            let start = Instant::now();
+            while batcher.tidy() && start.elapsed() < LAST_WRITES {
+                std::thread::sleep(TICK);
+            }
             drop(batcher);
             self.log("model unloaded", number, used.elapsed());
             self.shared.passed(Default::default(), self.load_now());

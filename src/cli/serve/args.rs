@@ -111,6 +111,15 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "256", value_parser = whole, help_heading = "Server")]
     pub kept_texts: usize,
 
+    /// A directory in which keys and values of ended texts are kept over the end of the server. What was said can be read
+    /// from them
+    #[arg(long, value_name = "DIR", help_heading = "Server")]
+    pub kv_disk: Option<PathBuf>,
+
+    /// The most MiB of all files in that directory
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = at_least_one, help_heading = "Server")]
+    pub kv_disk_mb: usize,
+
     /// The longest body of a request in MiB
     #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_one, help_heading = "Server")]
     pub max_body_mb: usize,

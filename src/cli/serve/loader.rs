@@ -17,9 +17,12 @@ use crate::cli::limits::granted_threads;
 use crate::cli::notice::say;
 use crate::cli::packing;
 use crate::cli::progress::Progress;
+use crate::cli::run::arithmetic;
 use crate::cli::throttle::Throttle;
 use crate::core::Backend;
-use crate::engine::{Batcher, ChatFormat, EngineError, Holding, ModelFiles, SessionOptions, TextLength};
+use crate::engine::{
+    Batcher, ChatFormat, DiskOptions, EngineError, Holding, ModelFiles, Origin, SessionOptions, TextLength,
+};
 use crate::host::human_bytes;
 use crate::models::llama::{LoadProgress, parameter_count};
 use crate::server::{Described, LoadError, Loader, Model};
@@ -155,6 +158,9 @@ impl Job<'_> {
             args.limits.check_memory(&files, &estimated, holding, length).map_err(does_not_fit)?;
         }
         args.limits.lock(&files, &estimated, holding, args.quiet)?;
+        // Rows from all over the weights are read for it.
+        let model =
+            args.kv_disk.as_ref().map(|_| files.identity(settings.batch.session.weights)).transpose()?;
         let origin = files.origin.clone();
         let eos = files.eos.clone();
         let (form, generation) = (files.prompt_form(), files.generation.clone());
@@ -164,8 +170,14 @@ impl Job<'_> {
         let backend_described = backend.describe();
         let mut progress = Progress::new("Loading the model", args.quiet);
         let mut track = |p: LoadProgress| progress.set(p.done, p.total);
-        let batcher = Batcher::load(backend, files, settings.batch, &mut track)?;
+        let arithmetic = arithmetic(args.isa, backend.name());
+        let mut batcher = Batcher::load(backend, files, settings.batch, &mut track)?;
         progress.finish();
+        if let (Some(folder), Some(model)) = (&args.kv_disk, model) {
+            let budget = (args.kv_disk_mb as u64).saturating_mul(1 << 20);
+            let origin = Origin { model, arithmetic };
+            batcher.keep_on_disk(&DiskOptions { folder: folder.clone(), budget, origin })?;
+        }
         let described = Described {
             format: if is_gguf { "gguf" } else { "safetensors" },
             family,

@@ -7,6 +7,7 @@ use crate::core::KvLayout;
 use crate::engine::EngineError;
 use crate::engine::generation::{Generation, Shared};
 use crate::engine::request::{Finish, Outcome, Request, Timings};
+use crate::engine::runner::Runner;
 use crate::engine::sequence::Sequence;
 use crate::kv::Evictor;
 
@@ -162,12 +163,22 @@ impl Batcher {
 
     /// A sequence that holds as much of the beginning of `ids` as is there already.
     fn open(&mut self, ids: &[u32]) -> Result<Sequence, EngineError> {
-        let kept = self.prefixes.longest(ids).filter(|_| self.options.prefixes > 0);
+        let mut kept = self.prefixes.longest(ids).filter(|_| self.options.prefixes > 0);
         let in_progress = self.active.iter().map(|text| {
             let (theirs, done) = text.generation.so_far();
             (text.sequence.id, prefixes::common(&theirs[..done], ids))
         });
         let in_progress = in_progress.filter(|_| self.options.prefixes > 0).max_by_key(|(_, length)| *length);
+        let known = kept.into_iter().chain(in_progress).map(|(_, length)| length).max().unwrap_or(0);
+        if let Some(disk) = self.disk.as_mut().filter(|_| self.options.prefixes > 0)
+            && let Some((index, _)) =
+                disk.longest(ids).filter(|(_, length)| *length >= known + KvLayout::PAGE)
+        {
+            let options = self.options;
+            let mut open = |runner: &mut dyn Runner| options.open(runner);
+            disk.take_up(index, self.runner.as_mut(), &mut self.prefixes, &mut open);
+            kept = self.prefixes.longest(ids);
+        }
         let best = kept.into_iter().chain(in_progress).max_by_key(|(_, length)| *length);
         if let Some((of, length)) = best {
             let length = length.min(ids.len().saturating_sub(1));

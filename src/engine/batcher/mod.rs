@@ -1,6 +1,7 @@
 //! Many texts at once: which wait, which go through the model in the next pass, and what becomes of their memory.
 
 mod admission;
+mod disk;
 mod options;
 mod pace;
 mod prefixes;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::admission::Waiting;
+pub use self::disk::DiskOptions;
+use self::disk::{Disk, Stamp};
 pub use self::options::BatchOptions;
 use self::pace::Pace;
 use self::prefixes::Prefixes;
@@ -108,6 +111,8 @@ pub struct Batcher {
     waiting: VecDeque<Waiting>,
     active: Vec<Text>,
     prefixes: Prefixes,
+    /// Texts that outlive the process.
+    disk: Option<Disk>,
     pace: Pace,
     arrivals: u64,
     /// A text had to give up its memory, and none has ended since: no other one begins.
@@ -157,10 +162,36 @@ impl Batcher {
             waiting: VecDeque::new(),
             active: Vec::new(),
             prefixes: Prefixes::new(options.prefixes),
+            disk: None,
             pace: Pace::default(),
             arrivals: 0,
             short: false,
         })
+    }
+
+    /// From now on texts that have ended are kept in files too, and those that are there are found.
+    ///
+    /// # Errors
+    /// The directory cannot be made; texts that give up tokens, which are of no use to others.
+    pub fn keep_on_disk(&mut self, options: &DiskOptions) -> Result<(), EngineError> {
+        if self.options.session.eviction.is_some() {
+            return Err(EngineError::DiskWithEviction);
+        }
+        let stamp = Stamp::new(self.runner.as_ref(), self.weights.to_string(), &options.origin);
+        let windows = self.spec().cache_shapes().iter().any(|shape| shape.window.is_some());
+        self.disk = Some(Disk::open(options, stamp, !windows)?);
+        Ok(())
+    }
+
+    /// Goes on with what is to be written to files, as far as the disk is ready for it. Whether there is more to do.
+    pub fn tidy(&mut self) -> bool {
+        let Self { disk, runner, prefixes, .. } = self;
+        disk.as_mut().is_some_and(|disk| disk.go_on(runner.as_mut(), prefixes))
+    }
+
+    /// What has gone wrong with files since the last question: sentences.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        self.disk.as_mut().map(Disk::take_notes).unwrap_or_default()
     }
 
     /// What the model is made of.
@@ -304,7 +335,9 @@ impl Batcher {
             }
         };
         match &outcome {
-            Ok(_) => self.prefixes.keep(runner, sequence.id, sequence.seen),
+            Ok(_) => {
+                self.prefixes.keep(runner, sequence.id, sequence.seen);
+            }
             Err(_) => runner.close(sequence.id),
         }
         reader.ended(outcome);

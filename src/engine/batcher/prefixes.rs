@@ -26,6 +26,8 @@ struct Kept {
     ids: Vec<u32>,
     /// When it was last of use.
     used: u64,
+    /// It is in a file, or is not to be.
+    stored: bool,
 }
 
 /// The hashes of the whole pages of a text, each of all tokens up to its end.
@@ -68,23 +70,42 @@ impl Prefixes {
         (length >= KvLayout::PAGE).then_some((text.sequence, length))
     }
 
-    /// Keeps a text that has ended, whose tokens `ids` the sequence holds, or closes its sequence. Texts that it contains are
-    /// needed no longer.
-    pub fn keep(&mut self, runner: &mut dyn Runner, sequence: SequenceId, ids: Vec<u32>) {
+    /// A text that is in no file.
+    pub fn unstored(&self) -> Option<(u64, SequenceId, &[u32])> {
+        let mut texts = self.texts.iter();
+        let (number, text) = texts.find(|(_, text)| !text.stored)?;
+        Some((*number, text.sequence, &text.ids))
+    }
+
+    /// A text by its number.
+    pub fn text(&self, number: u64) -> Option<(SequenceId, &[u32])> {
+        self.texts.get(&number).map(|text| (text.sequence, text.ids.as_slice()))
+    }
+
+    /// A text is in a file, or is not to be.
+    pub fn set_stored(&mut self, number: u64) {
+        if let Some(text) = self.texts.get_mut(&number) {
+            text.stored = true;
+        }
+    }
+
+    /// Keeps a text that has ended, whose tokens `ids` the sequence holds, and gives its number; or closes its sequence.
+    /// Texts that it contains are needed no longer.
+    pub fn keep(&mut self, runner: &mut dyn Runner, sequence: SequenceId, ids: Vec<u32>) -> Option<u64> {
         // A beginning that was evicted from is of no use to others.
         let whole = runner.held(sequence).is_ok_and(|held| {
             held.slots.len() == ids.len() && held.slots.position() == ids.len() && held.slots.retained() == 0
         });
         let Some(last) = chain(&ids).last().filter(|_| whole && self.most > 0) else {
             runner.close(sequence);
-            return;
+            return None;
         };
         let contains =
             |text: &Kept| text.ids.starts_with(&ids) && can_rewind(runner, text.sequence, ids.len());
         let mut longer = self.pages.get(&last).into_iter().flatten().filter_map(|n| self.texts.get(n));
         if longer.any(contains) {
             runner.close(sequence);
-            return;
+            return None;
         }
         let contained =
             |text: &Kept| ids.starts_with(&text.ids) && can_rewind(runner, sequence, text.ids.len());
@@ -92,13 +113,15 @@ impl Prefixes {
             self.texts.iter().filter(|(_, text)| contained(text)).map(|(number, _)| *number).collect();
         shorter.into_iter().for_each(|number| self.drop_text(runner, number));
         self.clock += 1;
+        let number = self.clock;
         for hash in chain(&ids) {
-            self.pages.entry(hash).or_default().push(self.clock);
+            self.pages.entry(hash).or_default().push(number);
         }
-        self.texts.insert(self.clock, Kept { sequence, ids, used: self.clock });
+        self.texts.insert(number, Kept { sequence, ids, used: number, stored: false });
         while self.texts.len() > self.most {
             self.drop_oldest(runner);
         }
+        Some(number)
     }
 
     /// Lets go of the text that was of no use for the longest time; false if there is none.

@@ -9,7 +9,7 @@ pub(super) fn is_one(error: &EngineError) -> bool {
     matches!(error, EngineError::Core(error) if is_shortage(error))
 }
 
-fn is_shortage(error: &CoreError) -> bool {
+pub(super) fn is_shortage(error: &CoreError) -> bool {
     matches!(error, CoreError::CacheFull { .. } | CoreError::OutOfMemory { .. })
 }
 

@@ -4,6 +4,7 @@ mod answers;
 mod client;
 mod clients;
 mod crowd;
+mod disk;
 mod llama_cpp;
 mod models;
 mod operation;

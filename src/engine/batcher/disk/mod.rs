@@ -1,0 +1,380 @@
+//! Texts that have ended, in files: a server that starts again need not compute them again.
+//!
+//! A file is a session file (docs/SESSION_FORMAT.md) with another description. It is used only if the same model has made it with
+//! the same arithmetic, if its tokens are those that are wanted, and if its contents have the checksum that it names.
+
+mod writer;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use self::writer::{Head, Writer};
+use super::prefixes::{Prefixes, common};
+use super::shortage;
+use crate::core::KvLayout;
+use crate::engine::EngineError;
+use crate::engine::runner::{Runner, SequenceId};
+use crate::engine::saved::Origin;
+use crate::engine::sequence::Sequence;
+use crate::format::session::{Found, SessionReader};
+use crate::format::{FormatError, checksum};
+use crate::models::TextSpan;
+
+/// The end of the names of these files.
+const ENDING: &str = "kv";
+
+/// Where texts that have ended are kept over the end of the process.
+#[derive(Clone, Debug)]
+pub struct DiskOptions {
+    /// A directory for these files alone, which is made where there is none.
+    pub folder: PathBuf,
+    /// The most bytes of all files in it.
+    pub budget: u64,
+    /// What has computed the keys and values.
+    pub origin: Origin,
+}
+
+/// What has computed keys and values: with another of these they would be others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stamp {
+    program: String,
+    model: String,
+    rows: String,
+    weights: String,
+    arithmetic: String,
+    keys: String,
+    values: String,
+    layers: usize,
+}
+
+/// A text in a file.
+#[derive(Debug)]
+struct Entry {
+    path: PathBuf,
+    ids: Vec<u32>,
+}
+
+/// A text on its way to the disk.
+#[derive(Debug)]
+struct Going {
+    /// Its number among the kept texts.
+    number: u64,
+    layer: usize,
+    /// What the disk was not ready for.
+    part: Option<Vec<u8>>,
+    /// All of it is on its way.
+    ended: bool,
+}
+
+/// The texts in files.
+#[derive(Debug)]
+pub(super) struct Disk {
+    folder: PathBuf,
+    budget: u64,
+    stamp: Stamp,
+    /// Whether a sequence can be cut back to any length: it cannot where layers have windows.
+    rewinds: bool,
+    /// The one that was of no use for the longest time comes first.
+    entries: Vec<Entry>,
+    writer: Writer,
+    going: Option<Going>,
+    notes: Vec<String>,
+}
+
+impl Stamp {
+    pub fn new(runner: &dyn Runner, weights: String, origin: &Origin) -> Self {
+        let types = runner.kv_types();
+        Self {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            model: format!("{:016x}", origin.model.constants),
+            rows: format!("{:016x}", origin.model.rows),
+            weights,
+            arithmetic: origin.arithmetic.clone(),
+            keys: types.k.name().to_owned(),
+            values: types.v.name().to_owned(),
+            layers: runner.layouts().len(),
+        }
+    }
+}
+
+/// Files of a directory with our ending, the one that was not changed for the longest time first, with their sizes.
+fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let file = |entry: fs::DirEntry| {
+        let (path, data) = (entry.path(), entry.metadata().ok()?);
+        let ours = data.is_file() && path.extension().is_some_and(|ending| ending == ENDING);
+        ours.then(|| (data.modified().unwrap_or(SystemTime::UNIX_EPOCH), path, data.len()))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut all: Vec<_> = entries.filter_map(file).collect();
+    all.sort();
+    all.into_iter().map(|(_, path, bytes)| (path, bytes)).collect()
+}
+
+/// The stamp and the tokens of a file that is in order as far as that can be seen at its start, and its reader.
+fn start(path: &Path) -> Option<(Stamp, Vec<u32>, SessionReader)> {
+    let Ok(Found::Session(mut reader)) = SessionReader::open(path) else { return None };
+    let (description, ids) = reader.start().ok()?;
+    let stamp = serde_json::from_slice(&description).ok()?;
+    Some((stamp, ids, reader))
+}
+
+impl Disk {
+    /// What is in the directory already is found again.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub fn open(options: &DiskOptions, stamp: Stamp, rewinds: bool) -> Result<Self, EngineError> {
+        let folder = options.folder.clone();
+        let failed = |source| FormatError::Io { action: "make", path: folder.clone(), source };
+        make_private(&folder).map_err(failed)?;
+        let entry = |(path, _): (PathBuf, u64)| {
+            let (found, ids, _) = start(&path)?;
+            (found == stamp).then_some(Entry { path, ids })
+        };
+        let entries = files(&folder).into_iter().filter_map(entry).collect();
+        let writer = Writer::start().map_err(failed)?;
+        let budget = options.budget;
+        let mut disk =
+            Self { folder, budget, stamp, rewinds, entries, writer, going: None, notes: Vec::new() };
+        disk.keep_budget();
+        Ok(disk)
+    }
+
+    /// What has gone wrong since the last question: sentences.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// The text whose beginning is the longest in common with `ids`, a page at least, and the length of that.
+    pub fn longest(&self, ids: &[u32]) -> Option<(usize, usize)> {
+        let length = |entry: &Entry| match common(&entry.ids, ids) {
+            length if self.rewinds || length == entry.ids.len() => length,
+            _ => 0,
+        };
+        let all = self.entries.iter().map(length).enumerate();
+        all.filter(|(_, length)| *length >= KvLayout::PAGE).max_by_key(|(_, length)| *length)
+    }
+
+    fn has(&self, ids: &[u32]) -> bool {
+        let holds =
+            |entry: &Entry| entry.ids.starts_with(ids) && (self.rewinds || entry.ids.len() == ids.len());
+        self.entries.iter().any(holds)
+    }
+
+    /// Takes a text up again, among those that are kept in memory. What is damaged is removed, and what there is no memory
+    /// for is left alone: the text is computed then.
+    pub fn take_up(
+        &mut self,
+        index: usize,
+        runner: &mut dyn Runner,
+        prefixes: &mut Prefixes,
+        open: &mut dyn FnMut(&mut dyn Runner) -> Result<Sequence, EngineError>,
+    ) {
+        let Some(Entry { path, ids }) = self.entries.get(index) else { return };
+        let read = loop {
+            match read(path, &self.stamp, ids, runner, open) {
+                Err(Fault::NoMemory) if prefixes.drop_oldest(runner) => {}
+                other => break other,
+            }
+        };
+        match read {
+            Ok(id) => {
+                // The time of its last use, for whoever has to go first.
+                let _ =
+                    File::options().append(true).open(path).and_then(|f| f.set_modified(SystemTime::now()));
+                let ids = ids.clone();
+                let entry = self.entries.remove(index);
+                self.entries.push(entry);
+                if let Some(number) = prefixes.keep(runner, id, ids) {
+                    prefixes.set_stored(number);
+                }
+            }
+            Err(Fault::NoMemory) => {}
+            Err(Fault::Damaged(why)) => {
+                self.notes.push(format!(
+                    "'{}' {why}; it is removed, and its text is computed anew",
+                    path.display()
+                ));
+                let _ = fs::remove_file(path);
+                self.entries.remove(index);
+            }
+        }
+    }
+
+    /// Goes on with what is to be written, as far as the disk is ready for it. Whether there is more to do.
+    pub fn go_on(&mut self, runner: &mut dyn Runner, prefixes: &mut Prefixes) -> bool {
+        if self.going.as_ref().is_some_and(|going| going.ended) {
+            let Some(written) = self.writer.result() else { return true };
+            self.settle(written);
+        }
+        if let Some(going) = &self.going
+            && prefixes.text(going.number).is_none()
+        {
+            self.writer.give_up();
+            self.going = None;
+        }
+        let number = match &self.going {
+            Some(going) => going.number,
+            None => match self.begin(runner, prefixes) {
+                Some(begun) => return begun,
+                None => return false,
+            },
+        };
+        let Some((id, ids)) = prefixes.text(number) else { return true };
+        let tokens = ids.len();
+        let Some(going) = &mut self.going else { return true };
+        while going.layer < runner.layouts().len() || going.part.is_some() {
+            let part = match going.part.take() {
+                Some(part) => part,
+                None => match export(runner, id, going.layer, tokens) {
+                    Ok(part) => {
+                        going.layer += 1;
+                        part
+                    }
+                    Err(error) => {
+                        self.notes
+                            .push(format!("a text is not kept in '{}': {error}", self.folder.display()));
+                        self.writer.give_up();
+                        self.going = None;
+                        prefixes.set_stored(number);
+                        return true;
+                    }
+                },
+            };
+            going.part = self.writer.part(part);
+            if going.part.is_some() {
+                return true;
+            }
+        }
+        if self.writer.end() {
+            going.ended = true;
+            prefixes.set_stored(number);
+        }
+        true
+    }
+
+    /// Begins to write a kept text that is in no file. `None` if there is none.
+    fn begin(&mut self, runner: &mut dyn Runner, prefixes: &mut Prefixes) -> Option<bool> {
+        loop {
+            let (number, id, ids) = prefixes.unstored()?;
+            let fits = runner.held(id).is_ok_and(|held| held.span == TextSpan::Original);
+            let token = runner.layouts().iter().map(KvLayout::bytes_per_token).sum::<usize>();
+            let cache_bytes = token.checked_mul(ids.len()).map_or(u64::MAX, |bytes| bytes as u64);
+            if !fits || cache_bytes > self.budget || self.has(ids) {
+                prefixes.set_stored(number);
+                continue;
+            }
+            let description = serde_json::to_vec(&self.stamp).ok()?;
+            let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+            let name = format!("{:016x}{:016x}.{ENDING}", checksum(&description), checksum(&bytes));
+            let head = Head { path: self.folder.join(name), description, ids: ids.to_vec(), cache_bytes };
+            if self.writer.begin(head) {
+                self.going = Some(Going { number, layer: 0, part: None, ended: false });
+            }
+            return Some(true);
+        }
+    }
+
+    /// A text has been written, or not.
+    fn settle(&mut self, written: writer::Written) {
+        self.going = None;
+        match written {
+            Ok((path, ids)) => {
+                let rewinds = self.rewinds;
+                let contained = |entry: &Entry| entry.path != path && rewinds && ids.starts_with(&entry.ids);
+                for entry in self.entries.extract_if(.., |entry| contained(entry)) {
+                    let _ = fs::remove_file(entry.path);
+                }
+                self.entries.retain(|entry| entry.path != path);
+                self.entries.push(Entry { path, ids });
+                self.keep_budget();
+            }
+            Err(why) => self.notes.push(format!("a text is not kept on the disk: {why}")),
+        }
+    }
+
+    /// Removes what was of no use for the longest time, as far as there are more bytes than there may be.
+    fn keep_budget(&mut self) {
+        let all = files(&self.folder);
+        let mut bytes: u64 = all.iter().map(|(_, bytes)| bytes).sum();
+        for (path, size) in all {
+            if bytes <= self.budget {
+                return;
+            }
+            let _ = fs::remove_file(&path);
+            self.entries.retain(|entry| entry.path != path);
+            bytes -= size;
+        }
+    }
+}
+
+/// Why a text is not taken up.
+enum Fault {
+    NoMemory,
+    /// The rest of a sentence about the file.
+    Damaged(String),
+}
+
+/// A sequence with what is in a file.
+fn read(
+    path: &Path,
+    stamp: &Stamp,
+    ids: &[u32],
+    runner: &mut dyn Runner,
+    open: &mut dyn FnMut(&mut dyn Runner) -> Result<Sequence, EngineError>,
+) -> Result<SequenceId, Fault> {
+    let other = || Fault::Damaged("is not what it was when the server began".to_owned());
+    let (found, there, mut reader) = start(path).ok_or_else(other)?;
+    let bytes: usize = runner.layouts().iter().map(|layout| layout.bytes_per_token() * ids.len()).sum();
+    if found != *stamp || there != ids || reader.cache_bytes() != bytes as u64 {
+        return Err(other());
+    }
+    let sequence = open(runner).map_err(|_| Fault::NoMemory)?;
+    let id = sequence.id;
+    let filled = fill(runner, &sequence, ids.len(), &mut reader)
+        .and_then(|()| reader.finish().map_err(Fault::Damaged));
+    filled.map(|()| id).inspect_err(|_| runner.close(id))
+}
+
+fn fill(
+    runner: &mut dyn Runner,
+    sequence: &Sequence,
+    tokens: usize,
+    reader: &mut SessionReader,
+) -> Result<(), Fault> {
+    let core = |error| match shortage::is_shortage(&error) {
+        true => Fault::NoMemory,
+        false => Fault::Damaged(format!("cannot be taken up: {error}")),
+    };
+    let id = sequence.id;
+    runner.recount(id, (0, 0), 0, tokens).map_err(core)?;
+    for layer in 0..runner.layouts().len() {
+        let (mut k, mut v) = runner.layouts()[layer].room(tokens).map_err(core)?;
+        reader.fill(&mut k).and_then(|()| reader.fill(&mut v)).map_err(Fault::Damaged)?;
+        runner.import(id, layer, &k, &v, 0).map_err(core)?;
+    }
+    runner.recount(id, (tokens, tokens), 0, 0).map_err(core)
+}
+
+/// Keys and values of a layer.
+fn export(
+    runner: &mut dyn Runner,
+    id: SequenceId,
+    layer: usize,
+    tokens: usize,
+) -> crate::core::Result<Vec<u8>> {
+    let (mut k, mut v) = runner.layouts()[layer].room(tokens)?;
+    runner.export(id, layer, 0..tokens, &mut k, &mut v)?;
+    k.append(&mut v);
+    Ok(k)
+}
+
+/// A directory that only this user can read: what is in it was said in confidence.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
