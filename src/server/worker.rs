@@ -92,7 +92,6 @@ impl Worker {
                 }
             }
             self.unload_unused();
-            self.tidy();
             for at in 0..self.running.len() {
                 let running = &mut self.running[at];
                 if !running.batcher.is_idle() {
@@ -102,6 +101,7 @@ impl Worker {
                     loader.rest(pass.time);
                 }
             }
+            self.tidy();
         }
     }
 
