@@ -94,6 +94,8 @@ impl From<EngineError> for Refusal {
             EngineError::EmptyPrompt
             | EngineError::UnknownToken { .. }
             | EngineError::Chat(_)
+            | EngineError::NotCausal
+            | EngineError::TextTooLong { .. }
             | EngineError::Recommended { .. }
             | EngineError::Sampling(crate::sampling::SamplingError::BadParam { .. })
             | EngineError::Tokenizer(_) => Kind::Invalid,
