@@ -17,11 +17,7 @@ import json
 import pathlib
 
 import make_goldens
-from make_goldens import SMALL, gguf, torch, transformers
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from tokenizers.processors import TemplateProcessing
+from make_goldens import SMALL, Tokenizer, WhitespaceSplit, WordLevel, gguf, torch, transformers
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests/fixtures/embeddings"
 MODULE = "sentence_transformers.models."
@@ -77,6 +73,8 @@ def write_modules(out: pathlib.Path, name: str) -> list[torch.Tensor]:
 
 def write_tokenizer(out: pathlib.Path, name: str) -> None:
     """A tokenizer of words with the special tokens around a text."""
+    from tokenizers.processors import TemplateProcessing
+
     vocab = SMALL["vocab_size"]
     tokenizer = Tokenizer(WordLevel({f"t{i}": i for i in range(vocab)}, unk_token="t0"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
@@ -147,8 +145,12 @@ def reference(model: torch.nn.Module, name: str, dense: list[torch.Tensor], ids:
         for weight in dense:
             vector = weight @ vector
         vector = torch.nn.functional.normalize(vector, dim=0)
-    rounded = lambda row: [round(float(x), 6) for x in row]  # noqa: E731
     return {"input_ids": ids, "hidden": [rounded(row) for row in hidden], "embedding": rounded(vector)}
+
+
+def rounded(row: torch.Tensor) -> list[float]:
+    """Numbers to be stored."""
+    return [round(float(x), 6) for x in row]
 
 
 def main() -> None:
