@@ -107,7 +107,8 @@ async fn vectors(call: &Call, model: &Arc<Model>, wanted: Wanted) -> Result<Vec<
     // As many as go through the model together: the queue is for others too.
     while !asks.is_empty() {
         let later = asks.split_off(asks.len().min(call.shared.settings.parallel.max(1)));
-        let mut answers = call.shared.ask(&call.id, model, std::mem::replace(&mut asks, later)).await?;
+        let asked = call.shared.ask(&call.id, model, std::mem::replace(&mut asks, later)).await;
+        let mut answers = asked.map_err(too_large)?;
         for (_, end) in answers.whole().await? {
             let finished = |mut row: Vec<f32>| {
                 row.truncate(dimensions.unwrap_or(row.len()));
@@ -121,6 +122,16 @@ async fn vectors(call: &Call, model: &Arc<Model>, wanted: Wanted) -> Result<Vec<
         }
     }
     Ok(all)
+}
+
+/// A text that does not fit, in words for inputs.
+fn too_large(refusal: Refusal) -> Refusal {
+    let Kind::TooLong { tokens, context } = refusal.kind else { return refusal };
+    let message = format!(
+        "the input is too large: it has {tokens} tokens, which leave no room in a context of {context}; shorten it, or start \
+         the server with a larger --max-seq-len"
+    );
+    Refusal { message, ..refusal }
 }
 
 /// A vector in JSON, each number as short as it can be.
