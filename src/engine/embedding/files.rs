@@ -149,13 +149,16 @@ fn dense(files: &Files<'_>, (_, config, weights): &(&str, &str, &str)) -> Result
     Ok(Dense::new(weight, inputs, bias, tanh))
 }
 
-/// A tensor's values, rows and columns.
+/// A tensor's values, its rows and columns.
+type Matrix = (Vec<f32>, [usize; 2]);
+
+/// The tensor of that name.
 fn tensor(
     files: &Files<'_>,
     file: &str,
     stored: &Checkpoint,
     name: &str,
-) -> Result<Option<(Vec<f32>, [usize; 2])>, EngineError> {
+) -> Result<Option<Matrix>, EngineError> {
     let Some(tensor) = stored.get(name)? else { return Ok(None) };
     let (rows, cols) = tensor.matrix_dims();
     let elements = rows.checked_mul(cols).filter(|&n| n > 0 && n <= MOST && tensor.shape().dims().len() <= 2);

@@ -86,9 +86,9 @@ fn inputs_are_texts_or_tokens_or_lists_of_these() {
         reply["data"].as_array().unwrap().iter().map(|one| vector(&one["embedding"])).collect::<Vec<_>>()
     };
     let one = of(json!(TEXT)).remove(0);
-    assert_eq!(of(ids.clone()), [one.clone()]);
+    assert_eq!(of(ids.clone()), std::slice::from_ref(&one));
     assert_eq!(of(json!([TEXT, ids.clone()])), [one.clone(), one.clone()]);
-    assert_eq!(of(json!([ids.clone()])), [one.clone()]);
+    assert_eq!(of(json!([ids.clone()])), std::slice::from_ref(&one));
     // More than go through the model together, each in its place.
     let many: Vec<String> = (0..30).map(|i| format!("{TEXT}{}", " x".repeat(i % 7))).collect();
     let vectors = of(json!(many));
