@@ -85,7 +85,10 @@ impl Explained<'_> {
     fn cache_bytes(&self, tokens: usize) -> u64 {
         let of = |a: &AttentionSpec| {
             let layout = KvLayout { types: self.types, kv_heads: a.kv_heads, head_dim: a.head_dim };
-            let held = a.window.map_or(tokens, |window| tokens.min(window + KvLayout::PAGE));
+            let held = a
+                .window
+                .filter(|_| a.ahead == 0)
+                .map_or(tokens, |window| tokens.min(window + KvLayout::PAGE));
             (layout.bytes_per_token() as u64).saturating_mul(held.next_multiple_of(KvLayout::PAGE) as u64)
         };
         self.spec.layers.iter().map(|layer| of(&layer.attention)).sum()
@@ -208,6 +211,10 @@ fn layer_lines(layer: &LayerSpec) -> Vec<String> {
     let a = &layer.attention;
     let mut attention = format!("attention: {} heads over {} of {}", a.heads, a.kv_heads, a.head_dim);
     match a.window {
+        _ if a.ahead == usize::MAX => attention += ", all tokens, later ones too",
+        Some(window) if a.ahead > 0 => {
+            attention += &format!(", {window} tokens, {} of them later ones", a.ahead)
+        }
         Some(window) => attention += &format!(", the last {window} tokens"),
         None => attention += ", all tokens",
     }
@@ -253,6 +260,7 @@ fn layer_json(indices: &[usize], layer: &LayerSpec) -> Value {
         "layers": indices,
         "attention": {
             "heads": a.heads, "kv_heads": a.kv_heads, "head_dim": a.head_dim, "rope": a.rope, "window": a.window,
+            "causal": a.ahead == 0,
             "scale": a.scale, "softcap": a.softcap,
             "qk_norm": match a.qk_norm {
                 QkNorm::None => Value::Null,

@@ -145,8 +145,9 @@ pub trait Backend: Send + Sync + 'static {
         at: usize,
     ) -> Result<()>;
 
-    /// Causal grouped-query attention of several sequences: row `i` of a run (`[heads * head_dim]`) stands in its slot
-    /// `len + i` and sees the slots [`AttentionParams::visible`] from there, in the run's own pages.
+    /// Grouped-query attention of several sequences: row `i` of a run (`[heads * head_dim]`) stands in its slot
+    /// `len + i` and sees the slots [`AttentionParams::visible`] from there, in the run's own pages, which hold the slots up
+    /// to that of the run's last row.
     /// `out = softmax(scale * q . k^T) . v`, with capped scores if `how` says so, head `h` reading the cache's head
     /// `h / (heads / kv_heads)` (Ainslie et al. 2023, arXiv 2305.13245). A row's result depends neither on which pages
     /// its slots are in, nor on the other runs. Rows that are in no run are left as they are.

@@ -318,7 +318,7 @@ impl<B: Buffer> KvLayer<B> {
         CoreError::expect_eq(op, "part of a head group", q.cols() % width.max(1), 0)?;
         how.check(op)?;
         self.check(op)?;
-        self.check_runs(op, q.rows(), runs, |run| how.visible(run.len).start)?;
+        self.check_runs(op, q.rows(), runs, |run| how.visible(run.len, run.end()).start)?;
         Ok(q.cols().checked_div(width).unwrap_or(0))
     }
 

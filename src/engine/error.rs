@@ -143,6 +143,39 @@ pub enum EngineError {
         "texts that give up tokens are of no use to later ones; leave out --kv-disk or --eviction-policy"
     )]
     DiskWithEviction,
+    /// Files of modules after the model that cannot be used.
+    #[error("{origin} {reason}")]
+    EmbeddingFiles {
+        /// The file.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A hidden state that is no vector of numbers.
+    #[error(
+        "the hidden state of token {token} is not finite: the model's weights or its arithmetic are broken"
+    )]
+    HiddenNotFinite {
+        /// Number of the token.
+        token: usize,
+    },
+    /// A model for embeddings that is asked for a text.
+    #[error(
+        "the model reads texts in both directions, so that it gives embeddings but cannot go on with a text; use serve and \
+         its path /v1/embeddings"
+    )]
+    NotCausal,
+    /// A text that does not fit into a pass, of a model that needs it to.
+    #[error(
+        "the text is {tokens} tokens long, which is too large: the model reads a text in both directions, so all of it goes \
+         through at once, and {max} tokens can; shorten it, or let more tokens of a prompt through at once"
+    )]
+    TextTooLong {
+        /// Tokens of the text.
+        tokens: usize,
+        /// The most tokens of a pass.
+        max: usize,
+    },
     /// No tokens to start from.
     #[error("the prompt is empty; give some text")]
     EmptyPrompt,
@@ -170,6 +203,7 @@ impl EngineError {
             EngineError::OtherWeights { .. } | EngineError::TooLarge(_) => &[Remedy::WeightFormat],
             EngineError::EmptyPrompt => &[Remedy::Prompt],
             EngineError::PromptTooLong { .. } => &[Remedy::ContextLength],
+            EngineError::TextTooLong { .. } => &[Remedy::PrefillChunk],
             _ => &[],
         }
     }

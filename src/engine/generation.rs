@@ -1,5 +1,7 @@
 //! One text in progress.
 
+mod interruption;
+
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
@@ -7,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::EngineError;
 use super::drafter::{DraftStats, Drafter};
 use super::lookup::Lookup;
+use super::prompt_rows::{PromptRows, RowReader, SCORED_ROWS};
 use super::request::{ChosenToken, Finish, Observer, Outcome, Request, Timings};
 use super::runner::{Part, Runner, SequenceId, Stage};
 use super::sequence::Sequence;
@@ -59,6 +62,10 @@ pub(super) struct Generation<'r> {
     chunk: Range<usize>,
     /// A pass is prepared.
     is_pending: bool,
+    /// What the prompt's rows give besides.
+    reader: RowReader,
+    /// All of the text goes through at once.
+    at_once: bool,
     finish: Option<Finish>,
     timings: Timings,
     start: Instant,
@@ -85,6 +92,19 @@ impl<'r> Generation<'r> {
         let Shared { runner, rules, .. } = shared;
         let prompt = &request.prompt;
         let chain = Chain::new(&request.sampling)?.biased(&request.bias);
+        let at_once = !runner.spec().is_causal();
+        if at_once && !request.prompt_rows.are_hidden() {
+            return Err(EngineError::NotCausal);
+        }
+        if at_once && prompt.len() > sequence.chunk {
+            return Err(EngineError::TextTooLong { tokens: prompt.len(), max: sequence.chunk });
+        }
+        if request.prompt_rows.need_all() {
+            sequence.forget(*runner);
+        }
+        if let PromptRows::Logprobs(_) = request.prompt_rows {
+            runner.widen_logits(SCORED_ROWS)?;
+        }
         let mut taken_in = sequence.keep_common(*runner, prompt)?;
         if sequence.set_span(*runner, prompt.len())? {
             sequence.forget(*runner);
@@ -129,6 +149,8 @@ impl<'r> Generation<'r> {
             reused: taken_in,
             chunk: 0..0,
             is_pending: false,
+            reader: RowReader::new(request.prompt_rows, prompt.len(), runner.spec().hidden_size),
+            at_once,
             finish: None,
             timings: Timings::default(),
             start,
@@ -166,34 +188,6 @@ impl<'r> Generation<'r> {
         self.reused
     }
 
-    /// Gives up what its sequence holds, for others to have the memory. [`Self::resume`] goes on with the same text.
-    pub fn interrupt(&mut self) {
-        self.is_pending = false;
-        (self.intake, self.taken_in) = (self.history.len(), 0);
-        self.chunk = 0..0;
-        self.rows.clear();
-        self.at = 0;
-    }
-
-    /// Goes on after an interruption, in a sequence that may hold a beginning of the text.
-    ///
-    /// # Errors
-    /// No memory: it is still interrupted then.
-    pub fn resume(&mut self, shared: &mut Shared<'_>, sequence: &mut Sequence) -> Result<()> {
-        let runner = &mut *shared.runner;
-        let mut taken_in = sequence.keep_common(runner, &self.history)?;
-        if sequence.set_span(runner, self.history.len())? {
-            sequence.forget(runner);
-            taken_in = 0;
-        }
-        let (len, _) = sequence.counts(runner);
-        let more = (self.history.len() - taken_in).min(sequence.max_len() - len);
-        runner.reserve_text(sequence.id, more)?;
-        sequence.seen.clear();
-        self.taken_in = taken_in;
-        Ok(())
-    }
-
     /// Tokens that the next pass takes in, if one is prepared.
     pub fn pending(&self) -> usize {
         if self.is_pending { self.ids().len() } else { 0 }
@@ -203,22 +197,34 @@ impl<'r> Generation<'r> {
         if self.is_in_prompt() { &self.history[self.chunk.clone()] } else { &self.rows }
     }
 
-    /// How many of them need logits.
+    /// How many of the last of them are wanted.
     fn wanted(&self) -> usize {
         match self.is_in_prompt() {
-            true => usize::from(self.chunk.end == self.intake),
+            true => self.reader.wanted(&self.chunk).max(usize::from(self.is_chosen_from())),
             false => self.rows.len(),
         }
     }
 
+    /// Whether a token is chosen after this part of the text.
+    fn is_chosen_from(&self) -> bool {
+        self.chunk.end == self.intake && !self.reader.what().are_hidden()
+    }
+
     /// Its place in a pass: what needs no logits goes first, and what needs all of them last.
     pub fn order(&self) -> usize {
-        usize::from(self.wanted() > 0) + usize::from(!self.is_in_prompt())
+        let logits = self.wanted() > 0 && !self.reader.what().are_hidden();
+        usize::from(self.wanted() > 0) + usize::from(logits) + usize::from(!self.is_in_prompt())
+    }
+
+    /// What of the prompt's rows is wanted.
+    pub fn prompt_rows(&self) -> PromptRows {
+        self.reader.what()
     }
 
     /// The part of the next pass that was [prepared](Self::prepare).
     pub fn part(&self, sequence: SequenceId) -> Option<Part<'_>> {
         let stage = match self.is_in_prompt() {
+            true if self.reader.what().are_hidden() => Stage::Embed,
             true => Stage::Prompt { tokens: self.intake - self.reused },
             false => Stage::Decode,
         };
@@ -247,6 +253,9 @@ impl<'r> Generation<'r> {
                 return Ok(());
             }
             let room = sequence.make_room(runner, 0)?.min(sequence.chunk).min(most);
+            if self.at_once && room < self.to_take_in() {
+                return Ok(());
+            }
             self.chunk = self.taken_in..self.intake.min(self.taken_in + room);
         } else {
             // All but the last token are certain; what was drafted beyond them is not what was chosen.
@@ -297,8 +306,10 @@ impl<'r> Generation<'r> {
         if self.is_in_prompt() {
             let total = self.intake;
             let is_last = self.chunk.end == total;
-            if is_last {
-                self.look_at(shared, row)?;
+            let first = self.chunk.end - self.wanted();
+            self.reader.read(shared, &self.history, &self.chunk, (row, first), observer)?;
+            if self.is_chosen_from() {
+                self.look_at(shared, row + total - 1 - first)?;
             }
             self.taken_in = self.chunk.end;
             self.rows.clear();
@@ -312,7 +323,7 @@ impl<'r> Generation<'r> {
             if !is_last {
                 return Ok(());
             }
-            if self.left() == 0 {
+            if self.left() == 0 || self.reader.what().are_hidden() {
                 self.finish = Some(Finish::Length);
                 return Ok(());
             }
@@ -378,6 +389,10 @@ impl<'r> Generation<'r> {
             return Ok(ControlFlow::Break(Finish::Stop(stop.clone())));
         }
         if rules.eos.contains(&id) && !self.request.ignore_eos {
+            // Who gets the text token by token from its first one on gets this one too.
+            if let (Some(likely), PromptRows::Logprobs(_)) = (before, self.reader.what()) {
+                observer.token(ChosenToken { id, logprob: likely.logprob(id), top: likely.top });
+            }
             return Ok(ControlFlow::Break(Finish::EndOfText));
         }
         self.history.push(id);
@@ -451,7 +466,9 @@ impl<'r> Generation<'r> {
         }
         let ids = self.history.split_off(self.request.prompt.len());
         let (held, positions) = sequence.counts(*runner);
+        let hidden = self.reader.finish(&rules.head);
         Ok(Outcome {
+            hidden,
             text: self.text,
             ids,
             prompt_tokens: self.request.prompt.len(),

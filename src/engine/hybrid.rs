@@ -76,7 +76,7 @@ impl HybridRunner {
         let (switch, held) = (self.switch, self.first.held(part.sequence)?.slots.len());
         let pair = self.pair(part.sequence)?;
         Ok(match part.stage {
-            Stage::Score => Turn::First,
+            Stage::Score | Stage::Embed => Turn::First,
             Stage::Prompt { tokens } => {
                 pair.late = false;
                 switch.of_prompt(tokens)
@@ -349,6 +349,10 @@ impl Runner for HybridRunner {
 
     fn top(&mut self, row: usize, count: usize, scratch: &mut [f32], top: &mut Top) -> Result<()> {
         self.last().top(row, count, scratch, top)
+    }
+
+    fn hidden(&mut self, row: usize, hidden: &mut [f32]) -> Result<()> {
+        self.last().hidden(row, hidden)
     }
 
     fn widen_logits(&mut self, rows: usize) -> Result<()> {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::embedding::EmbeddingHead;
 use super::packing::{self, CachePlace, Cached, Missing, PackObserver};
 use super::small_files::{Described, SmallFiles};
 use super::special_tokens::SpecialTokens;
@@ -35,6 +36,8 @@ pub struct ModelFiles {
     pub stored: DType,
     /// The packed file that the tensors come from, if they do.
     pub packed: Option<PathBuf>,
+    /// What follows the model's final norm in embeddings.
+    pub embedding: EmbeddingHead,
     /// The token before a text's first.
     pub bos: Option<u32>,
     /// Tokens that end a text.
@@ -310,7 +313,7 @@ impl ModelFiles {
     }
 
     fn new(origin: String, parts: Described, tensors: Tensors) -> Result<Self, EngineError> {
-        let Described { config, generation, tokenizer, tokenizer_config, special } = parts;
+        let Described { config, generation, tokenizer, tokenizer_config, embedding, special } = parts;
         let SpecialTokens { bos, eos, warnings } = special;
         let (packed, stored) = match &tensors {
             Tensors::Checkpoint(stored) => (None, stored_type(stored)?),
@@ -330,6 +333,7 @@ impl ModelFiles {
             generation,
             tokenizer,
             tokenizer_config,
+            embedding,
             tensors,
             stored,
             packed,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::runner::{Held, PageUse, Part, Runner, SequenceId, not_open};
+use super::runner::{Held, PageUse, Part, Runner, SequenceId, Stage, not_open};
 use crate::core::{Backend, KvLayout, KvPool, KvSequence, KvTypes, Largest, Result, Top};
 use crate::kv::Watched;
 use crate::models::llama::{Llama, NonFinite, Share, Workspace};
@@ -253,6 +253,10 @@ impl<B: Backend> Runner for ModelRunner<B> {
         self.model.top_of(&self.backend, row, count, &mut self.workspace, scratch, top)
     }
 
+    fn hidden(&mut self, row: usize, hidden: &mut [f32]) -> Result<()> {
+        self.model.hidden_of(&self.backend, row, &mut self.workspace, hidden)
+    }
+
     fn widen_logits(&mut self, rows: usize) -> Result<()> {
         let Self { backend, model, workspace, .. } = self;
         if workspace.logits_rows() < rows.min(workspace.chunk()) {
@@ -275,5 +279,6 @@ fn held_of(sequences: &mut [Option<Held>], id: SequenceId) -> Result<&mut Held> 
 /// A part with the sequence that it belongs to.
 fn share<'a, B: Backend>(part: &Part<'a>, held: &'a mut Held) -> Share<'a, B> {
     let Held { slots, watched, span } = held;
-    Share { ids: part.ids, wanted: part.wanted, sequence: slots, span: *span, observer: Some(watched) }
+    let (ids, wanted, hidden) = (part.ids, part.wanted, part.stage == Stage::Embed);
+    Share { ids, wanted, hidden, sequence: slots, span: *span, observer: Some(watched) }
 }

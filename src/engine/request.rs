@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::drafter::DraftStats;
+use super::prompt_rows::PromptRows;
 use super::switch::MoveStats;
 use crate::kv::EvictionStats;
 use crate::models::llama::NonFinite;
@@ -32,6 +33,8 @@ pub struct Request {
     pub bias: Vec<(u32, f32)>,
     /// Report [`Observer::token`] with the probabilities of so many of the most likely tokens; `None` for no such reports.
     pub logprobs: Option<usize>,
+    /// What is wanted of the prompt itself.
+    pub prompt_rows: PromptRows,
     /// Special tokens whose text is part of this text, as the markers of reasoning are.
     pub shown: Vec<u32>,
 }
@@ -52,6 +55,9 @@ pub struct ChosenToken {
 pub trait Observer {
     /// `done` of `total` prompt tokens are taken in; those in common with the text before are so from the start.
     fn prefill(&mut self, done: usize, total: usize);
+
+    /// The next token of the prompt, from the second one on; only if [`Request::prompt_rows`] asks for it.
+    fn prompt_token(&mut self, _token: ChosenToken) {}
 
     /// The next token of the answer, before the text that it completes; only if [`Request::logprobs`] asks for it.
     fn token(&mut self, _token: ChosenToken) {}
@@ -138,6 +144,10 @@ pub struct Outcome {
     pub text: String,
     /// The ids after the prompt, in order; the end-of-text token is not among them unless it was ignored.
     pub ids: Vec<u32>,
+    /// The hidden states of the prompt, if [`Request::prompt_rows`] asks for them: one vector, which has been
+    /// through the model's [layers after pooling](super::EmbeddingHead), or without pooling one for each token as it is. None
+    /// has a norm of its own.
+    pub hidden: Vec<Vec<f32>>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Those of them that did not go through the model, since the text before began with them.

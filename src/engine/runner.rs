@@ -64,6 +64,8 @@ pub enum Stage {
     Decode,
     /// A text that is scored.
     Score,
+    /// A text whose hidden states are wanted in place of logits.
+    Embed,
 }
 
 /// One sequence's part of a pass.
@@ -73,7 +75,7 @@ pub struct Part<'a> {
     pub sequence: SequenceId,
     /// Tokens after those that it holds.
     pub ids: &'a [u32],
-    /// The logits after so many of the last ones are wanted.
+    /// The logits after so many of the last ones are wanted, or their hidden states.
     pub wanted: usize,
     /// What they are.
     pub stage: Stage,
@@ -201,8 +203,8 @@ pub trait Runner: Send {
     /// As [`crate::core::Backend::kv_import`].
     fn import(&mut self, id: SequenceId, layer: usize, k: &[u8], v: &[u8], at: usize) -> Result<()>;
 
-    /// Takes in the tokens of all parts, [`Self::chunk`] at most. The logits after those that are wanted are rows afterwards,
-    /// one part after the other.
+    /// Takes in the tokens of all parts, [`Self::chunk`] at most. Those that are wanted are rows afterwards, one part after the
+    /// other.
     ///
     /// # Errors
     /// Ids outside of the vocabulary, a full sequence, what the backend reports.
@@ -225,6 +227,12 @@ pub trait Runner: Send {
     /// # Errors
     /// As [`Self::logits`].
     fn top(&mut self, row: usize, count: usize, scratch: &mut [f32], top: &mut Top) -> Result<()>;
+
+    /// The hidden state of row `row` of the last pass, after the final norm: `hidden_size` elements.
+    ///
+    /// # Errors
+    /// As [`Self::logits`].
+    fn hidden(&mut self, row: usize, hidden: &mut [f32]) -> Result<()>;
 
     /// From now on logits of `rows` tokens are computed at once, so that the output matrix is not read for each of them.
     ///

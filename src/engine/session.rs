@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::EngineError;
+use super::embedding::Pooling;
 use super::generation::{Generation, Shared};
 use super::hybrid::HybridRunner;
 use super::memory_watch::{MemorySource, MemoryWatch};
 use super::model_files::ModelFiles;
 use super::model_runner::{ModelRunner, RunnerSize};
+use super::prompt_rows::{PromptRows, SCORED_ROWS};
 use super::request::{Observer, Outcome, Request};
 use super::runner::{Part, Runner, Stage};
 use super::scheduler::{Active, step};
@@ -58,9 +60,6 @@ impl Default for SessionOptions {
         }
     }
 }
-
-/// Positions whose logits are computed at once where all are wanted.
-const SCORED_ROWS: usize = 32;
 
 /// A model on a backend, its tokenizer and one sequence: load once, then [`generate`](Self::generate) or
 /// [`score`](Self::score) as often as wanted, one text after the other. What a text has in common with the one before
@@ -151,7 +150,7 @@ impl Session {
         let sequence = Sequence::open(runner.as_mut(), evictor, most, chunk, options.lookup + 1)?;
         let logits = vec![0.0; runner.spec().vocab_size];
         let tokenizer = Arc::new(files.tokenizer);
-        let rules = TextRules { tokenizer, eos: files.eos, shown: Vec::new() };
+        let rules = TextRules { tokenizer, eos: files.eos, head: files.embedding, shown: Vec::new() };
         Ok(Self { runner, sequence, rules, logits, weights, lookup })
     }
 
@@ -238,11 +237,22 @@ impl Session {
         Ok(Outcome { moved: self.moved().since(moved), ..outcome })
     }
 
+    /// The hidden states of the text `ids` after the final norm, pooled and through the layers that the model's files have
+    /// for after that: one vector, or without pooling one for each token as it is.
+    ///
+    /// # Errors
+    /// As [`Self::generate`]; with a model that reads in both directions, more tokens than go through it at once.
+    pub fn embed(&mut self, ids: &[u32], pooling: Pooling) -> Result<Vec<Vec<f32>>, EngineError> {
+        let rows = PromptRows::Hidden(pooling);
+        let request = Request { prompt: ids.to_vec(), prompt_rows: rows, ..Request::default() };
+        Ok(self.generate(&request, &mut ())?.hidden)
+    }
+
     /// Runs `ids` through the model from an empty context and gives the logits of every position from `from` on, in
     /// order: `sink` gets the position and its logits.
     ///
     /// # Errors
-    /// No ids, more than the context holds, ids outside of the vocabulary, or what the backend reports.
+    /// A model for embeddings, no ids, more than the context holds, ids outside of the vocabulary, or what the backend reports.
     pub fn score(
         &mut self,
         ids: &[u32],
@@ -255,6 +265,7 @@ impl Session {
             _ if tokens > self.sequence.end_of_context() => {
                 return Err(EngineError::PromptTooLong { tokens, max });
             }
+            _ if !self.spec().is_causal() => return Err(EngineError::NotCausal),
             _ => self.check_tokens(ids)?,
         }
         let Self { runner, sequence, logits, .. } = self;

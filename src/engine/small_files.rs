@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::EngineError;
+use super::embedding::{self, EmbeddingHead};
 use super::gguf;
 use super::special_tokens::SpecialTokens;
 use super::warning::ModelWarning;
@@ -60,6 +61,12 @@ impl SmallFiles {
                 files.push((name, read_bounded(&path, MAX_FILE)?.into()));
             }
         }
+        for name in embedding::NAMES {
+            let path = dir.join(name);
+            if path.exists() {
+                files.push((name, read_bounded(&path, MAX_FILE)?.into()));
+            }
+        }
         files.extend(more_templates(dir)?.map(|bytes| (MORE_TEMPLATES, bytes.into())));
         Ok(Self { files })
     }
@@ -90,6 +97,12 @@ impl SmallFiles {
     /// Whether there is a tokenizer that is read.
     fn has_tokenizer(&self) -> bool {
         [FLAT_BPE, SENTENCE_PIECE, "tokenizer.json"].iter().any(|name| self.get(name).is_some())
+    }
+
+    /// The same with more files.
+    pub fn with(mut self, files: Vec<(&'static str, Vec<u8>)>) -> Self {
+        self.files.extend(files.into_iter().map(|(name, bytes)| (name, bytes.into())));
+        self
     }
 
     /// The bytes of a file, which are shared.
@@ -127,6 +140,7 @@ pub(super) struct Described {
     pub generation: GenerationConfig,
     pub tokenizer: Tokenizer,
     pub tokenizer_config: TokenizerConfig,
+    pub embedding: EmbeddingHead,
     pub special: SpecialTokens,
 }
 
@@ -212,7 +226,10 @@ impl Described {
                 why: "models of this family have no use for it",
             });
         }
-        Ok(Self { config, generation, tokenizer, tokenizer_config, special })
+        let embedding = EmbeddingHead::read(file, origin)?;
+        let fits = embedding.check(config.spec.hidden_size);
+        fits.map_err(|reason| EngineError::EmbeddingFiles { origin: origin("modules.json"), reason })?;
+        Ok(Self { config, generation, tokenizer, tokenizer_config, embedding, special })
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use super::embedding::EmbeddingHead;
 use crate::tokenizer::Tokenizer;
 
 /// The same for all texts of a model.
 pub(super) struct TextRules {
     pub tokenizer: Arc<Tokenizer>,
     pub eos: Vec<u32>,
+    /// What follows pooling.
+    pub head: EmbeddingHead,
     /// Special tokens that are part of a generated text.
     pub shown: Vec<u32>,
 }

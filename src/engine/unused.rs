@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::EngineError;
+use super::gguf;
 use super::warning::ModelWarning;
 use crate::format::{FormatError, TensorSource};
 use crate::models::llama::tensor_specs;
@@ -34,7 +35,8 @@ pub(super) fn tensors(
 ) -> Result<Option<ModelWarning>, EngineError> {
     let used: BTreeSet<String> = tensor_specs(spec).into_iter().map(|asked| asked.name).collect();
     let names = tensors.names();
-    let unused = names.into_iter().filter(|name| !used.contains(*name) && !is_harmless(tensors, spec, name));
+    let read = |name: &str| used.contains(name) || gguf::DENSE.contains(&name);
+    let unused = names.into_iter().filter(|name| !read(name) && !is_harmless(tensors, spec, name));
     let unused: Vec<&str> = unused.collect();
     let Some(first) = unused.first() else { return Ok(None) };
     if let Some(file) = tensors.checkpoint().gguf() {

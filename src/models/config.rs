@@ -146,7 +146,7 @@ impl ModelConfig {
         Ok(Self {
             family,
             spec: (family.spec)(fields)?,
-            untied: fields.boolean("tie_word_embeddings")? == Some(false),
+            untied: fields.boolean("tie_word_embeddings")? == Some(false) && !lacks_output(fields),
             bos_token_id: fields.token_id("bos_token_id")?,
             eos_token_ids: fields.token_ids("eos_token_id")?,
             dtype: dtype.map(str::to_owned),
@@ -189,6 +189,14 @@ fn read_family(fields: &Fields<'_>, origin: &str) -> Result<&'static Family, Con
     };
     Family::find(fields.string("model_type")?, &classes)
         .map_err(|source| ConfigError::Family { origin: origin.into(), source })
+}
+
+/// Whether its class says that it has no output matrix: transformers' names for models that end before one, as those for
+/// embeddings do.
+fn lacks_output(fields: &Fields<'_>) -> bool {
+    let ends_before = |class: &Value| class.as_str().is_some_and(|class| class.ends_with("Model"));
+    let classes = fields.value("architectures").and_then(Value::as_array);
+    classes.is_some_and(|classes| classes.iter().any(ends_before))
 }
 
 /// Weights in a quantizer's own packing have other names, shapes and meanings.

@@ -194,6 +194,7 @@ impl Decoder {
                 head_dim: self.head_dim,
                 rope: Some(0),
                 window: None,
+                ahead: 0,
                 scale: 1.0 / (self.head_dim as f32).sqrt(),
                 softcap: None,
                 qk_norm: QkNorm::None,

@@ -58,8 +58,10 @@ pub struct AttentionSpec {
     pub head_dim: usize,
     /// Which of [`ModelSpec::ropes`] turns queries and keys; `None`: they have no positions.
     pub rope: Option<usize>,
-    /// A token sees this many tokens, itself among them; `None`: all before it.
+    /// A token sees this many tokens, itself among them; `None`: all from the first one on.
     pub window: Option<usize>,
+    /// So many of these may come after it; 0: attention is causal. Where it is not, a text goes through in one pass.
+    pub ahead: usize,
     /// Scores are multiplied by it.
     pub scale: f32,
     /// Scores are kept within `-softcap..=softcap`.
@@ -162,6 +164,11 @@ impl AttentionSpec {
 }
 
 impl ModelSpec {
+    /// Whether no token sees a later one, so that a text can be gone on with.
+    pub fn is_causal(&self) -> bool {
+        self.layers.iter().all(|layer| layer.attention.ahead == 0)
+    }
+
     /// The largest of a number over all layers.
     pub fn widest(&self, of: impl Fn(&LayerSpec) -> usize) -> usize {
         self.layers.iter().map(of).max().unwrap_or(0)
@@ -169,10 +176,11 @@ impl ModelSpec {
 
     /// What the cache holds of each layer.
     pub fn cache_shapes(&self) -> Vec<KvShape> {
-        let shape = |AttentionSpec { kv_heads, head_dim, window, .. }: &AttentionSpec| KvShape {
+        let shape = |AttentionSpec { kv_heads, head_dim, window, ahead, .. }: &AttentionSpec| KvShape {
             kv_heads: *kv_heads,
             head_dim: *head_dim,
-            window: *window,
+            // A text that goes through in one pass is held as a whole.
+            window: window.filter(|_| *ahead == 0),
         };
         self.layers.iter().map(|layer| shape(&layer.attention)).collect()
     }

@@ -14,7 +14,12 @@ pub struct StoredTensors {
     storage: Storage,
     spec: ModelSpec,
     names: Vec<String>,
+    /// Names lack the [`TRUNK`] in front: models for embeddings are stored so, without what is around them.
+    bare: bool,
 }
+
+/// What the names of all tensors begin with but that of an output matrix.
+const TRUNK: &str = "model.";
 
 impl StoredTensors {
     /// The tensors of a checkpoint that `config` describes.
@@ -23,8 +28,11 @@ impl StoredTensors {
             Some(_) => config.family.gguf.storage,
             None => config.family.checkpoint,
         };
-        let names = checkpoint.names().into_iter().flat_map(|name| ours(storage, name)).collect();
-        Self { checkpoint, storage, spec: config.spec.clone(), names }
+        let names = checkpoint.names();
+        let bare = names.contains(&"embed_tokens.weight");
+        let whole = |name: &str| if bare { format!("{TRUNK}{name}") } else { name.to_owned() };
+        let names = names.into_iter().flat_map(|name| ours(storage, &whole(name))).collect();
+        Self { checkpoint, storage, spec: config.spec.clone(), names, bare }
     }
 
     /// The files.
@@ -34,7 +42,11 @@ impl StoredTensors {
 
     /// The name under which `name` is stored.
     pub fn stored_name(&self, name: &str) -> String {
-        self.storage.stored_name(name)
+        let stored = self.storage.stored_name(name);
+        match stored.strip_prefix(TRUNK) {
+            Some(rest) if self.bare => rest.to_owned(),
+            _ => stored,
+        }
     }
 
     /// What all elements of the matrix `name` are to be multiplied with: NVFP4 has one such number a tensor, beside it.

@@ -20,6 +20,8 @@ pub(super) enum Event {
     Begun { prompt: usize, cached: usize },
     /// So many tokens of its prompt are taken in.
     Progress { done: usize },
+    /// A token of the prompt, from the second one on.
+    PromptToken(ChosenToken),
     /// A token, before its text.
     Token(ChosenToken),
     /// More text.
@@ -37,6 +39,8 @@ pub(super) struct Piece {
     pub text: String,
     /// The tokens of both, if they were asked for.
     pub tokens: Vec<ChosenToken>,
+    /// Those of the prompt from the second one on, likewise; they come with the first piece.
+    pub prompt: Vec<ChosenToken>,
 }
 
 impl Piece {
@@ -49,6 +53,7 @@ impl Piece {
         self.reasoning.push_str(&more.reasoning);
         self.text.push_str(&more.text);
         self.tokens.extend(more.tokens);
+        self.prompt.extend(more.prompt);
     }
 }
 
@@ -61,6 +66,8 @@ pub(super) struct End {
     pub cached_tokens: usize,
     pub generated_tokens: usize,
     pub ids: Vec<u32>,
+    /// Hidden states of the prompt, if they were asked for.
+    pub hidden: Vec<Vec<f32>>,
     pub timings: Timings,
 }
 
@@ -122,6 +129,8 @@ pub(super) struct Answer {
     pub settings: Arc<Settled>,
     /// Tokens whose text has not come.
     tokens: Vec<ChosenToken>,
+    /// Tokens of the prompt that go with the first piece.
+    prompt: Vec<ChosenToken>,
     ready: VecDeque<Step>,
     ended: bool,
     _place: Place,
@@ -140,6 +149,7 @@ impl Answer {
             splitter,
             settings,
             tokens: Vec::new(),
+            prompt: Vec::new(),
             ready: VecDeque::new(),
             ended: false,
             _place: place,
@@ -164,6 +174,7 @@ impl Answer {
         match event {
             Some(Event::Begun { prompt, cached }) => self.ready.push_back(Step::Begun { prompt, cached }),
             Some(Event::Progress { done }) => self.ready.push_back(Step::Progress { done }),
+            Some(Event::PromptToken(token)) => self.prompt.push(token),
             Some(Event::Token(token)) => self.tokens.push(token),
             Some(Event::Text(text)) => {
                 let split = match &mut self.splitter {
@@ -189,10 +200,10 @@ impl Answer {
 
     fn give(&mut self, split: Split) {
         let Split { reasoning, answer: text } = split;
-        let piece = Piece { reasoning, text, tokens: Vec::new() };
+        let piece = Piece { reasoning, text, ..Piece::default() };
         if !piece.is_empty() {
-            let tokens = std::mem::take(&mut self.tokens);
-            self.ready.push_back(Step::Piece(Piece { tokens, ..piece }));
+            let (tokens, prompt) = (std::mem::take(&mut self.tokens), std::mem::take(&mut self.prompt));
+            self.ready.push_back(Step::Piece(Piece { tokens, prompt, ..piece }));
         }
     }
 
@@ -202,9 +213,12 @@ impl Answer {
             self.give(rest);
         }
         // The tokens of a stop string are not part of the answer; those that have no text are.
-        if !matches!(outcome.finish, Finish::Stop(_)) && !self.tokens.is_empty() {
-            let tokens = std::mem::take(&mut self.tokens);
-            self.ready.push_back(Step::Piece(Piece { tokens, ..Piece::default() }));
+        if matches!(outcome.finish, Finish::Stop(_)) {
+            self.tokens.clear();
+        }
+        if !self.tokens.is_empty() || !self.prompt.is_empty() {
+            let (tokens, prompt) = (std::mem::take(&mut self.tokens), std::mem::take(&mut self.prompt));
+            self.ready.push_back(Step::Piece(Piece { tokens, prompt, ..Piece::default() }));
         }
         // Readers that go hear nothing: it is the server that ends.
         if matches!(outcome.finish, Finish::Cancelled | Finish::OutputClosed) {
@@ -218,6 +232,7 @@ impl Answer {
             cached_tokens: outcome.reused_tokens,
             generated_tokens: outcome.ids.len(),
             ids: outcome.ids,
+            hidden: outcome.hidden,
             timings: outcome.timings,
         })));
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::{Fields, ids, wrong};
 use super::refusal::Refusal;
 use crate::chat::{ChatInput, Message};
-use crate::engine::SamplingWishes;
+use crate::engine::{PromptRows, SamplingWishes};
 
 /// What a text begins with.
 #[derive(Clone, Debug)]
@@ -41,6 +41,10 @@ pub(super) struct Ask {
     pub bias: Vec<(Biased, f32)>,
     /// Probabilities of the chosen tokens, and of so many others.
     pub logprobs: Option<usize>,
+    /// What is wanted of the prompt itself.
+    pub rows: PromptRows,
+    /// A prompt that is too long is cut.
+    pub truncate: bool,
     /// Whether the model is to reason before it answers, where it can do either.
     pub thinking: Option<bool>,
 }
@@ -59,6 +63,8 @@ impl Ask {
             ignore_eos: false,
             bias: Vec::new(),
             logprobs: None,
+            rows: PromptRows::Nothing,
+            truncate: false,
             thinking: None,
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct Listener {
     /// Of the request, for the log.
     pub id: Arc<str>,
     pub asked: Instant,
+    /// Whether a text comes, and no vector.
+    pub is_text: bool,
     begun: Option<Instant>,
     /// When the last token came.
     last: Option<Instant>,
@@ -27,7 +29,7 @@ pub(super) struct Listener {
 
 impl Listener {
     pub fn new(events: UnboundedSender<Event>, shared: Arc<Shared>, id: Arc<str>) -> Self {
-        Self { events, shared, id, asked: Instant::now(), begun: None, last: None }
+        Self { events, shared, id, asked: Instant::now(), is_text: true, begun: None, last: None }
     }
 
     fn log(&self, outcome: &Result<Outcome, EngineError>) {
@@ -55,10 +57,14 @@ impl Observer for Listener {
     fn prefill(&mut self, done: usize, total: usize) {
         let _ = self.events.send(Event::Progress { done });
         // The first token is chosen next.
-        if done == total {
+        if done == total && self.is_text {
             self.shared.metrics.first_token.observe(self.asked.elapsed().as_secs_f64());
             self.last = Some(Instant::now());
         }
+    }
+
+    fn prompt_token(&mut self, token: ChosenToken) {
+        let _ = self.events.send(Event::PromptToken(token));
     }
 
     fn token(&mut self, token: ChosenToken) {

@@ -129,20 +129,26 @@ fn prompts(model: &Model, value: Value) -> Result<Vec<Prompt>, Refusal> {
 
 fn prompt(model: &Model, value: Value) -> Result<Prompt, Refusal> {
     const NAME: &str = "prompt";
-    let expected = "a text, or a list of texts and token ids";
-    let list = match value {
-        Value::String(text) => return Ok(Prompt::Text(text)),
+    match value {
+        Value::String(text) => Ok(Prompt::Text(text)),
         Value::Object(map) => {
             let mut fields = Fields::of(Value::Object(map), NAME)?;
             let text = fields.text("prompt_string")?;
             let text = fields.required("prompt_string", text)?;
             fields.neutral("multimodal_data", &[json!([])])?;
             fields.done()?;
-            return Ok(Prompt::Text(text));
+            Ok(Prompt::Text(text))
         }
-        Value::Array(list) => list,
-        other => return Err(wrong(NAME, expected, &other)),
-    };
+        Value::Array(list) => Ok(Prompt::Ids(mixed(model, NAME, list)?)),
+        other => Err(wrong(NAME, MIXED, &other)),
+    }
+}
+
+/// What a list of texts and ids has to be.
+const MIXED: &str = "a text, or a list of texts and token ids";
+
+/// The tokens of texts and ids in one list, which is the field `name`.
+pub(super) fn mixed(model: &Model, name: &str, list: Vec<Value>) -> Result<Vec<u32>, Refusal> {
     let mut all = Vec::new();
     for (at, part) in list.into_iter().enumerate() {
         match part {
@@ -150,12 +156,10 @@ fn prompt(model: &Model, value: Value) -> Result<Prompt, Refusal> {
             Value::String(text) => {
                 all.extend(model.tokenizer.encode(&text, false).map_err(EngineError::from)?);
             }
-            other => {
-                all.extend(ids(std::slice::from_ref(&other)).ok_or_else(|| wrong(NAME, expected, &other))?)
-            }
+            other => all.extend(ids(std::slice::from_ref(&other)).ok_or_else(|| wrong(name, MIXED, &other))?),
         }
     }
-    Ok(Prompt::Ids(all))
+    Ok(all)
 }
 
 /// The most prompts of a request.

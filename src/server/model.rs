@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use super::ask::{Ask, Biased, Prompt};
 use super::refusal::{Kind, Refusal};
 use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter};
-use crate::engine::{ChatFormat, EngineError, PromptForm, Request, SamplingWishes, TextLimits};
+use crate::engine::{
+    ChatFormat, EngineError, Pooling, PromptForm, PromptRows, Request, SamplingWishes, TextLimits,
+};
 use crate::models::GenerationConfig;
 use crate::sampling::{SamplingError, SamplingParams};
 use crate::tokenizer::Tokenizer;
@@ -37,6 +39,18 @@ pub struct Described {
     pub loaded: SystemTime,
 }
 
+/// How texts become vectors.
+#[derive(Clone, Copy, Debug)]
+pub struct Embeddings {
+    /// How the vectors of all tokens become one.
+    pub pooling: Pooling,
+    /// Elements of a vector.
+    pub size: usize,
+    /// The most tokens of a text of a model that reads in both directions, which gives nothing but embeddings; `None`: it
+    /// goes on with texts too.
+    pub at_once: Option<usize>,
+}
+
 /// What HTTP needs of a model, whose weights another thread has.
 pub struct Model {
     /// Its place among the models of the server.
@@ -57,6 +71,8 @@ pub struct Model {
     pub limits: TextLimits,
     /// The tokens that end a text.
     pub eos: Vec<u32>,
+    /// See there.
+    pub embeddings: Embeddings,
     /// The most tokens that a text holds.
     pub context: usize,
     /// What the model's makers recommend.
@@ -109,7 +125,7 @@ impl Model {
     /// What of the request cannot be.
     pub(super) fn prepare(&self, ask: Ask, most: Option<usize>) -> Result<Prepared, Refusal> {
         let (mut splitter, mut shown) = (None, Vec::new());
-        let prompt = match ask.prompt {
+        let mut prompt = match ask.prompt {
             Prompt::Ids(ids) => ids,
             Prompt::Text(text) => self.form.encode_text(&self.tokenizer, &text)?,
             Prompt::Chat(input) => {
@@ -120,7 +136,19 @@ impl Model {
                 ids
             }
         };
+        if ask.truncate {
+            self.truncate(&mut prompt);
+        }
         self.limits.check_prompt(&prompt, &self.tokenizer)?;
+        if let Some(max) = self.embeddings.at_once {
+            match (ask.rows, prompt.len()) {
+                (PromptRows::Hidden(_), tokens) if tokens > max => {
+                    return Err(EngineError::TextTooLong { tokens, max }.into());
+                }
+                (PromptRows::Hidden(_), _) => {}
+                _ => return Err(EngineError::NotCausal.into()),
+            }
+        }
         let (wished, own) = (ask.wishes, self.wishes);
         let wishes = SamplingWishes {
             temperature: wished.temperature.or(own.temperature),
@@ -158,10 +186,25 @@ impl Model {
             ignore_eos: ask.ignore_eos,
             bias,
             logprobs: ask.logprobs,
+            prompt_rows: ask.rows,
             shown,
             ..Request::default()
         };
         Ok(Prepared { request, splitter })
+    }
+
+    /// Cuts a text to what the model takes; a special token at its end stays.
+    fn truncate(&self, prompt: &mut Vec<u32>) {
+        let most = self.limits.context.map_or(usize::MAX, |context| context.saturating_sub(1));
+        let most = self.embeddings.at_once.map_or(most, |at_once| most.min(at_once));
+        if prompt.len() <= most || most == 0 {
+            return;
+        }
+        let last = prompt.last().copied().filter(|id| self.tokenizer.is_special(*id));
+        prompt.truncate(most);
+        if let (Some(last), Some(end)) = (last, prompt.last_mut()) {
+            *end = last;
+        }
     }
 
     fn bias(&self, asked: &[(Biased, f32)]) -> Result<Vec<(u32, f32)>, Refusal> {

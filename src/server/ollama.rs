@@ -104,7 +104,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
         "template": template,
         "details": details(&model),
         "model_info": info,
-        "capabilities": ["completion"],
+        "capabilities": if model.embeddings.at_once.is_some() { ["embedding"] } else { ["completion"] },
         "modified_at": rfc3339(own.loaded),
     })))
 }

@@ -90,10 +90,14 @@ impl From<EngineError> for Refusal {
             );
             return Self::new(Kind::TooLong { tokens, context }, message);
         }
+        if let EngineError::TextTooLong { .. } = error {
+            return Self::new(Kind::Invalid, format!("{error} (--prefill-chunk)"));
+        }
         let kind = match error {
             EngineError::EmptyPrompt
             | EngineError::UnknownToken { .. }
             | EngineError::Chat(_)
+            | EngineError::NotCausal
             | EngineError::Recommended { .. }
             | EngineError::Sampling(crate::sampling::SamplingError::BadParam { .. })
             | EngineError::Tokenizer(_) => Kind::Invalid,

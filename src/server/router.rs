@@ -30,7 +30,7 @@ use super::refusal::{Kind, Refusal};
 use super::settings::Settings;
 use super::state::Shared;
 use super::worker::{Command, Worker};
-use super::{anthropic, llama_cpp, ollama, openai};
+use super::{anthropic, embeddings, llama_cpp, ollama, openai};
 
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,6 +88,10 @@ fn routes() -> Vec<Route> {
         route!(GET "/slots" llama_cpp::slots),
         route!(POST "/completion" llama_cpp::completion),
         route!(POST "/completions" llama_cpp::completion),
+        route!(POST "/embedding" embeddings::embedding),
+        route!(POST "/embeddings" embeddings::embedding),
+        route!(POST "/rerank" embeddings::rerank),
+        route!(POST "/reranking" embeddings::rerank),
         route!(POST "/tokenize" llama_cpp::tokenize),
         route!(POST "/detokenize" llama_cpp::detokenize),
         route!(POST "/apply-template" llama_cpp::apply_template),
@@ -99,10 +103,15 @@ fn routes() -> Vec<Route> {
         route!(POST "/v1/chat/completions/input_tokens" openai::count_tokens),
         route!(POST "/chat/completions/input_tokens" openai::count_tokens),
         route!(POST "/v1/completions" openai::completions),
+        route!(POST "/v1/embeddings" embeddings::openai_embeddings),
+        route!(POST "/v1/rerank" embeddings::rerank),
+        route!(POST "/v1/reranking" embeddings::rerank),
         route!(POST "/v1/messages" anthropic::messages),
         route!(POST "/v1/messages/count_tokens" anthropic::count_tokens),
         route!(POST "/api/generate" ollama::generate),
         route!(POST "/api/chat" ollama::chat),
+        route!(POST "/api/embed" embeddings::embed),
+        route!(POST "/api/embeddings" embeddings::embeddings),
         route!(GET "/api/tags" ollama::tags),
         route!(POST "/api/show" ollama::show),
         route!(GET "/api/ps" ollama::ps),

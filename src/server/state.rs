@@ -18,7 +18,7 @@ use super::model::Model;
 use super::refusal::{Kind, Refusal};
 use super::settings::Settings;
 use super::worker::Command;
-use crate::engine::{Load, Pass};
+use crate::engine::{Load, Pass, PromptRows};
 
 /// What both the thread of the models and HTTP know.
 pub(super) struct Shared {
@@ -151,8 +151,9 @@ impl Shared {
             .map_err(|_| Refusal::new(Kind::Failed, "the prompt could not be prepared"))?;
         let all = prepared?.into_iter().zip(places).map(|(prepared, place)| {
             let (sender, events) = unbounded_channel();
-            let reader = Box::new(Listener::new(sender, Arc::clone(self), Arc::clone(id)));
+            let mut reader = Box::new(Listener::new(sender, Arc::clone(self), Arc::clone(id)));
             let request = prepared.request;
+            reader.is_text = !matches!(request.prompt_rows, PromptRows::Hidden(_));
             let settings = Settled {
                 prompt: request.prompt.clone(),
                 sampling: request.sampling,

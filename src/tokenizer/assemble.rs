@@ -48,12 +48,26 @@ pub fn added_token(id: usize, content: &str, kind: PieceKind, rstrip: bool) -> V
 
 /// The `post_processor` that puts a token in front of a text.
 pub fn begin_with(id: u64, token: &str) -> Value {
-    let special = json!({"SpecialToken": {"id": token, "type_id": 0}});
-    let text = |name: &str, kind: u32| json!({"Sequence": {"id": name, "type_id": kind}});
+    surround(Some((id, token)), None)
+}
+
+/// The `post_processor` that puts tokens in front of a text and after it; null for none.
+pub fn surround(first: Option<(u64, &str)>, last: Option<(u64, &str)>) -> Value {
+    if first.is_none() && last.is_none() {
+        return Value::Null;
+    }
+    let special = |of: Option<(u64, &str)>, kind: u32| {
+        of.map(|(_, token)| json!({"SpecialToken": {"id": token, "type_id": kind}}))
+    };
+    let text = |name: &str, kind: u32| Some(json!({"Sequence": {"id": name, "type_id": kind}}));
+    let list = |parts: Vec<Option<Value>>| Value::Array(parts.into_iter().flatten().collect());
+    let named = first.into_iter().chain(last);
+    let named =
+        named.map(|(id, token)| (token.to_owned(), json!({"id": token, "ids": [id], "tokens": [token]})));
     json!({
         "type": "TemplateProcessing",
-        "single": [special, text("A", 0)],
-        "pair": [special, text("A", 0), text("B", 1)],
-        "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}},
+        "single": list(vec![special(first, 0), text("A", 0), special(last, 0)]),
+        "pair": list(vec![special(first, 0), text("A", 0), text("B", 1), special(last, 1)]),
+        "special_tokens": Value::Object(named.collect()),
     })
 }

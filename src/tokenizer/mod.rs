@@ -24,7 +24,7 @@ use tokenizers::{AddedToken, AddedVocabulary, Decoder as _, DecoderWrapper, Enco
 
 use crate::core::HostBytes;
 use crate::format::unmarked;
-pub use assemble::{PieceKind, added_token, begin_with};
+pub use assemble::{PieceKind, added_token, begin_with, surround};
 pub use config::TokenizerConfig;
 pub use declared::DeclaredToken;
 use decoder_plan::DecoderPlan;

@@ -15,6 +15,7 @@ mod lookup;
 mod packed_bytes;
 mod packed_fuzz;
 mod parity;
+mod prompt_rows;
 mod real_models;
 #[cfg(target_os = "linux")]
 mod run_android;

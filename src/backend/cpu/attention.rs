@@ -132,21 +132,27 @@ impl<'a> Blocks<'a> {
         (state_len(pairs, dim).next_multiple_of(16), scratch_len(pairs, dim).next_multiple_of(16))
     }
 
-    /// Spans that some of `rows` rows see, the first of them in slot `slot`.
-    fn spans_of(&self, slot: usize, rows: usize) -> Range<usize> {
-        self.how.visible(slot).start / SPAN..(slot + rows).div_ceil(SPAN)
+    /// Slots that some of `rows` rows of a run see, the first of which is in slot `slot`.
+    fn seen(&self, run: &Run<'_>, slot: usize, rows: usize) -> Range<usize> {
+        self.how.visible(slot, run.end()).start..self.how.visible(slot + rows - 1, run.end()).end
+    }
+
+    /// Spans that some of them see.
+    fn spans_of(&self, run: &Run<'_>, slot: usize, rows: usize) -> Range<usize> {
+        let seen = self.seen(run, slot, rows);
+        seen.start / SPAN..seen.end.div_ceil(SPAN)
     }
 
     /// Spans that some row of a block sees.
     fn spans(&self, block: Block<'_>) -> Range<usize> {
-        self.spans_of(block.slot(), block.rows)
+        self.spans_of(block.run, block.slot(), block.rows)
     }
 
     /// The numbers of spans that some row of any run sees, and what is between them.
     fn all_spans(&self) -> Range<usize> {
         let each = || {
             let runs = self.runs.iter().filter(|run| !run.rows.is_empty());
-            runs.map(|run| self.spans_of(run.len, run.rows.len()))
+            runs.map(|run| self.spans_of(run, run.len, run.rows.len()))
         };
         each().map(|spans| spans.start).min().unwrap_or(0)..each().map(|spans| spans.end).max().unwrap_or(0)
     }
@@ -155,7 +161,8 @@ impl<'a> Blocks<'a> {
     fn attend(&self, block: Block<'_>, span: usize, on: bool, state: &mut [f32], scratch: &mut [f32]) {
         let dim = self.layout.head_dim;
         let at = block.slot();
-        let (from, to) = (span * SPAN, ((span + 1) * SPAN).min(at + block.rows));
+        let end = self.seen(block.run, at, block.rows).end;
+        let (from, to) = (span * SPAN, ((span + 1) * SPAN).min(end));
         let row = block.run.rows.start + block.first;
         let pages = &block.run.pages[from / KEYS..];
         let paged = |stored: Stored<'a>| Paged {
@@ -170,10 +177,11 @@ impl<'a> Blocks<'a> {
             rows: block.rows,
             heads: self.group,
             head_dim: dim,
-            visible: at as isize + 1 - from as isize,
+            // What is beyond the slots that there are, the kernel leaves out.
+            visible: (at as isize + 1 - from as isize).saturating_add_unsigned(self.how.ahead),
             window: self.how.window.map_or(isize::MAX, |window| window.min(isize::MAX as usize) as isize),
             slots: to - from,
-            after: if on { at + block.rows - to } else { 0 },
+            after: if on { end - to } else { 0 },
             keys: paged(self.keys),
             values: paged(self.values),
             scale: self.how.scale,

@@ -86,8 +86,8 @@ impl Head<'_> {
         let group = width / self.layout.kv_heads / dim;
         let rows = out.len() / slots;
         // Tiles that no row sees are not read.
-        let first = self.how.visible(at).start / LANES;
-        let tiles = (at + rows).div_ceil(LANES) - first;
+        let first = self.how.visible(at, slots).start / LANES;
+        let tiles = self.how.visible(at + rows - 1, slots).end.div_ceil(LANES) - first;
         let mut wide = vec![0.0; dim * LANES];
         // `[rows][group][tiles]`: a tile of keys serves all rows and heads.
         let mut products = vec![[0.0; LANES]; rows * group * tiles];
@@ -100,7 +100,7 @@ impl Head<'_> {
         }
         for (index, products) in products.chunks_exact_mut(tiles).enumerate() {
             let row = index / group;
-            let seen = self.how.visible(at + row);
+            let seen = self.how.visible(at + row, slots);
             let own = seen.start / LANES;
             let products = &mut products[own - first..seen.end.div_ceil(LANES) - first];
             let mut scale = self.how.scale;
@@ -137,7 +137,7 @@ mod tests {
     use crate::core::{AttentionParams, Backend, DType, KvLayer, KvLayout, KvTypes, PageId, Run};
     use crate::models::noise;
 
-    const PLAIN: AttentionParams = AttentionParams { scale: 0.2, window: None, softcap: None };
+    const PLAIN: AttentionParams = AttentionParams { scale: 0.2, window: None, ahead: 0, softcap: None };
 
     /// The weights of `rows` rows after `at` others, for heads of 24 elements.
     fn weights<B: Backend>(
@@ -173,6 +173,8 @@ mod tests {
             AttentionParams { window: Some(19), softcap: Some(0.8), ..PLAIN },
             AttentionParams { window: Some(64), ..PLAIN },
             AttentionParams { softcap: Some(2.0), ..PLAIN },
+            AttentionParams { ahead: usize::MAX, ..PLAIN },
+            AttentionParams { window: Some(9), ahead: 4, ..PLAIN },
         ];
         for (dtype, how) in KvTypes::STORED.into_iter().flat_map(|dtype| ways.map(|how| (dtype, how))) {
             for shape in [(0, 1, 1), (0, 5, 4), (13, 1, 3), (30, 40, 2), (600, 2, 4)] {
@@ -187,7 +189,7 @@ mod tests {
                     assert!(near, "{dtype} {shape:?} {how:?} row {row}: {got:?} {expected:?}");
                     let sum: f32 = got.iter().sum();
                     assert!((sum - 2.0 * group as f32).abs() < 1e-4, "each head gives 1: {sum}");
-                    let seen = how.visible(at + row);
+                    let seen = how.visible(at + row, at + rows);
                     assert!(got[..seen.start].iter().chain(&got[seen.end..]).all(|&weight| weight == 0.0));
                 }
                 for isa in Isa::available() {

@@ -6,7 +6,7 @@ use super::kernels::KvKernels;
 use super::kv::pages_of;
 use super::ops::{LINE, T, f32s, lock, n, run, same_cols};
 use super::{OpenClBackend, Scratch};
-use crate::core::{AttentionParams, KvLayer, KvLayout, Result, Run};
+use crate::core::{AttentionParams, CoreError, KvLayer, KvLayout, Result, Run};
 
 /// As in `kernels/attention.cl`.
 const MOST_DIM: usize = 256;
@@ -29,6 +29,9 @@ pub(super) fn attention(
 ) -> Result<()> {
     let op = "attention";
     same_cols(op, q, out)?;
+    if how.ahead > 0 {
+        return Err(CoreError::Lacking { backend: "opencl", what: "let a token see later ones" });
+    }
     let group = layer.check_attention(op, q, how, runs)?;
     let kernels = gpu.kernels.kv(layer.layout.types)?;
     out.set_rows(q.rows())?;
@@ -81,7 +84,7 @@ fn attend(
         return unsafe { run(&mut lock(&kernels.attention_tile), 0, &args, global, line) };
     }
     if rows <= FEW && d <= MOST_DIM && gpu.forms.attention_split {
-        let first = how.visible(at).start / SPAN;
+        let first = how.visible(at, at + rows).start / SPAN;
         let spans = (at + rows).div_ceil(SPAN) - first;
         let mut scratch = lock(&gpu.scratch);
         // As many as the cache can come to need, so that it does not grow from token to token.

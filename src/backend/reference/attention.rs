@@ -5,15 +5,15 @@ use std::ops::Range;
 use super::{ReferenceBuffer, softcap};
 use crate::core::{AttentionParams, KvLayer, KvLayout, PageId, Result};
 
-/// `out = softmax(scores of q and k) . v` over the slots that slot `slot` sees, for every head of the row `q`.
+/// `out = softmax(scores of q and k) . v` over the slots `seen`, for every head of the row `q`.
 pub(super) fn row(
     q: &[f32],
     layer: &KvLayer<ReferenceBuffer>,
     how: &AttentionParams,
-    (pages, slot): (&[PageId], usize),
+    (pages, seen): (&[PageId], Range<usize>),
     out: &mut [f32],
 ) -> Result<()> {
-    let (layout, seen) = (&layer.layout, how.visible(slot));
+    let layout = &layer.layout;
     let d = layout.head_dim;
     let heads_per_kv_head = q.len() / d / layout.kv_heads;
     for kv_head in 0..layout.kv_heads {
@@ -32,15 +32,15 @@ pub(super) fn row(
     Ok(())
 }
 
-/// What the heads of the row `q` give to each of the slots that slot `slot` sees, all together; 0 to all others.
+/// What the heads of the row `q` give to each of the slots `seen`, all together; 0 to all others.
 pub(super) fn weights(
     q: &[f32],
     layer: &KvLayer<ReferenceBuffer>,
     how: &AttentionParams,
-    (pages, slot): (&[PageId], usize),
+    (pages, seen): (&[PageId], Range<usize>),
     out: &mut [f32],
 ) -> Result<()> {
-    let (layout, seen) = (&layer.layout, how.visible(slot));
+    let layout = &layer.layout;
     let d = layout.head_dim;
     let heads_per_kv_head = q.len() / d / layout.kv_heads;
     let mut sums = vec![0.0; out.len()];

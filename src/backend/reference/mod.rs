@@ -276,7 +276,8 @@ impl Backend for ReferenceBackend {
         out.set_rows(q.rows())?;
         for run in runs {
             for (slot, r) in (run.len..).zip(run.rows.clone()) {
-                attention::row(row(q, r), layer, how, (run.pages, slot), row_mut(out, r))?;
+                let seen = how.visible(slot, run.end());
+                attention::row(row(q, r), layer, how, (run.pages, seen), row_mut(out, r))?;
             }
         }
         Ok(())
@@ -295,7 +296,8 @@ impl Backend for ReferenceBackend {
         CoreError::expect_eq(op, "weights", weights.len(), run.rows.len() * slots)?;
         let rows = (run.len..).zip(run.rows.clone());
         for ((slot, r), weights) in rows.zip(weights.chunks_exact_mut(slots.max(1))) {
-            attention::weights(row(q, r), layer, how, (run.pages, slot), weights)?;
+            let seen = how.visible(slot, run.end());
+            attention::weights(row(q, r), layer, how, (run.pages, seen), weights)?;
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ impl Mix {
             for (table, len) in tables.iter_mut().zip(&held) {
                 table
                     .iter_mut()
-                    .take(self.how.visible(*len).start / KvLayout::PAGE)
+                    .take(self.how.visible(*len, *len + 1).start / KvLayout::PAGE)
                     .for_each(|p| *p = PageId::NONE);
             }
             let mut from = 0;
@@ -185,6 +185,37 @@ fn many_sequences_over_several_spans_share_a_pass() {
             }
         }
     }
+}
+
+/// Each row of each sequence sees later ones too, all of which are in the pass.
+#[test]
+fn tokens_that_see_later_ones_have_the_bits_that_they_have_alone_and_the_numbers_of_the_reference() {
+    let layout = KvLayout { types: DType::F16.into(), kv_heads: 2, head_dim: 32 };
+    for (window, ahead) in [(None, usize::MAX), (Some(3), 1), (Some(65), 32), (Some(601), 300), (Some(9), 2)]
+    {
+        let how = AttentionParams { window, ahead, ..AttentionParams::of_head_dim(32) };
+        let mix = Mix { layout, group: 2, how, passes: vec![vec![1100, 3, 64, 1, 130]], seed: 5 };
+        let alone: Vec<_> = (0..5).map(|s| bits(&mix.alone(&cpu(Isa::Scalar, 1), s, true))).collect();
+        for isa in Isa::available() {
+            for threads in [1, 4] {
+                let got: Vec<_> = mix.together(&cpu(isa, threads)).iter().map(|x| bits(x)).collect();
+                assert!(got == alone, "{isa} {threads} threads {how:?}");
+            }
+        }
+        for (s, expected) in mix.together(&ReferenceBackend).iter().enumerate() {
+            let got = mix.alone(&cpu(Isa::Scalar, 1), s, true);
+            let near = got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4);
+            assert!(near, "{how:?} sequence {s}");
+        }
+    }
+    // The last token sees what it sees in any case, the first one more.
+    let rows = |ahead| {
+        let how = AttentionParams { ahead, ..AttentionParams::of_head_dim(32) };
+        Mix { layout, group: 2, how, passes: vec![vec![70]], seed: 5 }.alone(&ReferenceBackend, 0, true)
+    };
+    let (both, before) = (rows(usize::MAX), rows(0));
+    let width = both.len() / 70;
+    assert!(both[69 * width..] == before[69 * width..] && both[..width] != before[..width]);
 }
 
 #[test]

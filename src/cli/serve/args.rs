@@ -14,7 +14,7 @@ use crate::cli::limits::{LimitArgs, wanted_threads};
 use crate::cli::values::{
     Seed, at_least_one, cache_place, date, isa, not_empty, number, seed, weight_dtype, whole,
 };
-use crate::engine::{CachePlace, WeightDType};
+use crate::engine::{CachePlace, Pooling, WeightDType};
 
 /// Answer the requests of OpenAI's, Ollama's, Anthropic's and llama.cpp's clients with a language model on this machine.
 ///
@@ -61,6 +61,12 @@ pub struct Args {
 
     #[command(flatten)]
     pub eviction: EvictionArgs,
+
+    /// How the vectors of a text's tokens become its embedding: mean, cls (the first token's), last, or none (each token has
+    /// its own; for /embedding alone) [default: what the model's files say, else last, or mean where the model reads in both
+    /// directions]
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    pub pooling: Option<Pooling>,
 
     /// Directory in which converted weights are kept for the next start, or 'off' [default: .llm_rs2 in the model's
     /// directory, or else in the user's cache directory; only for models that take long to load]
@@ -197,9 +203,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = isa, help_heading = "Machine")]
     pub isa: Option<Isa>,
 
-    /// Tokens of prompts that go through the model at once; changes memory and speed, never a text
-    #[arg(long, value_name = "N", default_value = "256", value_parser = at_least_one, help_heading = "Machine")]
-    pub prefill_chunk: usize,
+    /// Tokens of prompts that go through the model at once; changes memory and speed, never a text [default: 256, or for a
+    /// model that reads in both directions, of whose texts it is the limit, up to 2048]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Machine")]
+    pub prefill_chunk: Option<usize>,
 
     #[command(flatten)]
     pub limits: LimitArgs,

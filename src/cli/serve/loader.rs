@@ -25,7 +25,7 @@ use crate::engine::{
 };
 use crate::host::human_bytes;
 use crate::models::llama::{LoadProgress, parameter_count};
-use crate::server::{Described, LoadError, Loader, Model};
+use crate::server::{Described, Embeddings, LoadError, Loader, Model};
 
 /// What loads models while the server runs.
 pub struct ModelLoader<'a> {
@@ -210,6 +210,11 @@ impl Job<'_> {
             thinking: wanted_thinking(args).0,
             limits: batcher.limits(),
             eos,
+            embeddings: Embeddings {
+                pooling: args.pooling.unwrap_or(batcher.embedding_head().pooling_or_usual(spec.is_causal())),
+                size: batcher.embedding_head().size(spec.hidden_size),
+                at_once: (!spec.is_causal()).then_some(settings.batch.most_at_once()),
+            },
             context: settings.batch.session.max_seq_len,
             generation,
             wishes: settings.wishes,

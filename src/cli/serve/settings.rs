@@ -50,7 +50,11 @@ impl Settings {
             kv_types: args.kv.types(),
             max_seq_len,
             eviction,
-            prefill_chunk: args.prefill_chunk,
+            // Of a model that reads in both directions a whole text goes through at once.
+            prefill_chunk: args.prefill_chunk.unwrap_or(match spec.is_causal() {
+                true => 256,
+                false => max_seq_len.min(2048),
+            }),
             lookup: 0,
             check_numerics: false,
         };

@@ -6,6 +6,7 @@ use super::{Batcher, Reader, Text, prefixes, shortage};
 use crate::core::KvLayout;
 use crate::engine::EngineError;
 use crate::engine::generation::{Generation, Shared};
+use crate::engine::prompt_rows::PromptRows;
 use crate::engine::request::{Finish, Outcome, Request, Timings};
 use crate::engine::runner::Runner;
 use crate::engine::sequence::Sequence;
@@ -26,6 +27,14 @@ pub(super) enum State {
 }
 
 impl State {
+    /// What of the prompt's rows is wanted.
+    fn prompt_rows(&self) -> PromptRows {
+        match self {
+            State::New(request) => request.prompt_rows,
+            State::Interrupted(generation) => generation.prompt_rows(),
+        }
+    }
+
     /// What has to go through the model.
     fn ids(&self) -> &[u32] {
         match self {
@@ -71,7 +80,7 @@ impl Batcher {
             if self.short && !self.active.is_empty() {
                 return;
             }
-            if self.is_being_computed(self.waiting[at].state.ids()) {
+            if self.is_being_computed(&self.waiting[at].state) {
                 at += 1;
                 continue;
             }
@@ -82,11 +91,13 @@ impl Batcher {
         }
     }
 
-    /// Whether a text in progress has yet to take in more of the beginning of `ids` than is there now: a page at least.
-    fn is_being_computed(&self, ids: &[u32]) -> bool {
-        if self.options.prefixes == 0 {
+    /// Whether a text in progress has yet to take in more of the beginning of another one than is there now: a page at
+    /// least.
+    fn is_being_computed(&self, state: &State) -> bool {
+        if self.options.prefixes == 0 || state.prompt_rows().need_all() {
             return false;
         }
+        let ids = state.ids();
         self.active.iter().any(|text| {
             let (theirs, done) = text.generation.so_far();
             text.generation.is_in_prompt() && prefixes::common(theirs, ids) >= done + KvLayout::PAGE
@@ -133,7 +144,10 @@ impl Batcher {
 
     /// A sequence and a generation for a text. On an error the text is as it was.
     fn start(&mut self, state: &mut State) -> Result<(Sequence, Generation<'static>), EngineError> {
-        let mut sequence = self.open(state.ids())?;
+        let mut sequence = match state.prompt_rows().need_all() {
+            true => self.options.open(self.runner.as_mut())?,
+            false => self.open(state.ids())?,
+        };
         let Self { runner, rules, logits, .. } = self;
         let mut shared = Shared { runner: runner.as_mut(), rules, logits };
         let started = match state {
@@ -207,6 +221,7 @@ fn nothing(prompt_tokens: usize) -> Outcome {
     Outcome {
         text: String::new(),
         ids: Vec::new(),
+        hidden: Vec::new(),
         prompt_tokens,
         reused_tokens: 0,
         decode_steps: 0,

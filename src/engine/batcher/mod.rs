@@ -20,6 +20,7 @@ pub use self::options::BatchOptions;
 use self::pace::Pace;
 use self::prefixes::Prefixes;
 use super::EngineError;
+use super::embedding::EmbeddingHead;
 use super::generation::{Generation, Shared};
 use super::model_files::ModelFiles;
 use super::model_runner::{ModelRunner, RunnerSize};
@@ -152,7 +153,8 @@ impl Batcher {
         let first = options.open(runner.as_mut())?;
         runner.close(first.id);
         let logits = vec![0.0; runner.spec().vocab_size];
-        let rules = TextRules { tokenizer: Arc::new(files.tokenizer), eos: files.eos, shown: Vec::new() };
+        let tokenizer = Arc::new(files.tokenizer);
+        let rules = TextRules { tokenizer, eos: files.eos, head: files.embedding, shown: Vec::new() };
         Ok(Self {
             runner,
             rules,
@@ -202,6 +204,11 @@ impl Batcher {
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> Arc<Tokenizer> {
         Arc::clone(&self.rules.tokenizer)
+    }
+
+    /// What follows pooling in embeddings.
+    pub fn embedding_head(&self) -> &EmbeddingHead {
+        &self.rules.head
     }
 
     /// The formats of the matrices.
@@ -283,7 +290,7 @@ impl Batcher {
         let allowance = self.pace.allowance(self.options.session.prefill_chunk, decoding);
         let left: Vec<_> =
             self.active.iter().map(|text| (text.arrived, text.generation.to_take_in())).collect();
-        pace::shares(allowance, &left)
+        pace::shares(allowance, &left, !self.spec().is_causal())
     }
 
     /// Keeps what went wrong with each text.
@@ -335,6 +342,8 @@ impl Batcher {
             }
         };
         match &outcome {
+            // A text that is not gone on with leaves nothing to begin with.
+            Ok(outcome) if !outcome.hidden.is_empty() => runner.close(sequence.id),
             Ok(_) => {
                 self.prefixes.keep(runner, sequence.id, sequence.seen);
             }

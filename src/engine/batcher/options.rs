@@ -21,8 +21,13 @@ impl BatchOptions {
         self.session.eviction.map_or(self.session.max_seq_len, |eviction| eviction.window())
     }
 
+    /// The most tokens of a prompt that go through the model at once.
+    pub fn most_at_once(&self) -> usize {
+        self.session.prefill_chunk.clamp(1, self.held().max(1))
+    }
+
     /// The most tokens of a pass: a chunk of prompts, and a token of each text.
     pub fn rows(&self) -> usize {
-        self.session.prefill_chunk.clamp(1, self.held().max(1)).saturating_add(self.texts)
+        self.most_at_once().saturating_add(self.texts)
     }
 }

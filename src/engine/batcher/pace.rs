@@ -58,13 +58,18 @@ impl Pace {
 
 /// What each text gets of an allowance, by its number and the tokens that it still has to take in. The first that came gets half,
 /// so that it never waits for others; then those that need the least, which are done soonest. A text that is being generated
-/// needs no share.
-pub(super) fn shares(allowance: usize, texts: &[(u64, usize)]) -> Vec<usize> {
+/// needs no share. With `at_once` a text gets all that it needs or nothing.
+pub(super) fn shares(allowance: usize, texts: &[(u64, usize)], at_once: bool) -> Vec<usize> {
     let mut shares: Vec<usize> = texts.iter().map(|(_, left)| usize::from(*left == 0)).collect();
     let mut prompts: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].1 > 0).collect();
     let mut room = allowance;
     let mut give = |index: usize, most: usize| {
-        let more = (texts[index].1 - shares[index]).min(most).min(room);
+        let need = texts[index].1 - shares[index];
+        let more = match at_once {
+            true if need > room => 0,
+            true => need,
+            false => need.min(most).min(room),
+        };
         shares[index] += more;
         room -= more;
     };
@@ -83,13 +88,19 @@ mod tests {
 
     #[test]
     fn prompts_share_what_is_allowed() {
-        assert_eq!(shares(100, &[]), [0_usize; 0]);
-        assert_eq!(shares(100, &[(0, 0), (1, 500)]), [1, 100]);
+        assert_eq!(shares(100, &[], false), [0_usize; 0]);
+        assert_eq!(shares(100, &[(0, 0), (1, 500)], false), [1, 100]);
         // Half for the first, the rest for the shortest.
-        assert_eq!(shares(100, &[(3, 20), (1, 500), (2, 400)]), [20, 50, 30]);
-        assert_eq!(shares(100, &[(3, 20), (1, 500), (2, 0)]), [20, 80, 1]);
-        assert_eq!(shares(1, &[(0, 9), (1, 9)]), [1, 0]);
-        assert_eq!(shares(0, &[(0, 9), (1, 0)]), [0, 1]);
+        assert_eq!(shares(100, &[(3, 20), (1, 500), (2, 400)], false), [20, 50, 30]);
+        assert_eq!(shares(100, &[(3, 20), (1, 500), (2, 0)], false), [20, 80, 1]);
+        assert_eq!(shares(1, &[(0, 9), (1, 9)], false), [1, 0]);
+        assert_eq!(shares(0, &[(0, 9), (1, 0)], false), [0, 1]);
+    }
+
+    #[test]
+    fn a_text_that_goes_through_at_once_gets_all_or_nothing() {
+        assert_eq!(shares(100, &[(2, 60), (1, 90), (3, 10)], true), [0, 90, 10]);
+        assert_eq!(shares(100, &[(1, 60), (2, 90), (3, 30)], true), [60, 0, 30]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Texts in a crowd are those that each would be alone.
 
+mod rows;
+
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, OnceLock};
 

@@ -2,6 +2,7 @@
 //! both are read alike, and the same values give the same bits.
 
 mod config;
+mod embedding;
 mod export;
 mod key;
 mod pre_tokenizer;
@@ -17,11 +18,12 @@ use super::small_files::SmallFiles;
 use super::warning::ModelWarning;
 use crate::format::gguf::GgufFile;
 use crate::format::{FormatError, TensorSource};
+pub(super) use embedding::DENSE;
 pub use export::Export;
 use special::SpecialIds;
 use tokenizer::Vocabulary;
 
-/// config.json, the tokenizer in its flat form and tokenizer_config.json for a file, which may be the first of several: the
+/// config.json, the tokenizer in its flat form, tokenizer_config.json and files of modules for a file, which may be the first of several: the
 /// tensors are those of all.
 ///
 /// # Errors
@@ -33,7 +35,8 @@ pub(super) fn small_files(file: &GgufFile, tensors: &dyn TensorSource) -> Result
         ("config.json", bytes(&config::config(file, tensors)?)),
         ("tokenizer_config.json", bytes(&tokenizer::tokenizer_config(&vocabulary)?)),
     ];
-    Ok(SmallFiles::new(files).with_tokenizer(tokenizer::tokenizer(&vocabulary)?))
+    let files = SmallFiles::new(files).with_tokenizer(tokenizer::tokenizer(&vocabulary)?);
+    Ok(files.with(embedding::files(key::Keys::of(file.metadata())?, tensors)?))
 }
 
 /// What a user should know about a file although it can be used.

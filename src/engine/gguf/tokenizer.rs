@@ -10,7 +10,7 @@ use super::token_type;
 use crate::engine::special_tokens::ends_a_text;
 use crate::format::gguf::{Array, Metadata, Value};
 use crate::format::{FormatError, shown};
-use crate::tokenizer::{BytePairs, FlatForm, Piece, PieceKind, SentencePiece, added_token, begin_with};
+use crate::tokenizer::{BytePairs, FlatForm, Piece, PieceKind, SentencePiece, added_token, surround};
 
 /// Names in `tokenizer.ggml.pre` of vocabularies in SentencePiece's spelling that come with merges.
 const SPELLED_OUT: [&str; 3] = ["gemma4", "granite-embed-multi-311m", "sarvam-moe"];
@@ -95,11 +95,13 @@ impl<'a> Vocabulary<'a> {
         all.map(|(id, (token, kind))| added_token(id, token, *kind, self.takes_spaces_after(token))).collect()
     }
 
-    /// Puts the token before a text's first in front, if the file or the kind of its vocabulary says so.
+    /// Puts the token before a text's first in front, if the file or the kind of its vocabulary says so, and the one that
+    /// ends a text at its end, if the file does.
     fn post_processor(&self) -> Result<Json, FormatError> {
-        let bos =
-            self.special.bos.zip(self.token(self.special.bos)).filter(|_| self.adds_bos().unwrap_or(false));
-        Ok(bos.map_or(Json::Null, |(id, token)| begin_with(id, token)))
+        let named = |id: Option<u64>| id.zip(self.token(id));
+        let bos = named(self.special.bos).filter(|_| self.adds_bos().unwrap_or(false));
+        let adds_eos = self.metadata.boolean("tokenizer.ggml.add_eos_token")?.unwrap_or(false);
+        Ok(surround(bos, named(self.special.eos).filter(|_| adds_eos)))
     }
 
     /// All tokens, with their scores if they count.

@@ -79,7 +79,8 @@ fn together(
     readers: &mut [Reader],
 ) -> Vec<Outcome> {
     let files = ModelFiles::demo().unwrap();
-    let rules = TextRules { tokenizer: Arc::new(files.tokenizer), eos: files.eos, shown: Vec::new() };
+    let tokenizer = Arc::new(files.tokenizer);
+    let rules = TextRules { tokenizer, eos: files.eos, head: files.embedding, shown: Vec::new() };
     let mut logits = vec![0.0; runner.spec().vocab_size];
     let most = eviction.map_or(400, |eviction| eviction.window());
     let mut sequences: Vec<Sequence> = requests

@@ -68,11 +68,6 @@ pub(super) fn common(
     decoder: &Decoder,
     caps: [Option<f64>; 2],
 ) -> Result<ModelSpec, ConfigError> {
-    if fields.boolean("use_bidirectional_attention")? == Some(true) {
-        return Err(fields.invalid(
-            "the model reads a text in both directions ('use_bidirectional_attention'), which is not supported".into(),
-        ));
-    }
     let attention_bias = fields.boolean("attention_bias")?.unwrap_or(false);
     let mut spec = Decoder { attention_bias, ..decoder.clone() }.spec();
     // `null` means none, an absent key the family's own.

@@ -9,7 +9,7 @@ use crate::models::spec::ModelSpec;
 pub(super) const FAMILY: Family = Family {
     name: "llama",
     aliases: &[],
-    classes: &["LlamaForCausalLM"],
+    classes: &["LlamaForCausalLM", "LlamaModel"],
     spec,
     checkpoint: Storage::PLAIN,
     gguf: Gguf {

@@ -10,7 +10,7 @@ use crate::models::spec::ModelSpec;
 pub(super) const FAMILY: Family = Family {
     name: "mistral",
     aliases: &[],
-    classes: &["MistralForCausalLM"],
+    classes: &["MistralForCausalLM", "MistralModel"],
     spec,
     checkpoint: Storage::PLAIN,
     gguf: Gguf { written_as: Some("llama"), ..Gguf::NONE },

@@ -157,6 +157,7 @@ pub(super) const ALL: &[&Family] = &[
     &qwen3::FAMILY,
     &gemma2::FAMILY,
     &gemma3::FAMILY,
+    &gemma3::EMBEDDING,
     &smollm3::FAMILY,
     &phi3::FAMILY,
     &granite::FAMILY,

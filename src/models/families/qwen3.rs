@@ -10,7 +10,7 @@ use crate::models::spec::{ModelSpec, QkNorm};
 pub(super) const FAMILY: Family = Family {
     name: "qwen3",
     aliases: &[],
-    classes: &["Qwen3ForCausalLM"],
+    classes: &["Qwen3ForCausalLM", "Qwen3Model"],
     spec,
     checkpoint: Storage::PLAIN,
     gguf: Gguf { architectures: &["qwen3"], ..Gguf::NONE },

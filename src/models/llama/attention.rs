@@ -7,6 +7,7 @@ use super::numerics::look;
 use super::share::{Of, Runs, Share};
 use super::workspace::Workspace;
 use crate::core::{AttentionParams, Backend, KvPool, LinearPart, Result};
+use crate::models::AttentionSpec;
 
 /// `branch = o(attention(rope(q(n)), rope(k(n)), v(n)))` for the rows in use of `n`, the block's input, whose keys and
 /// values go to the next free slots of each sequence in the pool's layer.
@@ -110,8 +111,8 @@ fn attend<B: Backend>(
         backend.rope(&mut ws.q, ws.angles[rope].queries(), attention.head_dim)?;
     }
     look(&mut ws.watch, backend, &ws.q, Some(index), "in the queries")?;
-    let how =
-        AttentionParams { scale: attention.scale, window: attention.window, softcap: attention.softcap };
+    let AttentionSpec { scale, window, ahead, softcap, .. } = *attention;
+    let how = AttentionParams { scale, window, ahead, softcap };
     let (stored, group) = (pool.layer(index), pool.group_of(index));
     let mut row = 0;
     for share in &mut *shares {

@@ -61,15 +61,16 @@ impl<B: Backend> Llama<B> {
         Workspace::new(backend, &self.spec, chunk, logits_rows)
     }
 
-    /// Takes in the tokens of all shares, `ws.chunk()` at most. The logits after those tokens that are wanted are rows of
-    /// `ws` afterwards, one share after the other: see [`Self::logits_of`].
+    /// Takes in the tokens of all shares, `ws.chunk()` at most. Those tokens that are wanted are rows of `ws` afterwards, one
+    /// share after the other: see [`Self::logits_of`] and [`Self::hidden_of`].
     ///
     /// Every sequence gets the bits that it would get alone, whatever goes through the model with it. In the last layer
     /// queries, output projection and feed-forward network are computed for the wanted tokens alone where these come one
     /// after the other (as those of one share do), or not at all: nothing reads what they would give for the others.
     ///
     /// # Errors
-    /// More tokens than a chunk, an id outside of the vocabulary, a full sequence: nothing is taken in then.
+    /// More tokens than a chunk, an id outside of the vocabulary, a full sequence, more of a text whose tokens see later
+    /// ones: nothing is taken in then.
     pub fn forward(
         &self,
         backend: &B,
@@ -108,7 +109,7 @@ impl<B: Backend> Llama<B> {
         for share in shares {
             share.sequence.advance(share.ids.len());
         }
-        self.head(backend, ws, 0)
+        ws.first_logits.map_or(Ok(()), |from| self.head(backend, ws, from))
     }
 
     /// Checks a pass, and makes the rows that it begins with.
@@ -123,11 +124,19 @@ impl<B: Backend> Llama<B> {
         ws.ids.clear();
         ws.wanted.clear();
         ws.headed = 0..0;
+        ws.first_logits = None;
         for share in &*shares {
             let tokens = ws.ids.len() + share.ids.len();
             if tokens > chunk {
                 let (op, what) = ("forward", "number of tokens");
                 return Err(CoreError::Mismatch { op, what, got: tokens, expected: chunk });
+            }
+            if !self.spec.is_causal() && !share.sequence.is_empty() {
+                let (op, what) = ("forward", "tokens before those of a text that is read in both directions");
+                return Err(CoreError::Mismatch { op, what, got: share.sequence.len(), expected: 0 });
+            }
+            if !share.hidden && share.wanted > 0 && !share.ids.is_empty() {
+                ws.first_logits = ws.first_logits.or(Some(ws.wanted.len()));
             }
             ws.ids.extend_from_slice(share.ids);
             ws.wanted.extend(tokens - share.wanted.min(share.ids.len())..tokens);
@@ -207,6 +216,27 @@ impl<B: Backend> Llama<B> {
     ) -> Result<()> {
         let row = self.headed_row(backend, "top_of", row, ws, scratch)?;
         backend.top(&ws.logits, row, count, scratch, top)
+    }
+
+    /// What the last layer and the final norm give for wanted token `row` of the last pass: what logits are made of.
+    /// `hidden` is `hidden_size` long.
+    ///
+    /// # Errors
+    /// As [`Self::logits_of`].
+    pub fn hidden_of(
+        &self,
+        backend: &B,
+        row: usize,
+        ws: &mut Workspace<B>,
+        hidden: &mut [f32],
+    ) -> Result<()> {
+        let op = "hidden_of";
+        CoreError::expect_eq(op, "elements", hidden.len(), self.spec.hidden_size)?;
+        let wrong = CoreError::Mismatch { op, what: "row", got: row, expected: ws.wanted.len() };
+        let &from = ws.wanted.get(row).ok_or(wrong)?;
+        backend.copy_rows(&ws.x, from, 1, &mut ws.head_in)?;
+        backend.rms_norm(&ws.head_in, &self.weights.norm, self.spec.norm_eps, &mut ws.normed)?;
+        backend.download(&ws.normed, 0, hidden)
     }
 
     /// The row of `ws.logits` that has the logits after wanted token `row`, which are computed now if they were not.

@@ -9,8 +9,10 @@ use crate::models::TextSpan;
 pub struct Share<'a, B: Backend> {
     /// Tokens after those that it holds.
     pub ids: &'a [u32],
-    /// The logits after so many of the last ones are wanted.
+    /// What follows from so many of the last ones is wanted.
     pub wanted: usize,
+    /// That is what the last layer gives, and not the logits.
+    pub hidden: bool,
     /// Where its keys and values are; grows by the tokens.
     pub sequence: &'a mut KvSequence,
     /// The span of its text.
@@ -22,7 +24,7 @@ pub struct Share<'a, B: Backend> {
 impl<'a, B: Backend> Share<'a, B> {
     /// Tokens of a text of the span that the model was first trained for, which nothing observes.
     pub fn new(sequence: &'a mut KvSequence, ids: &'a [u32], wanted: usize) -> Self {
-        Self { ids, wanted, sequence, span: TextSpan::Original, observer: None }
+        Self { ids, wanted, hidden: false, sequence, span: TextSpan::Original, observer: None }
     }
 
     /// Its rows in the pass: those of all its tokens, of which the first one has row `first`.
@@ -66,7 +68,7 @@ impl<'a, B: Backend> Share<'a, B> {
 pub(super) enum Of {
     /// All of them.
     All,
-    /// Those whose logits are wanted, which are rows by themselves then.
+    /// Those that are wanted, which are rows by themselves then.
     Wanted,
 }
 

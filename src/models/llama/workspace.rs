@@ -31,8 +31,10 @@ pub struct Workspace<B: Backend> {
     pub(super) angles: Vec<Angles<B>>,
     /// The tokens of a pass.
     pub(super) ids: Vec<u32>,
-    /// The rows of `x` whose logits are wanted, in the order of the shares.
+    /// The rows of `x` that are wanted, in the order of the shares.
     pub(super) wanted: Vec<usize>,
+    /// The first of these whose logits are wanted.
+    pub(super) first_logits: Option<usize>,
     /// Some of these, `[logits rows, hidden]`, and their logits, `[logits rows, vocab]`.
     pub(super) head_in: Tensor<B::Buffer>,
     pub(super) logits: Tensor<B::Buffer>,
@@ -134,6 +136,7 @@ impl<B: Backend> Workspace<B> {
             angles: angles.collect::<Result<_>>()?,
             ids: Vec::with_capacity(chunk),
             wanted: Vec::with_capacity(chunk),
+            first_logits: None,
             headed: 0..0,
             head_in: backend.tensor(logits_rows, hidden)?,
             logits: backend.tensor(logits_rows, spec.vocab_size)?,
@@ -179,7 +182,7 @@ impl<B: Backend> Workspace<B> {
         self.watch.as_mut()?.report()
     }
 
-    /// The rows whose logits are wanted, if the last layer can go on with them alone: where they come one after the other, are
+    /// The rows that are wanted, if the last layer can go on with them alone: where they come one after the other, are
     /// not all, and there is memory for them.
     pub(super) fn only_wanted(&self) -> Option<Range<usize>> {
         let (Some(&first), Some(&last)) = (self.wanted.first(), self.wanted.last()) else {

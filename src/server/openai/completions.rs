@@ -6,7 +6,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{Common, Head, common, copies, finish_reason, set, usage};
-use crate::server::answer::{End, Piece, Step};
+use crate::engine::PromptRows;
+use crate::server::answer::{End, Piece, Settled, Step};
 use crate::server::ask::{Ask, Prompt};
 use crate::server::dialect::{Dialect, answer};
 use crate::server::fields::{Fields, ids, wrong};
@@ -48,6 +49,8 @@ struct Wanted {
     asks: Vec<Ask>,
     echo: bool,
     logprobs: bool,
+    /// The most likely tokens at each of the prompt's.
+    prompt_logprobs: Option<usize>,
 }
 
 fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
@@ -61,11 +64,18 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
         return Err(Refusal::field("logprobs", format!("'logprobs' has to be 0 to {MOST_TOP}")));
     }
     let echo = fields.flag("echo")?.unwrap_or(false);
-    if echo && ask.logprobs.is_some() {
-        return Err(Refusal::unsupported(
-            "echo",
-            "together with 'logprobs', which are those of answers alone",
+    let prompt_logprobs = fields.whole("prompt_logprobs")?;
+    if prompt_logprobs.is_some_and(|top| top > MOST_TOP) {
+        return Err(Refusal::field(
+            "prompt_logprobs",
+            format!("'prompt_logprobs' has to be 0 to {MOST_TOP}"),
         ));
+    }
+    if let Some(top) = ask.logprobs.filter(|_| echo).max(prompt_logprobs) {
+        ask.rows = PromptRows::Logprobs(top);
+    }
+    if common.stream && prompt_logprobs.is_some() {
+        return Err(Refusal::unsupported("prompt_logprobs", "in a stream; 'echo' with 'logprobs' is"));
     }
     fields.neutral("best_of", &[json!(common.n)])?;
     fields.neutral("suffix", &[json!("")])?;
@@ -73,12 +83,12 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
     let logprobs = ask.logprobs.is_some();
     let of_prompt = |prompt| copies(Ask { prompt, ..ask.clone() }, common.n);
     let asks = prompts.into_iter().flat_map(of_prompt).collect();
-    Ok(Wanted { common, asks, echo, logprobs })
+    Ok(Wanted { common, asks, echo, logprobs, prompt_logprobs })
 }
 
 /// Goes on with texts.
 pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
-    let Wanted { common, asks, echo, logprobs } = read(Fields::of_body(&call.body)?)?;
+    let Wanted { common, asks, echo, logprobs, prompt_logprobs } = read(Fields::of_body(&call.body)?)?;
     let model = call.model(common.model.as_deref()).await?;
     let name = &call.called(&model, common.model.as_deref());
     let said = asks.iter().map(|ask| if echo { said(&model, &ask.prompt) } else { Ok(String::new()) });
@@ -89,18 +99,42 @@ pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
     if common.stream {
         let offsets = said.iter().map(|text| text.chars().count()).collect();
         let include_usage = common.include_usage;
-        let writer = Chunks { head, model, logprobs, include_usage, said, offsets, ends: Vec::new(), n };
+        let prompts = answers.all.iter().map(|answer| Arc::clone(&answer.settings)).collect();
+        let waits = echo && logprobs;
+        let writer = Chunks {
+            head,
+            model,
+            logprobs,
+            include_usage,
+            said,
+            waits,
+            prompts,
+            offsets,
+            ends: Vec::new(),
+            n,
+        };
         return Ok(respond(Form::Events, answers, writer));
     }
     let (pieces, ends): (Vec<Piece>, Vec<End>) = answers.whole().await?.into_iter().unzip();
-    let choices = pieces.iter().zip(&ends).zip(&said).enumerate().map(|(index, ((piece, end), said))| {
+    let whole = pieces.iter().zip(&ends).zip(&said).zip(&answers.all);
+    let choices = whole.enumerate().map(|(index, (((piece, end), said), answer))| {
         let mut offset = said.chars().count();
-        json!({
+        let mut columns = columns(&model, piece, logprobs, &mut offset);
+        if echo && logprobs {
+            let mut all = probabilities::of_prompt(&model, &answer.settings.prompt, &piece.prompt);
+            probabilities::append(&mut all, columns);
+            columns = all;
+        }
+        let mut choice = json!({
             "index": index,
             "text": format!("{said}{}", piece.text),
-            "logprobs": columns(&model, piece, logprobs, &mut offset),
+            "logprobs": columns,
             "finish_reason": finish_reason(&end.finish),
-        })
+        });
+        if let Some(top) = prompt_logprobs {
+            set(&mut choice, "prompt_logprobs", probabilities::prompt_logprobs(&model, &piece.prompt, top));
+        }
+        choice
     });
     let mut value = head.with(choices.collect());
     set(&mut value, "usage", usage_of_prompts(&ends, n));
@@ -147,6 +181,10 @@ struct Chunks {
     include_usage: bool,
     /// What is still to be said before each answer.
     said: Vec<String>,
+    /// That is said with its probabilities, once they are there.
+    waits: bool,
+    /// The settings of each, with its prompt.
+    prompts: Vec<Arc<Settled>>,
     /// Where the next token of each stands.
     offsets: Vec<usize>,
     ends: Vec<(usize, End)>,
@@ -166,9 +204,21 @@ impl Chunks {
 
 impl Writer for Chunks {
     fn write(&mut self, index: usize, step: Step, out: &mut Out) {
-        if !self.said[index].is_empty() && !matches!(step, Step::Failed(_)) {
+        let now = match &step {
+            Step::Failed(_) => false,
+            Step::Piece(piece) if self.waits => !piece.prompt.is_empty() || !self.said[index].is_empty(),
+            Step::Begun { .. } | Step::Progress { .. } if self.waits => false,
+            _ => !self.said[index].is_empty(),
+        };
+        if now {
             let said = std::mem::take(&mut self.said[index]);
-            self.send(out, index, &said, Value::Null, None);
+            let logprobs = match &step {
+                Step::Piece(piece) if self.waits => {
+                    probabilities::of_prompt(&self.model, &self.prompts[index].prompt, &piece.prompt)
+                }
+                _ => Value::Null,
+            };
+            self.send(out, index, &said, logprobs, None);
         }
         match step {
             Step::Begun { .. } | Step::Progress { .. } => {}

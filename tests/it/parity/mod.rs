@@ -2,6 +2,7 @@
 //! float32, eager attention).
 
 mod bits;
+mod embeddings;
 mod families;
 mod full_precision;
 pub mod goldens;

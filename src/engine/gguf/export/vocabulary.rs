@@ -90,7 +90,11 @@ pub(super) fn keys(
         "add_bos_token",
         NewValue::Bool(parts.special.bos.is_some() && text.first() == parts.special.bos.as_ref()),
     );
-    set("add_eos_token", NewValue::Bool(false));
+    let ends = config.get("eos_token_id").and_then(Value::as_u64);
+    set(
+        "add_eos_token",
+        NewValue::Bool(text.len() > 1 && ends.is_some() && ends == text.last().map(|&id| id.into())),
+    );
     set("tokens", NewValue::Texts(texts));
     templates(keys, parts);
     Ok(notes)

@@ -30,7 +30,12 @@ def of_openai(url, key, model):
         unknown = None
     except openai.AuthenticationError as error:
         unknown = error.code
+    # Asked for as base64, and as numbers.
+    vectors = [client.embeddings.create(model=model, input=text) for text in ("t5 t6", ["t5 t6"])]
+    numbers = client.embeddings.create(model=model, input="t5 t6", encoding_format="float", dimensions=7)
     return {
+        "vectors": [answer.data[0].embedding for answer in vectors],
+        "cut": len(numbers.data[0].embedding),
         "models": [one.id for one in client.models.list()],
         "whole": whole.choices[0].message.content,
         "tokens": [token.token for token in whole.choices[0].logprobs.content],
@@ -57,6 +62,7 @@ def of_ollama(url, key, model):
     return {
         "models": [one.model for one in client.list().models],
         "shown": client.show(model).details.family,
+        "vectors": [list(row) for row in client.embed(model=model, input=["t5 t6", "t5 t6"]).embeddings],
         "running": [one.model for one in client.ps().models],
         "whole": whole.message.content,
         "finish": whole.done_reason,

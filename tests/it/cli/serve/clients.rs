@@ -44,6 +44,18 @@ fn published_clients_get_what_they_ask_for() {
     }
     assert_eq!((&openai["finish"], &openai["usage"]), (finish, generated));
     assert_eq!((&openai["refused"], &openai["unknown"]), (&json!("tools"), &json!("invalid_api_key")));
+    let body = json!({"input": "t5 t6"}).to_string();
+    let reply = server.request("POST", "/v1/embeddings", &key, body.as_bytes()).json();
+    let numbers = |vector: &Value| -> Vec<f32> {
+        vector.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
+    };
+    let expected = numbers(&reply["data"][0]["embedding"]);
+    for vector in
+        openai["vectors"].as_array().unwrap().iter().chain(got["ollama"]["vectors"].as_array().unwrap())
+    {
+        assert_eq!(numbers(vector), expected);
+    }
+    assert_eq!(openai["cut"], 7);
     let ollama = &got["ollama"];
     for field in ["whole", "stream", "generated"] {
         assert_eq!(ollama[field], *text, "{field}");

@@ -5,6 +5,7 @@ mod client;
 mod clients;
 mod crowd;
 mod disk;
+mod embeddings;
 mod llama_cpp;
 mod models;
 mod operation;

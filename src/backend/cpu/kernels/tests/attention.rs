@@ -8,7 +8,7 @@ use crate::quant::heads;
 
 /// Softmax attention in f64, one row and head.
 fn attention_truth(q: &[f32], k: &[f32], v: &[f32], slot: usize, how: &AttentionParams) -> Vec<f64> {
-    let (dim, slots) = (q.len(), how.visible(slot));
+    let (dim, slots) = (q.len(), how.visible(slot, slot + 1));
     let dot = |j: usize| (0..dim).map(|d| f64::from(q[d]) * f64::from(k[j * dim + d])).sum::<f64>();
     let capped = |s: f64| how.softcap.map_or(s, |cap| f64::from(cap) * (s / f64::from(cap)).tanh());
     let scores: Vec<f64> = slots.clone().map(|j| capped(dot(j) * f64::from(how.scale))).collect();
@@ -158,7 +158,7 @@ fn attention_is_softmax_and_the_same_everywhere() {
 #[test]
 fn windows_and_caps_are_their_definition_and_hide_what_no_row_sees() {
     let scalar = Kernels::of(Isa::Scalar).unwrap();
-    let plain = AttentionParams { scale: 0.7, window: None, softcap: None };
+    let plain = AttentionParams { scale: 0.7, window: None, ahead: 0, softcap: None };
     for (dim, heads) in [(17, 3), (32, 5), (64, 4)] {
         for (at, rows, window) in [
             (0, 3, 1),
@@ -208,7 +208,7 @@ fn windows_and_caps_are_their_definition_and_hide_what_no_row_sees() {
             let stored =
                 |numbers: &[Vec<f32>; 2]| Stored::new(DType::F32.into(), dim, [&numbers[0], &numbers[1]]);
             let truth = stored(&numbers).attend(scalar, &q, [at, rows, heads], &how);
-            numbers.iter_mut().for_each(|n| n[..how.visible(at).start * dim].fill(f32::NAN));
+            numbers.iter_mut().for_each(|n| n[..how.visible(at, at + 1).start * dim].fill(f32::NAN));
             for (isa, k) in tables() {
                 let got = stored(&numbers).attend(k, &q, [at, rows, heads], &how);
                 assert_eq!(bits(&got), bits(&truth), "{isa} dim {dim} at {at} rows {rows} {window}");
