@@ -1,13 +1,14 @@
 //! A text that is asked for, and what comes of it.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::drafter::DraftStats;
 use super::switch::MoveStats;
 use crate::kv::EvictionStats;
 use crate::models::llama::NonFinite;
-use crate::sampling::SamplingParams;
+use crate::sampling::{Rule, SamplingParams};
 
 /// What to generate.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,8 @@ pub struct Request {
     pub logprobs: Option<usize>,
     /// Special tokens whose text is part of this text, as the markers of reasoning are.
     pub shown: Vec<u32>,
+    /// What the text has to be. It ends when nothing may follow, even if [`Self::ignore_eos`] is set.
+    pub rule: Option<Arc<dyn Rule>>,
 }
 
 /// A token that was chosen, and how likely the model found it: by all logits as they come from the model, before any bias,

@@ -46,6 +46,8 @@ pub(super) struct Ask {
     pub thinking: Option<bool>,
     /// What the text has to be; reasoning before it is free.
     pub constraint: Option<Constraint>,
+    /// The field of the body that the constraint comes from.
+    pub constraint_field: Option<&'static str>,
 }
 
 impl Ask {
@@ -64,6 +66,7 @@ impl Ask {
             logprobs: None,
             thinking: None,
             constraint: None,
+            constraint_field: None,
         }
     }
 

@@ -96,6 +96,7 @@ impl From<EngineError> for Refusal {
             | EngineError::Chat(_)
             | EngineError::Recommended { .. }
             | EngineError::Sampling(crate::sampling::SamplingError::BadParam { .. })
+            | EngineError::Mask(_)
             | EngineError::Tokenizer(_) => Kind::Invalid,
             _ => Kind::Failed,
         };
