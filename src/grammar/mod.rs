@@ -173,6 +173,12 @@ impl Grammars {
                 {
                     return Ok(matcher);
                 }
+                if let Some(folded) = grammar.folded()
+                    && let Ok(matcher) =
+                        self.build(GRAMMAR, TopLevelGrammar::from_lark(folded.to_lark(Shape::Characters)))
+                {
+                    return Ok(matcher);
+                }
                 self.build(GRAMMAR, whole(Shape::Characters))
             }
             Constraint::Regex(regex) => {

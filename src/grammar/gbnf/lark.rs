@@ -57,6 +57,9 @@ fn write_item(out: &mut String, item: &Item, shape: Shape, name: &impl Fn(usize)
     match what {
         What::Chars { not, ranges } => out.push_str(&set(*not, ranges)),
         What::Rule(id) => out.push_str(&name(*id)),
+        What::Pattern(pattern) => {
+            let _ = write!(out, "/{pattern}/");
+        }
         What::Text(text) => {
             let mut chars = text.chars().map(|c| set(false, &[(c, c)]));
             let parts: Vec<String> = match shape {
@@ -80,12 +83,17 @@ fn write_item(out: &mut String, item: &Item, shape: Shape, name: &impl Fn(usize)
     out.push(' ');
 }
 
-/// A set of characters as a regular expression.
+/// A set of characters as a terminal.
 fn set(not: bool, ranges: &[(char, char)]) -> String {
+    format!("/{}/", class(not, ranges))
+}
+
+/// A set of characters as a regular expression.
+pub(super) fn class(not: bool, ranges: &[(char, char)]) -> String {
     if ranges.is_empty() {
-        return "/(?s:.)/".into();
+        return "(?s:.)".into();
     }
-    let mut set = String::from(if not { "/[^" } else { "/[" });
+    let mut set = String::from(if not { "[^" } else { "[" });
     for &(first, last) in ranges {
         set.push_str(&code(first));
         if last != first {
@@ -93,10 +101,10 @@ fn set(not: bool, ranges: &[(char, char)]) -> String {
             set.push_str(&code(last));
         }
     }
-    set + "]/"
+    set + "]"
 }
 
 /// A character by its number: so none means anything else in a regular expression.
-fn code(c: char) -> String {
+pub(super) fn code(c: char) -> String {
     if c.is_ascii_alphanumeric() { c.to_string() } else { format!("\\x{{{:X}}}", u32::from(c)) }
 }

@@ -1,9 +1,10 @@
 //! Grammars in llama.cpp's form (GBNF), as llguidance's form of Lark.
 //!
 //! A GBNF grammar is about characters, while llguidance's lexer takes the longest match of a terminal. A grammar without
-//! recursion is one regular language, and becomes one terminal. In any other each terminal is one character, none of which is
-//! a beginning of another one, so that longest matches change nothing.
+//! recursion is one regular language, and becomes one terminal. In any other no terminal is a beginning of another one, so that
+//! longest matches change nothing: each is one character, or what of a sequence has an end of its own ([`fold`]).
 
+mod fold;
 mod lark;
 mod parse;
 #[cfg(test)]
@@ -13,7 +14,7 @@ pub(super) use self::lark::Shape;
 use super::error::GrammarError;
 
 /// A grammar, read and checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Gbnf {
     rules: Vec<Rule>,
     /// Which of them a text is.
@@ -21,7 +22,7 @@ pub(super) struct Gbnf {
 }
 
 /// A rule; groups are rules too.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rule {
     /// Its name in the grammar, for messages; of a group that of the rule that it is in.
     name: String,
@@ -48,6 +49,8 @@ enum What {
     /// These characters.
     Text(String),
     Rule(usize),
+    /// A regular expression.
+    Pattern(String),
 }
 
 impl Gbnf {
@@ -61,6 +64,11 @@ impl Gbnf {
 
     /// Whether no rule leads back to itself.
     pub fn is_regular(&self) -> bool {
+        self.regular().len() == self.rules.len()
+    }
+
+    /// The rules that do not lead to one that leads back to itself.
+    fn regular(&self) -> Vec<usize> {
         // Rules whose own rules are all done are done: in turns, so that no depth matters.
         let mut uses: Vec<usize> = vec![0; self.rules.len()];
         let mut users: Vec<Vec<usize>> = vec![Vec::new(); self.rules.len()];
@@ -81,7 +89,7 @@ impl Gbnf {
                 }
             }
         }
-        done.len() == uses.len()
+        done
     }
 }
 

@@ -20,8 +20,13 @@ fn check(grammar: &str, texts: &[&str], others: &[&str]) {
             assert!(!accepts(&matcher, text), "{shape:?} takes {text:?}\n{lark}");
         }
     }
-    let matcher = grammars.matcher(&Constraint::Gbnf(grammar.into())).unwrap();
-    assert!(texts.iter().all(|text| accepts(&matcher, text)));
+    // So has the one with longer terminals, and whichever is taken.
+    let folded = own.folded().map(|folded| Constraint::Lark(folded.to_lark(Shape::Characters)));
+    for constraint in folded.into_iter().chain([Constraint::Gbnf(grammar.into())]) {
+        let matcher = grammars.matcher(&constraint).unwrap_or_else(|error| panic!("{error}\n{constraint:?}"));
+        assert!(texts.iter().all(|text| accepts(&matcher, text)), "{constraint:?}");
+        assert!(!others.iter().any(|text| accepts(&matcher, text)), "{constraint:?}");
+    }
 }
 
 #[track_caller]
@@ -64,6 +69,29 @@ fn repetitions_are_counted() {
     check("root ::= [ab]{1,3} \"c\"{0}", &["a", "aba"], &["", "abab", "ac"]);
     check("root ::= (\"a\" [0-9]?){ 0 , 2 }", &["", "a1", "aa", "a1a2"], &["1", "aaa"]);
     check("root ::= x* x? x+\nx ::= \"a\"", &["a", "aaaa"], &["", "b"]);
+}
+
+/// The terminals of a grammar in its folded form.
+fn patterns(grammar: &str) -> Vec<String> {
+    let folded = Gbnf::read(grammar).unwrap().folded();
+    let lark = folded.map(|folded| folded.to_lark(Shape::Characters)).unwrap_or_default();
+    let long = |part: &&str| part.starts_with("/(?:");
+    lark.split_whitespace().filter(long).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_has_an_end_of_its_own_is_one_terminal() {
+    let quoted = patterns("root ::= \"'\" [a-z]* \"'\" | \"(\" root* \")\"");
+    assert_eq!(quoted, ["/(?:\\x{27})(?:[a-z]){0,}(?:\\x{27})/"]);
+    // The texts of JSON are among them, though keys go on with a colon.
+    let json = patterns(include_str!("../../../tests/fixtures/grammars/json.gbnf"));
+    assert!(json.iter().any(|pattern| pattern.contains("[^")), "{json:?}");
+    // A word has no end; a quote that stands alone could be the beginning of a longer terminal.
+    assert!(patterns("root ::= [a-z]+ root | [a-z]").is_empty());
+    let other = "root ::= \"'\" [a-z]* \"'\" root? | [^a] root";
+    assert!(patterns(other).iter().all(|pattern| !pattern.contains("[a-z]")));
+    check(other, &["'a'", "''", "xx'abc'", "'b'''"], &["", "a", "xa", "'", "'b", "'abc'x"]);
+    check("root ::= \"if\" root | \"iffy\" | \"end\"", &["ififend", "ififfy", "iffy"], &["if", "iff"]);
 }
 
 #[test]
