@@ -99,13 +99,11 @@ mod follow {
 #[cfg(not(feature = "structured"))]
 impl ConstraintArgs {
     /// There is nothing to check.
-    #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
     pub fn check(&self) -> Result<()> {
         Ok(())
     }
 
     /// Any text.
-    #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
     pub fn of(&self, _session: &Session) -> Result<Constrained> {
         Ok(Constrained {})
     }
@@ -114,7 +112,6 @@ impl ConstraintArgs {
 #[cfg(not(feature = "structured"))]
 impl Constrained {
     /// Any text.
-    #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
     pub fn rule(&self, _reasoning: Option<ReasoningStart>) -> Result<Option<Arc<dyn Rule>>> {
         Ok(None)
     }

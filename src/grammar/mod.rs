@@ -1,7 +1,7 @@
 //! What a text has to be, as the tokens that it may go on with: JSON schemas and grammars over a model's tokenizer.
 //!
 //! The crate `llguidance` follows grammars. Here is what is asked of it, in which form, and within which limits: schemas are
-//! checked first ([`schema`]), GBNF becomes Lark ([`gbnf`]), everything is compiled on a thread of its own, and each text gets a
+//! checked first (`schema`), GBNF becomes Lark (`gbnf`), everything is compiled on a thread of its own, and each text gets a
 //! copy of what came of it, which computes the next set of tokens beside the model.
 
 mod after_reasoning;
