@@ -12,6 +12,7 @@
 //! engine      the token loop
 //! bench       how long passes and operators take (on top of engine)
 //! oracle      every operation of a backend against the reference (next to engine)
+//! grammar     what a text has to be -> the tokens that it may go on with (with the feature structured)
 //! sampling    logits -> a token id
 //! chat        messages -> text
 //! tokenizer   text <-> ids
@@ -33,6 +34,8 @@ pub mod core;
 pub mod engine;
 pub mod eval;
 pub mod format;
+#[cfg(feature = "structured")]
+pub mod grammar;
 pub mod host;
 pub mod kv;
 pub mod models;

@@ -14,7 +14,7 @@ mod tests;
 
 pub use input::ChatInput;
 pub use jinja::Date;
-pub use reasoning::{ReasoningForms, ReasoningSplitter, Split};
+pub use reasoning::{ReasoningForms, ReasoningSplitter, ReasoningStart, Split};
 pub use template::{ChatTemplate, SpecialTexts};
 
 /// One turn of a conversation.

@@ -115,6 +115,21 @@ impl ReasoningForms {
         self.forms.iter().flat_map(move |form| [form.open, form.close].into_iter().chain(answer(form)))
     }
 
+    /// How the text that follows `prompt` may begin, other than with its answer.
+    pub fn start(&self, prompt: &str) -> Option<ReasoningStart> {
+        // Where an answer has a marker of its own, it begins there.
+        let end = |form: &Form| form.answer.map_or(form.close, |(open, _)| open);
+        let written = prompt.trim_end();
+        if let Some(form) = self.forms.iter().find(|form| written.ends_with(form.open)) {
+            return Some(ReasoningStart::Begun { end: end(form) });
+        }
+        if self.forms.is_empty() || self.forms.iter().any(|form| written.ends_with(form.close)) {
+            return None;
+        }
+        let markers = self.forms.iter().map(|form| (form.open, end(form))).collect();
+        Some(ReasoningStart::Possible { markers })
+    }
+
     /// Takes apart the text that follows `prompt`, in which the reasoning may have begun already.
     pub fn splitter(&self, prompt: &str) -> ReasoningSplitter {
         let end = prompt.trim_end();
@@ -126,6 +141,21 @@ impl ReasoningForms {
             held: String::new(),
         }
     }
+}
+
+/// How a text may begin before its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReasoningStart {
+    /// The reasoning is going on, until this marker.
+    Begun {
+        /// What comes right before the answer.
+        end: &'static str,
+    },
+    /// The model may begin with reasoning.
+    Possible {
+        /// What begins it, each with the marker right before the answer.
+        markers: Vec<(&'static str, &'static str)>,
+    },
 }
 
 /// A text taken apart, or a piece of one: the reasoning comes first.
@@ -365,8 +395,14 @@ mod tests {
         check(source, "assistant<think>\n", "Why?", "Why?", "");
         check(source, "assistant<think>\n", "</think>So.", "", "So.");
         check(source, "assistant<think>\n\n</think>\n\n", "So.", "", "So.");
-        let splitter = |prompt| ReasoningForms::of_template(source).splitter(prompt);
+        let forms = ReasoningForms::of_template(source);
+        let splitter = |prompt| forms.splitter(prompt);
         assert!(splitter("").answers() && !splitter("<think>").answers());
+        assert_eq!(forms.start("a<think>\n"), Some(ReasoningStart::Begun { end: "</think>" }));
+        let markers = vec![("<think>", "</think>")];
+        assert_eq!(forms.start("assistant\n"), Some(ReasoningStart::Possible { markers }));
+        assert_eq!(forms.start("a<think>\n\n</think>\n\n"), None, "there is none");
+        assert_eq!(ReasoningForms::of_template("{{ content }}").start("a<think>"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ArgGroup, Parser, ValueEnum};
 
+use super::constraint::ConstraintArgs;
 use super::eviction::EvictionArgs;
 use super::kv::KvArgs;
 use super::limits::{LimitArgs, wanted_threads};
@@ -198,6 +199,9 @@ pub struct Args {
     /// Continue after the model's end-of-text token
     #[arg(long, help_heading = "Text")]
     pub ignore_eos: bool,
+
+    #[command(flatten)]
+    pub constraint: ConstraintArgs,
 
     /// Sampling temperature; 0 always takes the most likely token (greedy) [default: the model's, else 0.8]
     #[arg(long, value_name = "T", value_parser = number::<f32>, help_heading = "Sampling")]

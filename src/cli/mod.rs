@@ -3,6 +3,7 @@
 mod args;
 mod bench_model;
 mod chat;
+mod constraint;
 mod devices;
 mod doctor;
 mod eval_model;

@@ -72,6 +72,11 @@ pub(super) fn from_reader(reader: impl Read, name: &str) -> Result<String> {
     Ok(text)
 }
 
+/// Whether a plain prompt is shown before its text.
+pub fn is_shown(args: &Args) -> bool {
+    !args.quiet && !args.chat && args.messages.is_none() && !args.json
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,6 +76,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     if args.explain {
         return explain::print(args, &open(args)?);
     }
+    args.constraint.check()?;
     let asked = match &args.messages {
         Some(path) => Asked::Messages(chat::format::messages(path)?),
         None if args.print_prompt && chat::is_wanted(args) => Asked::Text(prompt::read(args)?),
@@ -194,11 +195,6 @@ fn open(args: &Args) -> Result<ModelFiles> {
             Ok(ModelFiles::demo()?)
         }
     }
-}
-
-/// Whether a plain prompt is shown before its text.
-fn shows_prompt(args: &Args) -> bool {
-    !args.quiet && !args.chat && args.messages.is_none() && !args.json
 }
 
 /// What the arguments ask about.
@@ -330,7 +326,7 @@ impl Job<'_> {
                 return chat::converse(&mut session, args, &settings, *format, &origin, kept, throttle);
             }
         };
-        let Templated { date, thinking, splitter, markers } = templated;
+        let Templated { date, thinking, splitter, reasoning: start_of, markers } = templated;
         session.show(markers);
         let mut kept = kept;
         let (mut prompt, mut draws) = (prompt, 0);
@@ -361,6 +357,7 @@ impl Job<'_> {
             stop: args.stop.clone(),
             ignore_eos: args.ignore_eos,
             draws,
+            rule: args.constraint.of(&session)?.rule(start_of)?,
             ..Request::default()
         };
         let out = if args.json { Stream::new(None, args.quiet) } else { Stream::to_stdout(args.quiet) };
@@ -370,7 +367,7 @@ impl Job<'_> {
         }
         if args.echo {
             let _ = out.write(&text);
-        } else if shows_prompt(args) && stdout().is_terminal() && stderr().is_terminal() {
+        } else if prompt::is_shown(args) && stdout().is_terminal() && stderr().is_terminal() {
             // Beside the text on the screen, but not in what a pipe or a file receives.
             let _ = write!(stderr(), "{}", terminal::dimmed(&text, terminal::colours(args.no_color)));
         }

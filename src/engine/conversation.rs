@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::EngineError;
 use super::request::{Finish, Outcome};
 use super::saved::Text;
-use crate::chat::{ChatError, ChatInput, ChatTemplate, Date, Message, ReasoningSplitter, SpecialTexts};
+use crate::chat::{
+    ChatError, ChatInput, ChatTemplate, Date, Message, ReasoningSplitter, ReasoningStart, SpecialTexts,
+};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 
 /// Stands for any text of a user; no user writes this.
@@ -75,6 +77,11 @@ impl ChatFormat {
     /// Takes apart the answer to a prompt with this text.
     pub fn splitter(&self, prompt: &str) -> ReasoningSplitter {
         self.template.reasoning().splitter(prompt)
+    }
+
+    /// How the answer to a prompt with this text may begin before what it says.
+    pub fn reasoning(&self, prompt: &str) -> Option<ReasoningStart> {
+        self.template.reasoning().start(prompt)
     }
 
     /// The special tokens in which the markers of reasoning are written: without their text it is not found

@@ -8,7 +8,7 @@ use crate::format::{FormatError, shown};
 use crate::host::LockError;
 use crate::kv::EvictionError;
 use crate::models::{ConfigError, ModelError, WeightMix};
-use crate::sampling::SamplingError;
+use crate::sampling::{MaskError, SamplingError};
 use crate::tokenizer::TokenizerError;
 
 /// Errors of the engine.
@@ -32,6 +32,9 @@ pub enum EngineError {
     /// Choosing a token.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// A text that cannot go on as it has to.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
     /// Numbers of eviction.
     #[error(transparent)]
     Eviction(#[from] EvictionError),

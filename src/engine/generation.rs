@@ -17,7 +17,7 @@ use super::stop::StopMatcher;
 use super::switch::MoveStats;
 use super::text_rules::TextRules;
 use crate::core::{Largest, Result, Top};
-use crate::sampling::{Chain, Likelihood, Need, SeededRng};
+use crate::sampling::{Chain, Likelihood, Mask, Need, SeededRng, exclude, keep_only};
 use crate::tokenizer::StreamDecoder;
 
 /// What all texts in progress share.
@@ -38,6 +38,8 @@ pub(super) struct Generation<'r> {
     largest: Largest,
     top: Top,
     rng: SeededRng,
+    /// What may come next, if not everything.
+    mask: Option<Box<dyn Mask>>,
     decoder: StreamDecoder,
     stop: StopMatcher,
     /// Stop texts that are one special token, by its id.
@@ -105,6 +107,7 @@ impl<'r> Generation<'r> {
         if let PromptRows::Logprobs(_) = request.prompt_rows {
             runner.widen_logits(SCORED_ROWS)?;
         }
+        let mask = request.rule.as_ref().map(|rule| rule.begin()).transpose()?;
         let mut taken_in = sequence.keep_common(*runner, prompt)?;
         if sequence.set_span(*runner, prompt.len())? {
             sequence.forget(*runner);
@@ -130,11 +133,12 @@ impl<'r> Generation<'r> {
         }
         let drafter = || -> Box<dyn Drafter> { Box::new(Lookup::new(lookup, prompt)) };
         Ok(Self {
-            need: if request.logprobs.is_some() { Need::All } else { chain.need() },
+            need: if request.logprobs.is_some() || mask.is_some() { Need::All } else { chain.need() },
             chain,
             largest: Largest { index: None, nan: None },
             top: Top::default(),
             rng: SeededRng::at(request.sampling.seed, request.draws),
+            mask,
             decoder,
             stop: StopMatcher::new(&request.stop),
             stop_tokens: rules.stop_tokens(&request.stop),
@@ -376,6 +380,12 @@ impl<'r> Generation<'r> {
             return Ok(ControlFlow::Break(Finish::Cancelled));
         }
         let before = self.request.logprobs.map(|count| Likelihood::of(logits, count));
+        if let Some(set) = self.mask.as_mut().map(|mask| mask.allowed()).transpose()?.flatten() {
+            keep_only(logits, set);
+            if self.request.ignore_eos {
+                exclude(logits, &rules.eos);
+            }
+        }
         let id = match self.need {
             Need::Largest => Chain::argmax(self.largest, logits.len())?,
             Need::Top(_) => self.chain.sample_top(&self.top, logits.len(), &mut self.rng)?,
@@ -396,6 +406,9 @@ impl<'r> Generation<'r> {
             return Ok(ControlFlow::Break(Finish::EndOfText));
         }
         self.history.push(id);
+        if let Some(mask) = &mut self.mask {
+            mask.accept(id)?;
+        }
         if let Some(likely) = before {
             observer.token(ChosenToken { id, logprob: likely.logprob(id), top: likely.top });
         }
@@ -405,6 +418,9 @@ impl<'r> Generation<'r> {
         }
         if let Some(stop) = self.stop.matched() {
             return Ok(ControlFlow::Break(Finish::Stop(stop.to_owned())));
+        }
+        if self.mask.as_ref().is_some_and(|mask| mask.is_finished()) {
+            return Ok(ControlFlow::Break(Finish::EndOfText));
         }
         if self.history.len() >= sequence.end_of_context() {
             return Ok(ControlFlow::Break(Finish::ContextFull));

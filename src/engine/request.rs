@@ -1,6 +1,7 @@
 //! A text that is asked for, and what comes of it.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::drafter::DraftStats;
@@ -8,7 +9,7 @@ use super::prompt_rows::PromptRows;
 use super::switch::MoveStats;
 use crate::kv::EvictionStats;
 use crate::models::llama::NonFinite;
-use crate::sampling::SamplingParams;
+use crate::sampling::{Rule, SamplingParams};
 
 /// What to generate.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,8 @@ pub struct Request {
     pub prompt_rows: PromptRows,
     /// Special tokens whose text is part of this text, as the markers of reasoning are.
     pub shown: Vec<u32>,
+    /// What the text has to be. It ends when nothing may follow, even if [`Self::ignore_eos`] is set.
+    pub rule: Option<Arc<dyn Rule>>,
 }
 
 /// A token that was chosen, and how likely the model found it: by all logits as they come from the model, before any bias,

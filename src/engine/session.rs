@@ -201,6 +201,16 @@ impl Session {
         &self.rules.tokenizer
     }
 
+    /// The same, to be kept beside the session.
+    pub fn shared_tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.rules.tokenizer)
+    }
+
+    /// The tokens that end a text.
+    pub fn eos(&self) -> &[u32] {
+        &self.rules.eos
+    }
+
     /// Memory that keys and values take now, in bytes.
     pub fn cache_bytes(&self) -> usize {
         self.runner.cache_bytes()

@@ -6,8 +6,10 @@
 
 mod candidates;
 mod chain;
+mod constraint;
 mod filters;
 mod likelihood;
+mod mask;
 mod params;
 mod penalties;
 mod rng;
@@ -17,8 +19,10 @@ mod tests;
 
 pub use candidates::{Candidate, Candidates, MAX_WEIGHT};
 pub use chain::{Chain, Need};
+pub use constraint::Constraint;
 pub use filters::{LogitsFilter, MinP, Temperature, TopP};
 pub use likelihood::Likelihood;
+pub use mask::{Mask, MaskError, Rule, exclude, keep_only};
 pub use params::SamplingParams;
 pub use penalties::Penalties;
 pub use rng::{RandomSource, SeededRng};

@@ -56,6 +56,7 @@ pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
     let most = fields.whole("max_tokens")?;
     ask.max_tokens = Some(fields.required("max_tokens", most)?);
     ask.read_sampling(&mut fields)?;
+    ask.read_output(&mut fields)?;
     ask.stop = fields.texts("stop_sequences")?;
     let stream = fields.flag("stream")?.unwrap_or(false);
     fields.neutral("mcp_servers", &[json!([])])?;
@@ -89,7 +90,8 @@ pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn count_tokens(call: Call) -> Result<Response, Refusal> {
     let mut fields = Fields::of_body(&call.body)?;
     let Wanted { model: name, input, thinking } = conversation(&mut fields)?;
-    fields.ignore(&["max_tokens"]);
+    // Neither adds to the prompt.
+    fields.ignore(&["max_tokens", "output_config", "output_format"]);
     fields.done()?;
     let model = call.model(Some(&name)).await?;
     let (_, ids) = model.render(input, thinking)?;

@@ -6,6 +6,7 @@ use super::fields::{Fields, ids, wrong};
 use super::refusal::Refusal;
 use crate::chat::{ChatInput, Message};
 use crate::engine::{PromptRows, SamplingWishes};
+use crate::sampling::Constraint;
 
 /// What a text begins with.
 #[derive(Clone, Debug)]
@@ -47,6 +48,10 @@ pub(super) struct Ask {
     pub truncate: bool,
     /// Whether the model is to reason before it answers, where it can do either.
     pub thinking: Option<bool>,
+    /// What the text has to be; reasoning before it is free.
+    pub constraint: Option<Constraint>,
+    /// The field of the body that the constraint comes from.
+    pub constraint_field: Option<&'static str>,
 }
 
 impl Ask {
@@ -66,6 +71,8 @@ impl Ask {
             rows: PromptRows::Nothing,
             truncate: false,
             thinking: None,
+            constraint: None,
+            constraint_field: None,
         }
     }
 

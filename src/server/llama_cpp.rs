@@ -186,7 +186,7 @@ fn read(model: &Model, mut fields: Fields) -> Result<Wanted, Refusal> {
     let stream = fields.flag("stream")?.unwrap_or(false);
     let return_tokens = fields.flag("return_tokens")?.unwrap_or(false);
     let wanted = fields.texts("response_fields")?;
-    for (name, off) in [("grammar", json!("")), ("n_cmpl", json!(1)), ("image_data", json!([]))] {
+    for (name, off) in [("n_cmpl", json!(1)), ("image_data", json!([]))] {
         fields.neutral(name, &[off])?;
     }
     fields.done()?;

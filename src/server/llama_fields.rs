@@ -43,6 +43,8 @@ fn neutral() -> Vec<(&'static str, Vec<Value>)> {
 pub(super) fn read(fields: &mut Fields, ask: &mut Ask) -> Result<Extras, Refusal> {
     ask.read_repetition(fields)?;
     ask.read_bias(fields)?;
+    ask.read_grammar(fields)?;
+    ask.read_response_format(fields)?;
     ask.ignore_eos = fields.flag("ignore_eos")?.unwrap_or(false);
     ask.read_limit(fields, &["n_predict"])?;
     let verbose = fields.flag("verbose")?.unwrap_or(false);

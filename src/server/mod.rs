@@ -8,6 +8,7 @@ mod answer;
 mod anthropic;
 mod ask;
 mod catalog;
+mod constraints;
 mod dialect;
 mod embeddings;
 mod fields;

@@ -10,6 +10,7 @@ use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter};
 use crate::engine::{
     ChatFormat, EngineError, Pooling, PromptForm, PromptRows, Request, SamplingWishes, TextLimits,
 };
+use crate::grammar::Grammars;
 use crate::models::GenerationConfig;
 use crate::sampling::{SamplingError, SamplingParams};
 use crate::tokenizer::Tokenizer;
@@ -83,6 +84,8 @@ pub struct Model {
     pub sampling: SamplingParams,
     /// The seed of requests that name none; `None` for another one each time.
     pub seed: Option<u64>,
+    /// What texts may be held to.
+    pub grammars: Grammars,
 }
 
 /// What goes to the model, and what is done with its text.
@@ -124,13 +127,14 @@ impl Model {
     /// # Errors
     /// What of the request cannot be.
     pub(super) fn prepare(&self, ask: Ask, most: Option<usize>) -> Result<Prepared, Refusal> {
-        let (mut splitter, mut shown) = (None, Vec::new());
+        let (mut splitter, mut shown, mut reasoning) = (None, Vec::new(), None);
         let mut prompt = match ask.prompt {
             Prompt::Ids(ids) => ids,
             Prompt::Text(text) => self.form.encode_text(&self.tokenizer, &text)?,
             Prompt::Chat(input) => {
                 let format = self.format()?;
                 let (text, ids) = self.render(*input, ask.thinking)?;
+                reasoning = format.reasoning(&text);
                 splitter = Some(format.splitter(&text));
                 shown = format.marker_tokens(&self.tokenizer)?;
                 ids
@@ -178,6 +182,11 @@ impl Model {
         if ask.ignore_eos {
             bias.extend(self.eos.iter().map(|&id| (id, f32::NEG_INFINITY)));
         }
+        let rule = ask.constraint.as_ref().map(|constraint| self.grammars.rule(constraint, reasoning));
+        let rule = rule.transpose().map_err(|error| Refusal {
+            field: ask.constraint_field.map(str::to_owned),
+            ..Refusal::new(Kind::Invalid, error.to_string())
+        })?;
         let request = Request {
             prompt,
             max_tokens: ask.max_tokens.into_iter().chain(most).min(),
@@ -188,6 +197,7 @@ impl Model {
             logprobs: ask.logprobs,
             prompt_rows: ask.rows,
             shown,
+            rule,
             ..Request::default()
         };
         Ok(Prepared { request, splitter })

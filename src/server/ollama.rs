@@ -161,7 +161,7 @@ fn common(model: &Model, fields: &mut Fields, ask: &mut Ask) -> Result<bool, Ref
         ]);
         options.done()?;
     }
-    fields.neutral("format", &[json!("")])?;
+    ask.read_format(fields)?;
     // How long models stay, the server's user says; 0 unloads one, without a prompt.
     fields.ignore(&["keep_alive"]);
     Ok(stream)

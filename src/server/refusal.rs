@@ -100,6 +100,7 @@ impl From<EngineError> for Refusal {
             | EngineError::NotCausal
             | EngineError::Recommended { .. }
             | EngineError::Sampling(crate::sampling::SamplingError::BadParam { .. })
+            | EngineError::Mask(_)
             | EngineError::Tokenizer(_) => Kind::Invalid,
             _ => Kind::Failed,
         };

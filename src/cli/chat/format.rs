@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter};
+use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter, ReasoningStart};
 use crate::cli::args::Args;
 use crate::cli::{prompt, reasoning};
 use crate::engine::{ChatFormat, EngineError, SavedConversation};
@@ -39,6 +39,8 @@ pub struct Templated {
     pub thinking: Option<bool>,
     /// Takes its answer apart.
     pub splitter: Option<ReasoningSplitter>,
+    /// See [`ChatFormat::reasoning`].
+    pub reasoning: Option<ReasoningStart>,
     /// See [`ChatFormat::marker_tokens`].
     pub markers: Vec<u32>,
 }
@@ -53,6 +55,7 @@ impl Templated {
             date: format.date(),
             thinking: format.thinking(),
             splitter: Some(format.splitter(prompt)),
+            reasoning: format.reasoning(prompt),
             markers: format.marker_tokens(tokenizer)?,
         })
     }

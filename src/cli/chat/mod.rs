@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use self::command::{Command, HELP, Input};
 use self::lines::{Line, Lines};
 use super::args::Args;
+use super::constraint::Constrained;
 use super::interrupt;
 use super::notice::{say, sentence};
 use super::output::Stream;
@@ -53,6 +54,7 @@ pub fn converse(
     throttle: Option<Throttle>,
 ) -> Result<ExitCode> {
     let colours = terminal::colours(args.no_color);
+    let constrained = args.constraint.of(session)?;
     let mut lines = Lines::open(colours, !args.no_history)?;
     let conversation = Conversation::new(format, args.system.as_deref());
     let mut chat = Chat {
@@ -67,6 +69,7 @@ pub fn converse(
         last: None,
         failed: false,
         throttle,
+        constrained,
     };
     interrupt::conversation_starts();
     let mut kept = kept;
@@ -107,6 +110,8 @@ struct Chat<'a> {
     failed: bool,
     /// Watches the heat.
     throttle: Option<Throttle>,
+    /// What each answer has to be.
+    constrained: Constrained,
 }
 
 impl Chat<'_> {
@@ -306,6 +311,7 @@ impl Chat<'_> {
             ignore_eos: self.args.ignore_eos,
             draws: self.draws,
             room: self.args.num_tokens.unwrap_or(ANSWER),
+            rule: self.constrained.rule(self.conversation.format().reasoning(prompt.text()))?,
             ..Request::default()
         };
         let to_terminal = stdout().is_terminal();

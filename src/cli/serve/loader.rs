@@ -23,6 +23,7 @@ use crate::core::Backend;
 use crate::engine::{
     Batcher, ChatFormat, DiskOptions, EngineError, Holding, ModelFiles, Origin, SessionOptions, TextLength,
 };
+use crate::grammar::Grammars;
 use crate::host::human_bytes;
 use crate::models::llama::{LoadProgress, parameter_count};
 use crate::server::{Described, Embeddings, LoadError, Loader, Model};
@@ -203,6 +204,7 @@ impl Job<'_> {
         let model = Model {
             number,
             described,
+            grammars: Grammars::new(batcher.tokenizer(), &eos, batcher.limits().vocab),
             tokenizer: batcher.tokenizer(),
             form,
             chat,

@@ -118,7 +118,6 @@ fn common(fields: &mut Fields, ask: &mut Ask) -> Result<Common, Refusal> {
     ask.read_sampling(fields)?;
     ask.stop = fields.texts("stop")?;
     let extras = llama_fields::read(fields, ask)?;
-    fields.neutral("response_format", &[json!({ "type": "text" })])?;
     // Notes for whoever runs a service: the text is the same with them.
     fields.ignore(&[
         "user",
@@ -205,7 +204,7 @@ mod tests {
         let field = |body: Value| read(body).map(|_| ()).map_err(|refusal: Refusal| refusal.field.unwrap());
         assert_eq!(field(json!({"n": 0})), Err("n".into()));
         assert_eq!(field(json!({"logprob": 1})), Err("logprob".into()));
-        assert_eq!(field(json!({"response_format": {"type": "json_object"}})), Err("response_format".into()));
+        assert_eq!(field(json!({"response_format": {"type": "xml"}})), Err("response_format.type".into()));
         assert_eq!(field(json!({"stream_options": {"x": 1}})), Err("stream_options.x".into()));
     }
 }

@@ -10,3 +10,4 @@ mod llama_cpp;
 mod models;
 mod operation;
 mod refusals;
+mod structured;

@@ -60,11 +60,11 @@ fn every_dialect_has_its_own_errors() {
     assert_eq!((&error["type"], &error["n_ctx"]), (&json!("exceed_context_size_error"), &json!(512)));
     assert!(error["n_prompt_tokens"].as_u64().unwrap() > 512);
     invalid("/v1/completions", prompt("logit_bias", json!({"999999": 1})), "999999");
-    invalid("/completion", prompt("grammar", json!("root ::= x")), "'grammar'");
+    invalid("/completion", prompt("grammar", json!("root ::= x")), "the rule 'x'");
     invalid("/completion", prompt("mirostat", json!(2)), "'mirostat'");
     invalid("/tokenize", json!({"content": "x", "parse_special": false}), "'parse_special'");
     invalid("/api/generate", prompt("options", json!({"num_ctx": 1_000_000})), "num_ctx");
-    invalid("/api/generate", prompt("format", json!("json")), "'format'");
+    invalid("/api/generate", prompt("format", json!("yaml")), "'format'");
     invalid("/api/generate", prompt("options", json!({"zzz": 1})), "'options.zzz'");
     let user = json!([{"role": "user", "content": "x"}]);
     // The demo model knows no conversations.
@@ -80,8 +80,8 @@ fn every_dialect_has_its_own_errors() {
     invalid("/v1/chat/completions", json!({"messages": user, "tools": [{"type": "function"}]}), "'tools'");
     invalid(
         "/v1/chat/completions",
-        json!({"messages": user, "response_format": {"type": "json_object"}}),
-        "'response_format'",
+        json!({"messages": user, "response_format": {"type": "xml"}}),
+        "'response_format.type'",
     );
     invalid("/v1/messages", json!({"model": "demo", "messages": user}), "'max_tokens'");
     refused(&server.post("/api/generate", &json!({"model": "llama3"})), 404, "/error", "'llama3'");
