@@ -6,6 +6,7 @@
 
 mod candidates;
 mod chain;
+mod constraint;
 mod filters;
 mod likelihood;
 mod params;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use candidates::{Candidate, Candidates, MAX_WEIGHT};
 pub use chain::{Chain, Need};
+pub use constraint::Constraint;
 pub use filters::{LogitsFilter, MinP, Temperature, TopP};
 pub use likelihood::Likelihood;
 pub use params::SamplingParams;

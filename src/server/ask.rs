@@ -6,6 +6,7 @@ use super::fields::{Fields, ids, wrong};
 use super::refusal::Refusal;
 use crate::chat::{ChatInput, Message};
 use crate::engine::SamplingWishes;
+use crate::sampling::Constraint;
 
 /// What a text begins with.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub(super) struct Ask {
     pub logprobs: Option<usize>,
     /// Whether the model is to reason before it answers, where it can do either.
     pub thinking: Option<bool>,
+    /// What the text has to be; reasoning before it is free.
+    pub constraint: Option<Constraint>,
 }
 
 impl Ask {
@@ -60,6 +63,7 @@ impl Ask {
             bias: Vec::new(),
             logprobs: None,
             thinking: None,
+            constraint: None,
         }
     }
 

@@ -108,6 +108,12 @@ impl Model {
     /// # Errors
     /// What of the request cannot be.
     pub(super) fn prepare(&self, ask: Ask, most: Option<usize>) -> Result<Prepared, Refusal> {
+        if ask.constraint.is_some() {
+            return Err(Refusal::new(
+                Kind::Invalid,
+                "texts with a constraint are not supported by this server",
+            ));
+        }
         let (mut splitter, mut shown) = (None, Vec::new());
         let prompt = match ask.prompt {
             Prompt::Ids(ids) => ids,
