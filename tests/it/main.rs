@@ -23,3 +23,4 @@ mod scripts;
 mod sessions;
 #[path = "../skip/mod.rs"]
 mod skip;
+mod tools;
