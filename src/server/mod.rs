@@ -8,6 +8,7 @@ mod answer;
 mod anthropic;
 mod ask;
 mod catalog;
+mod constrained;
 mod dialect;
 mod fields;
 mod keys;
@@ -26,6 +27,7 @@ mod settings;
 mod state;
 mod stream;
 mod timings;
+mod tools;
 mod worker;
 
 pub use self::catalog::Offer;

@@ -99,6 +99,8 @@ fn routes() -> Vec<Route> {
         route!(POST "/v1/chat/completions/input_tokens" openai::count_tokens),
         route!(POST "/chat/completions/input_tokens" openai::count_tokens),
         route!(POST "/v1/completions" openai::completions),
+        route!(POST "/v1/responses" openai::responses),
+        route!(POST "/responses" openai::responses),
         route!(POST "/v1/messages" anthropic::messages),
         route!(POST "/v1/messages/count_tokens" anthropic::count_tokens),
         route!(POST "/api/generate" ollama::generate),

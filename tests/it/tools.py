@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
-import compare_templates  # noqa: E402
+import compare_templates
 
 ARGUMENTS = {"city": "Paris", "days": 2}
 

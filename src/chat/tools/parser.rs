@@ -225,7 +225,7 @@ impl ToolParser {
         }
         let is_open = self.form.open.iter().any(|marker| held.starts_with(marker));
         let may = |marker: &&str| marker.starts_with(held);
-        if !is_open && (may(&close) || self.form.open.iter().any(|marker| may(marker))) {
+        if !is_open && (may(&close) || self.form.open.iter().any(may)) {
             return false;
         }
         self.place = Place::Text;

@@ -280,11 +280,7 @@ fn harmony() {
     let expected = ('C', "get_weather", r#"{"city":"Paris"}"#);
     check(OSS, &call(r#"{"city":"Paris"}"#), &[expected]);
     // After reasoning that was taken apart before.
-    check(
-        OSS,
-        &format!(" to=functions.now<|channel|>commentary json<|message|>{{}}<|call|>"),
-        &[('C', "now", "{}")],
-    );
+    check(OSS, " to=functions.now<|channel|>commentary json<|message|>{}<|call|>", &[('C', "now", "{}")]);
     let text = format!(
         "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant{}",
         call(r#"{"city":"Paris"}"#)

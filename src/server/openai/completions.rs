@@ -99,7 +99,7 @@ pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
             "index": index,
             "text": format!("{said}{}", piece.text),
             "logprobs": columns(&model, piece, logprobs, &mut offset),
-            "finish_reason": finish_reason(&end.finish),
+            "finish_reason": finish_reason(end),
         })
     });
     let mut value = head.with(choices.collect());
@@ -177,7 +177,7 @@ impl Writer for Chunks {
                 self.send(out, index, &piece.text, logprobs, None);
             }
             Step::End(end) => {
-                self.send(out, index, "", Value::Null, Some(finish_reason(&end.finish)));
+                self.send(out, index, "", Value::Null, Some(finish_reason(&end)));
                 self.ends.push((index, *end));
             }
             Step::Failed(refusal) => out.send(&Dialect::OpenAi.error(&refusal)),

@@ -43,7 +43,10 @@ fn published_clients_get_what_they_ask_for() {
         assert_eq!(openai[field], *text, "{field}");
     }
     assert_eq!((&openai["finish"], &openai["usage"]), (finish, generated));
-    assert_eq!((&openai["refused"], &openai["unknown"]), (&json!("tools"), &json!("invalid_api_key")));
+    assert_eq!(
+        (&openai["refused"], &openai["unknown"]),
+        (&json!("tools[0].type"), &json!("invalid_api_key"))
+    );
     let ollama = &got["ollama"];
     for field in ["whole", "stream", "generated"] {
         assert_eq!(ollama[field], *text, "{field}");

@@ -9,3 +9,4 @@ mod llama_cpp;
 mod models;
 mod operation;
 mod refusals;
+mod tools;
