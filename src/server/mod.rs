@@ -28,6 +28,8 @@ mod settings;
 mod state;
 mod stream;
 mod timings;
+mod tool_constraint;
+mod tools;
 mod worker;
 
 pub use self::catalog::Offer;
