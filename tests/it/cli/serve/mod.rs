@@ -8,4 +8,5 @@ mod disk;
 mod llama_cpp;
 mod models;
 mod operation;
+mod page;
 mod refusals;
