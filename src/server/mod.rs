@@ -20,6 +20,7 @@ mod metrics;
 mod model;
 mod ollama;
 mod openai;
+mod openapi;
 mod page;
 mod probabilities;
 mod refusal;

@@ -32,7 +32,7 @@ use super::refusal::{Kind, Refusal};
 use super::settings::Settings;
 use super::state::Shared;
 use super::worker::{Command, Worker};
-use super::{anthropic, host, llama_cpp, ollama, openai, page};
+use super::{anthropic, host, llama_cpp, ollama, openai, openapi, page};
 
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -96,6 +96,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route { open: true, ..route!(GET "/health" llama_cpp::health) },
         Route { open: true, ..route!(GET "/v1/health" llama_cpp::health) },
         route!(GET "/metrics" metrics),
+        route!(GET "/openapi.json" openapi::openapi),
         route!(GET "/props" llama_cpp::props),
         route!(GET "/slots" llama_cpp::slots),
         route!(POST "/completion" llama_cpp::completion),
