@@ -24,6 +24,7 @@ impl Listening {
     /// # Errors
     /// A place that is taken or not allowed.
     pub fn open(args: &Args) -> Result<(Socket, Self)> {
+        allow_many();
         if let Some(path) = &args.uds {
             let (listener, file) = bind(path)?;
             let name = format!("unix:{}", path.display());
@@ -35,6 +36,20 @@ impl Listening {
         })?;
         let address = listener.local_addr().context("the system does not say where this server listens")?;
         Ok((Socket::Tcp(listener), Self { name: format!("http://{address}"), _file: None }))
+    }
+}
+
+/// Connections are files: as many as the system allows this process, where it would have to ask for them.
+fn allow_many() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls get a whole structure, which lives as long as they run. A failure leaves the limit as it was.
+    unsafe {
+        let known = libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0;
+        let most = limit.rlim_max.min(1 << 16);
+        if known && limit.rlim_cur < most {
+            limit.rlim_cur = most;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
     }
 }
 
