@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All scripts under shellcheck and ruff, and the page's under node. What is not installed is installed, ruff within target/, or skipped with a line.
+# All scripts under shellcheck and ruff, and those of the pages under node. What is not installed is installed, ruff within target/, or skipped with a line.
 #
 # usage: scripts/check_scripts.sh
 set -euo pipefail
@@ -20,8 +20,10 @@ fi
 
 if command -v node >/dev/null; then
     node --check scripts/results_page/page.js
+    # The parts of one script.
+    cat src/server/page/*.js | node --input-type=module --check -
 else
-    (skip "there is no node to parse the page's script")
+    (skip "there is no node to parse the scripts of the pages")
 fi
 
 # A ruff of another version may find other things.

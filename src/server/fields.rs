@@ -66,15 +66,19 @@ impl Fields {
 
     /// A field of any kind.
     pub fn take(&mut self, name: &str) -> Option<Value> {
+        #[cfg(test)]
+        seen::note(self.full(name), "");
         self.map.remove(name).filter(|value| !value.is_null())
     }
 
     fn read<T>(
         &mut self,
         name: &str,
-        expected: &str,
+        expected: &'static str,
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<Option<T>> {
+        #[cfg(test)]
+        seen::note(self.full(name), expected);
         let Some(value) = self.take(name) else { return Ok(None) };
         let found = read(&value);
         found.map(Some).ok_or_else(|| wrong(&self.full(name), expected, &value))
@@ -152,7 +156,8 @@ impl Fields {
 
     /// A field of which only values are supported that ask for nothing.
     pub fn neutral(&mut self, name: &str, allowed: &[Value]) -> Result<()> {
-        let Some(value) = self.take(name) else { return Ok(()) };
+        let value = self.map.remove(name).filter(|value| !value.is_null());
+        let Some(value) = value else { return Ok(()) };
         let same = |allowed: &Value| match (allowed.as_f64(), value.as_f64()) {
             (Some(a), Some(b)) => a == b,
             _ => *allowed == value,
@@ -189,6 +194,26 @@ pub(super) fn wrong(field: &str, expected: &str, value: &Value) -> Refusal {
         other => kind(other).to_owned(),
     };
     Refusal::field(field, format!("'{field}' has to be {expected}, not {found}"))
+}
+
+/// Which fields were read, for the test that compares them with what is described.
+#[cfg(test)]
+pub(super) mod seen {
+    use std::cell::RefCell;
+
+    thread_local! {
+        static SEEN: RefCell<Vec<(String, &'static str)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A field is read, as what its reader expects it to be.
+    pub fn note(name: String, expected: &'static str) {
+        SEEN.with_borrow_mut(|seen| seen.push((name, expected)));
+    }
+
+    /// Those of this thread since the last call.
+    pub fn take() -> Vec<(String, &'static str)> {
+        SEEN.take()
+    }
 }
 
 #[cfg(test)]

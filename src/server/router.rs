@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +17,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use axum::routing::any;
+use axum::serve::{Listener, ListenerExt};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::watch;
@@ -30,7 +32,7 @@ use super::refusal::{Kind, Refusal};
 use super::settings::Settings;
 use super::state::Shared;
 use super::worker::{Command, Worker};
-use super::{anthropic, embeddings, llama_cpp, ollama, openai};
+use super::{anthropic, embeddings, host, llama_cpp, ollama, openai, openapi, page};
 
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,6 +43,7 @@ pub(super) struct Call {
     /// Of this request alone.
     pub id: Arc<str>,
     pub path: String,
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
@@ -64,12 +67,12 @@ impl Call {
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send>>;
 
 /// A path, and what answers it.
-struct Route {
-    method: Method,
-    path: &'static str,
+pub(super) struct Route {
+    pub method: Method,
+    pub path: &'static str,
     /// Whether it needs no key.
     open: bool,
-    handler: fn(Call) -> Answering,
+    pub handler: fn(Call) -> Answering,
 }
 
 /// A route: method, path, handler.
@@ -79,11 +82,21 @@ macro_rules! route {
     };
 }
 
-fn routes() -> Vec<Route> {
+/// What belongs to the page.
+fn page_routes() -> Vec<Route> {
+    vec![
+        Route { open: true, ..route!(GET "/" page::page) },
+        Route { open: true, ..route!(GET "/favicon.ico" page::icon) },
+    ]
+}
+
+/// What can be asked.
+pub(super) fn routes() -> Vec<Route> {
     vec![
         Route { open: true, ..route!(GET "/health" llama_cpp::health) },
         Route { open: true, ..route!(GET "/v1/health" llama_cpp::health) },
         route!(GET "/metrics" metrics),
+        route!(GET "/openapi.json" openapi::openapi),
         route!(GET "/props" llama_cpp::props),
         route!(GET "/slots" llama_cpp::slots),
         route!(POST "/completion" llama_cpp::completion),
@@ -129,6 +142,15 @@ async fn metrics(call: Call) -> Result<Response, Refusal> {
     Ok(response)
 }
 
+/// What requests come to.
+#[derive(Debug)]
+pub enum Socket {
+    /// An address.
+    Tcp(TcpListener),
+    /// A file.
+    Unix(UnixListener),
+}
+
 /// HTTP on a thread of its own, from when the model begins to load.
 pub struct Http {
     shared: Arc<Shared>,
@@ -152,18 +174,16 @@ impl Stop {
 }
 
 impl Http {
-    /// Answers the requests that come to `listener`; until the first of the models is [loaded](Worker::begin) with the
+    /// Answers the requests that come to `socket`; until the first of the models is [loaded](Worker::begin) with the
     /// advice to try again.
     ///
     /// # Errors
     /// What the system answers.
-    pub fn start(
-        listener: TcpListener,
-        settings: Settings,
-        log: Log,
-        models: Vec<Offer>,
-    ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
+    pub fn start(socket: Socket, settings: Settings, log: Log, models: Vec<Offer>) -> io::Result<Self> {
+        match &socket {
+            Socket::Tcp(listener) => listener.set_nonblocking(true)?,
+            Socket::Unix(listener) => listener.set_nonblocking(true)?,
+        }
         let (sender, commands) = channel();
         let shared = Arc::new(Shared::new(settings, log, Catalog::new(models), sender));
         let (stop, stopped) = watch::channel(false);
@@ -175,7 +195,7 @@ impl Http {
                 .max_blocking_threads(2)
                 .build();
             let served = runtime.and_then(|runtime| {
-                let served = runtime.block_on(serve(listener, &of_thread, stopped));
+                let served = runtime.block_on(listen(socket, &of_thread, stopped));
                 // What is left of connections does not hold up the end.
                 runtime.shutdown_background();
                 served
@@ -207,12 +227,25 @@ impl Http {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    shared: &Arc<Shared>,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+async fn listen(socket: Socket, shared: &Arc<Shared>, stopped: watch::Receiver<bool>) -> io::Result<()> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            // Tokens are small, and each is to arrive when it is there.
+            let listener = listener.tap_io(|stream| {
+                let _ = stream.set_nodelay(true);
+            });
+            serve(listener, shared, stopped).await
+        }
+        Socket::Unix(listener) => serve(tokio::net::UnixListener::from_std(listener)?, shared, stopped).await,
+    }
+}
+
+async fn serve<L>(listener: L, shared: &Arc<Shared>, mut stopped: watch::Receiver<bool>) -> io::Result<()>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     let router = router(shared);
     let mut until = stopped.clone();
     let drain = async move {
@@ -235,13 +268,18 @@ async fn serve(
 
 fn router(shared: &Arc<Shared>) -> Router {
     let mut router = Router::new();
-    let routes = routes();
+    let mut routes = routes();
+    if shared.settings.page {
+        routes.extend(page_routes());
+    }
     let mut paths: Vec<&'static str> = routes.iter().map(|route| route.path).collect();
     paths.dedup();
     let routes: Arc<[Route]> = routes.into();
     for path in paths {
         let (shared, routes) = (Arc::clone(shared), Arc::clone(&routes));
         let find = move |method: &Method| {
+            // What answers a GET answers a HEAD, of which the body is left out.
+            let method = if *method == Method::HEAD { &Method::GET } else { method };
             let here = |route: &&Route| route.path == path && route.method == *method;
             routes.iter().find(here).map(|route| (route.open, route.handler))
         };
@@ -313,10 +351,13 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Refusal> {
     let path = request.uri().path().to_owned();
-    let headers = request.headers();
-    check_origin(headers, &shared.settings.origins)?;
+    let headers = request.headers().clone();
+    if let Some(hosts) = &shared.settings.hosts {
+        host::check(&headers, request.uri(), hosts)?;
+    }
+    check_origin(&headers, &shared.settings.origins)?;
     let open = found.as_ref().is_ok_and(|(open, _)| *open);
-    if !open && !shared.settings.keys.allow(key(headers)) {
+    if !open && !shared.settings.keys.allow(key(&headers)) {
         let why = "the API key is missing or wrong; send it as 'Authorization: Bearer KEY'";
         return Err(Refusal::new(Kind::Key, why));
     }
@@ -346,7 +387,7 @@ async fn answer(
             return Err(Refusal::new(Kind::TooSlow, why));
         }
     };
-    handler(Call { shared: Arc::clone(shared), id, path, body }).await
+    handler(Call { shared: Arc::clone(shared), id, path, headers, body }).await
 }
 
 /// Reads a body that is not wanted, so that its client hears why: whoever still writes may not. Of one without end no more
@@ -445,7 +486,7 @@ mod tests {
 
     #[test]
     fn every_path_is_there_once_for_a_method() {
-        let routes = routes();
+        let routes: Vec<Route> = routes().into_iter().chain(page_routes()).collect();
         for (i, a) in routes.iter().enumerate() {
             assert!(
                 !routes[i + 1..].iter().any(|b| (&b.method, b.path) == (&a.method, a.path)),

@@ -11,6 +11,10 @@ pub struct Settings {
     pub keys: Keys,
     /// Web pages whose scripts may ask, besides those that come from this server: origins as browsers send them, or '*'.
     pub origins: Vec<String>,
+    /// The names that requests may call this server by, besides those of this machine for itself; `None` for any.
+    pub hosts: Option<Vec<String>>,
+    /// Whether there is a web page at `/`.
+    pub page: bool,
     /// The most bytes of a request's body.
     pub max_body: usize,
     /// The most tokens of an answer; `None` for as many as fit.

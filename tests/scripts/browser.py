@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 
 
 def path() -> str | None:
@@ -35,11 +36,14 @@ class Browser:
         )
         os.close(to_read)
         os.close(to_write)
-        self.number, self.rest, self.session, self.console = 0, b"", None, []
+        self.number, self.rest, self.session = 0, b"", None
+        # What pages log as errors or do not catch, and the addresses that they ask.
+        self.console, self.requests = [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.call("Page.enable")
-        self.call("Runtime.enable")
+        for domain in ("Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
 
     def close(self) -> None:
         """Ends it."""
@@ -71,15 +75,26 @@ class Browser:
             self.rest += part
         message, self.rest = self.rest.split(b"\0", 1)
         answer = json.loads(message)
-        # What a page logs as an error, or does not catch.
-        if answer.get("method") == "Runtime.exceptionThrown":
-            self.console.append(answer["params"]["exceptionDetails"].get("exception", {}).get("description", "error"))
+        params = answer.get("params", {})
+        match answer.get("method"):
+            case "Runtime.exceptionThrown":
+                self.console.append(params["exceptionDetails"].get("exception", {}).get("description", "error"))
+            case "Runtime.consoleAPICalled" if params["type"] == "error":
+                self.console.append(str(params["args"]))
+            case "Log.entryAdded" if params["entry"]["level"] == "error":
+                self.console.append(params["entry"]["text"])
+            case "Network.requestWillBeSent":
+                self.requests.append(params["request"]["url"])
         return answer
 
     def open(self, file: pathlib.Path, address: str = "") -> None:
         """Loads a page and waits until its scripts have run."""
         self.call("Page.navigate", url="about:blank")
-        self.call("Page.navigate", url=f"file://{file}{address}")
+        self.visit(f"file://{file}{address}")
+
+    def visit(self, address: str) -> None:
+        """Loads what is at an address and waits until its scripts have run."""
+        self.call("Page.navigate", url=address)
         self.evaluate("new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))")
 
     def evaluate(self, script: str) -> object:
@@ -88,6 +103,26 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
+
+    def until(self, condition: str, seconds: float = 20) -> None:
+        """Waits for an expression in the page to be true."""
+        end = time.monotonic() + seconds
+        while not self.evaluate(condition):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{condition} never holds; the page says: {self.evaluate('document.body.innerText')}")
+            time.sleep(0.03)
+
+    def press(self, key: str, ctrl: bool = False, shift: bool = False) -> None:
+        """Presses a key: a letter, or by its name."""
+        codes = {"Enter": 13, "Escape": 27, "ArrowUp": 38}
+        more = {"text": "\r"} if key == "Enter" else {}
+        event = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key.upper()[0])), "modifiers": 2 * ctrl + 8 * shift, **more}
+        self.call("Input.dispatchKeyEvent", type="keyDown" if more else "rawKeyDown", **event)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def type(self, text: str) -> None:
+        """Writes a text where the cursor is."""
+        self.call("Input.insertText", text=text)
 
     def look(self, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
         """Sets the window's size, and which colours are wanted."""

@@ -85,6 +85,15 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "8080", help_heading = "Server")]
     pub port: u16,
 
+    /// A socket in the file system to listen on, in place of an address; only this user can connect to it
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port"], help_heading = "Server")]
+    pub uds: Option<PathBuf>,
+
+    /// A name that requests may call this server by (in Host), or '*' for any; may be given several times [default:
+    /// localhost and the addresses of this machine for itself, if it listens there alone; any otherwise]
+    #[arg(long, value_name = "NAME", value_parser = host_name, help_heading = "Server")]
+    pub allowed_host: Vec<String>,
+
     /// A key that requests have to bring ('Authorization: Bearer KEY' or 'X-Api-Key: KEY'); may be given several times. Other
     /// users of this machine can see arguments: a file or LLM_RS2_API_KEY hides it
     #[arg(long, value_name = "KEY", value_parser = key, help_heading = "Server")]
@@ -98,6 +107,10 @@ pub struct Args {
     /// [default: none but this server's own]
     #[arg(long, value_name = "ORIGIN", value_parser = origin, help_heading = "Server")]
     pub cors_origin: Vec<String>,
+
+    /// No web page at '/'
+    #[arg(long, help_heading = "Server")]
+    pub no_webui: bool,
 
     /// Texts that go through the model together
     #[arg(long, value_name = "N", default_value = "8", value_parser = parallel, help_heading = "Server")]
@@ -287,6 +300,16 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'[' | b']' | b':');
+    let has_port = text.rsplit_once(':').is_some_and(|(name, _)| !name.contains(':'));
+    if text == "*" || (!text.is_empty() && text.bytes().all(is_name) && !has_port) {
+        Ok(text.to_owned())
+    } else {
+        Err("the name of a host is needed (chat.example.com, without a port), or '*'".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +342,9 @@ mod tests {
             ["--parallel", "0"],
             ["--parallel", "257"],
             ["--alias", " "],
+            ["--allowed-host", "https://a.b"],
+            ["--allowed-host", "a.b:80"],
+            ["--allowed-host", ""],
             ["--max-tokens", "0"],
         ] {
             assert!(Args::try_parse_from(["serve", bad[0], bad[1]]).is_err(), "{bad:?}");

@@ -6,9 +6,9 @@ mod loader;
 mod log;
 mod offers;
 mod settings;
+mod socket;
 
 use std::env;
-use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use self::args::Args;
 use self::loader::ModelLoader;
+use self::socket::Listening;
 use super::args::BackendName;
 use super::notice::say;
 use super::run::exit_code;
@@ -36,7 +37,7 @@ fn run(args: &Args) -> Result<()> {
     }
     let variable = env::var(keys::VARIABLE).ok();
     let keys = Keys::new(keys::all(&args.api_key, args.api_key_file.as_deref(), variable.as_deref())?);
-    if !args.host.is_loopback() && keys.are_none() {
+    if args.uds.is_none() && !args.host.is_loopback() && keys.are_none() {
         say(&format!(
             "warning: everybody who can reach {} can ask this server; give a key with --api-key-file or {}",
             args.host,
@@ -48,14 +49,12 @@ fn run(args: &Args) -> Result<()> {
         say("note: using the small built-in demo model; give a real one with --model-path");
     }
     // Before the model is loaded: what cannot be is reported at once.
-    let address = SocketAddr::new(args.host, args.port);
-    let listener = TcpListener::bind(address).with_context(|| {
-        format!("cannot listen on {address}; choose another --host or --port, or end what listens there")
-    })?;
-    let address = listener.local_addr().context("the system does not say where this server listens")?;
+    let (socket, listening) = Listening::open(args)?;
     let limits = server::Settings {
         keys,
         origins: args.cors_origin.clone(),
+        hosts: hosts(args),
+        page: !args.no_webui,
         max_body: args.max_body_mb.saturating_mul(1 << 20),
         max_tokens: args.max_tokens,
         parallel: args.parallel,
@@ -67,19 +66,26 @@ fn run(args: &Args) -> Result<()> {
     // Before a backend binds this thread to the fast cores: HTTP needs none of these.
     let known = offers.iter().map(|offer| offer.offer.clone()).collect();
     let mut http =
-        Http::start(listener, limits, log::log(args.log), known).context("cannot start to listen")?;
+        Http::start(socket, limits, log::log(args.log), known).context("cannot start to listen")?;
     let mut loader = ModelLoader::new(args, offers)?;
     let mut worker = http.worker().context("the thread of the models is there already")?;
     worker.begin(&mut loader).map_err(|why| anyhow!(why))?;
     let stop = http.stop();
     interrupt::wait_for_signal(Box::new(move || stop.now()));
     if !args.quiet {
-        say(&format!("listening on http://{address}"));
+        say(&format!("listening on {}", listening.name));
     }
     worker.run(&mut loader);
     http.join().context("HTTP has ended")?;
+    drop(listening);
     if !args.quiet {
         say("ended");
     }
     Ok(())
+}
+
+/// The names that requests may call the server by, where that is looked at: other machines may have any name for this one.
+fn hosts(args: &Args) -> Option<Vec<String>> {
+    let is_alone = args.uds.is_none() && args.host.is_loopback();
+    (is_alone || !args.allowed_host.is_empty()).then(|| args.allowed_host.clone())
 }

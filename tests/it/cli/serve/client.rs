@@ -37,9 +37,11 @@ pub fn serve(args: &[&str]) -> Command {
 }
 
 impl Server {
-    /// One that is ready, on a port that was free.
+    /// One that is ready, on a port that was free unless `args` name one.
     pub fn start(args: &[&str]) -> Self {
-        let mut child = serve(&["--port", "0", "-t", "2"])
+        let port = if args.contains(&"--port") { &[][..] } else { &["--port", "0"] };
+        let mut child = serve(&["-t", "2"])
+            .args(port)
             .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -132,6 +134,11 @@ impl Server {
         unsafe { libc::kill(id, signal) };
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end, and gives all lines since the start.
     pub fn end(mut self) -> (ExitStatus, Vec<String>) {
         let start = Instant::now();
@@ -168,7 +175,7 @@ pub struct Reply {
 
 impl Reply {
     /// Reads all of it.
-    pub fn read(mut stream: TcpStream) -> Self {
+    pub fn read(mut stream: impl Read) -> Self {
         let mut bytes = Vec::new();
         if let Err(error) = stream.read_to_end(&mut bytes) {
             assert!(!bytes.is_empty(), "no answer: {error}");
