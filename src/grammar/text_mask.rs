@@ -71,11 +71,12 @@ impl TextMask {
     }
 
     fn look_ahead(&mut self) {
-        if let (Some(beside), Some(place)) = (&self.beside, self.place.take()) {
-            if let Err(lost) = beside.there.send(place) {
-                self.place = Some(lost.0);
-                self.beside = None;
-            }
+        if let Some(beside) = &self.beside
+            && let Some(place) = self.place.take()
+            && let Err(lost) = beside.there.send(place)
+        {
+            self.place = Some(lost.0);
+            self.beside = None;
         }
     }
 

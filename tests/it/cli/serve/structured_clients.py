@@ -11,12 +11,13 @@ import anthropic
 import instructor
 import ollama
 import openai
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 USER = [{"role": "user", "content": "Once upon a time"}]
 
 
 class Animal(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     kind: Literal["animal"]
     name: str = Field(max_length=6)
     legs: int = Field(ge=0, le=8)
