@@ -175,7 +175,7 @@ fn an_answer_is_the_same_in_a_crowd() {
         .map(|i| {
             let mut body = json!({
                 "prompt": "Once upon a time there was a small house. ".repeat(1 + i % 3), "max_tokens": 50 + i, "seed": i / 2,
-                "temperature": [0.0, 0.8, 1.5][i % 3], "repeat_penalty": [1.0, 1.2][i / 6 % 2], "ignore_eos": true,
+                "temperature": ([0.0, 0.8, 1.5][i % 3]), "repeat_penalty": ([1.0, 1.2][i / 6 % 2]), "ignore_eos": true,
             });
             match i % 4 {
                 0 => body["json_schema"] = schemas()[i % 5].clone(),
