@@ -1,8 +1,8 @@
 //! What a template is given: messages, tools and whatever else it knows.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{ChatError, Message, Result};
+use super::{ChatError, Message, Result, ToolCall};
 
 /// A conversation as a template sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +95,18 @@ fn fields(message: &Message) -> Value {
     fields.insert("content".into(), message.content.as_str().into());
     if let Some(reasoning) = &message.reasoning {
         add_reasoning(&mut fields, reasoning.as_str().into());
+    }
+    if !message.calls.is_empty() {
+        let call = |call: &ToolCall| {
+            let function = json!({ "name": call.name, "arguments": call.arguments });
+            json!({ "id": call.id, "type": "function", "function": function })
+        };
+        fields.insert("tool_calls".into(), message.calls.iter().map(call).collect());
+    }
+    for (name, text) in [("tool_call_id", &message.tool_call_id), ("name", &message.name)] {
+        if let Some(text) = text {
+            fields.insert(name.into(), text.as_str().into());
+        }
     }
     Value::Object(fields)
 }

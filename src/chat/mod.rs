@@ -11,6 +11,9 @@ mod switch;
 mod template;
 #[cfg(test)]
 mod tests;
+pub mod tools;
+
+use serde_json::Value;
 
 pub use input::ChatInput;
 pub use jinja::Date;
@@ -26,12 +29,30 @@ pub struct Message {
     pub content: String,
     /// What the assistant said to itself before.
     pub reasoning: Option<String>,
+    /// Functions that the assistant calls after what it says.
+    pub calls: Vec<ToolCall>,
+    /// For a function's result (the role "tool"): the id of its call.
+    pub tool_call_id: Option<String>,
+    /// For a function's result: the function's name.
+    pub name: Option<String>,
+}
+
+/// A call of a function by the assistant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// What its result refers to it by; may be empty.
+    pub id: String,
+    /// The function's name.
+    pub name: String,
+    /// An object, or a text that is one in JSON.
+    pub arguments: Value,
 }
 
 impl Message {
     /// A message.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into(), reasoning: None }
+        let (role, content) = (role.into(), content.into());
+        Self { role, content, reasoning: None, calls: Vec::new(), tool_call_id: None, name: None }
     }
 
     /// An answer with its reasoning.

@@ -1,10 +1,13 @@
 //! A model's chat template, and what it is rendered with.
 
+use std::sync::OnceLock;
+
 use serde_json::Value;
 
 use super::jinja::{Date, Fault, Kind, Template};
 use super::reasoning::ReasoningForms;
 use super::switch::Switch;
+use super::tools::{Form, Support};
 use super::{ChatError, ChatInput, Message, Result};
 
 /// A model's chat template.
@@ -20,6 +23,10 @@ pub struct ChatTemplate {
     reasoning: ReasoningForms,
     /// Variables that may turn reasoning on and off.
     switches: Vec<&'static Switch>,
+    /// How the model writes calls of functions.
+    calls: Option<&'static Form>,
+    /// What the template knows of them, once somebody has asked.
+    tools: OnceLock<Support>,
 }
 
 /// Texts of special tokens, empty where the model has none.
@@ -46,6 +53,8 @@ impl ChatTemplate {
             uses_date: source.contains("strftime_now"),
             reasoning: ReasoningForms::of_template(source),
             switches: Switch::candidates(source),
+            calls: Form::of_template(source),
+            tools: OnceLock::new(),
         })
     }
 
@@ -74,6 +83,12 @@ impl ChatTemplate {
             _ => false,
         };
         self.switches.iter().find(differs).map(|switch| switch.set(on)).ok_or(ChatError::NoSwitch)
+    }
+
+    /// What the template knows of functions that a model may call.
+    pub fn tools(&self, special: &SpecialTexts, date: Date) -> &Support {
+        let find = || Support::find(self.calls, |input| self.render(&input, special, date).ok());
+        self.tools.get_or_init(find)
     }
 
     /// The text of a conversation.

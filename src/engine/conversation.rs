@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::EngineError;
 use super::request::{Finish, Outcome};
 use super::saved::Text;
+use crate::chat::tools::Support;
 use crate::chat::{
     ChatError, ChatInput, ChatTemplate, Date, Message, ReasoningSplitter, ReasoningStart, SpecialTexts,
 };
@@ -90,13 +91,20 @@ impl ChatFormat {
     /// # Errors
     /// What the tokenizer cannot encode.
     pub fn marker_tokens(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, EngineError> {
-        let mut ids = Vec::new();
-        for marker in self.template.reasoning().markers() {
-            ids.extend(tokenizer.encode(marker, false)?.into_iter().filter(|&id| tokenizer.is_special(id)));
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(ids)
+        special_tokens(tokenizer, self.template.reasoning().markers())
+    }
+
+    /// What the template knows of functions that the model may call.
+    pub fn tools(&self) -> &Support {
+        self.template.tools(&self.special, self.date)
+    }
+
+    /// The special tokens in which calls are written, as for [`Self::marker_tokens`].
+    ///
+    /// # Errors
+    /// What the tokenizer cannot encode.
+    pub fn tool_tokens(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, EngineError> {
+        special_tokens(tokenizer, self.tools().form.markers())
     }
 
     /// The text of a conversation, and its ids.
@@ -179,6 +187,20 @@ impl ChatFormat {
         }
         Ok(self.template.render(&input, &self.special, self.date)?)
     }
+}
+
+/// The special tokens in some texts.
+fn special_tokens<'a>(
+    tokenizer: &Tokenizer,
+    texts: impl Iterator<Item = &'a str>,
+) -> Result<Vec<u32>, EngineError> {
+    let mut ids = Vec::new();
+    for text in texts {
+        ids.extend(tokenizer.encode(text, false)?.into_iter().filter(|&id| tokenizer.is_special(id)));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
 }
 
 /// What goes through the model before an answer.

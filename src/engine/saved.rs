@@ -119,14 +119,14 @@ struct SavedMessage {
 
 impl From<&Message> for SavedMessage {
     fn from(message: &Message) -> Self {
-        let Message { role, content, reasoning } = message.clone();
+        let Message { role, content, reasoning, .. } = message.clone();
         Self { role, content, reasoning }
     }
 }
 
 impl From<SavedMessage> for Message {
     fn from(SavedMessage { role, content, reasoning }: SavedMessage) -> Self {
-        Self { role, content, reasoning }
+        Self { reasoning, ..Self::new(role, content) }
     }
 }
 

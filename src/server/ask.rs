@@ -247,7 +247,8 @@ fn message(mut fields: Fields, ignored: &[&str]) -> Result<Message, Refusal> {
     fields.ignore(ignored);
     fields.done()?;
     let role = if role == "developer" { "system".to_owned() } else { role };
-    Ok(Message { role, content, reasoning: reasoning.filter(|text| !text.is_empty()) })
+    let reasoning = reasoning.filter(|text| !text.is_empty());
+    Ok(Message { reasoning, ..Message::new(role, content) })
 }
 
 /// A text, or a list of parts that are texts.

@@ -24,3 +24,4 @@ mod scripts;
 mod sessions;
 #[path = "../skip/mod.rs"]
 mod skip;
+mod tools;
