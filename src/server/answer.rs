@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
+use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::refusal::{Kind, Refusal};
+use crate::chat::tools::{ToolEvent, ToolParser};
 use crate::chat::{ReasoningSplitter, Split};
 use crate::engine::{ChosenToken, EngineError, Finish, Outcome, Timings};
 use crate::sampling::SamplingParams;
@@ -30,13 +32,29 @@ pub(super) enum Event {
     Ended(Box<Result<Outcome, EngineError>>),
 }
 
-/// More of an answer.
+/// More of a call of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CallPart {
+    /// Which call of the answer.
+    pub index: usize,
+    /// At its beginning, its id and the function's name.
+    pub begins: Option<(String, String)>,
+    /// More of its arguments, which are an object of JSON in the end.
+    pub arguments: String,
+    /// It is none after all: all that the model wrote of it.
+    pub broken: Option<String>,
+}
+
+/// More of an answer. In the parts of one that come one after the other, a part has either text or calls; in a whole one
+/// each call is there once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Piece {
     /// What the model says to itself.
     pub reasoning: String,
     /// What it answers.
     pub text: String,
+    /// Functions that it calls.
+    pub calls: Vec<CallPart>,
     /// The tokens of both, if they were asked for.
     pub tokens: Vec<ChosenToken>,
     /// Those of the prompt from the second one on, likewise; they come with the first piece.
@@ -45,7 +63,7 @@ pub(super) struct Piece {
 
 impl Piece {
     fn is_empty(&self) -> bool {
-        self.reasoning.is_empty() && self.text.is_empty()
+        self.reasoning.is_empty() && self.text.is_empty() && self.calls.is_empty()
     }
 
     /// With more after it.
@@ -54,6 +72,34 @@ impl Piece {
         self.text.push_str(&more.text);
         self.tokens.extend(more.tokens);
         self.prompt.extend(more.prompt);
+        for part in more.calls {
+            let place = self.calls.iter().position(|call| call.index == part.index);
+            match (place, part.broken) {
+                (place, Some(raw)) => {
+                    place.map(|place| self.calls.remove(place));
+                    self.text.push_str(&raw);
+                }
+                (Some(place), None) => self.calls[place].arguments.push_str(&part.arguments),
+                (None, broken) => self.calls.push(CallPart { broken, ..part }),
+            }
+        }
+    }
+}
+
+impl CallPart {
+    /// The id of the call, where it begins.
+    pub fn id(&self) -> &str {
+        self.begins.as_ref().map_or("", |(id, _)| id)
+    }
+
+    /// The name of the function, where the call begins.
+    pub fn name(&self) -> &str {
+        self.begins.as_ref().map_or("", |(_, name)| name)
+    }
+
+    /// The arguments of a whole call.
+    pub fn object(&self) -> Value {
+        serde_json::from_str(&self.arguments).unwrap_or_else(|_| json!({}))
     }
 }
 
@@ -68,7 +114,16 @@ pub(super) struct End {
     pub ids: Vec<u32>,
     /// Hidden states of the prompt, if they were asked for.
     pub hidden: Vec<Vec<f32>>,
+    /// Functions that were called.
+    pub calls: usize,
     pub timings: Timings,
+}
+
+impl End {
+    /// Whether the answer ended with calls of functions, whose results are to come next.
+    pub fn is_calls(&self) -> bool {
+        self.calls > 0 && matches!(self.finish, Finish::EndOfText | Finish::Stop(_))
+    }
 }
 
 /// What happens to an answer.
@@ -125,6 +180,10 @@ pub(super) struct Answer {
     pub events: UnboundedReceiver<Event>,
     /// Takes reasoning apart from the answer, where there may be any.
     pub splitter: Option<ReasoningSplitter>,
+    /// Takes calls out of the answer, where there may be any.
+    pub parser: Option<ToolParser>,
+    /// Calls that have come.
+    calls: usize,
     /// What was settled for it.
     pub settings: Arc<Settled>,
     /// Tokens whose text has not come.
@@ -140,6 +199,7 @@ impl Answer {
     pub fn new(
         events: UnboundedReceiver<Event>,
         splitter: Option<ReasoningSplitter>,
+        parser: Option<ToolParser>,
         settings: Settled,
         place: Place,
     ) -> Self {
@@ -147,6 +207,8 @@ impl Answer {
         Self {
             events,
             splitter,
+            parser,
+            calls: 0,
             settings,
             tokens: Vec::new(),
             prompt: Vec::new(),
@@ -200,7 +262,60 @@ impl Answer {
 
     fn give(&mut self, split: Split) {
         let Split { reasoning, answer: text } = split;
-        let piece = Piece { reasoning, text, ..Piece::default() };
+        let mut piece = Piece { reasoning, ..Piece::default() };
+        match &mut self.parser {
+            None => piece.text = text,
+            Some(parser) => {
+                let found = parser.push(&text);
+                piece = self.found(piece, found);
+            }
+        }
+        self.queue(piece);
+    }
+
+    /// Adds what was found to a piece; what cannot be in the same one comes after it.
+    fn found(&mut self, mut piece: Piece, found: Vec<ToolEvent>) -> Piece {
+        for event in found {
+            let is_said = matches!(event, ToolEvent::Text(_) | ToolEvent::Reasoning(_));
+            let begun = !piece.text.is_empty() || !piece.reasoning.is_empty();
+            let fits = match &event {
+                ToolEvent::Reasoning(_) => piece.text.is_empty() && piece.calls.is_empty(),
+                _ if is_said => piece.calls.is_empty(),
+                _ => !begun,
+            };
+            if !fits {
+                self.queue(std::mem::take(&mut piece));
+            }
+            match event {
+                ToolEvent::Text(text) => piece.text.push_str(&text),
+                ToolEvent::Reasoning(text) => piece.reasoning.push_str(&text),
+                ToolEvent::Begun { index, id, name } => {
+                    self.calls += 1;
+                    piece.calls.push(CallPart { index, begins: Some((id, name)), ..CallPart::default() });
+                }
+                ToolEvent::Arguments { index, delta } => match piece.calls.last_mut() {
+                    Some(call) if call.index == index => call.arguments.push_str(&delta),
+                    _ => piece.calls.push(CallPart { index, arguments: delta, ..CallPart::default() }),
+                },
+                ToolEvent::Broken { index, raw } => {
+                    self.calls -= 1;
+                    match piece.calls.pop_if(|call| call.index == index && call.begins.is_some()) {
+                        // Nothing of it has been sent.
+                        Some(_) => {
+                            self.queue(std::mem::take(&mut piece));
+                            piece.text = raw;
+                        }
+                        None => {
+                            piece.calls.push(CallPart { index, broken: Some(raw), ..CallPart::default() })
+                        }
+                    }
+                }
+            }
+        }
+        piece
+    }
+
+    fn queue(&mut self, piece: Piece) {
         if !piece.is_empty() {
             let (tokens, prompt) = (std::mem::take(&mut self.tokens), std::mem::take(&mut self.prompt));
             self.ready.push_back(Step::Piece(Piece { tokens, prompt, ..piece }));
@@ -211,6 +326,10 @@ impl Answer {
         if let Some(splitter) = &mut self.splitter {
             let rest = splitter.finish();
             self.give(rest);
+        }
+        if let Some(mut parser) = self.parser.take() {
+            let rest = self.found(Piece::default(), parser.finish());
+            self.queue(rest);
         }
         // The tokens of a stop string are not part of the answer; those that have no text are.
         if matches!(outcome.finish, Finish::Stop(_)) {
@@ -233,6 +352,7 @@ impl Answer {
             generated_tokens: outcome.ids.len(),
             ids: outcome.ids,
             hidden: outcome.hidden,
+            calls: self.calls,
             timings: outcome.timings,
         })));
     }
@@ -295,5 +415,39 @@ impl Answers {
             all.push(answer.whole().await?);
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(index: usize, begins: Option<&str>, arguments: &str, broken: Option<&str>) -> Piece {
+        let begins = begins.map(|name| (format!("id{index}"), name.to_owned()));
+        let part = CallPart { index, begins, arguments: arguments.into(), broken: broken.map(str::to_owned) };
+        Piece { calls: vec![part], ..Piece::default() }
+    }
+
+    fn text(text: &str) -> Piece {
+        Piece { text: text.into(), ..Piece::default() }
+    }
+
+    #[test]
+    fn a_whole_answer_has_calls_once_and_what_was_none_as_text() {
+        let mut whole = Piece::default();
+        for piece in [
+            text("So. "),
+            part(0, Some("f"), "{\"a\"", None),
+            part(0, None, ": 1}", None),
+            part(1, Some("g"), "{", None),
+            part(1, None, "", Some("<tool_call>{x")),
+            text("} end"),
+            part(2, Some("h"), "{}", None),
+        ] {
+            whole.add(piece);
+        }
+        assert_eq!(whole.text, "So. <tool_call>{x} end");
+        let calls: Vec<_> = whole.calls.iter().map(|call| (call.id(), call.name(), call.object())).collect();
+        assert_eq!(calls, [("id0", "f", json!({"a": 1})), ("id2", "h", json!({}))]);
     }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, ids, wrong};
 use super::refusal::Refusal;
+use super::tools::{Tools, calls};
 use crate::chat::{ChatInput, Message};
 use crate::engine::{PromptRows, SamplingWishes};
 use crate::sampling::Constraint;
@@ -52,6 +53,8 @@ pub(super) struct Ask {
     pub constraint: Option<Constraint>,
     /// The field of the body that the constraint comes from.
     pub constraint_field: Option<&'static str>,
+    /// Functions that the model may call.
+    pub tools: Tools,
 }
 
 impl Ask {
@@ -73,6 +76,7 @@ impl Ask {
             thinking: None,
             constraint: None,
             constraint_field: None,
+            tools: Tools::default(),
         }
     }
 
@@ -166,7 +170,7 @@ impl Ask {
 }
 
 /// Roles that a message may have.
-const ROLES: [&str; 4] = ["system", "user", "assistant", "developer"];
+const ROLES: [&str; 5] = ["system", "user", "assistant", "developer", "tool"];
 
 /// A list of messages, as all chat dialects have it but for what else is in a message: `content` is a text, or a list of parts
 /// that are texts.
@@ -241,6 +245,16 @@ fn message(mut fields: Fields, ignored: &[&str]) -> Result<Message, Refusal> {
         let found = fields.text(name)?;
         reasoning = reasoning.or(found);
     }
+    let calls = if role == "assistant" { calls(&mut fields)? } else { Vec::new() };
+    let (mut tool_call_id, mut function) = (None, None);
+    if role == "tool" {
+        tool_call_id = fields.text("tool_call_id")?;
+        // Ollama's name for it.
+        function = match fields.text("tool_name")? {
+            None => fields.text("name")?,
+            given => given,
+        };
+    }
     for list in ["tool_calls", "images"] {
         fields.neutral(list, &[Value::Array(Vec::new())])?;
     }
@@ -248,7 +262,7 @@ fn message(mut fields: Fields, ignored: &[&str]) -> Result<Message, Refusal> {
     fields.done()?;
     let role = if role == "developer" { "system".to_owned() } else { role };
     let reasoning = reasoning.filter(|text| !text.is_empty());
-    Ok(Message { reasoning, ..Message::new(role, content) })
+    Ok(Message { reasoning, calls, tool_call_id, name: function, ..Message::new(role, content) })
 }
 
 /// A text, or a list of parts that are texts.
@@ -269,7 +283,7 @@ pub(super) fn parts(content: Value, path: &str) -> Result<String, Refusal> {
         if !matches!(kind.as_str(), "text" | "input_text" | "output_text") {
             return Err(Refusal::unsupported(&path, &format!("parts of the type '{kind}'; give texts")));
         }
-        fields.ignore(&["cache_control", "citations"]);
+        fields.ignore(&["cache_control", "citations", "annotations", "logprobs"]);
         let text = fields.text("text")?;
         let text = fields.required("text", text)?;
         fields.done()?;
@@ -302,10 +316,26 @@ mod tests {
     }
 
     #[test]
+    fn calls_and_results_are_messages() {
+        let list = json!({"messages": [
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "content": [{"type": "text", "text": "21"}], "tool_call_id": "a"},
+            {"role": "tool", "content": "22", "tool_name": "f"},
+        ]});
+        let read = read(list).unwrap();
+        assert_eq!((read[0].calls[0].name.as_str(), &read[0].calls[0].arguments), ("f", &json!("{}")));
+        assert_eq!((read[1].tool_call_id.as_deref(), read[1].content.as_str()), (Some("a"), "21"));
+        assert_eq!((read[2].tool_call_id.as_deref(), read[2].name.as_deref()), (None, Some("f")));
+    }
+
+    #[test]
     fn what_no_message_can_hold_is_named() {
         let field = |value: Value| read(json!({"messages": value})).unwrap_err().field.unwrap();
         assert_eq!(field(json!([])), "messages");
-        assert_eq!(field(json!([{"role": "tool", "content": "x"}])), "messages[0].role");
+        assert_eq!(field(json!([{"role": "critic", "content": "x"}])), "messages[0].role");
+        assert_eq!(field(json!([{"role": "tool"}])), "messages[0].content");
+        assert_eq!(field(json!([{"role": "assistant", "tool_calls": [1]}])), "messages[0].tool_calls[0]");
         assert_eq!(field(json!([{"content": "x"}])), "messages[0].role");
         assert_eq!(field(json!([{"role": "user"}])), "messages[0].content");
         let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]);

@@ -59,6 +59,11 @@ impl Fields {
         format!("{}{name}", self.path)
     }
 
+    /// A field of any kind, which stays where it is.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+
     /// A field of any kind.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.map.remove(name).filter(|value| !value.is_null())

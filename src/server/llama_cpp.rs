@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::router::Call;
 use super::stream::{Form, Out, Writer, respond};
 use super::timings::{self, Progress};
+use super::tools::Tools;
 use crate::engine::{EngineError, Finish};
 
 /// A number as it was typed: 0.9, and not what is next to it in 64 bits.
@@ -110,8 +111,9 @@ pub(super) async fn apply_template(call: Call) -> Result<Response, Refusal> {
     let name = fields.text("model")?;
     let model = call.model(name.as_deref()).await?;
     let input = conversation(&mut fields)?;
+    let tools = Tools::read(&mut fields)?;
     fields.done()?;
-    Ok(answer(&json!({ "prompt": model.render(input, None)?.0 })))
+    Ok(answer(&json!({ "prompt": model.render(input, tools.offered(), None)?.0 })))
 }
 
 /// Texts, each a text, ids, or both in one list; several of them are a list.

@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod ask;
+mod call_constraints;
 mod catalog;
 mod constraints;
 mod dialect;
@@ -28,6 +29,7 @@ mod settings;
 mod state;
 mod stream;
 mod timings;
+mod tools;
 mod worker;
 
 pub use self::catalog::Offer;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::ask::{Ask, Biased, Prompt};
+use super::call_constraints::constrain_calls;
 use super::refusal::{Kind, Refusal};
+use crate::chat::tools::{Tool, ToolParser};
 use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter};
 use crate::engine::{
     ChatFormat, EngineError, Pooling, PromptForm, PromptRows, Request, SamplingWishes, TextLimits,
@@ -92,6 +94,7 @@ pub struct Model {
 pub(super) struct Prepared {
     pub request: Request,
     pub splitter: Option<ReasoningSplitter>,
+    pub parser: Option<ToolParser>,
 }
 
 impl Model {
@@ -99,16 +102,18 @@ impl Model {
         self.chat.as_ref().map_err(|error| EngineError::Chat(error.clone()).into())
     }
 
-    /// A conversation as its template writes it, and its ids.
+    /// A conversation with functions as its template writes it, and its ids.
     ///
     /// # Errors
     /// No template, or one that refuses it.
     pub(super) fn render(
         &self,
-        mut input: ChatInput,
+        input: ChatInput,
+        tools: &[Tool],
         thinking: Option<bool>,
     ) -> Result<(String, Vec<u32>), Refusal> {
         let format = self.format()?;
+        let mut input = format.tools().adapt(input, tools);
         // What the server's user has set may do nothing with this template; what a request says may not.
         let switch = match (thinking, self.thinking) {
             (Some(on), _) => Some(format.switch(on)?),
@@ -126,17 +131,26 @@ impl Model {
     ///
     /// # Errors
     /// What of the request cannot be.
-    pub(super) fn prepare(&self, ask: Ask, most: Option<usize>) -> Result<Prepared, Refusal> {
-        let (mut splitter, mut shown, mut reasoning) = (None, Vec::new(), None);
+    pub(super) fn prepare(&self, mut ask: Ask, most: Option<usize>) -> Result<Prepared, Refusal> {
+        if let (Prompt::Chat(_), Ok(format)) = (&ask.prompt, &self.chat) {
+            constrain_calls(&mut ask, format.tools().form, &self.tokenizer)?;
+        }
+        let (mut splitter, mut parser, mut shown, mut reasoning) = (None, None, Vec::new(), None);
         let mut prompt = match ask.prompt {
             Prompt::Ids(ids) => ids,
             Prompt::Text(text) => self.form.encode_text(&self.tokenizer, &text)?,
             Prompt::Chat(input) => {
                 let format = self.format()?;
-                let (text, ids) = self.render(*input, ask.thinking)?;
+                let tools = ask.tools.offered();
+                let (text, ids) = self.render(*input, tools, ask.thinking)?;
                 reasoning = format.reasoning(&text);
                 splitter = Some(format.splitter(&text));
                 shown = format.marker_tokens(&self.tokenizer)?;
+                if !tools.is_empty() {
+                    shown.extend(format.tool_tokens(&self.tokenizer)?);
+                    let most = if ask.tools.parallel { usize::MAX } else { 1 };
+                    parser = Some(ToolParser::new(format.tools().form, tools.into(), most, random()));
+                }
                 ids
             }
         };
@@ -200,7 +214,7 @@ impl Model {
             rule,
             ..Request::default()
         };
-        Ok(Prepared { request, splitter })
+        Ok(Prepared { request, splitter, parser })
     }
 
     /// Cuts a text to what the model takes; a special token at its end stays.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answer::{End, Piece, Step};
+use super::answer::{CallPart, End, Piece, Step};
 use super::ask::{Ask, Prompt, answered, messages};
 use super::catalog::Offer;
 use super::dialect::{Dialect, answer};
@@ -15,6 +15,7 @@ use super::model::Model;
 use super::refusal::{Kind, Refusal};
 use super::router::Call;
 use super::stream::{Form, Out, Writer, respond};
+use super::tools::Tools;
 use crate::chat::Message;
 use crate::engine::Finish;
 
@@ -104,7 +105,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
         "template": template,
         "details": details(&model),
         "model_info": info,
-        "capabilities": if model.embeddings.at_once.is_some() { ["embedding"] } else { ["completion"] },
+        "capabilities": capabilities(&model),
         "modified_at": rfc3339(own.loaded),
     })))
 }
@@ -113,6 +114,15 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
 fn name(fields: &mut Fields) -> Result<String, Refusal> {
     let name = fields.text("model")?;
     fields.required("model", name)
+}
+
+/// What a model can do.
+fn capabilities(model: &Model) -> &'static [&'static str] {
+    match (model.embeddings.at_once.is_some(), model.chat.is_ok()) {
+        (true, _) => &["embedding"],
+        (false, true) => &["completion", "tools"],
+        (false, false) => &["completion"],
+    }
 }
 
 /// What both ways to ask have, `options` included. Returns whether the answer is to be a stream.
@@ -185,7 +195,8 @@ pub(super) async fn generate(call: Call) -> Result<Response, Refusal> {
     let keep_alive = fields.take("keep_alive");
     if prompt.is_empty() && ends_now(keep_alive.as_ref()) {
         call.shared.unload(call.shared.catalog.find(Some(&name), true)?);
-        let mut value = Lines { model: name, chat: false, start }.line(Piece::default(), true);
+        let mut value =
+            Lines { model: name, chat: false, start, calls: Piece::default() }.line(Piece::default(), true);
         value["done_reason"] = json!("unload");
         return Ok(answer(&value));
     }
@@ -212,7 +223,7 @@ pub(super) async fn generate(call: Call) -> Result<Response, Refusal> {
         fields.neutral(name, &[none])?;
     }
     fields.done()?;
-    let writer = Lines { model: name, chat: false, start };
+    let writer = Lines { model: name, chat: false, start, calls: Piece::default() };
     // An empty prompt asks for the model to be loaded, which it is.
     if empty {
         let mut value = writer.line(Piece::default(), true);
@@ -231,9 +242,9 @@ pub(super) async fn chat(call: Call) -> Result<Response, Refusal> {
     let messages = messages(&mut fields, &[])?;
     let mut ask = Ask::new(Prompt::Chat(Box::new(answered(&messages)?)));
     let stream = common(&model, &mut fields, &mut ask)?;
-    fields.neutral("tools", &[json!([])])?;
+    ask.tools = Tools::read(&mut fields)?;
     fields.done()?;
-    let writer = Lines { model: name, chat: true, start };
+    let writer = Lines { model: name, chat: true, start, calls: Piece::default() };
     reply(call, &model, ask, stream, writer).await
 }
 
@@ -257,6 +268,8 @@ struct Lines {
     model: String,
     chat: bool,
     start: Instant,
+    /// Calls that have not been sent: a call is sent as a whole.
+    calls: Piece,
 }
 
 impl Lines {
@@ -266,6 +279,13 @@ impl Lines {
             let mut message = json!({ "role": "assistant", "content": piece.text });
             if !piece.reasoning.is_empty() {
                 message["thinking"] = json!(piece.reasoning);
+            }
+            if !piece.calls.is_empty() {
+                let call = |call: &CallPart| {
+                    let function = json!({ "name": call.name(), "arguments": call.object() });
+                    json!({ "id": call.id(), "function": function })
+                };
+                message["tool_calls"] = piece.calls.iter().map(call).collect();
             }
             value["message"] = message;
         } else {
@@ -295,12 +315,37 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// Sends the calls that have come, or the text of what was none.
+    fn send_calls(&mut self, out: &mut Out) {
+        let calls = std::mem::take(&mut self.calls);
+        if !calls.calls.is_empty() || !calls.text.is_empty() {
+            out.send(&self.line(calls, false));
+        }
+    }
+}
+
 impl Writer for Lines {
     fn write(&mut self, _index: usize, step: Step, out: &mut Out) {
         match step {
             Step::Begun { .. } | Step::Progress { .. } => {}
-            Step::Piece(piece) => out.send(&self.line(piece, false)),
-            Step::End(end) => out.send(&self.last(Piece::default(), &end)),
+            Step::Piece(piece) => {
+                if piece.calls.is_empty() {
+                    self.send_calls(out);
+                    out.send(&self.line(piece, false));
+                    return;
+                }
+                for part in piece.calls {
+                    if part.begins.is_some() {
+                        self.send_calls(out);
+                    }
+                    self.calls.add(Piece { calls: vec![part], ..Piece::default() });
+                }
+            }
+            Step::End(end) => {
+                self.send_calls(out);
+                out.send(&self.last(Piece::default(), &end));
+            }
             Step::Failed(refusal) => out.send(&Dialect::Ollama.error(&refusal)),
         }
     }

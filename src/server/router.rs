@@ -106,6 +106,8 @@ fn routes() -> Vec<Route> {
         route!(POST "/v1/embeddings" embeddings::openai_embeddings),
         route!(POST "/v1/rerank" embeddings::rerank),
         route!(POST "/v1/reranking" embeddings::rerank),
+        route!(POST "/v1/responses" openai::responses),
+        route!(POST "/responses" openai::responses),
         route!(POST "/v1/messages" anthropic::messages),
         route!(POST "/v1/messages/count_tokens" anthropic::count_tokens),
         route!(POST "/api/generate" ollama::generate),

@@ -163,7 +163,7 @@ impl Shared {
                 bias: request.bias.clone(),
             };
             self.send(Command::Text { model: number, request: Box::new(request), reader });
-            Answer::new(events, prepared.splitter, settings, place)
+            Answer::new(events, prepared.splitter, prepared.parser, settings, place)
         });
         Ok(Answers { all: all.collect() })
     }

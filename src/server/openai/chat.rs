@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{Common, Head, common, copies, finish_reason, set, usage};
-use crate::server::answer::{End, Piece, Step};
+use crate::server::answer::{CallPart, End, Piece, Step};
 use crate::server::ask::{Ask, Prompt, conversation};
 use crate::server::dialect::{Dialect, answer};
 use crate::server::fields::Fields;
@@ -16,6 +16,7 @@ use crate::server::refusal::Refusal;
 use crate::server::router::Call;
 use crate::server::stream::{Form, Out, Writer, respond};
 use crate::server::timings::{self, Progress};
+use crate::server::tools::Tools;
 
 /// The most likeliest tokens that may be asked for.
 const MOST_TOP: usize = 20;
@@ -34,14 +35,11 @@ fn read(mut fields: Fields) -> Result<(Common, Ask), Refusal> {
         return Err(Refusal::field("top_logprobs", "'top_logprobs' needs 'logprobs' to be true"));
     }
     ask.logprobs = wanted.then(|| top.unwrap_or(0));
-    for list in ["tools", "functions"] {
-        fields.neutral(list, &[json!([])])?;
-    }
-    for choice in ["tool_choice", "function_call"] {
-        fields.neutral(choice, &[json!("none"), json!("auto")])?;
-    }
+    ask.tools = Tools::read(&mut fields)?;
+    // What 'tools' was before.
+    fields.neutral("functions", &[json!([])])?;
+    fields.neutral("function_call", &[json!("none"), json!("auto")])?;
     fields.neutral("modalities", &[json!(["text"])])?;
-    fields.ignore(&["parallel_tool_calls"]);
     fields.done()?;
     Ok((common, ask))
 }
@@ -54,7 +52,7 @@ pub(super) async fn prompt(call: &Call) -> Result<Vec<u32>, Refusal> {
     let (common, ask) = read(Fields::of_body(&call.body)?)?;
     let model = call.model(common.model.as_deref()).await?;
     let Prompt::Chat(input) = ask.prompt else { return Ok(Vec::new()) };
-    Ok(model.render(*input, ask.thinking)?.1)
+    Ok(model.render(*input, ask.tools.offered(), ask.thinking)?.1)
 }
 
 /// Answers a conversation.
@@ -80,15 +78,23 @@ pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
     let head = Head::new("chatcmpl", "chat.completion", &call, name);
     let (pieces, ends): (Vec<Piece>, Vec<End>) = answers.whole().await?.into_iter().unzip();
     let choices = pieces.iter().zip(&ends).enumerate().map(|(index, (piece, end))| {
-        let mut message = json!({ "role": "assistant", "content": piece.text, "refusal": null });
+        let said = Some(&piece.text).filter(|text| !text.is_empty() || piece.calls.is_empty());
+        let mut message = json!({ "role": "assistant", "content": said, "refusal": null });
         if !piece.reasoning.is_empty() {
             set(&mut message, "reasoning_content", json!(piece.reasoning));
+        }
+        if !piece.calls.is_empty() {
+            let call = |call: &CallPart| {
+                let function = json!({ "name": call.name(), "arguments": call.arguments });
+                json!({ "id": call.id(), "type": "function", "function": function })
+            };
+            set(&mut message, "tool_calls", piece.calls.iter().map(call).collect());
         }
         json!({
             "index": index,
             "message": message,
             "logprobs": content(&model, piece, logprobs),
-            "finish_reason": finish_reason(&end.finish),
+            "finish_reason": finish_reason(end),
         })
     });
     let mut value = head.with(choices.collect());
@@ -102,6 +108,19 @@ pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
         set(&mut value, "__verbose", json!({ "prompt": model.text(&settings.prompt) }));
     }
     Ok(answer(&value))
+}
+
+/// More of a call in a stream. Of one that is none after all nothing comes: what it began with has been sent.
+fn call_delta(part: &CallPart) -> Option<Value> {
+    let mut function = json!({ "arguments": part.arguments });
+    match &part.begins {
+        None if part.broken.is_some() => None,
+        None => Some(json!({ "index": part.index, "function": function })),
+        Some((id, name)) => {
+            set(&mut function, "name", json!(name));
+            Some(json!({ "index": part.index, "id": id, "type": "function", "function": function }))
+        }
+    }
 }
 
 /// `logprobs` of a choice.
@@ -171,13 +190,17 @@ impl Writer for Chunks {
                 if !piece.reasoning.is_empty() {
                     set(&mut delta, "reasoning_content", json!(piece.reasoning));
                 }
-                if !piece.text.is_empty() || piece.reasoning.is_empty() {
+                let calls: Vec<Value> = piece.calls.iter().filter_map(call_delta).collect();
+                if piece.calls.is_empty() && (!piece.text.is_empty() || piece.reasoning.is_empty()) {
                     set(&mut delta, "content", json!(piece.text));
+                }
+                if !calls.is_empty() {
+                    set(&mut delta, "tool_calls", json!(calls));
                 }
                 self.send(out, index, delta, content(&self.model, &piece, self.logprobs), None);
             }
             Step::End(end) => {
-                let finish = finish_reason(&end.finish);
+                let finish = finish_reason(&end);
                 self.ends.push(*end);
                 self.send(out, index, json!({}), Value::Null, Some(finish));
             }

@@ -129,7 +129,7 @@ pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
             "index": index,
             "text": format!("{said}{}", piece.text),
             "logprobs": columns,
-            "finish_reason": finish_reason(&end.finish),
+            "finish_reason": finish_reason(end),
         });
         if let Some(top) = prompt_logprobs {
             set(&mut choice, "prompt_logprobs", probabilities::prompt_logprobs(&model, &piece.prompt, top));
@@ -227,7 +227,7 @@ impl Writer for Chunks {
                 self.send(out, index, &piece.text, logprobs, None);
             }
             Step::End(end) => {
-                self.send(out, index, "", Value::Null, Some(finish_reason(&end.finish)));
+                self.send(out, index, "", Value::Null, Some(finish_reason(&end)));
                 self.ends.push((index, *end));
             }
             Step::Failed(refusal) => out.send(&Dialect::OpenAi.error(&refusal)),

@@ -2,6 +2,7 @@
 
 mod chat;
 mod completions;
+mod responses;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 pub(super) use self::chat::chat;
 pub(super) use self::completions::completions;
+pub(super) use self::responses::responses;
 use super::answer::End;
 use super::ask::Ask;
 use super::catalog::Offer;
@@ -67,9 +69,10 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn finish_reason(finish: &Finish) -> &'static str {
-    match finish {
+fn finish_reason(end: &End) -> &'static str {
+    match end.finish {
         Finish::Length | Finish::ContextFull => "length",
+        _ if end.is_calls() => "tool_calls",
         _ => "stop",
     }
 }

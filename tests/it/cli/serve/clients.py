@@ -21,7 +21,7 @@ def of_openai(url, key, model):
     chunks = list(stream)
     completion = client.completions.create(model=model, prompt="t8 t5 t6 t7", max_tokens=8, temperature=0)
     try:
-        client.chat.completions.create(**asked, tools=[{"type": "function", "function": {"name": "f"}}])
+        client.chat.completions.create(**asked, tools=[{"type": "custom", "custom": {"name": "f"}}])
         refused = None
     except openai.BadRequestError as error:
         refused = error.param
@@ -82,7 +82,7 @@ def of_anthropic(url, key, model):
         final = stream.get_final_message()
     counted = client.messages.count_tokens(model=model, messages=USER)
     try:
-        client.messages.create(**asked, tools=[{"name": "f", "input_schema": {"type": "object"}}])
+        client.messages.create(**asked, tools=[{"type": "web_search_20250305", "name": "web_search"}])
         refused = None
     except anthropic.BadRequestError as error:
         refused = error.body["error"]["type"]

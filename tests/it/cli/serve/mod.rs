@@ -11,3 +11,4 @@ mod models;
 mod operation;
 mod refusals;
 mod structured;
+mod tools;

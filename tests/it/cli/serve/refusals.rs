@@ -77,7 +77,11 @@ fn every_dialect_has_its_own_errors() {
         }
         invalid(path, body, "chat template");
     }
-    invalid("/v1/chat/completions", json!({"messages": user, "tools": [{"type": "function"}]}), "'tools'");
+    invalid(
+        "/v1/chat/completions",
+        json!({"messages": user, "tools": [{"type": "function"}]}),
+        "'tools[0].function'",
+    );
     invalid(
         "/v1/chat/completions",
         json!({"messages": user, "response_format": {"type": "xml"}}),
