@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod ask;
+mod call_constraints;
 mod catalog;
 mod constraints;
 mod dialect;
@@ -31,7 +32,6 @@ mod settings;
 mod state;
 mod stream;
 mod timings;
-mod tool_constraint;
 mod tools;
 mod worker;
 

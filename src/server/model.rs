@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::ask::{Ask, Biased, Prompt};
+use super::call_constraints::constrain_calls;
 use super::refusal::{Kind, Refusal};
-use super::tool_constraint::constrained;
 use crate::chat::tools::{Tool, ToolParser};
 use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter};
 use crate::engine::{
@@ -133,7 +133,7 @@ impl Model {
     /// What of the request cannot be.
     pub(super) fn prepare(&self, mut ask: Ask, most: Option<usize>) -> Result<Prepared, Refusal> {
         if let (Prompt::Chat(_), Ok(format)) = (&ask.prompt, &self.chat) {
-            ask.constraint = constrained(&mut ask, format.tools().form, &self.tokenizer)?;
+            constrain_calls(&mut ask, format.tools().form, &self.tokenizer)?;
         }
         let (mut splitter, mut parser, mut shown, mut reasoning) = (None, None, Vec::new(), None);
         let mut prompt = match ask.prompt {

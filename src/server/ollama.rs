@@ -105,11 +105,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
         "template": template,
         "details": details(&model),
         "model_info": info,
-        "capabilities": match (model.embeddings.at_once, model.chat.is_ok()) {
-            (Some(_), _) => json!(["embedding"]),
-            (None, true) => json!(["completion", "tools"]),
-            (None, false) => json!(["completion"]),
-        },
+        "capabilities": capabilities(&model),
         "modified_at": rfc3339(own.loaded),
     })))
 }
@@ -118,6 +114,15 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
 fn name(fields: &mut Fields) -> Result<String, Refusal> {
     let name = fields.text("model")?;
     fields.required("model", name)
+}
+
+/// What a model can do.
+fn capabilities(model: &Model) -> &'static [&'static str] {
+    match (model.embeddings.at_once.is_some(), model.chat.is_ok()) {
+        (true, _) => &["embedding"],
+        (false, true) => &["completion", "tools"],
+        (false, false) => &["completion"],
+    }
 }
 
 /// What both ways to ask have, `options` included. Returns whether the answer is to be a stream.

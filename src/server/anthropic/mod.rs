@@ -64,7 +64,7 @@ pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn count_tokens(call: Call) -> Result<Response, Refusal> {
     let mut fields = Fields::of_body(&call.body)?;
     let Wanted { model: name, input, tools, thinking } = conversation(&mut fields)?;
-    // None of them adds to the prompt.
+    // Neither adds to the prompt.
     fields.ignore(&["max_tokens", "output_config", "output_format"]);
     fields.done()?;
     let model = call.model(Some(&name)).await?;

@@ -122,6 +122,7 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
         function_of(fields, "parameters")
     })?;
     ask.constraint = format(&mut fields)?;
+    ask.constraint_field = ask.constraint.as_ref().map(|_| "text.format");
     ask.read_limit(&mut fields, &["max_output_tokens", "max_tokens"])?;
     ask.read_sampling(&mut fields)?;
     ask.stop = fields.texts("stop")?;

@@ -43,6 +43,10 @@ fn published_clients_get_what_they_ask_for() {
         assert_eq!(openai[field], *text, "{field}");
     }
     assert_eq!((&openai["finish"], &openai["usage"]), (finish, generated));
+    assert_eq!(
+        (&openai["refused"], &openai["unknown"]),
+        (&json!("tools[0].type"), &json!("invalid_api_key"))
+    );
     let body = json!({"input": "t5 t6"}).to_string();
     let reply = server.request("POST", "/v1/embeddings", &key, body.as_bytes()).json();
     let numbers = |vector: &Value| -> Vec<f32> {

@@ -151,10 +151,10 @@ fn openai(server: &Server, caller: &Caller) {
     assert_eq!(arguments, ARGUMENTS);
     assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
     // Without functions, or with none to choose, the text is what it is.
-    let plain =
-        json!({"messages": caller.messages(), "tools": [function()], "tool_choice": "none", "max_tokens": 9});
+    let mut plain = json!({"messages": caller.messages(), "tools": [function()], "tool_choice": "none"});
     let prompt = server.ask("/apply-template", &plain)["prompt"].clone();
     assert_eq!(prompt, format!("t8 {} t7", caller.word));
+    plain["max_tokens"] = json!(9);
     let message = server.ask("/v1/chat/completions", &plain)["choices"][0]["message"].clone();
     assert!(message["content"].is_string() && message.get("tool_calls").is_none(), "{message}");
     // Cut off in its arguments it is no call.
@@ -279,6 +279,38 @@ fn responses(server: &Server, caller: &Caller) {
         json!({"model": "m", "input": items, "tools": [tool], "instructions": "t22", "max_output_tokens": 1});
     let reply = server.post("/v1/responses", &again);
     assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[test]
+fn calls_that_have_to_come_do() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let template = dir.path().join("story.jinja");
+    fs::write(&template, "{% for m in messages %}{{ m.content }}{% endfor %}").expect("writable");
+    let server = Server::start(&["--chat-template", template.to_str().unwrap(), "--temperature", "0"]);
+    let tool = |name: &str, strict: bool| {
+        let city = json!({ "enum": ["Paris", "Rome"] });
+        let schema = json!({
+            "type": "object", "properties": { "city": city }, "required": ["city"], "additionalProperties": false,
+        });
+        json!({ "type": "function", "function": { "name": name, "parameters": schema, "strict": strict } })
+    };
+    let ask = |choice: Value, strict: bool| {
+        let body = json!({
+            "messages": [{"role": "user", "content": "Once"}], "tools": [tool("go", strict), tool("stay", strict)],
+            "tool_choice": choice, "parallel_tool_calls": false, "max_tokens": 60,
+        });
+        server.ask("/v1/chat/completions", &body)["choices"][0].clone()
+    };
+    for choice in [json!("required"), json!({"type": "function", "function": {"name": "stay"}})] {
+        let answer = ask(choice.clone(), false);
+        assert_eq!(answer["finish_reason"], "tool_calls", "{answer}");
+        let call = &answer["message"]["tool_calls"][0]["function"];
+        assert!(call["name"] == "stay" || choice == "required" && call["name"] == "go", "{answer}");
+        let arguments: Value = serde_json::from_str(call["arguments"].as_str().unwrap()).expect("JSON");
+        assert!(["Paris", "Rome"].contains(&arguments["city"].as_str().unwrap()), "{answer}");
+    }
+    // Text is free where there need be no call.
+    assert!(ask(json!("auto"), true)["message"]["content"].is_string());
 }
 
 #[test]
