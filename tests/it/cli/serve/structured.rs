@@ -73,7 +73,7 @@ fn answers_are_valid_in_every_dialect() {
     let server = server(&dir, TEMPLATE, &[]);
     let mut pairs: Vec<(Value, String)> = Vec::new();
     for (i, schema) in schemas().into_iter().enumerate() {
-        for (temperature, seed) in [(0.0, 1), (1.0, 2), (2.0, 3)] {
+        for (temperature, seed) in [(0.0_f64, 1), (1.0, 2), (2.0, 3)] {
             let messages = json!([{"role": "user", "content": "Once upon a time"}]);
             let format = json!({"type": "json_schema", "json_schema": {"name": "a", "strict": true, "schema": schema}});
             let chat = json!({
