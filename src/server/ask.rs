@@ -245,19 +245,22 @@ fn message(mut fields: Fields, ignored: &[&str]) -> Result<Message, Refusal> {
         let found = fields.text(name)?;
         reasoning = reasoning.or(found);
     }
-    let calls = if role == "assistant" { calls(&mut fields)? } else { Vec::new() };
-    let (mut tool_call_id, mut function) = (None, None);
-    if role == "tool" {
-        tool_call_id = fields.text("tool_call_id")?;
-        // Ollama's name for it.
-        function = match fields.text("tool_name")? {
-            None => fields.text("name")?,
-            given => given,
-        };
+    let calls = calls(&mut fields)?;
+    let tool_call_id = fields.text("tool_call_id")?;
+    // Ollama's name for it.
+    let mut function = fields.text("tool_name")?;
+    let misplaced = [
+        ("tool_calls", role != "assistant" && !calls.is_empty()),
+        ("tool_call_id", role != "tool" && tool_call_id.is_some()),
+        ("tool_name", role != "tool" && function.is_some()),
+    ];
+    if let Some((name, _)) = misplaced.into_iter().find(|(_, is_misplaced)| *is_misplaced) {
+        return Err(Refusal::unsupported(&fields.full(name), &format!("in messages of the role '{role}'")));
     }
-    for list in ["tool_calls", "images"] {
-        fields.neutral(list, &[Value::Array(Vec::new())])?;
+    if role == "tool" && function.is_none() {
+        function = fields.text("name")?;
     }
+    fields.neutral("images", &[Value::Array(Vec::new())])?;
     fields.ignore(ignored);
     fields.done()?;
     let role = if role == "developer" { "system".to_owned() } else { role };

@@ -90,6 +90,16 @@ fn page_routes() -> Vec<Route> {
     ]
 }
 
+/// What other servers have at these paths, and this one refuses by name.
+fn refusing_routes() -> Vec<Route> {
+    vec![
+        route!(POST "/rerank" embeddings::rerank),
+        route!(POST "/reranking" embeddings::rerank),
+        route!(POST "/v1/rerank" embeddings::rerank),
+        route!(POST "/v1/reranking" embeddings::rerank),
+    ]
+}
+
 /// What can be asked.
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -103,8 +113,6 @@ pub(super) fn routes() -> Vec<Route> {
         route!(POST "/completions" llama_cpp::completion),
         route!(POST "/embedding" embeddings::embedding),
         route!(POST "/embeddings" embeddings::embedding),
-        route!(POST "/rerank" embeddings::rerank),
-        route!(POST "/reranking" embeddings::rerank),
         route!(POST "/tokenize" llama_cpp::tokenize),
         route!(POST "/detokenize" llama_cpp::detokenize),
         route!(POST "/apply-template" llama_cpp::apply_template),
@@ -117,8 +125,6 @@ pub(super) fn routes() -> Vec<Route> {
         route!(POST "/chat/completions/input_tokens" openai::count_tokens),
         route!(POST "/v1/completions" openai::completions),
         route!(POST "/v1/embeddings" embeddings::openai_embeddings),
-        route!(POST "/v1/rerank" embeddings::rerank),
-        route!(POST "/v1/reranking" embeddings::rerank),
         route!(POST "/v1/responses" openai::responses),
         route!(POST "/responses" openai::responses),
         route!(POST "/v1/messages" anthropic::messages),
@@ -269,6 +275,7 @@ where
 fn router(shared: &Arc<Shared>) -> Router {
     let mut router = Router::new();
     let mut routes = routes();
+    routes.extend(refusing_routes());
     if shared.settings.page {
         routes.extend(page_routes());
     }

@@ -61,7 +61,7 @@ fn of_openai(choice: Value) -> Value {
 }
 
 fn finish() -> Value {
-    json!({ "enum": ["stop", "length"] })
+    json!({ "enum": ["stop", "length", "tool_calls"] })
 }
 
 pub fn chat() -> Value {
@@ -71,6 +71,40 @@ pub fn chat() -> Value {
 
 pub fn completions() -> Value {
     of_openai(of(&[("index", count()), ("text", text()), ("finish_reason", finish())]))
+}
+
+pub fn responses() -> Value {
+    of(&[
+        ("id", text()),
+        ("object", json!({ "const": "response" })),
+        ("created_at", count()),
+        ("model", text()),
+        ("status", text()),
+        ("output", list(any())),
+    ])
+}
+
+fn vector() -> Value {
+    list(number())
+}
+
+pub fn embeddings() -> Value {
+    let vector = json!({ "anyOf": [vector(), text()] });
+    let one = of(&[("object", json!({ "const": "embedding" })), ("index", count()), ("embedding", vector)]);
+    let usage = of(&[("prompt_tokens", count()), ("total_tokens", count())]);
+    of(&[("object", json!({ "const": "list" })), ("data", list(one)), ("model", text()), ("usage", usage)])
+}
+
+pub fn embedding() -> Value {
+    list(of(&[("index", count()), ("embedding", list(vector()))]))
+}
+
+pub fn embed_of_ollama() -> Value {
+    of(&[("model", text()), ("embeddings", list(vector())), ("prompt_eval_count", count())])
+}
+
+pub fn embeddings_of_ollama() -> Value {
+    of(&[("embedding", vector())])
 }
 
 fn model_of_openai() -> Value {

@@ -62,6 +62,8 @@ const OPERATIONS: &[Operation] = &[
     get("/slots", "How many texts are in progress.", Json(answers::slots)),
     post("/completion", "Goes on with a text.", requests::COMPLETION, Events(answers::completion)),
     post("/completions", "Goes on with a text.", requests::COMPLETION, Events(answers::completion)),
+    post("/embedding", "Vectors of texts.", requests::EMBEDDING, Json(answers::embedding)),
+    post("/embeddings", "Vectors of texts.", requests::EMBEDDING, Json(answers::embedding)),
     post("/tokenize", "The token ids of a text.", requests::TOKENIZE, Json(answers::tokenize)),
     post("/detokenize", "The text of token ids.", requests::DETOKENIZE, Json(answers::detokenize)),
     post(
@@ -88,6 +90,9 @@ const OPERATIONS: &[Operation] = &[
         Json(answers::count_tokens),
     ),
     post("/v1/completions", "Goes on with texts.", requests::COMPLETIONS, Events(answers::completions)),
+    post("/v1/embeddings", "Vectors of texts.", requests::EMBEDDINGS, Json(answers::embeddings)),
+    post("/v1/responses", "Answers a conversation.", requests::RESPONSES, Events(answers::responses)),
+    post("/responses", "Answers a conversation.", requests::RESPONSES, Events(answers::responses)),
     post(
         "/v1/messages",
         "Answers a conversation.",
@@ -102,6 +107,13 @@ const OPERATIONS: &[Operation] = &[
     ),
     post("/api/generate", "Goes on with a text.", requests::GENERATE, Lines(answers::generate)),
     post("/api/chat", "Answers a conversation.", requests::CHAT_OF_OLLAMA, Lines(answers::chat_of_ollama)),
+    post("/api/embed", "Vectors of texts.", requests::EMBED_OF_OLLAMA, Json(answers::embed_of_ollama)),
+    post(
+        "/api/embeddings",
+        "The vector of a text.",
+        requests::EMBEDDINGS_OF_OLLAMA,
+        Json(answers::embeddings_of_ollama),
+    ),
     get("/api/tags", "The names of the models.", Json(answers::tags)),
     post("/api/show", "What the model is.", requests::SHOW, Json(answers::show)),
     get("/api/ps", "The models that are loaded.", Json(answers::tags)),

@@ -42,6 +42,59 @@ fn bias() -> Value {
     ] })
 }
 
+/// What the text has to be, as OpenAI's requests have it and llama.cpp's.
+const CONSTRAINTS: &[Field] = &[
+    may("json_schema", Other(any), "a JSON schema that the text follows"),
+    may("grammar", Text, "a grammar that the text follows (GBNF, or Lark after %llguidance)"),
+];
+
+const RESPONSE_FORMAT: &[Field] =
+    &[may("response_format", Other(response_format), "what the text has to be")];
+
+fn response_format() -> Value {
+    let schema = json!({ "type": "object", "properties": { "schema": {} }, "required": ["schema"] });
+    json!({
+        "type": "object",
+        "properties": {
+            "type": { "enum": ["text", "json_object", "json_schema"] }, "json_schema": schema, "schema": {},
+        },
+        "required": ["type"],
+    })
+}
+
+/// Functions that the model may call.
+const TOOLS: &[Field] = &[
+    may("tools", Other(tools), "functions that the model may call"),
+    may("tool_choice", Other(tool_choice), "whether it has to"),
+    may("parallel_tool_calls", Flag, "whether an answer may have several calls"),
+];
+
+fn tools() -> Value {
+    let function = json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string" }, "description": { "type": "string" }, "parameters": { "type": "object" },
+            "strict": { "type": "boolean" },
+        },
+        "required": ["name"],
+    });
+    let tool = json!({
+        "type": "object",
+        "properties": { "type": { "const": "function" }, "function": function },
+        "required": ["function"],
+    });
+    json!({ "type": "array", "items": tool })
+}
+
+fn tool_choice() -> Value {
+    let named =
+        json!({ "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] });
+    json!({ "anyOf": [
+        { "enum": ["none", "auto", "required"] },
+        { "type": "object", "properties": { "type": { "const": "function" }, "function": named } },
+    ] })
+}
+
 /// A conversation.
 const MESSAGES: &[Field] = &[must("messages", List(&[MESSAGE]), "the conversation")];
 
@@ -51,10 +104,30 @@ const MESSAGE: &[Field] = &[
     may("reasoning_content", Text, "what the model has reasoned before it answered"),
     may("thinking", Text, "another name of reasoning_content"),
     may("reasoning", Text, "another name of reasoning_content"),
+    may("tool_calls", Other(tool_calls), "functions that the assistant has called"),
+    may("tool_call_id", Text, "whose result a message of the role 'tool' is"),
+    may("tool_name", Text, "which function has given it"),
 ];
 
+fn tool_calls() -> Value {
+    let function = json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string" },
+            "arguments": { "anyOf": [{ "type": "string" }, { "type": "object" }] },
+        },
+        "required": ["name"],
+    });
+    let call = json!({
+        "type": "object",
+        "properties": { "id": { "type": "string" }, "type": { "const": "function" }, "function": function },
+        "required": ["function"],
+    });
+    json!({ "type": "array", "items": call })
+}
+
 fn role() -> Value {
-    json!({ "enum": ["system", "developer", "user", "assistant"] })
+    json!({ "enum": ["system", "developer", "user", "assistant", "tool"] })
 }
 
 /// A text, or a list of its parts.
@@ -101,6 +174,9 @@ pub const CHAT: &[&[Field]] = &[
     SAMPLING,
     REPETITION,
     LLAMA_CPP,
+    CONSTRAINTS,
+    RESPONSE_FORMAT,
+    TOOLS,
     TEMPLATE,
     &[
         may("max_completion_tokens", Integer, "another name of max_tokens, which it is stronger than"),
@@ -114,11 +190,18 @@ pub const COMPLETIONS: &[&[Field]] = &[
         must("prompt", Other(prompts), "what the text begins with, or several of these"),
         may("logprobs", Whole, "the probabilities of the tokens and of so many others: 0 to 20"),
         may("echo", Flag, "whether the answer begins with the prompt"),
+        may(
+            "prompt_logprobs",
+            Whole,
+            "the probabilities of the prompt's tokens and of so many others: 0 to 20",
+        ),
     ],
     OPENAI,
     SAMPLING,
     REPETITION,
     LLAMA_CPP,
+    CONSTRAINTS,
+    RESPONSE_FORMAT,
 ];
 
 fn prompts() -> Value {
@@ -141,6 +224,7 @@ pub const COMPLETION: &[&[Field]] = &[
     SAMPLING,
     REPETITION,
     LLAMA_CPP,
+    CONSTRAINTS,
 ];
 
 fn prompt() -> Value {
@@ -166,30 +250,72 @@ pub const TOKENIZE: &[&[Field]] = &[
 
 pub const DETOKENIZE: &[&[Field]] = &[NAME, &[must("tokens", Ids, "")]];
 
-pub const APPLY_TEMPLATE: &[&[Field]] = &[NAME, MESSAGES, TEMPLATE];
+pub const APPLY_TEMPLATE: &[&[Field]] = &[NAME, MESSAGES, TEMPLATE, TOOLS];
 
 const ANTHROPIC: &[Field] = &[
     must("model", Text, "a name of the model"),
     may("system", Other(content), "what goes before the conversation"),
+    must(
+        "messages",
+        List(&[&[must("role", Other(role_of_anthropic), ""), must("content", Other(blocks), "")]]),
+        "",
+    ),
     may(
         "thinking",
         Object(&[&[may("type", Text, "enabled, disabled or adaptive")]]),
         "whether the model reasons before it answers",
     ),
+    may("tools", Other(tools_of_anthropic), "functions that the model may call"),
+    may("tool_choice", Other(choice_of_anthropic), "whether it has to"),
 ];
+
+fn role_of_anthropic() -> Value {
+    json!({ "enum": ["user", "assistant", "system"] })
+}
+
+/// A text, or a list of texts, reasoning, calls and their results.
+fn blocks() -> Value {
+    let kinds = ["text", "thinking", "redacted_thinking", "tool_use", "tool_result"];
+    let block =
+        json!({ "type": "object", "properties": { "type": { "enum": kinds } }, "required": ["type"] });
+    json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": block }] })
+}
+
+fn tools_of_anthropic() -> Value {
+    let tool = json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string" }, "description": { "type": "string" }, "input_schema": { "type": "object" },
+        },
+        "required": ["name"],
+    });
+    json!({ "type": "array", "items": tool })
+}
+
+fn choice_of_anthropic() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "type": { "enum": ["auto", "any", "tool", "none"] }, "name": { "type": "string" },
+            "disable_parallel_tool_use": { "type": "boolean" },
+        },
+        "required": ["type"],
+    })
+}
 
 pub const MESSAGES_OF_ANTHROPIC: &[&[Field]] = &[
     ANTHROPIC,
-    MESSAGES,
     SAMPLING,
     &[
         must("max_tokens", Whole, "the most tokens of the answer"),
         may("stop_sequences", Texts, "texts that end the answer"),
         may("stream", Flag, "whether the answer comes as events"),
+        may("output_config", Other(anything), "what the text has to be: format"),
+        may("output_format", Other(anything), "what output_config.format was before"),
     ],
 ];
 
-pub const COUNT_TOKENS: &[&[Field]] = &[ANTHROPIC, MESSAGES];
+pub const COUNT_TOKENS: &[&[Field]] = &[ANTHROPIC];
 
 /// What both of Ollama's ways to ask have.
 const OLLAMA: &[Field] = &[
@@ -197,7 +323,12 @@ const OLLAMA: &[Field] = &[
     may("stream", Flag, "whether the answer comes as lines, which it does unless this is false"),
     may("think", Flag, "whether the model reasons before it answers"),
     may("options", Object(&[OPTIONS, SAMPLING, REPETITION]), ""),
+    may("format", Other(format_of_ollama), "what the text has to be"),
 ];
+
+fn format_of_ollama() -> Value {
+    json!({ "anyOf": [{ "enum": ["", "json"] }, { "type": "object" }] })
+}
 
 const OPTIONS: &[Field] = &[
     may("num_predict", Integer, "the most tokens of the answer; -1 for as many as fit"),
@@ -215,7 +346,73 @@ pub const GENERATE: &[&[Field]] = &[
     ],
 ];
 
-pub const CHAT_OF_OLLAMA: &[&[Field]] = &[OLLAMA, MESSAGES];
+pub const CHAT_OF_OLLAMA: &[&[Field]] = &[OLLAMA, MESSAGES, TOOLS];
 
 pub const SHOW: &[&[Field]] =
     &[&[may("model", Text, "a name of the model"), may("name", Text, "another name of model")]];
+
+pub const RESPONSES: &[&[Field]] = &[
+    NAME,
+    SAMPLING,
+    REPETITION,
+    LLAMA_CPP,
+    CONSTRAINTS,
+    TOOLS,
+    &[
+        must("input", Other(input), "a text, or what was said, called and answered"),
+        may("instructions", Text, "what goes before it"),
+        may("max_output_tokens", Integer, "the most tokens of an answer; -1 for as many as fit"),
+        may("max_tokens", Integer, "another name of max_output_tokens"),
+        may(
+            "reasoning",
+            Object(&[&[may("effort", Text, "how much, for the template")]]),
+            "how the model reasons",
+        ),
+        may("text", Other(anything), "what the text has to be: format"),
+        may("stop", Texts, "texts that end the answer"),
+        may("store", Flag, "nothing is kept"),
+        may("stream", Flag, "whether the answer comes as events"),
+    ],
+];
+
+fn input() -> Value {
+    json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "object" }, "minItems": 1 }] })
+}
+
+const NORM: &[Field] =
+    &[may("embd_normalize", Integer, "-1 for no norm, 0 for the largest magnitude, else the power")];
+
+const DIMENSIONS: &[Field] = &[may("dimensions", Whole, "vectors are cut to so many elements")];
+
+pub const EMBEDDINGS: &[&[Field]] = &[
+    NAME,
+    NORM,
+    DIMENSIONS,
+    &[must("input", Other(texts), "what becomes vectors"), may("encoding_format", Text, "float, or base64")],
+];
+
+fn texts() -> Value {
+    let text = json!({ "type": "string" });
+    json!({ "anyOf": [text, ids(), { "type": "array", "items": { "anyOf": [text, ids()] } }] })
+}
+
+pub const EMBEDDING: &[&[Field]] = &[
+    NAME,
+    NORM,
+    &[
+        may("input", Other(texts), "another name of content"),
+        must("content", Other(texts), "what becomes vectors"),
+    ],
+];
+
+pub const EMBED_OF_OLLAMA: &[&[Field]] = &[
+    DIMENSIONS,
+    &[
+        must("model", Text, "a name of the model"),
+        may("input", Other(texts), "what becomes vectors"),
+        may("truncate", Flag, "whether texts that are too long are cut"),
+    ],
+];
+
+pub const EMBEDDINGS_OF_OLLAMA: &[&[Field]] =
+    &[&[must("model", Text, "a name of the model"), may("prompt", Text, "what becomes a vector")]];

@@ -11,12 +11,13 @@ use super::kinds::{Field, Kind};
 use super::*;
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::chat::Date;
-use crate::engine::{BatchOptions, Batcher, ChatFormat, ModelFiles, SamplingWishes, SessionOptions};
+use crate::engine::{BatchOptions, Batcher, ChatFormat, ModelFiles, Pooling, SamplingWishes, SessionOptions};
+use crate::grammar::Grammars;
 use crate::sampling::SamplingParams;
 use crate::server::Keys;
 use crate::server::catalog::{Catalog, Offer};
 use crate::server::fields::seen;
-use crate::server::model::{Described, Model};
+use crate::server::model::{Described, Embeddings, Model};
 use crate::server::router::routes;
 use crate::server::settings::Settings;
 use crate::server::state::Shared;
@@ -82,6 +83,8 @@ fn shared() -> Arc<Shared> {
             number: 0,
             eos: Vec::new(),
             described,
+            grammars: Grammars::new(batcher.tokenizer(), &[], batcher.limits().vocab),
+            embeddings: Embeddings { pooling: Pooling::Last, size: 128, at_once: None },
             tokenizer: batcher.tokenizer(),
             form,
             chat: Ok(chat.unwrap()),

@@ -89,9 +89,10 @@ fn format(fields: &mut Fields) -> Result<Option<Constraint>, Refusal> {
 fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
     let said = repeated().map(|(name, missing)| (name, fields.get(name).cloned().unwrap_or(missing))).into();
     for (name, why) in KEPT {
-        if fields.take(name).is_some_and(|value| value != json!(false)) {
+        if fields.get(name).is_some_and(|value| *value != json!(false)) {
             return Err(Refusal::unsupported(name, why));
         }
+        fields.ignore(&[name]);
     }
     if fields.flag("store")?.unwrap_or(false) {
         return Err(Refusal::unsupported("store", "nothing is kept here"));
