@@ -1,8 +1,10 @@
 //! Where the server listens: an address, or a socket in the file system.
 
-use std::io::ErrorKind;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -60,13 +62,13 @@ struct SocketFile {
 }
 
 fn id(path: &Path) -> Option<(u64, u64)> {
-    std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+    fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.id.is_some() && id(&self.path) == self.id {
-            let _ = std::fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
@@ -74,7 +76,7 @@ impl Drop for SocketFile {
 /// A socket that this user alone can connect to. What a server that has died left behind is replaced.
 fn bind(path: &Path) -> Result<(UnixListener, SocketFile)> {
     let shown = path.display();
-    match std::fs::symlink_metadata(path) {
+    match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("cannot listen on '{shown}'")),
         Ok(meta) if !meta.file_type().is_socket() => {
@@ -84,39 +86,49 @@ fn bind(path: &Path) -> Result<(UnixListener, SocketFile)> {
             Ok(_) => {
                 bail!("cannot listen on '{shown}': a server does already; end it, or choose another --uds")
             }
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path)
-                    .with_context(|| format!("cannot replace the dead socket '{shown}'"))?;
-            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
             Err(error) => {
                 return Err(error)
                     .with_context(|| format!("cannot tell whether a server listens on '{shown}'"));
             }
         },
     }
-    // Nobody may come between the file and its mode.
-    // SAFETY: umask has no preconditions; no other thread of this process makes files yet.
-    let before = unsafe { libc::umask(0o177) };
-    let bound = UnixListener::bind(path);
-    // SAFETY: as above.
-    unsafe { libc::umask(before) };
-    let listener = bound.with_context(|| {
+    let listener = bind_aside(path).with_context(|| {
         format!("cannot listen on '{shown}'; --uds needs a short path in a directory that can be written to")
     })?;
     Ok((listener, SocketFile { path: path.to_owned(), id: id(path) }))
 }
 
+/// A socket that has its mode before it has its name: it is made in a directory that nobody else can enter.
+fn bind_aside(path: &Path) -> io::Result<UnixListener> {
+    // Nobody could connect to a longer one.
+    unix::net::SocketAddr::from_pathname(path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let aside = parent.join(format!(".{}", std::process::id()));
+    DirBuilder::new().mode(0o700).create(&aside)?;
+    let socket = aside.join("s");
+    let bound = UnixListener::bind(&socket).and_then(|listener| {
+        fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
+        fs::rename(&socket, path)?;
+        Ok(listener)
+    });
+    if bound.is_err() {
+        let _ = fs::remove_file(&socket);
+    }
+    let _ = fs::remove_dir(&aside);
+    bound
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_socket_is_this_users_and_goes_with_its_server() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         let (listener, file) = bind(&path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let why = bind(&path).err().unwrap().to_string();
         assert!(why.contains("a server does already"), "{why}");
         // It dies, and leaves its file.
@@ -132,10 +144,10 @@ mod tests {
     fn what_is_no_socket_stays() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("text");
-        std::fs::write(&path, "x").unwrap();
+        fs::write(&path, "x").unwrap();
         let why = |path: &Path| format!("{:#}", bind(path).err().unwrap());
         assert!(why(&path).contains("is no socket"));
-        assert_eq!(std::fs::read(&path).unwrap(), b"x");
+        assert_eq!(fs::read(&path).unwrap(), b"x");
         assert!(why(&directory.path().join("no/s")).contains("directory"));
         assert!(why(&directory.path().join("s".repeat(200))).contains("short path"));
     }
