@@ -28,6 +28,8 @@ pub(super) enum Event {
     Token(ChosenToken),
     /// More text.
     Text(String),
+    /// There will be nothing.
+    Refused(Refusal),
     /// The end.
     Ended(Box<Result<Outcome, EngineError>>),
 }
@@ -251,6 +253,10 @@ impl Answer {
                     Ok(outcome) => self.end(outcome),
                     Err(error) => self.ready.push_back(Step::Failed(error.into())),
                 }
+            }
+            Some(Event::Refused(refusal)) => {
+                self.ended = true;
+                self.ready.push_back(Step::Failed(refusal));
             }
             None => {
                 self.ended = true;

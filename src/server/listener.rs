@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::answer::Event;
 use super::log::Record;
+use super::refusal::Refusal;
 use super::state::Shared;
 use crate::engine::{ChosenToken, EngineError, Observer, Outcome, Reader};
 
@@ -30,6 +31,11 @@ pub(super) struct Listener {
 impl Listener {
     pub fn new(events: UnboundedSender<Event>, shared: Arc<Shared>, id: Arc<str>) -> Self {
         Self { events, shared, id, asked: Instant::now(), is_text: true, begun: None, last: None }
+    }
+
+    /// The text has no model any longer.
+    pub fn refuse(&self, refusal: Refusal) {
+        let _ = self.events.send(Event::Refused(refusal));
     }
 
     fn log(&self, outcome: &Result<Outcome, EngineError>) {

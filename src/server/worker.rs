@@ -12,7 +12,7 @@ use super::log::Record;
 use super::model::Model;
 use super::refusal::{Kind, Refusal};
 use super::state::Shared;
-use crate::engine::{Batcher, EngineError, Load, Reader, Request};
+use crate::engine::{Batcher, Load, Request};
 
 /// What HTTP asks of this thread.
 pub(super) enum Command {
@@ -164,12 +164,12 @@ impl Worker {
 
     fn take(&mut self, command: Command, loader: &mut dyn Loader) {
         match command {
-            Command::Text { model, request, mut reader } => match self.have(model, loader) {
+            Command::Text { model, request, reader } => match self.have(model, loader) {
                 Ok(at) => {
                     self.running[at].used = Instant::now();
                     self.running[at].batcher.submit(*request, reader);
                 }
-                Err(refusal) => reader.ended(Err(EngineError::PassFailed(refusal.message))),
+                Err(refusal) => reader.refuse(refusal),
             },
             Command::Load { model, done } => {
                 // Whoever has asked may have gone.

@@ -88,8 +88,8 @@ fn conversations_are_taken_at_all_their_paths_and_by_any_name() {
     assert_eq!(server.get("/models").json()["data"][0]["id"], "tiny");
     let body = json!({"messages": messages, "max_tokens": 2, "stream": true, "return_progress": true});
     let events = server.post("/v1/chat/completions", &body).events();
-    let done = events.iter().filter_map(|event| event["prompt_progress"]["processed"].as_u64());
-    assert_eq!(done.last(), Some(7));
+    let mut done = events.iter().filter_map(|event| event["prompt_progress"]["processed"].as_u64());
+    assert_eq!(done.next_back(), Some(7));
 }
 
 #[test]
