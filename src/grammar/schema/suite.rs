@@ -78,7 +78,7 @@ fn product(parts: &[Vec<String>]) -> Vec<Vec<String>> {
     for part in parts {
         all = all
             .iter()
-            .flat_map(|begun| part.iter().map(|text| [begun.as_slice(), &[text.clone()]].concat()))
+            .flat_map(|begun| part.iter().map(|text| [begun.as_slice(), std::slice::from_ref(text)].concat()))
             .collect();
         all.truncate(MOST_TEXTS);
     }
