@@ -344,7 +344,7 @@ mod tests {
         let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]);
         assert_eq!(field(image), "messages[0].content[0]");
         assert_eq!(
-            field(json!([{"role": "user", "content": "x", "tool_calls": [1]}])),
+            field(json!([{"role": "user", "content": "x", "tool_calls": [{"function": {"name": "f"}}]}])),
             "messages[0].tool_calls"
         );
         assert_eq!(

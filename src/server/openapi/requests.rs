@@ -46,10 +46,8 @@ fn bias() -> Value {
 const CONSTRAINTS: &[Field] = &[
     may("json_schema", Other(any), "a JSON schema that the text follows"),
     may("grammar", Text, "a grammar that the text follows (GBNF, or Lark after %llguidance)"),
+    may("response_format", Other(response_format), "what the text has to be"),
 ];
-
-const RESPONSE_FORMAT: &[Field] =
-    &[may("response_format", Other(response_format), "what the text has to be")];
 
 fn response_format() -> Value {
     let schema = json!({ "type": "object", "properties": { "schema": {} }, "required": ["schema"] });
@@ -175,7 +173,6 @@ pub const CHAT: &[&[Field]] = &[
     REPETITION,
     LLAMA_CPP,
     CONSTRAINTS,
-    RESPONSE_FORMAT,
     TOOLS,
     TEMPLATE,
     &[
@@ -201,7 +198,6 @@ pub const COMPLETIONS: &[&[Field]] = &[
     REPETITION,
     LLAMA_CPP,
     CONSTRAINTS,
-    RESPONSE_FORMAT,
 ];
 
 fn prompts() -> Value {

@@ -123,7 +123,7 @@ fn example(field: &Field) -> Value {
         ("role", _) => json!("user"),
         ("model", _) => json!("demo"),
         ("type", _) => json!("enabled"),
-        (_, Kind::Text) | ("content" | "prompt", _) => json!("x"),
+        (_, Kind::Text) | ("content" | "prompt" | "input", _) => json!("x"),
         (_, Kind::Whole | Kind::Integer | Kind::Number) => json!(1),
         (_, Kind::Ids) => json!([1]),
         (_, Kind::Object(groups)) => whole(groups),
