@@ -109,7 +109,7 @@ class Page(unittest.TestCase):
         return self.page.evaluate(script)
 
     def click(self, selector: str) -> None:
-        self.page.until(f"document.querySelector({json.dumps(selector)})")
+        self.page.until(f"!!document.querySelector({json.dumps(selector)})")
         self.value(f"document.querySelector({json.dumps(selector)}).click()")
 
     def texts(self, selector: str) -> list[str]:
