@@ -124,6 +124,7 @@ impl<'r> Generation<'r> {
         for &id in prompt {
             decoder.push(&rules.tokenizer, id)?;
         }
+        decoder.begin_after(&rules.tokenizer)?;
         let start = Instant::now();
         // At once what the prompt takes: growing step by step would hold an old cache beside each new one. But where
         // memory is watched, step by step.

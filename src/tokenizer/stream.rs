@@ -20,6 +20,8 @@ pub struct StreamDecoder {
     started: bool,
     bytes: Vec<u8>,
     pieces: Vec<String>,
+    /// The text of the pieces that were there before, where all are held back.
+    before: String,
 }
 
 impl StreamDecoder {
@@ -63,6 +65,27 @@ impl StreamDecoder {
         }
     }
 
+    /// Whoever reads has what came so far, as the prompt is before an answer: of what was held back nothing is text from now
+    /// on but an unfinished character, which the next ids may complete.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
+    pub fn begin_after(&mut self, tokenizer: &Tokenizer) -> Result<()> {
+        match tokenizer.plan {
+            DecoderPlan::Spaced | DecoderPlan::ByteLevel => {}
+            DecoderPlan::Segments { .. } => {
+                // These are bytes: a run that no other token has ended.
+                let bytes: Vec<u8> = self.pieces.iter().filter_map(|piece| byte_of(piece)).collect();
+                let rest = bytes.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+                let whole = bytes.len() - if is_unfinished(rest) { rest.len() } else { 0 };
+                self.started |= whole > 0;
+                self.pieces.drain(..whole);
+            }
+            DecoderPlan::Whole => self.before = tokenizer.decode_pieces(self.pieces.clone())?,
+        }
+        Ok(())
+    }
+
     /// The text that was held back, an unfinished character as U+FFFD. Afterwards the decoder stands at the
     /// start of a new text.
     ///
@@ -73,7 +96,10 @@ impl StreamDecoder {
             DecoderPlan::Spaced => Ok(String::new()),
             DecoderPlan::ByteLevel => Ok(String::from_utf8_lossy(&self.bytes).into_owned()),
             DecoderPlan::Segments { start, .. } => self.take_segment(tokenizer, start),
-            DecoderPlan::Whole => tokenizer.decode_pieces(std::mem::take(&mut self.pieces)),
+            DecoderPlan::Whole => {
+                let text = tokenizer.decode_pieces(std::mem::take(&mut self.pieces))?;
+                Ok(text.strip_prefix(&self.before).map(str::to_owned).unwrap_or(text))
+            }
         };
         *self = Self { shown: std::mem::take(&mut self.shown), ..Self::new(self.skip_special) };
         text
@@ -118,10 +144,20 @@ pub(super) fn bytes_of(tokenizer: &Tokenizer, piece: String) -> Result<Vec<u8>> 
     }
 }
 
-/// Whether a `ByteFallback` decoder takes `piece` for a byte: the same test as its own.
+/// Whether a `ByteFallback` decoder takes `piece` for a byte.
 fn is_byte_piece(piece: &str) -> bool {
-    piece.len() == 6
-        && piece.starts_with("<0x")
-        && piece.ends_with('>')
-        && piece.get(3..5).is_some_and(|hex| u8::from_str_radix(hex, 16).is_ok())
+    byte_of(piece).is_some()
+}
+
+/// The byte that a `ByteFallback` decoder takes `piece` for: by the same test as its own.
+fn byte_of(piece: &str) -> Option<u8> {
+    if piece.len() != 6 || !piece.starts_with("<0x") || !piece.ends_with('>') {
+        return None;
+    }
+    u8::from_str_radix(piece.get(3..5)?, 16).ok()
+}
+
+/// Whether more bytes can make a character of these.
+fn is_unfinished(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }

@@ -175,6 +175,31 @@ fn streaming_equals_the_whole_for_each_family_of_decoders() {
     }
 }
 
+/// What belongs to the prompt is no part of the answer, though it is held back until the answer's first token.
+#[test]
+fn a_text_begins_after_its_prompt() {
+    let sequence = r#"{"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "ByteFallback"}, {"type": "Fuse"}]}"#;
+    let vocab = ["a", "<0x0A>", "<0xE6>", "<0x97>", "<0xA5>"];
+    let bytes = parse(&word_level(&vocab, sequence, "null")).unwrap();
+    let after = |tokenizer: &Tokenizer, prompt: &[u32], ids: &[u32]| {
+        let mut stream = StreamDecoder::new(true);
+        prompt.iter().for_each(|&id| drop(stream.push(tokenizer, id).unwrap()));
+        stream.begin_after(tokenizer).unwrap();
+        let text: String = ids.iter().map(|&id| stream.push(tokenizer, id).unwrap()).collect();
+        text + &stream.finish(tokenizer).unwrap()
+    };
+    assert_eq!(after(&bytes, &[0, 1], &[0]), "a", "a line's end that a byte stands for");
+    assert_eq!(after(&bytes, &[0, 1], &[1, 0]), "\na");
+    assert_eq!(after(&bytes, &[0, 1, 2, 3], &[4, 0]), "日a", "a character that the prompt has begun");
+    assert_eq!(after(&bytes, &[0, 2, 3, 4, 1], &[0, 1]), "a\n");
+    assert_eq!(after(&bytes, &[0, 2, 1], &[0]), "a", "an unfinished character that nothing can complete");
+    let words = r###"{"type": "WordPiece", "prefix": "##", "cleanup": true}"###;
+    let whole = parse(&word_level(&["a", "b", "##c"], words, "null")).unwrap();
+    assert_eq!(whole.plan, DecoderPlan::Whole);
+    assert_eq!(after(&whole, &[0, 1], &[2, 1]), "c b");
+}
+
 #[test]
 fn bos_comes_once() {
     let vocab = ["<s>", "a", "b"];
