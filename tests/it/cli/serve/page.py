@@ -7,6 +7,7 @@ import json
 import pathlib
 import sys
 import tempfile
+import time
 import unittest
 import urllib.request
 
@@ -204,7 +205,9 @@ class Page(unittest.TestCase):
             self.page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=folder)
             self.click("#list [aria-label='Export Export me']")
             file = pathlib.Path(folder) / "Export me.json"
-            self.page.until(f"new Promise(done => setTimeout(() => done({json.dumps('x')}), 500))")
+            end = time.monotonic() + 30
+            while not file.exists() and time.monotonic() < end:
+                time.sleep(0.05)
             exported = json.loads(file.read_text())
             self.click("#list [aria-label='Delete Export me']")
             self.page.until("document.querySelectorAll('article').length == 0")
