@@ -45,7 +45,8 @@ if test "${1:-}" != --inside; then
     command -v adb >/dev/null || install_or_skip adb
     "${NAMESPACES[@]}" true 2>/dev/null || skip "this system gives no namespaces"
     get_adbd
-    cargo build --locked --quiet --features server --bin generate --bin bench_model
+    # The programs as the tests have them.
+    cargo test --locked --quiet --no-run --features server --test it
     exec "${NAMESPACES[@]}" scripts/test_adb.sh --inside
 fi
 

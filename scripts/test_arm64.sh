@@ -29,8 +29,10 @@ all=0
 if test "${1:-}" = --all; then all=1 && shift; fi
 
 story=(--prompt "Once upon a time" --temperature 0 -n 24 --weight-dtype q4_0 --pure)
-# With the server, as .ci/run builds everything for this machine.
-here="$(cargo run --locked --quiet --features server --bin generate -- "${story[@]}")"
+# The program as the tests have it, with the server: by itself it would be compiled again, since what only tests need changes
+# features of what both need.
+cargo test --locked --quiet --no-run --features server --test it
+here="$("${CARGO_TARGET_DIR:-target}/debug/generate" "${story[@]}")"
 
 # The compiler in use, if it has the target's library; or else Debian's, with Debian's library.
 if ! command -v qemu-aarch64-static >/dev/null || ! source scripts/arm64.source; then
@@ -67,13 +69,12 @@ STARTERS=(capi:: cli::session:: cli::text:: run_android::)
 tests=(--lib --test it)
 test "$all" = 0 || tests+=(--test memory)
 cargo test --locked --no-run --target "$TARGET" "${tests[@]}"
-cargo build --locked --target "$TARGET" --bin generate
 
 cpus=("$@")
 test $# -gt 0 || cpus=(cortex-a53 cortex-a76 max)
 for cpu in "${cpus[@]}"; do
     printf '\n-- %s\n' "$cpu"
-    text="$(on "$cpu" run --bin generate -- "${story[@]}")"
+    text="$(qemu-aarch64-static -cpu "$cpu" "$CARGO_TARGET_DIR/$TARGET/debug/generate" "${story[@]}")"
     printf '%s\n' "$text"
     if test "$text" != "$here"; then
         printf 'error: the text of this machine differs from that of %s:\n%s\n' "$cpu" "$here" >&2
