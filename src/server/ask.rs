@@ -227,14 +227,23 @@ fn continued(input: ChatInput) -> Result<ChatInput, Refusal> {
     input.continued().map_err(|error| Refusal::field("messages", error.to_string()))
 }
 
-fn message(mut fields: Fields, ignored: &[&str]) -> Result<Message, Refusal> {
+/// The role of a message, which is one of `known`.
+///
+/// # Errors
+/// None, or another one.
+pub(super) fn role(fields: &mut Fields, known: &[&str]) -> Result<String, Refusal> {
     let role = fields.text("role")?;
     let role = fields.required("role", role)?;
-    if !ROLES.contains(&role.as_str()) {
-        let name = fields.full("role");
-        let why = format!("'{name}' is '{role}'; this server knows {}", ROLES.join(", "));
-        return Err(Refusal::field(name, why));
+    if known.contains(&role.as_str()) {
+        return Ok(role);
     }
+    let name = fields.full("role");
+    let why = format!("'{name}' is '{role}'; this server knows {}", known.join(", "));
+    Err(Refusal::field(name, why))
+}
+
+fn message(mut fields: Fields, ignored: &[&str]) -> Result<Message, Refusal> {
+    let role = role(&mut fields, &ROLES)?;
     let name = fields.full("content");
     let content = match fields.take("content") {
         None if role == "assistant" => String::new(),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chat::tools::Choice;
 use crate::chat::{ChatInput, Message, ToolCall};
-use crate::server::ask::{answered, parts};
+use crate::server::ask::{answered, parts, role};
 use crate::server::fields::{Fields, wrong};
 use crate::server::refusal::Refusal;
 use crate::server::tools::{Tools, function_of, list, only};
@@ -85,13 +85,7 @@ fn messages(fields: &mut Fields) -> Result<Vec<Message>, Refusal> {
     let mut messages = Vec::with_capacity(given.len());
     for (at, value) in given.into_iter().enumerate() {
         let mut fields = Fields::of(value, &format!("messages[{at}]"))?;
-        let role = fields.text("role")?;
-        let role = fields.required("role", role)?;
-        if !["user", "assistant", "system"].contains(&role.as_str()) {
-            let name = fields.full("role");
-            let why = format!("'{name}' is '{role}'; this server knows user, assistant, system");
-            return Err(Refusal::field(name, why));
-        }
+        let role = role(&mut fields, &["user", "assistant", "system"])?;
         let path = fields.full("content");
         let content = fields.take("content");
         let content = fields.required("content", content)?;

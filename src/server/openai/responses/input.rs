@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::chat::{Message, ToolCall};
-use crate::server::ask::parts;
+use crate::server::ask::{parts, role};
 use crate::server::fields::{Fields, wrong};
 use crate::server::refusal::Refusal;
 
@@ -59,13 +59,7 @@ pub(super) fn messages(input: Value) -> Result<Vec<Message>, Refusal> {
 }
 
 fn message(fields: &mut Fields) -> Result<Message, Refusal> {
-    let role = fields.text("role")?;
-    let role = fields.required("role", role)?;
-    if !ROLES.contains(&role.as_str()) {
-        let name = fields.full("role");
-        let why = format!("'{name}' is '{role}'; this server knows {}", ROLES.join(", "));
-        return Err(Refusal::field(name, why));
-    }
+    let role = role(fields, &ROLES)?;
     let path = fields.full("content");
     let content = fields.take("content");
     let content = parts(fields.required("content", content)?, &path)?;
