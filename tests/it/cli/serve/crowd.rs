@@ -11,10 +11,13 @@ use super::client::{Reply, Server};
 const STORY: &str =
     "Once upon a time there was an old fox who lived in a small house by the river with a red ball. ";
 
+/// How many requests there are.
+const REQUESTS: usize = 200;
+
 /// Requests of all kinds, sampled.
 fn bodies() -> Vec<Value> {
     let starts = ["Once", "One day, a girl named Lily found a", STORY];
-    (0..36_usize)
+    (0..REQUESTS)
         .map(|i| {
             let mut prompt = starts[i % 3].repeat(1 + i % 4);
             if i % 5 == 0 {
@@ -25,7 +28,7 @@ fn bodies() -> Vec<Value> {
             let logprobs = if i % 9 == 0 { json!(2) } else { Value::Null };
             json!({
                 "prompt": prompt,
-                "max_tokens": (1 + (i * 29) % 70),
+                "max_tokens": (1 + (i * 29) % 40),
                 "seed": (i / 3),
                 "temperature": temperature,
                 "top_k": top_k,
@@ -44,6 +47,11 @@ fn said(reply: &Reply) -> Value {
     json!([value["choices"], value["usage"]["prompt_tokens"], value["usage"]["completion_tokens"]])
 }
 
+/// One request after the other.
+fn in_turn(server: &Server) -> Vec<Value> {
+    bodies().iter().map(|body| said(&server.post("/v1/completions", body))).collect()
+}
+
 /// All requests at once, in the order of `order`.
 fn at_once(server: &Arc<Server>, order: impl Iterator<Item = usize>) -> Vec<Value> {
     let bodies = bodies();
@@ -57,19 +65,35 @@ fn at_once(server: &Arc<Server>, order: impl Iterator<Item = usize>) -> Vec<Valu
     threads.into_iter().map(|(_, thread)| thread.join().expect("an answer")).collect()
 }
 
+/// A server that lets all requests wait.
+fn start(args: &[&str]) -> Arc<Server> {
+    Arc::new(Server::start(&[&["--queue", "300", "--log", "off"], args].concat()))
+}
+
 #[test]
 fn an_answer_depends_on_its_request_alone() {
-    let single = Server::start(&["--kept-texts", "0", "--log", "off"]);
-    let alone: Vec<Value> = bodies().iter().map(|body| said(&single.post("/v1/completions", body))).collect();
-    drop(single);
-    let crowd = Arc::new(Server::start(&["--parallel", "6", "--log", "off"]));
-    assert_eq!(at_once(&crowd, 0..36), alone, "all at once");
-    assert_eq!(at_once(&crowd, (0..36).rev()), alone, "in another order, with beginnings kept");
-    assert!(crowd.metric("llm_rs2_prefix_hits_total") > 10.0);
+    let alone = in_turn(&start(&["--kept-texts", "0"]));
+    let folder = tempfile::tempdir().unwrap();
+    let disk = ["--kv-disk", folder.path().to_str().unwrap()];
+    let crowd = start(&[&["--parallel", "6"][..], &disk].concat());
+    assert_eq!(at_once(&crowd, 0..REQUESTS), alone, "all at once");
     assert!(crowd.metric("llm_rs2_batch_texts_sum") > crowd.metric("llm_rs2_batch_texts_count") * 1.5);
+    assert_eq!(at_once(&crowd, (0..REQUESTS).rev()), alone, "in another order");
+    let hits = crowd.metric("llm_rs2_prefix_hits_total");
+    assert_eq!(in_turn(&crowd), alone, "with beginnings kept");
+    // All whose prompts have a page, which are half of every third.
+    let hits = crowd.metric("llm_rs2_prefix_hits_total") - hits;
+    assert!(hits >= 30.0, "{hits}");
+    crowd.signal(libc::SIGTERM);
+    let (status, lines) = Arc::into_inner(crowd).expect("all have their answers").end();
+    assert_eq!(status.code(), Some(0), "{lines:#?}");
+    let again = start(&[&["--parallel", "6"][..], &disk].concat());
+    assert_eq!(at_once(&again, 0..REQUESTS), alone, "after a restart, with beginnings from files");
+    drop(again);
     // So little memory that texts have to give theirs up.
-    let small = Arc::new(Server::start(&["--parallel", "8", "--kv-budget-mb", "1", "--log", "off"]));
-    assert_eq!(at_once(&small, 0..36), alone, "short of memory");
+    let small = start(&["--parallel", "16", "--kv-budget-mb", "1"]);
+    assert_eq!(at_once(&small, 0..REQUESTS), alone, "short of memory");
+    assert!(small.metric("llm_rs2_interruptions_total") > 0.0);
 }
 
 #[test]
