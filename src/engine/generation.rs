@@ -410,6 +410,7 @@ impl<'r> Generation<'r> {
         if let Some(mask) = &mut self.mask {
             mask.accept(id)?;
         }
+        observer.id(id);
         if let Some(likely) = before {
             observer.token(ChosenToken { id, logprob: likely.logprob(id), top: likely.top });
         }

@@ -62,7 +62,10 @@ pub trait Observer {
     /// The next token of the prompt, from the second one on; only if [`Request::prompt_rows`] asks for it.
     fn prompt_token(&mut self, _token: ChosenToken) {}
 
-    /// The next token of the answer, before the text that it completes; only if [`Request::logprobs`] asks for it.
+    /// The next token of the answer, before the text that it completes.
+    fn id(&mut self, _id: u32) {}
+
+    /// How likely it was, after [`Self::id`]; only if [`Request::logprobs`] asks for it.
     fn token(&mut self, _token: ChosenToken) {}
 
     /// More text, in order; whole characters, and nothing that belongs to a stop string. `Break` ends the

@@ -25,6 +25,8 @@ pub(super) enum Event {
     /// A token of the prompt, from the second one on.
     PromptToken(ChosenToken),
     /// A token, before its text.
+    Id(u32),
+    /// How likely that one was.
     Token(ChosenToken),
     /// More text.
     Text(String),
@@ -57,7 +59,9 @@ pub(super) struct Piece {
     pub text: String,
     /// Functions that it calls.
     pub calls: Vec<CallPart>,
-    /// The tokens of both, if they were asked for.
+    /// The tokens of both.
+    pub ids: Vec<u32>,
+    /// How likely each of them was, if that was asked for.
     pub tokens: Vec<ChosenToken>,
     /// Those of the prompt from the second one on, likewise; they come with the first piece.
     pub prompt: Vec<ChosenToken>,
@@ -72,6 +76,7 @@ impl Piece {
     pub fn add(&mut self, more: Self) {
         self.reasoning.push_str(&more.reasoning);
         self.text.push_str(&more.text);
+        self.ids.extend(more.ids);
         self.tokens.extend(more.tokens);
         self.prompt.extend(more.prompt);
         for part in more.calls {
@@ -113,7 +118,10 @@ pub(super) struct End {
     /// Those of them that were computed for an earlier text.
     pub cached_tokens: usize,
     pub generated_tokens: usize,
+    /// All tokens.
     pub ids: Vec<u32>,
+    /// Those at the end that have no text.
+    pub unsaid: Vec<u32>,
     /// Hidden states of the prompt, if they were asked for.
     pub hidden: Vec<Vec<f32>>,
     /// Functions that were called.
@@ -189,6 +197,8 @@ pub(super) struct Answer {
     /// What was settled for it.
     pub settings: Arc<Settled>,
     /// Tokens whose text has not come.
+    ids: Vec<u32>,
+    /// How likely those were.
     tokens: Vec<ChosenToken>,
     /// Tokens of the prompt that go with the first piece.
     prompt: Vec<ChosenToken>,
@@ -212,6 +222,7 @@ impl Answer {
             parser,
             calls: 0,
             settings,
+            ids: Vec::new(),
             tokens: Vec::new(),
             prompt: Vec::new(),
             ready: VecDeque::new(),
@@ -239,6 +250,7 @@ impl Answer {
             Some(Event::Begun { prompt, cached }) => self.ready.push_back(Step::Begun { prompt, cached }),
             Some(Event::Progress { done }) => self.ready.push_back(Step::Progress { done }),
             Some(Event::PromptToken(token)) => self.prompt.push(token),
+            Some(Event::Id(id)) => self.ids.push(id),
             Some(Event::Token(token)) => self.tokens.push(token),
             Some(Event::Text(text)) => {
                 let split = match &mut self.splitter {
@@ -323,9 +335,16 @@ impl Answer {
 
     fn queue(&mut self, piece: Piece) {
         if !piece.is_empty() {
-            let (tokens, prompt) = (std::mem::take(&mut self.tokens), std::mem::take(&mut self.prompt));
-            self.ready.push_back(Step::Piece(Piece { tokens, prompt, ..piece }));
+            self.send(piece);
         }
+    }
+
+    /// With the tokens that have come.
+    fn send(&mut self, mut piece: Piece) {
+        piece.ids = std::mem::take(&mut self.ids);
+        piece.tokens = std::mem::take(&mut self.tokens);
+        piece.prompt = std::mem::take(&mut self.prompt);
+        self.ready.push_back(Step::Piece(piece));
     }
 
     fn end(&mut self, outcome: Outcome) {
@@ -340,10 +359,10 @@ impl Answer {
         // The tokens of a stop string are not part of the answer; those that have no text are.
         if matches!(outcome.finish, Finish::Stop(_)) {
             self.tokens.clear();
+            self.ids.clear();
         }
         if !self.tokens.is_empty() || !self.prompt.is_empty() {
-            let (tokens, prompt) = (std::mem::take(&mut self.tokens), std::mem::take(&mut self.prompt));
-            self.ready.push_back(Step::Piece(Piece { tokens, prompt, ..Piece::default() }));
+            self.send(Piece::default());
         }
         // Readers that go hear nothing: it is the server that ends.
         if matches!(outcome.finish, Finish::Cancelled | Finish::OutputClosed) {
@@ -357,6 +376,7 @@ impl Answer {
             cached_tokens: outcome.reused_tokens,
             generated_tokens: outcome.ids.len(),
             ids: outcome.ids,
+            unsaid: std::mem::take(&mut self.ids),
             hidden: outcome.hidden,
             calls: self.calls,
             timings: outcome.timings,

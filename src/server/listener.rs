@@ -73,6 +73,10 @@ impl Observer for Listener {
         let _ = self.events.send(Event::PromptToken(token));
     }
 
+    fn id(&mut self, id: u32) {
+        let _ = self.events.send(Event::Id(id));
+    }
+
     fn token(&mut self, token: ChosenToken) {
         let _ = self.events.send(Event::Token(token));
     }

@@ -192,10 +192,6 @@ fn read(model: &Model, mut fields: Fields) -> Result<Wanted, Refusal> {
         fields.neutral(name, &[off])?;
     }
     fields.done()?;
-    if stream {
-        // Tokens come with their probabilities or not at all.
-        ask.logprobs = ask.logprobs.or(Some(0));
-    }
     let asks = prompts.into_iter().map(|prompt| Ask { prompt, ..ask.clone() }).collect();
     Ok(Wanted { asks, stream, progress, return_tokens, fields: wanted })
 }
@@ -334,11 +330,18 @@ impl Writer for Messages {
             Step::Piece(piece) => {
                 self.new_lines[index] |= piece.text.contains('\n');
                 let mut value = part(&piece.text);
-                value["tokens"] = piece.tokens.iter().map(|token| token.id).collect();
+                value["tokens"] = json!(piece.ids);
                 self.add_probabilities(&mut value, &piece);
                 out.send(&value);
             }
-            Step::End(end) => out.send(&only(self.last(index, &end), &self.fields)),
+            Step::End(end) => {
+                if !end.unsaid.is_empty() {
+                    let mut value = part("");
+                    value["tokens"] = json!(end.unsaid);
+                    out.send(&value);
+                }
+                out.send(&only(self.last(index, &end), &self.fields));
+            }
             Step::Failed(refusal) => out.send(&Dialect::LlamaCpp.error(&refusal)),
         }
     }

@@ -9,8 +9,8 @@ const STRETCH: f64 = 2.0;
 /// Tokens of prompts beside others, while nothing is known of their cost.
 const UNKNOWN: usize = 32;
 
-/// The fewest tokens of prompts beside others: so much costs little more than one, and prompts have to go on too.
-const LEAST: usize = 16;
+/// The fewest tokens of prompts beside others, however long they take: prompts have to go on too.
+const LEAST: usize = 4;
 
 /// How much a new measurement counts.
 const WEIGHT: f64 = 0.2;
