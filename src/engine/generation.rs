@@ -1,5 +1,6 @@
 //! One text in progress.
 
+mod chances;
 mod interruption;
 
 use std::borrow::Cow;
@@ -17,7 +18,7 @@ use super::stop::StopMatcher;
 use super::switch::MoveStats;
 use super::text_rules::TextRules;
 use crate::core::{Largest, Result, Top};
-use crate::sampling::{Chain, Likelihood, Mask, Need, SeededRng, exclude, keep_only};
+use crate::sampling::{Chain, Mask, Need, SeededRng, exclude, keep_only};
 use crate::tokenizer::StreamDecoder;
 
 /// What all texts in progress share.
@@ -380,7 +381,7 @@ impl<'r> Generation<'r> {
         if observer.cancelled() {
             return Ok(ControlFlow::Break(Finish::Cancelled));
         }
-        let before = self.request.logprobs.map(|count| Likelihood::of(logits, count));
+        let before = self.likelihood(logits);
         if let Some(set) = self.mask.as_mut().map(|mask| mask.allowed()).transpose()?.flatten() {
             keep_only(logits, set);
             if self.request.ignore_eos {
@@ -401,8 +402,8 @@ impl<'r> Generation<'r> {
         }
         if rules.eos.contains(&id) && !self.request.ignore_eos {
             // Who gets the text token by token from its first one on gets this one too.
-            if let (Some(likely), PromptRows::Logprobs(_)) = (before, self.reader.what()) {
-                observer.token(ChosenToken { id, logprob: likely.logprob(id), top: likely.top });
+            if let (Some(token), PromptRows::Logprobs(_)) = (self.chosen(id, before), self.reader.what()) {
+                observer.token(token);
             }
             return Ok(ControlFlow::Break(Finish::EndOfText));
         }
@@ -411,8 +412,8 @@ impl<'r> Generation<'r> {
             mask.accept(id)?;
         }
         observer.id(id);
-        if let Some(likely) = before {
-            observer.token(ChosenToken { id, logprob: likely.logprob(id), top: likely.top });
+        if let Some(token) = self.chosen(id, before) {
+            observer.token(token);
         }
         let piece = self.decoder.push(&rules.tokenizer, id)?;
         if self.emit(&piece, observer).is_break() {

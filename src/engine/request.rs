@@ -34,6 +34,9 @@ pub struct Request {
     pub bias: Vec<(u32, f32)>,
     /// Report [`Observer::token`] with the probabilities of so many of the most likely tokens; `None` for no such reports.
     pub logprobs: Option<usize>,
+    /// These are the chances with which the token was drawn, after bias, penalties and filters, and not the model's own
+    /// probabilities. Tokens that could not be drawn are not among the most likely ones.
+    pub chances: bool,
     /// What is wanted of the prompt itself.
     pub prompt_rows: PromptRows,
     /// Special tokens whose text is part of this text, as the markers of reasoning are.
@@ -43,7 +46,7 @@ pub struct Request {
 }
 
 /// A token that was chosen, and how likely the model found it: by all logits as they come from the model, before any bias,
-/// penalty or filter.
+/// penalty or filter, unless [`Request::chances`] asks for what these have made of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChosenToken {
     /// The token.

@@ -1,6 +1,6 @@
 //! From logits to a token, in the usual order of steps.
 
-use super::candidates::Candidates;
+use super::candidates::{Candidate, Candidates};
 use super::filters::{LogitsFilter, MinP, Temperature, TopP};
 use super::params::SamplingParams;
 use super::penalties::Penalties;
@@ -131,6 +131,16 @@ impl Chain {
         Self::argmax(Largest::of(logits), logits.len())?;
         random.candidates.fill(logits);
         random.draw(logits.len(), rng)
+    }
+
+    /// The tokens of which `chosen` has just been chosen, with the chance that each had, the likeliest first. Those whose
+    /// chance is below the resolution of a draw are left out; a token that was not drawn has been certain.
+    pub fn chances(&self, chosen: u32) -> Vec<(u32, f64)> {
+        let Some(random) = &self.random else { return vec![(chosen, 1.0)] };
+        let mut items: Vec<&Candidate> = random.candidates.items().iter().filter(|c| c.weight > 0).collect();
+        items.sort_unstable_by(|a, b| a.rank(b));
+        let total: u128 = items.iter().map(|c| u128::from(c.weight)).sum();
+        items.into_iter().map(|c| (c.id, c.weight as f64 / total as f64)).collect()
     }
 
     /// As [`Self::sample`], from no more than what [`Need::Top`] asks for of `vocab` logits. The choice is the same.

@@ -170,6 +170,35 @@ fn what_is_needed_of_the_logits_follows_from_the_settings() {
 }
 
 #[test]
+fn the_chances_are_those_of_the_draw() {
+    let near = |found: Vec<(u32, f64)>, expected: &[(u32, f64)]| {
+        let same = |(a, b): (&(u32, f64), &(u32, f64))| a.0 == b.0 && (a.1 - b.1).abs() < 1e-6;
+        assert!(
+            found.len() == expected.len() && found.iter().zip(expected).all(same),
+            "{found:?} {expected:?}"
+        );
+    };
+    let of = |params: SamplingParams, logits: &mut [f32]| {
+        let mut chain = Chain::new(&params).unwrap();
+        let chosen = chain.sample(logits, &[], &mut Fixed(0)).unwrap();
+        chain.chances(chosen)
+    };
+    let mut logits = logits_of_known_probabilities();
+    near(of(plain(), &mut logits), &[(1, 0.5), (0, 0.2), (3, 0.2), (2, 0.1)]);
+    // Of two candidates with 0.5 and 0.2.
+    near(of(SamplingParams { top_k: 2, ..plain() }, &mut logits), &[(1, 5.0 / 7.0), (0, 2.0 / 7.0)]);
+    // One is enough for top-p.
+    near(of(SamplingParams { top_p: 0.4, ..plain() }, &mut logits), &[(1, 1.0)]);
+    near(of(SamplingParams::greedy(), &mut logits), &[(1, 1.0)]);
+    // exp(-40) is below the resolution.
+    near(of(plain(), &mut [0.0, -40.0, 0.0]), &[(0, 0.5), (2, 0.5)]);
+    let biased = Chain::new(&plain()).unwrap().biased(&[(1, f32::NEG_INFINITY)]);
+    let mut chain = biased;
+    chain.sample(&mut logits_of_known_probabilities(), &[], &mut Fixed(0)).unwrap();
+    near(chain.chances(0), &[(0, 0.4), (3, 0.4), (2, 0.2)]);
+}
+
+#[test]
 fn one_draw_per_token() {
     let mut rng = Counting(SeededRng::new(0), 0);
     let mut chain = Chain::new(&SamplingParams::default()).unwrap();
