@@ -126,6 +126,8 @@ pub(super) struct End {
     pub hidden: Vec<Vec<f32>>,
     /// Functions that were called.
     pub calls: usize,
+    /// Whether the text has given up tokens of its beginning to go on.
+    pub has_evicted: bool,
     pub timings: Timings,
 }
 
@@ -379,6 +381,7 @@ impl Answer {
             unsaid: std::mem::take(&mut self.ids),
             hidden: outcome.hidden,
             calls: self.calls,
+            has_evicted: outcome.eviction.evictions > 0,
             timings: outcome.timings,
         })));
     }

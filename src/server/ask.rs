@@ -38,11 +38,15 @@ pub(super) struct Ask {
     pub presence_penalty: Option<f32>,
     pub seed: Option<u64>,
     pub max_tokens: Option<usize>,
+    /// As many tokens as fit are asked for in so many words.
+    pub is_unlimited: bool,
     pub stop: Vec<String>,
     pub ignore_eos: bool,
     pub bias: Vec<(Biased, f32)>,
     /// Probabilities of the chosen tokens, and of so many others.
     pub logprobs: Option<usize>,
+    /// These are the chances that the tokens had when they were drawn, and not the model's own probabilities.
+    pub chances: bool,
     /// What is wanted of the prompt itself.
     pub rows: PromptRows,
     /// A prompt that is too long is cut.
@@ -67,10 +71,12 @@ impl Ask {
             presence_penalty: None,
             seed: None,
             max_tokens: None,
+            is_unlimited: false,
             stop: Vec::new(),
             ignore_eos: false,
             bias: Vec::new(),
             logprobs: None,
+            chances: false,
             rows: PromptRows::Nothing,
             truncate: false,
             thinking: None,
@@ -104,8 +110,9 @@ impl Ask {
     /// Values of the wrong kind.
     pub fn read_limit(&mut self, fields: &mut Fields, names: &[&str]) -> Result<(), Refusal> {
         for name in names {
-            let limit = fields.integer(name)?.and_then(|n| usize::try_from(n).ok());
-            self.max_tokens = self.max_tokens.or(limit);
+            let given = fields.integer(name)?;
+            self.is_unlimited |= given.is_some_and(|n| n < 0);
+            self.max_tokens = self.max_tokens.or(given.and_then(|n| usize::try_from(n).ok()));
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Dialect {
                     }
                     Kind::Key => "authentication_error",
                     Kind::Origin => "permission_error",
-                    Kind::NotFound => "not_found_error",
+                    Kind::NotFound | Kind::Off => "not_found_error",
                     Kind::TooLarge => "request_too_large",
                     Kind::Busy | Kind::Unavailable => "overloaded_error",
                     Kind::Failed => "api_error",
@@ -111,6 +111,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Key => "authentication_error",
         Kind::Origin => "permission_error",
         Kind::NotFound => "not_found_error",
+        Kind::Off => "not_supported_error",
         Kind::Busy => "rate_limit_exceeded",
         Kind::Unavailable => "unavailable_error",
         Kind::Failed => "server_error",

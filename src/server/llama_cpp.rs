@@ -11,8 +11,8 @@ use super::dialect::{Dialect, answer};
 use super::fields::{Fields, ids, wrong};
 use super::llama_fields::{self, Extras};
 use super::model::Model;
-use super::probabilities;
-use super::refusal::Refusal;
+use super::probabilities::{self, Style};
+use super::refusal::{Kind, Refusal};
 use super::router::Call;
 use super::stream::{Form, Out, Writer, respond};
 use super::timings::{self, Progress};
@@ -48,7 +48,7 @@ pub(super) async fn props(call: Call) -> Result<Response, Refusal> {
         "default_generation_settings": { "n_ctx": model.context, "params": params },
         "total_slots": call.shared.settings.parallel,
         "model_alias": name,
-        "model_path": name,
+        "model_path": model.described.file,
         "chat_template": model.described.template.as_deref().unwrap_or_default(),
         "bos_token": token(model.form.bos),
         "eos_token": model.form.config.eos_token.clone().unwrap_or_default(),
@@ -59,11 +59,20 @@ pub(super) async fn props(call: Call) -> Result<Response, Refusal> {
 
 /// `GET /slots`: how many texts are in progress. What they say is not shown.
 pub(super) async fn slots(call: Call) -> Result<Response, Refusal> {
+    if !call.shared.settings.slots {
+        return Err(Refusal::new(Kind::Off, "this server was started with --no-slots"));
+    }
     let model = call.model(None).await?;
     let active = call.shared.load().active;
     let slot = |id: usize| json!({ "id": id, "n_ctx": model.context, "is_processing": id < active });
     let slots: Vec<Value> = (0..call.shared.settings.parallel).map(slot).collect();
     Ok(answer(&json!(slots)))
+}
+
+/// `POST /slots/ID`: what is saved, restored and erased elsewhere, this server does by itself.
+pub(super) async fn slot(_call: Call) -> Result<Response, Refusal> {
+    let why = "a text has no slot of its own here: what prompts have in common is found by itself, and --kv-disk keeps it";
+    Err(Refusal::new(Kind::Off, why))
 }
 
 /// `POST /tokenize`.
@@ -170,7 +179,7 @@ const MOST_PROMPTS: usize = 128;
 struct Wanted {
     asks: Vec<Ask>,
     stream: bool,
-    progress: bool,
+    extras: Extras,
     return_tokens: bool,
     /// The fields that an answer is to have, with the way to each; empty for all.
     fields: Vec<String>,
@@ -183,7 +192,7 @@ fn read(model: &Model, mut fields: Fields) -> Result<Wanted, Refusal> {
     ask.read_sampling(&mut fields)?;
     ask.stop = fields.texts("stop")?;
     ask.logprobs = fields.whole("n_probs")?.filter(|n| *n > 0).map(|n| n.min(1000));
-    let Extras { progress, .. } = llama_fields::read(&mut fields, &mut ask)?;
+    let extras = llama_fields::read(&mut fields, &mut ask)?;
     ask.read_limit(&mut fields, &["max_tokens"])?;
     let stream = fields.flag("stream")?.unwrap_or(false);
     let return_tokens = fields.flag("return_tokens")?.unwrap_or(false);
@@ -193,7 +202,7 @@ fn read(model: &Model, mut fields: Fields) -> Result<Wanted, Refusal> {
     }
     fields.done()?;
     let asks = prompts.into_iter().map(|prompt| Ask { prompt, ..ask.clone() }).collect();
-    Ok(Wanted { asks, stream, progress, return_tokens, fields: wanted })
+    Ok(Wanted { asks, stream, extras, return_tokens, fields: wanted })
 }
 
 /// What is repeated of a request: its prompt, and the settings that it has in the end.
@@ -233,14 +242,15 @@ pub(super) async fn completion(call: Call) -> Result<Response, Refusal> {
     let name = fields.text("model")?;
     let model = call.model(name.as_deref()).await?;
     let wanted = read(&model, fields)?;
-    let Wanted { asks, stream, progress, return_tokens, fields } = wanted;
-    let probabilities = asks.iter().any(|ask| ask.logprobs.is_some_and(|n| n > 0));
+    let Wanted { asks, stream, extras, return_tokens, fields } = wanted;
+    let style = |ask: &Ask| if ask.chances { Style::Chances } else { Style::LlamaCpp };
+    let probabilities = asks.iter().find(|ask| ask.logprobs.is_some()).map(style);
     let mut answers = call.shared.ask(&call.id, &model, asks).await?;
     let said = |answer: &Answer| said(&model, &answer.settings, stream);
     let said: Vec<_> = answers.all.iter().map(said).collect();
     let count = said.len();
     let new_lines = vec![false; count];
-    let progress = (0..count).map(|_| Progress::new(progress)).collect();
+    let progress = (0..count).map(|_| Progress::new(&extras)).collect();
     let name = call.called(&model, name.as_deref());
     let mut writer = Messages { model, name, probabilities, progress, said, new_lines, fields };
     if stream {
@@ -263,7 +273,8 @@ pub(super) async fn completion(call: Call) -> Result<Response, Refusal> {
 struct Messages {
     model: Arc<Model>,
     name: String,
-    probabilities: bool,
+    /// How those of the tokens are written, if they are wanted.
+    probabilities: Option<Style>,
     /// Of each answer.
     progress: Vec<Progress>,
     /// What the last message of each answer repeats of the request.
@@ -275,8 +286,8 @@ struct Messages {
 
 impl Messages {
     fn add_probabilities(&self, value: &mut Value, piece: &Piece) {
-        if self.probabilities {
-            let list = probabilities::list(&self.model, &piece.tokens, true);
+        if let Some(style) = self.probabilities {
+            let list = probabilities::list(&self.model, &piece.tokens, style);
             value["completion_probabilities"] = json!(list);
         }
     }
@@ -299,7 +310,7 @@ impl Messages {
             "tokens_evaluated": end.prompt_tokens,
             "tokens_cached": end.prompt_tokens + end.generated_tokens,
             "has_new_line": self.new_lines[index],
-            "truncated": end.finish == Finish::ContextFull,
+            "truncated": end.finish == Finish::ContextFull || end.has_evicted,
             "stop_type": kind,
             "stopping_word": word,
             "timings": timings::json(end),
@@ -314,7 +325,7 @@ impl Messages {
 impl Writer for Messages {
     fn write(&mut self, index: usize, step: Step, out: &mut Out) {
         let part = |text: &str| json!({ "index": index, "content": text, "tokens": [], "stop": false });
-        let report = |progress: &Progress, done: usize, out: &mut Out| {
+        let report = |progress: &mut Progress, done: usize, out: &mut Out| {
             if let Some(progress) = progress.at(done) {
                 let mut value = part("");
                 value["prompt_progress"] = progress;
@@ -324,14 +335,17 @@ impl Writer for Messages {
         match step {
             Step::Begun { prompt, cached } => {
                 self.progress[index].begin(prompt, cached);
-                report(&self.progress[index], cached, out);
+                report(&mut self.progress[index], cached, out);
             }
-            Step::Progress { done } => report(&self.progress[index], done, out),
+            Step::Progress { done } => report(&mut self.progress[index], done, out),
             Step::Piece(piece) => {
                 self.new_lines[index] |= piece.text.contains('\n');
                 let mut value = part(&piece.text);
                 value["tokens"] = json!(piece.ids);
                 self.add_probabilities(&mut value, &piece);
+                if let Some(timings) = self.progress[index].after(&piece) {
+                    value["timings"] = timings;
+                }
                 out.send(&value);
             }
             Step::End(end) => {

@@ -10,6 +10,7 @@ mod ask;
 mod call_constraints;
 mod catalog;
 mod constraints;
+mod cors;
 mod dialect;
 mod embeddings;
 mod fields;

@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::{Map, Value};
+
 use super::ask::{Ask, Biased, Prompt};
 use super::call_constraints::constrain_calls;
 use super::refusal::{Kind, Refusal};
@@ -22,6 +24,8 @@ use crate::tokenizer::Tokenizer;
 pub struct Described {
     /// `gguf` or `safetensors`.
     pub format: &'static str,
+    /// The name of its file or directory, without the way there.
+    pub file: String,
     /// The family's name, as in config.json.
     pub family: String,
     /// The formats of the matrices.
@@ -68,6 +72,8 @@ pub struct Model {
     pub chat: Result<ChatFormat, ChatError>,
     /// What templates get for today's date, if that is fixed.
     pub date: Option<Date>,
+    /// What templates get besides the conversation, unless a request has it.
+    pub variables: Map<String, Value>,
     /// Whether the model is to reason, unless a request says so.
     pub thinking: Option<bool>,
     /// What prompts have to keep to.
@@ -114,6 +120,11 @@ impl Model {
     ) -> Result<(String, Vec<u32>), Refusal> {
         let format = self.format()?;
         let mut input = format.tools().adapt(input, tools);
+        for (name, value) in &self.variables {
+            if !input.has(name) {
+                input = input.with(name, value.clone());
+            }
+        }
         // What the server's user has set may do nothing with this template; what a request says may not.
         let switch = match (thinking, self.thinking) {
             (Some(on), _) => Some(format.switch(on)?),
@@ -209,6 +220,7 @@ impl Model {
             ignore_eos: ask.ignore_eos,
             bias,
             logprobs: ask.logprobs,
+            chances: ask.chances,
             prompt_rows: ask.rows,
             shown,
             rule,

@@ -11,24 +11,38 @@ fn number(logprob: f64) -> f64 {
     logprob.max(-9999.0)
 }
 
-/// A token with its text, its bytes and the logarithm of its probability.
-fn token(model: &Model, id: u32, logprob: f64, with_id: bool) -> Value {
+/// How a token and its probability are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// As in OpenAI's chats.
+    OpenAi,
+    /// As in llama.cpp's completions: with the token's id.
+    LlamaCpp,
+    /// Likewise, with the chance that it had in the draw in place of a logarithm.
+    Chances,
+}
+
+/// A token with its text, its bytes and its probability.
+fn token(model: &Model, id: u32, logprob: f64, style: Style) -> Value {
     let (text, bytes) = model.token(id);
-    let mut value = json!({ "token": text, "bytes": bytes, "logprob": number(logprob) });
-    if with_id && let Value::Object(map) = &mut value {
-        map.insert("id".into(), json!(id));
+    let mut value = json!({ "token": text, "bytes": bytes });
+    match style {
+        Style::Chances => value["prob"] = json!(logprob.exp()),
+        _ => value["logprob"] = json!(number(logprob)),
+    }
+    if style != Style::OpenAi {
+        value["id"] = json!(id);
     }
     value
 }
 
-/// As in OpenAI's chats, and with their ids in llama.cpp's completions: the chosen tokens, each with the likeliest ones.
-pub(super) fn list(model: &Model, tokens: &[ChosenToken], with_id: bool) -> Vec<Value> {
+/// The chosen tokens, each with the likeliest ones.
+pub(super) fn list(model: &Model, tokens: &[ChosenToken], style: Style) -> Vec<Value> {
+    let others = if style == Style::Chances { "top_probs" } else { "top_logprobs" };
     let one = |chosen: &ChosenToken| {
-        let mut value = token(model, chosen.id, chosen.logprob, with_id);
-        let top = chosen.top.iter().map(|(id, logprob)| token(model, *id, *logprob, with_id));
-        if let Value::Object(map) = &mut value {
-            map.insert("top_logprobs".into(), top.collect());
-        }
+        let mut value = token(model, chosen.id, chosen.logprob, style);
+        let top = chosen.top.iter().map(|(id, logprob)| token(model, *id, *logprob, style));
+        value[others] = top.collect();
         value
     };
     tokens.iter().map(one).collect()

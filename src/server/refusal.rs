@@ -19,6 +19,8 @@ pub(super) enum Kind {
     NotFound,
     /// The path is for another method.
     Method,
+    /// Something that this server was started without, or does not have at all.
+    Off,
     /// The body is too long.
     TooLarge,
     /// The body did not come in time.
@@ -71,6 +73,7 @@ impl Refusal {
             Kind::Origin => StatusCode::FORBIDDEN,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::Off => StatusCode::NOT_IMPLEMENTED,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Kind::Busy => StatusCode::TOO_MANY_REQUESTS,

@@ -22,7 +22,6 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::catalog::{Catalog, Offer};
 use super::dialect::Dialect;
@@ -32,7 +31,7 @@ use super::refusal::{Kind, Refusal};
 use super::settings::Settings;
 use super::state::Shared;
 use super::worker::{Command, Worker};
-use super::{anthropic, embeddings, host, llama_cpp, ollama, openai, openapi, page};
+use super::{anthropic, cors, embeddings, host, llama_cpp, ollama, openai, openapi, page};
 
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -97,6 +96,7 @@ fn refusing_routes() -> Vec<Route> {
         route!(POST "/reranking" embeddings::rerank),
         route!(POST "/v1/rerank" embeddings::rerank),
         route!(POST "/v1/reranking" embeddings::rerank),
+        route!(POST "/slots/{id}" llama_cpp::slot),
     ]
 }
 
@@ -303,24 +303,10 @@ fn router(shared: &Arc<Shared>) -> Router {
     let lost = Arc::clone(shared);
     router =
         router.fallback(move |request: Request| respond(Arc::clone(&lost), Err(Kind::NotFound), request));
-    match cors(&shared.settings.origins) {
+    match cors::layer(&shared.settings.origins) {
         Some(cors) => router.layer(cors),
         None => router,
     }
-}
-
-/// The headers for browsers, where other pages may ask.
-fn cors(origins: &[String]) -> Option<CorsLayer> {
-    if origins.is_empty() {
-        return None;
-    }
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
-    };
-    let layer = CorsLayer::new().allow_origin(allowed);
-    Some(layer.allow_methods([Method::GET, Method::POST]).allow_headers(AllowHeaders::mirror_request()))
 }
 
 type Found = Result<(bool, fn(Call) -> Answering), Kind>;
@@ -362,7 +348,7 @@ async fn answer(
     if let Some(hosts) = &shared.settings.hosts {
         host::check(&headers, request.uri(), hosts)?;
     }
-    check_origin(&headers, &shared.settings.origins)?;
+    cors::check(&headers, &shared.settings.origins)?;
     let open = found.as_ref().is_ok_and(|(open, _)| *open);
     if !open && !shared.settings.keys.allow(key(&headers)) {
         let why = "the API key is missing or wrong; send it as 'Authorization: Bearer KEY'";
@@ -423,20 +409,6 @@ fn key(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| text("x-api-key"))
 }
 
-/// Pages of other places may not ask, even where a browser would not show them the answer.
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
-    let text = |name: &header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = text(&header::ORIGIN) else { return Ok(()) };
-    let own = text(&header::HOST).is_some_and(|host| {
-        origin.split_once("://").is_some_and(|(_, of_origin)| of_origin.eq_ignore_ascii_case(host))
-    });
-    if own || allowed.iter().any(|allowed| allowed == "*" || allowed == origin) {
-        return Ok(());
-    }
-    let why = "web pages of other places may not ask this server; --cors-origin names those that may";
-    Err(Refusal::new(Kind::Origin, why))
-}
-
 /// The id that a request brings, if it is one, or a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
@@ -468,18 +440,6 @@ mod tests {
         assert_eq!(key(&headers(&[("x-api-key", "abc")])), Some("abc"));
         assert_eq!(key(&headers(&[("authorization", "Basic abc")])), None);
         assert_eq!(key(&headers(&[])), None);
-    }
-
-    #[test]
-    fn pages_of_other_places_may_not_ask() {
-        let ok = |origin: &str, allowed: &[&str]| {
-            let allowed: Vec<String> = allowed.iter().map(|a| (*a).to_owned()).collect();
-            check_origin(&headers(&[("host", "localhost:8080"), ("origin", origin)]), &allowed).is_ok()
-        };
-        assert!(ok("http://localhost:8080", &[]));
-        assert!(!ok("http://localhost:8081", &[]) && !ok("https://example.com", &[]) && !ok("null", &[]));
-        assert!(ok("https://example.com", &["https://example.com"]) && ok("null", &["*"]));
-        assert!(check_origin(&headers(&[("host", "x")]), &[]).is_ok(), "no browser");
     }
 
     #[test]

@@ -15,10 +15,16 @@ pub struct Settings {
     pub hosts: Option<Vec<String>>,
     /// Whether there is a web page at `/`.
     pub page: bool,
+    /// Whether `/slots` says how many texts are in progress.
+    pub slots: bool,
     /// The most bytes of a request's body.
     pub max_body: usize,
     /// The most tokens of an answer; `None` for as many as fit.
     pub max_tokens: Option<usize>,
+    /// The same of an answer whose request does not say.
+    pub default_max_tokens: Option<usize>,
+    /// Whether answers to chats have the prompt as it went to the model, even where it is not asked for.
+    pub verbose: bool,
     /// Texts that go through the model together.
     pub parallel: usize,
     /// Texts that may wait for their turn.

@@ -144,8 +144,12 @@ impl Shared {
         let places: Option<Vec<Place>> = asks.iter().map(|_| self.place()).collect();
         let places = places.ok_or_else(|| self.busy(asks.len()))?;
         // Templates and tokens take milliseconds where a prompt is long: other requests go on meanwhile.
-        let most = self.settings.max_tokens;
-        let prepare = move || asks.into_iter().map(|ask| model.prepare(ask, most)).collect();
+        let (most, usual) = (self.settings.max_tokens, self.settings.default_max_tokens);
+        let prepare = move || {
+            let usual = |ask: &Ask| usual.filter(|_| !ask.is_unlimited);
+            let said = |ask: Ask| Ask { max_tokens: ask.max_tokens.or(usual(&ask)), ..ask };
+            asks.into_iter().map(|ask| model.prepare(said(ask), most)).collect()
+        };
         let prepared: Result<Vec<_>, Refusal> = tokio::task::spawn_blocking(prepare)
             .await
             .map_err(|_| Refusal::new(Kind::Failed, "the prompt could not be prepared"))?;

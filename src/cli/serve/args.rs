@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use serde_json::{Map, Value};
 
 use crate::backend::cpu::Isa;
 use crate::chat::Date;
@@ -103,14 +104,18 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     pub api_key_file: Option<PathBuf>,
 
-    /// A web page whose scripts may ask, as an origin (https://example.com), or '*' for all; may be given several times
-    /// [default: none but this server's own]
+    /// A web page whose scripts may ask, as an origin (https://example.com), 'localhost' for those of this machine, whatever
+    /// their port, or '*' for all; may be given several times [default: none but this server's own]
     #[arg(long, value_name = "ORIGIN", value_parser = origin, help_heading = "Server")]
     pub cors_origin: Vec<String>,
 
     /// No web page at '/'
     #[arg(long, help_heading = "Server")]
     pub no_webui: bool,
+
+    /// Nothing at '/slots', which says how many texts are in progress
+    #[arg(long, help_heading = "Server")]
+    pub no_slots: bool,
 
     /// Texts that go through the model together
     #[arg(long, value_name = "N", default_value = "8", value_parser = parallel, help_heading = "Server")]
@@ -147,6 +152,10 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Server")]
     pub max_tokens: Option<usize>,
 
+    /// The most tokens of an answer whose request does not say [default: as many as fit]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Server")]
+    pub default_max_tokens: Option<usize>,
+
     /// Seconds that texts in progress have to end after Ctrl-C or SIGTERM; a second signal ends the program at once
     #[arg(long, value_name = "N", default_value = "30", value_parser = whole, help_heading = "Server")]
     pub drain_seconds: usize,
@@ -158,6 +167,11 @@ pub struct Args {
     /// One of the model's own chat templates by its name, or a file with another one (Jinja) in place of the model's
     #[arg(long, value_name = "NAME|FILE", help_heading = "Chats")]
     pub chat_template: Option<PathBuf>,
+
+    /// Variables that a chat template gets unless a request gives them itself (chat_template_kwargs): an object of JSON, such
+    /// as '{"enable_thinking": false}'
+    #[arg(long, value_name = "JSON", value_parser = variables, help_heading = "Chats")]
+    pub chat_template_kwargs: Option<Map<String, Value>>,
 
     /// The date that a chat template gets when it asks for today's [default: today's]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = date, help_heading = "Chats")]
@@ -223,6 +237,10 @@ pub struct Args {
 
     #[command(flatten)]
     pub limits: LimitArgs,
+
+    /// Give each chat's prompt, as it went to the model, with its answer (__verbose), as requests with 'verbose' have it
+    #[arg(long, help_heading = "Server")]
+    pub verbose: bool,
 
     /// Print nothing but errors and warnings
     #[arg(short, long, help_heading = "Server")]
@@ -293,11 +311,15 @@ fn origin(text: &str) -> Result<String, String> {
             && !host.contains('/')
             && text.bytes().all(|b| b.is_ascii_graphic())
     });
-    if text == "*" || is_origin {
+    if matches!(text, "*" | "localhost") || is_origin {
         Ok(text.to_owned())
     } else {
-        Err("an origin like https://example.com is needed (without a path), or '*'".to_owned())
+        Err("an origin like https://example.com is needed (without a path), 'localhost' or '*'".to_owned())
     }
+}
+
+fn variables(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|error| format!("an object of JSON is needed: {error}"))
 }
 
 fn host_name(text: &str) -> Result<String, String> {
@@ -345,6 +367,8 @@ mod tests {
             ["--allowed-host", "https://a.b"],
             ["--allowed-host", "a.b:80"],
             ["--allowed-host", ""],
+            ["--chat-template-kwargs", "[1]"],
+            ["--chat-template-kwargs", "{"],
             ["--max-tokens", "0"],
         ] {
             assert!(Args::try_parse_from(["serve", bad[0], bad[1]]).is_err(), "{bad:?}");

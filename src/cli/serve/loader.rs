@@ -1,5 +1,6 @@
 //! Loads a model as the arguments say.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, anyhow, bail};
@@ -181,6 +182,9 @@ impl Job<'_> {
         }
         let described = Described {
             format: if is_gguf { "gguf" } else { "safetensors" },
+            file: Path::new(&origin)
+                .file_name()
+                .map_or_else(|| origin.clone(), |name| name.to_string_lossy().into_owned()),
             family,
             weights: batcher.weights().to_string(),
             weight_bytes: batcher.weight_bytes(),
@@ -209,6 +213,7 @@ impl Job<'_> {
             form,
             chat,
             date: args.date,
+            variables: args.chat_template_kwargs.clone().unwrap_or_default(),
             thinking: wanted_thinking(args).0,
             limits: batcher.limits(),
             eos,

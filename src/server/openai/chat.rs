@@ -11,7 +11,7 @@ use crate::server::ask::{Ask, Prompt, conversation};
 use crate::server::dialect::{Dialect, answer};
 use crate::server::fields::Fields;
 use crate::server::model::Model;
-use crate::server::probabilities;
+use crate::server::probabilities::{self, Style};
 use crate::server::refusal::Refusal;
 use crate::server::router::Call;
 use crate::server::stream::{Form, Out, Writer, respond};
@@ -71,7 +71,7 @@ pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
             include_usage: common.include_usage,
             ends: Vec::new(),
             begun: Vec::new(),
-            progress: Progress::new(common.extras.progress),
+            progress: (0..common.n).map(|_| Progress::new(&common.extras)).collect(),
         };
         return Ok(respond(Form::Events, answers, writer));
     }
@@ -102,9 +102,8 @@ pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
     if let [end] = ends.as_slice() {
         set(&mut value, "timings", timings::json(end));
     }
-    if let Some(settings) =
-        answers.all.first().map(|answer| &answer.settings).filter(|_| common.extras.verbose)
-    {
+    let verbose = common.extras.verbose || call.shared.settings.verbose;
+    if let Some(settings) = answers.all.first().map(|answer| &answer.settings).filter(|_| verbose) {
         set(&mut value, "__verbose", json!({ "prompt": model.text(&settings.prompt) }));
     }
     Ok(answer(&value))
@@ -126,7 +125,7 @@ fn call_delta(part: &CallPart) -> Option<Value> {
 /// `logprobs` of a choice.
 fn content(model: &Model, piece: &Piece, wanted: bool) -> Value {
     if wanted {
-        json!({ "content": probabilities::list(model, &piece.tokens, false), "refusal": null })
+        json!({ "content": probabilities::list(model, &piece.tokens, Style::OpenAi), "refusal": null })
     } else {
         Value::Null
     }
@@ -140,7 +139,8 @@ struct Chunks {
     ends: Vec<End>,
     /// Choices whose role was sent.
     begun: Vec<usize>,
-    progress: Progress,
+    /// Of each choice.
+    progress: Vec<Progress>,
 }
 
 impl Chunks {
@@ -154,8 +154,8 @@ impl Chunks {
     }
 
     /// `done` tokens of the prompt are taken in.
-    fn report(&self, index: usize, done: usize, out: &mut Out) {
-        if let Some(progress) = self.progress.at(done) {
+    fn report(&mut self, index: usize, done: usize, out: &mut Out) {
+        if let Some(progress) = self.progress[index].at(done) {
             let mut value = self.chunk(index, json!({}), Value::Null, None);
             set(&mut value, "prompt_progress", progress);
             out.send(&value);
@@ -181,7 +181,7 @@ impl Writer for Chunks {
         }
         match step {
             Step::Begun { prompt, cached } => {
-                self.progress.begin(prompt, cached);
+                self.progress[index].begin(prompt, cached);
                 self.report(index, cached, out);
             }
             Step::Progress { done } => self.report(index, done, out),
@@ -197,7 +197,11 @@ impl Writer for Chunks {
                 if !calls.is_empty() {
                     set(&mut delta, "tool_calls", json!(calls));
                 }
-                self.send(out, index, delta, content(&self.model, &piece, self.logprobs), None);
+                let mut value = self.chunk(index, delta, content(&self.model, &piece, self.logprobs), None);
+                if let Some(timings) = self.progress[index].after(&piece) {
+                    set(&mut value, "timings", timings);
+                }
+                out.send(&value);
             }
             Step::End(end) => {
                 let finish = finish_reason(&end);

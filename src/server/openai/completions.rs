@@ -12,10 +12,11 @@ use crate::server::ask::{Ask, Prompt};
 use crate::server::dialect::{Dialect, answer};
 use crate::server::fields::{Fields, ids, wrong};
 use crate::server::model::Model;
+use crate::server::probabilities;
 use crate::server::refusal::Refusal;
 use crate::server::router::Call;
 use crate::server::stream::{Form, Out, Writer, respond};
-use crate::server::{probabilities, timings};
+use crate::server::timings::{self, Progress};
 
 /// The most likeliest tokens that may be asked for.
 const MOST_TOP: usize = 20;
@@ -101,6 +102,7 @@ pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
         let include_usage = common.include_usage;
         let prompts = answers.all.iter().map(|answer| Arc::clone(&answer.settings)).collect();
         let waits = echo && logprobs;
+        let progress = answers.all.iter().map(|_| Progress::new(&common.extras)).collect();
         let writer = Chunks {
             head,
             model,
@@ -112,6 +114,7 @@ pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
             offsets,
             ends: Vec::new(),
             n,
+            progress,
         };
         return Ok(respond(Form::Events, answers, writer));
     }
@@ -189,16 +192,27 @@ struct Chunks {
     offsets: Vec<usize>,
     ends: Vec<(usize, End)>,
     n: usize,
+    /// Of each answer.
+    progress: Vec<Progress>,
 }
 
 impl Chunks {
-    fn send(&self, out: &mut Out, index: usize, text: &str, logprobs: Value, finish: Option<&str>) {
+    fn chunk(&self, index: usize, text: &str, logprobs: Value, finish: Option<&str>) -> Value {
         let choice = json!({ "index": index, "text": text, "logprobs": logprobs, "finish_reason": finish });
         let mut value = self.head.with(vec![choice]);
         if self.include_usage {
             set(&mut value, "usage", Value::Null);
         }
-        out.send(&value);
+        value
+    }
+
+    /// How far a prompt is taken in.
+    fn report(&mut self, index: usize, done: usize, out: &mut Out) {
+        if let Some(progress) = self.progress[index].at(done) {
+            let mut value = self.chunk(index, "", Value::Null, None);
+            set(&mut value, "prompt_progress", progress);
+            out.send(&value);
+        }
     }
 }
 
@@ -218,16 +232,26 @@ impl Writer for Chunks {
                 }
                 _ => Value::Null,
             };
-            self.send(out, index, &said, logprobs, None);
+            out.send(&self.chunk(index, &said, logprobs, None));
         }
         match step {
-            Step::Begun { .. } | Step::Progress { .. } => {}
+            Step::Begun { prompt, cached } => {
+                self.progress[index].begin(prompt, cached);
+                self.report(index, cached, out);
+            }
+            Step::Progress { done } => self.report(index, done, out),
             Step::Piece(piece) => {
                 let logprobs = columns(&self.model, &piece, self.logprobs, &mut self.offsets[index]);
-                self.send(out, index, &piece.text, logprobs, None);
+                let mut value = self.chunk(index, &piece.text, logprobs, None);
+                if let Some(timings) = self.progress[index].after(&piece) {
+                    set(&mut value, "timings", timings);
+                }
+                out.send(&value);
             }
             Step::End(end) => {
-                self.send(out, index, "", Value::Null, Some(finish_reason(&end)));
+                let mut value = self.chunk(index, "", Value::Null, Some(finish_reason(&end)));
+                set(&mut value, "timings", timings::json(&end));
+                out.send(&value);
                 self.ends.push((index, *end));
             }
             Step::Failed(refusal) => out.send(&Dialect::OpenAi.error(&refusal)),

@@ -121,6 +121,7 @@ fn common(fields: &mut Fields, ask: &mut Ask) -> Result<Common, Refusal> {
     ask.read_sampling(fields)?;
     ask.stop = fields.texts("stop")?;
     let extras = llama_fields::read(fields, ask)?;
+    refuse_chances(ask)?;
     // Notes for whoever runs a service: the text is the same with them.
     fields.ignore(&[
         "user",
@@ -132,6 +133,14 @@ fn common(fields: &mut Fields, ask: &mut Ask) -> Result<Common, Refusal> {
         "prompt_cache_retention",
     ]);
     Ok(Common { model, stream, include_usage, n, extras })
+}
+
+/// OpenAI's probabilities are the model's own.
+fn refuse_chances(ask: &Ask) -> Result<(), Refusal> {
+    match ask.chances {
+        true => Err(Refusal::unsupported("post_sampling_probs", "here; /completion has it")),
+        false => Ok(()),
+    }
 }
 
 /// As many asks as answers are wanted. The first has the seed that was asked for, the others the next ones.

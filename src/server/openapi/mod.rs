@@ -59,7 +59,7 @@ const OPERATIONS: &[Operation] = &[
     get("/metrics", "Numbers for Prometheus.", Text("application/openmetrics-text")),
     get("/openapi.json", "This description.", Json(answers::document)),
     get("/props", "What the server has by itself.", Json(answers::props)),
-    get("/slots", "How many texts are in progress.", Json(answers::slots)),
+    get("/slots", "How many texts are in progress, unless --no-slots.", Json(answers::slots)),
     post("/completion", "Goes on with a text.", requests::COMPLETION, Events(answers::completion)),
     post("/completions", "Goes on with a text.", requests::COMPLETION, Events(answers::completion)),
     post("/embedding", "Vectors of texts.", requests::EMBEDDING, Json(answers::embedding)),

@@ -28,6 +28,8 @@ const LLAMA_CPP: &[Field] = &[
     may("ignore_eos", Flag, "whether the answer goes on after its end"),
     may("verbose", Flag, "whether the answer has the prompt as it went to the model"),
     may("return_progress", Flag, "whether a stream says how far the prompt is taken in"),
+    may("timings_per_token", Flag, "whether each event of a stream has the times so far"),
+    may("post_sampling_probs", Flag, "whether n_probs are the chances in the draw; in /completion alone"),
     may("logit_bias", Other(bias), "what is added to the logits of tokens; false rules one out"),
 ];
 

@@ -55,8 +55,11 @@ fn shared() -> Arc<Shared> {
             origins: Vec::new(),
             hosts: None,
             page: false,
+            slots: true,
             max_body: 1 << 20,
             max_tokens: None,
+            default_max_tokens: None,
+            verbose: false,
             parallel: 1,
             queue: 1000,
             models: None,
@@ -69,6 +72,7 @@ fn shared() -> Arc<Shared> {
         let shared = Shared::new(settings, Box::new(|_| ()), catalog, sender);
         let described = Described {
             format: "safetensors",
+            file: "demo".into(),
             family: "llama".into(),
             weights: String::new(),
             weight_bytes: 0,
@@ -89,6 +93,7 @@ fn shared() -> Arc<Shared> {
             form,
             chat: Ok(chat.unwrap()),
             date: None,
+            variables: serde_json::Map::new(),
             thinking: None,
             limits: batcher.limits(),
             context: 64,

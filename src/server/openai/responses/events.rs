@@ -6,6 +6,7 @@ use super::super::set;
 use super::output::{Head, Kind, part, status};
 use crate::server::answer::{CallPart, End, Step};
 use crate::server::dialect::Dialect;
+use crate::server::llama_fields::Extras;
 use crate::server::refusal::Refusal;
 use crate::server::stream::{Out, Writer};
 use crate::server::timings::{self, Progress};
@@ -13,6 +14,8 @@ use crate::server::timings::{self, Progress};
 pub(super) struct Events {
     head: Head,
     progress: Progress,
+    /// The times so far, which go with the next piece.
+    timings: Option<Value>,
     /// Events that were sent.
     sent: u64,
     begun: bool,
@@ -27,9 +30,19 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub fn new(head: Head, progress: bool) -> Self {
-        let progress = Progress::new(progress);
-        Self { head, progress, sent: 0, begun: false, open: None, call: 0, count: 0, items: Vec::new() }
+    pub fn new(head: Head, wanted: &Extras) -> Self {
+        let progress = Progress::new(wanted);
+        Self {
+            head,
+            progress,
+            timings: None,
+            sent: 0,
+            begun: false,
+            open: None,
+            call: 0,
+            count: 0,
+            items: Vec::new(),
+        }
     }
 
     fn send(&mut self, name: &str, mut value: Value, out: &mut Out) {
@@ -85,6 +98,9 @@ impl Events {
         set(&mut value, "delta", json!(text));
         if kind == Kind::Text {
             set(&mut value, "logprobs", json!([]));
+        }
+        if let Some(timings) = self.timings.take() {
+            set(&mut value, "timings", timings);
         }
         self.send(name, value, out);
         self.open = Some((kind, all));
@@ -181,6 +197,7 @@ impl Writer for Events {
             }
             Step::Piece(piece) => {
                 self.begin(out);
+                self.timings = self.progress.after(&piece);
                 self.say(Kind::Reasoning, &piece.reasoning, out);
                 self.say(Kind::Text, &piece.text, out);
                 for part in &piece.calls {

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use self::events::Events;
 use self::output::{Head, Kind};
-use super::set;
+use super::{refuse_chances, set};
 use crate::chat::Message;
 use crate::sampling::Constraint;
 use crate::server::answer::{End, Piece};
 use crate::server::ask::{Ask, Prompt, answered};
 use crate::server::dialect::answer;
 use crate::server::fields::Fields;
-use crate::server::llama_fields;
+use crate::server::llama_fields::{self, Extras};
 use crate::server::refusal::{Kind as Why, Refusal};
 use crate::server::router::Call;
 use crate::server::stream::{Form, respond};
@@ -27,7 +27,7 @@ struct Wanted {
     model: Option<String>,
     ask: Ask,
     stream: bool,
-    progress: bool,
+    extras: Extras,
     /// What the answer repeats of the request.
     said: Vec<(&'static str, Value)>,
 }
@@ -128,6 +128,7 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
     ask.read_sampling(&mut fields)?;
     ask.stop = fields.texts("stop")?;
     let extras = llama_fields::read(&mut fields, &mut ask)?;
+    refuse_chances(&ask)?;
     let model = fields.text("model")?;
     let stream = fields.flag("stream")?.unwrap_or(false);
     fields.ignore(&[
@@ -143,17 +144,17 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
         "user",
     ]);
     fields.done()?;
-    Ok(Wanted { model, ask, stream, progress: extras.progress, said })
+    Ok(Wanted { model, ask, stream, extras, said })
 }
 
 /// Answers a conversation.
 pub(crate) async fn responses(call: Call) -> Result<Response, Refusal> {
-    let Wanted { model: name, ask, stream, progress, said } = read(Fields::of_body(&call.body)?)?;
+    let Wanted { model: name, ask, stream, extras, said } = read(Fields::of_body(&call.body)?)?;
     let model = call.model(name.as_deref()).await?;
     let head = Head::new(&call, &call.called(&model, name.as_deref()), said);
     let mut answers = call.shared.ask(&call.id, &model, vec![ask]).await?;
     if stream {
-        return Ok(respond(Form::Events, answers, Events::new(head, progress)));
+        return Ok(respond(Form::Events, answers, Events::new(head, &extras)));
     }
     let mut all = answers.whole().await?;
     let (piece, end) = all.pop().ok_or_else(|| Refusal::new(Why::Failed, "there is no answer"))?;
