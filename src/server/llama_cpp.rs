@@ -35,14 +35,14 @@ pub(super) async fn props(call: Call) -> Result<Response, Refusal> {
     let model = call.model(None).await?;
     let name = call.called(&model, None);
     let token = |id: Option<u32>| id.map(|id| model.token(id).0).unwrap_or_default();
-    let (wishes, rest) = (model.wishes, model.sampling);
+    let (wishes, rest, settings) = (model.wishes, model.sampling, &call.shared.settings);
     let sampling = wishes.settle(&model.generation, rest)?;
     let params = json!({
         "temperature": short(sampling.temperature), "top_k": sampling.top_k, "top_p": short(sampling.top_p),
         "min_p": short(sampling.min_p), "repeat_penalty": short(sampling.repetition_penalty),
         "repeat_last_n": sampling.repetition_window, "frequency_penalty": short(sampling.frequency_penalty),
         "presence_penalty": short(sampling.presence_penalty), "seed": model.seed,
-        "n_predict": call.shared.settings.max_tokens,
+        "n_predict": settings.default_max_tokens.or(settings.max_tokens),
     });
     Ok(answer(&json!({
         "default_generation_settings": { "n_ctx": model.context, "params": params },
