@@ -151,6 +151,26 @@ fn pages_of_other_places_may_ask_where_they_are_named() {
 }
 
 #[test]
+fn pages_of_this_machine_may_ask_where_all_of_them_are_named() {
+    let server = Server::start(&["--cors-origin", "localhost"]);
+    for (origin, status) in [
+        ("http://localhost:3000", 200),
+        ("https://127.0.0.1", 200),
+        ("http://[::1]:5173", 200),
+        ("http://localhost.evil.example", 403),
+        ("http://notlocalhost", 403),
+    ] {
+        let reply = server.request("GET", "/v1/models", &[("origin", origin)], b"");
+        let allowed = (status == 200).then_some(origin);
+        assert_eq!(
+            (reply.status, reply.header("access-control-allow-origin")),
+            (status, allowed),
+            "{origin}"
+        );
+    }
+}
+
+#[test]
 fn more_than_may_wait_is_told_when_to_come_again() {
     let server = Server::start(&["--parallel", "1", "--queue", "0"]);
     let body = json!({"prompt": "Once", "ignore_eos": true, "stream": true, "n_predict": 100_000});
