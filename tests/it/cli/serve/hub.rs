@@ -29,7 +29,6 @@ pub enum Fault {
 /// A request, as it came.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    pub path: String,
     pub range: Option<String>,
     pub token: Option<String>,
 }
@@ -95,7 +94,7 @@ impl State {
             let mut fields = headers.iter().filter_map(|line| line.split_once(": "));
             fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
         };
-        let asked = Asked { path: path.clone(), range: header("range"), token: header("authorization") };
+        let asked = Asked { range: header("range"), token: header("authorization") };
         self.asked[at].lock().unwrap().push(asked.clone());
         let fault = *self.fault.lock().unwrap();
         let mut status = |line: &str, headers: &str| {
