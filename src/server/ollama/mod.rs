@@ -48,6 +48,12 @@ fn listed(model: Option<&Model>, offer: &Offer, name: &str) -> Value {
     value
 }
 
+/// When a model was loaded, or else when its files were written: clients want a time.
+fn modified(offer: &Offer, model: Option<&Model>) -> SystemTime {
+    let written = || offer.path.as_ref()?.metadata().ok()?.modified().ok();
+    model.map(|model| model.described.loaded).or_else(written).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// `GET /api/tags`.
 pub(super) async fn tags(call: Call) -> Result<Response, Refusal> {
     call.shared.check_ready()?;
@@ -55,8 +61,7 @@ pub(super) async fn tags(call: Call) -> Result<Response, Refusal> {
     for (offer, model) in call.shared.catalog.all() {
         for name in &offer.names {
             let mut value = listed(model.as_deref(), &offer, name);
-            value["modified_at"] =
-                json!(model.as_ref().map_or_else(String::new, |model| rfc3339(model.described.loaded)));
+            value["modified_at"] = json!(rfc3339(modified(&offer, model.as_deref())));
             models.push(value);
         }
     }
