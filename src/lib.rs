@@ -21,6 +21,7 @@
 //! backend     cpu, opencl, reference
 //! format      files of weights, memory-mapped and checked
 //! quant       block layouts and their scalar reference
+//! hub         models in a directory, and their way there from a hub (with the feature server)
 //! host        what the system reports about this machine: cores, memory, temperatures
 //! core        DType, Shape, Tensor, Buffer, Backend, KvPool, KvSequence
 //! ```
@@ -37,6 +38,8 @@ pub mod format;
 #[cfg(feature = "structured")]
 pub mod grammar;
 pub mod host;
+#[cfg(feature = "server")]
+pub mod hub;
 pub mod kv;
 pub mod models;
 pub mod oracle;

@@ -51,7 +51,11 @@ pub(super) fn layer(allowed: &[String]) -> Option<CorsLayer> {
         })
     };
     let layer = CorsLayer::new().allow_origin(origins);
-    Some(layer.allow_methods([Method::GET, Method::POST]).allow_headers(AllowHeaders::mirror_request()))
+    Some(
+        layer
+            .allow_methods([Method::GET, Method::POST, Method::DELETE])
+            .allow_headers(AllowHeaders::mirror_request()),
+    )
 }
 
 /// Pages of other places may not ask, even where a browser would not show them the answer.

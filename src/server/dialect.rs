@@ -64,15 +64,15 @@ impl Dialect {
             Self::Ollama => json!({ "error": message }),
             Self::Anthropic => {
                 let kind = match kind {
-                    Kind::Invalid | Kind::TooLong { .. } | Kind::Method | Kind::TooSlow => {
+                    Kind::Invalid | Kind::TooLong { .. } | Kind::Method | Kind::TooSlow | Kind::Conflict => {
                         "invalid_request_error"
                     }
                     Kind::Key => "authentication_error",
-                    Kind::Origin => "permission_error",
+                    Kind::Origin | Kind::NotAllowed => "permission_error",
                     Kind::NotFound | Kind::Off => "not_found_error",
                     Kind::TooLarge => "request_too_large",
                     Kind::Busy | Kind::Unavailable => "overloaded_error",
-                    Kind::Failed => "api_error",
+                    Kind::Failed | Kind::Elsewhere => "api_error",
                 };
                 json!({ "type": "error", "error": { "type": kind, "message": message } })
             }
@@ -105,15 +105,18 @@ pub(super) fn answer(value: &Value) -> Response {
 /// OpenAI's and llama.cpp's words.
 fn word(kind: Kind) -> &'static str {
     match kind {
-        Kind::Invalid | Kind::TooLong { .. } | Kind::Method | Kind::TooLarge | Kind::TooSlow => {
-            "invalid_request_error"
-        }
+        Kind::Invalid
+        | Kind::TooLong { .. }
+        | Kind::Method
+        | Kind::TooLarge
+        | Kind::TooSlow
+        | Kind::Conflict => "invalid_request_error",
         Kind::Key => "authentication_error",
-        Kind::Origin => "permission_error",
+        Kind::Origin | Kind::NotAllowed => "permission_error",
         Kind::NotFound => "not_found_error",
         Kind::Off => "not_supported_error",
         Kind::Busy => "rate_limit_exceeded",
         Kind::Unavailable => "unavailable_error",
-        Kind::Failed => "server_error",
+        Kind::Failed | Kind::Elsewhere => "server_error",
     }
 }

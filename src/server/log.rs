@@ -6,7 +6,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub struct Record {
     /// `request` when an answer begins, `text` when a text ends, `end` when the server does,
-    /// `model loaded` and `model unloaded`, `note` for what went wrong beside the requests.
+    /// `model loaded`, `model unloaded` and `model pulled`, `note` for what went wrong beside the requests.
     pub what: &'static str,
     /// Names and values.
     pub fields: Vec<(&'static str, Value)>,

@@ -16,6 +16,7 @@ mod embeddings;
 mod fields;
 mod host;
 mod keys;
+mod library;
 mod listener;
 mod llama_cpp;
 mod llama_fields;
@@ -38,6 +39,7 @@ mod worker;
 
 pub use self::catalog::Offer;
 pub use self::keys::Keys;
+pub use self::library::Library;
 pub use self::log::{Log, Record};
 pub use self::model::{Described, Embeddings, Model};
 pub use self::router::{Http, Socket, Stop};

@@ -15,6 +15,12 @@ pub(super) enum Kind {
     Key,
     /// A web page that may not ask.
     Origin,
+    /// What this server was not started for.
+    NotAllowed,
+    /// It does not go with what is in progress.
+    Conflict,
+    /// Another server that this one asks does not answer as it should.
+    Elsewhere,
     /// There is no such path or model.
     NotFound,
     /// The path is for another method.
@@ -70,7 +76,9 @@ impl Refusal {
         match self.kind {
             Kind::Invalid | Kind::TooLong { .. } => StatusCode::BAD_REQUEST,
             Kind::Key => StatusCode::UNAUTHORIZED,
-            Kind::Origin => StatusCode::FORBIDDEN,
+            Kind::Origin | Kind::NotAllowed => StatusCode::FORBIDDEN,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Elsewhere => StatusCode::BAD_GATEWAY,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Method => StatusCode::METHOD_NOT_ALLOWED,
             Kind::Off => StatusCode::NOT_IMPLEMENTED,

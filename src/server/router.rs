@@ -59,7 +59,7 @@ impl Call {
 
     /// What an answer calls the model: as it was asked for, if it has that name.
     pub fn called(&self, model: &Model, asked: Option<&str>) -> String {
-        self.shared.catalog.called(model.number, asked).to_owned()
+        self.shared.catalog.called(model.number, asked)
     }
 }
 
@@ -97,6 +97,10 @@ fn refusing_routes() -> Vec<Route> {
         route!(POST "/v1/rerank" embeddings::rerank),
         route!(POST "/v1/reranking" embeddings::rerank),
         route!(POST "/slots/{id}" llama_cpp::slot),
+        route!(POST "/api/create" ollama::create),
+        route!(POST "/api/push" ollama::push),
+        route!(HEAD "/api/blobs/{*digest}" ollama::blobs),
+        route!(POST "/api/blobs/{*digest}" ollama::blobs),
     ]
 }
 
@@ -135,6 +139,9 @@ pub(super) fn routes() -> Vec<Route> {
         route!(POST "/api/embeddings" embeddings::embeddings),
         route!(GET "/api/tags" ollama::tags),
         route!(POST "/api/show" ollama::show),
+        route!(POST "/api/pull" ollama::pull),
+        route!(POST "/api/copy" ollama::copy),
+        route!(DELETE "/api/delete" ollama::delete),
         route!(GET "/api/ps" ollama::ps),
         route!(GET "/api/version" ollama::version),
     ]
@@ -286,9 +293,10 @@ fn router(shared: &Arc<Shared>) -> Router {
         let (shared, routes) = (Arc::clone(shared), Arc::clone(&routes));
         let find = move |method: &Method| {
             // What answers a GET answers a HEAD, of which the body is left out.
-            let method = if *method == Method::HEAD { &Method::GET } else { method };
-            let here = |route: &&Route| route.path == path && route.method == *method;
-            routes.iter().find(here).map(|route| (route.open, route.handler))
+            let with =
+                |method: &Method| routes.iter().find(|route| route.path == path && route.method == *method);
+            let like_get = || (*method == Method::HEAD).then(|| with(&Method::GET)).flatten();
+            with(method).or_else(like_get).map(|route| (route.open, route.handler))
         };
         let find = Arc::new(find);
         let handler = move |request: Request| {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Keys;
+use super::library::Library;
 
 /// The limits of a server.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Settings {
     pub models: Option<usize>,
     /// A model that nobody asks for anything for so long is unloaded; `None` for never.
     pub unload_after: Option<Duration>,
+    /// The directory of models, if there is one.
+    pub library: Option<Library>,
     /// How long texts in progress may take when the server is to end.
     pub drain: Duration,
 }

@@ -95,6 +95,11 @@ impl Shared {
         self.duration.store(before - before / 8 + took / 8, Ordering::Relaxed);
     }
 
+    /// Whether what takes long has to end.
+    pub fn is_ending(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+
     /// Whether the first model has been loaded.
     ///
     /// # Errors
@@ -127,6 +132,17 @@ impl Shared {
         self.send(Command::Unload { model: number });
     }
 
+    /// A model cannot be asked for any longer; its files are not used then.
+    ///
+    /// # Errors
+    /// It is at work, or the server is about to end.
+    pub async fn remove(&self, number: usize) -> Result<(), Refusal> {
+        let (done, removed) = oneshot::channel();
+        self.send(Command::Remove { model: number, done });
+        let ended = |_| Refusal::new(Kind::Unavailable, "the server is about to end").retry_after(5);
+        removed.await.map_err(ended)?
+    }
+
     /// Asks a model for texts.
     ///
     /// # Errors
@@ -138,7 +154,7 @@ impl Shared {
         asks: Vec<Ask>,
     ) -> Result<Answers, Refusal> {
         let (number, model) = (model.number, Arc::clone(model));
-        if self.is_draining.load(Ordering::SeqCst) {
+        if self.is_ending() {
             return Err(Refusal::new(Kind::Unavailable, "the server is about to end").retry_after(5));
         }
         let places: Option<Vec<Place>> = asks.iter().map(|_| self.place()).collect();

@@ -1,5 +1,6 @@
 //! The thread that has the models.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Load { model: usize, done: oneshot::Sender<Result<(), Refusal>> },
     /// Not to have a model any longer, if nobody asks it for a text.
     Unload { model: usize },
+    /// That a model cannot be asked for any longer, unless it is at work.
+    Remove { model: usize, done: oneshot::Sender<Result<(), Refusal>> },
 }
 
 /// Why a model cannot be loaded.
@@ -35,11 +38,11 @@ pub enum LoadError {
 
 /// What loads the models of a server.
 pub trait Loader {
-    /// Loads the model with this number.
+    /// Loads the model with this number and these files; none are those of the model in the program.
     ///
     /// # Errors
     /// Why it cannot be, in a sentence.
-    fn load(&mut self, number: usize) -> Result<(Model, Batcher), LoadError>;
+    fn load(&mut self, number: usize, path: Option<&Path>) -> Result<(Model, Batcher), LoadError>;
 
     /// A pass has taken so long: the moment to let the machine rest.
     fn rest(&mut self, busy: Duration);
@@ -70,12 +73,13 @@ pub(super) struct Running {
 }
 
 impl Worker {
-    /// Loads the first model; from then on requests are answered.
+    /// Loads the first model, if that `is_wanted`; from then on requests are answered.
     ///
     /// # Errors
     /// Why it cannot be.
-    pub fn begin(&mut self, loader: &mut dyn Loader) -> Result<(), String> {
-        self.have(0, loader).map_err(|refusal| refusal.message)?;
+    pub fn begin(&mut self, is_wanted: bool, loader: &mut dyn Loader) -> Result<(), String> {
+        let first = if is_wanted { self.have(0, loader).map(drop) } else { Ok(()) };
+        first.map_err(|refusal| refusal.message)?;
         self.shared.begin();
         Ok(())
     }
@@ -176,7 +180,21 @@ impl Worker {
                 let _ = done.send(self.have(model, loader).map(|_| ()));
             }
             Command::Unload { model } => self.unload(|running| running.number == model),
+            Command::Remove { model, done } => {
+                let _ = done.send(self.remove(model));
+            }
         }
+    }
+
+    /// Unloads a model for good.
+    fn remove(&mut self, number: usize) -> Result<(), Refusal> {
+        self.unload(|running| running.number == number);
+        if self.running.iter().any(|running| running.number == number) {
+            let why = "the model is in use; delete it when its texts have ended";
+            return Err(Refusal::new(Kind::Conflict, why).retry_after(10));
+        }
+        self.shared.catalog.remove(number);
+        Ok(())
     }
 
     /// Where a model runs, after loading it where that has to be.
@@ -184,6 +202,9 @@ impl Worker {
         if let Some(at) = self.running.iter().position(|running| running.number == number) {
             return Ok(at);
         }
+        let Some((offer, _)) = self.shared.catalog.get(number) else {
+            return Err(Refusal::new(Kind::NotFound, "the model has been deleted"));
+        };
         let most = self.shared.settings.models;
         while most.is_some_and(|most| self.running.len() >= most.max(1)) {
             if !self.unload_one() {
@@ -193,7 +214,7 @@ impl Worker {
         }
         loop {
             let start = Instant::now();
-            match loader.load(number) {
+            match loader.load(number, offer.path.as_deref()) {
                 Ok((model, batcher)) => {
                     self.log("model loaded", number, start.elapsed());
                     self.running.push(Running { number, batcher, used: Instant::now() });

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use serde_json::{Map, Value};
 
+use super::library;
 use crate::backend::cpu::Isa;
 use crate::chat::Date;
 use crate::cli::args::{BackendName, STYLES};
@@ -29,6 +30,25 @@ pub struct Args {
     /// is loaded at once, each of the others when it is asked for
     #[arg(short, long, value_name = "[NAME=]PATH", value_parser = model, help_heading = "Model")]
     pub model_path: Vec<String>,
+
+    /// A directory whose models are offered too, each loaded when it is asked for: GGUF files and checkpoints' directories
+    /// that lie in it, or below it as OWNER/REPO
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    pub models_dir: Option<PathBuf>,
+
+    /// Fetch this model of a hub into --models-dir, unless it is there, and load it first: OWNER/REPO:QUANT for a GGUF file,
+    /// or OWNER/REPO
+    #[arg(long, value_name = "NAME", value_parser = library::name, requires = "models_dir", help_heading = "Model")]
+    pub pull: Option<String>,
+
+    /// Let requests fetch models into --models-dir, name and delete those in it (/api/pull, /api/copy, /api/delete)
+    #[arg(long, requires = "models_dir", help_heading = "Model")]
+    pub allow_pull: bool,
+
+    /// The hub that models are fetched from, with Hugging Face's interface; HF_TOKEN is a token for it [default: HF_ENDPOINT,
+    /// else https://huggingface.co]
+    #[arg(long, value_name = "URL", value_parser = library::address, requires = "models_dir", help_heading = "Model")]
+    pub hub: Option<String>,
 
     /// The most models that are loaded at once [default: as many as fit into memory]
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Model")]
@@ -262,6 +282,7 @@ const EXAMPLES: &str = "\
 Examples:
   serve -m Llama-3.2-1B-Instruct
   serve -m SmolLM2-135M-Instruct.Q4_1.gguf --alias smollm2 --port 11434
+  serve --models-dir ~/models --pull bartowski/SmolLM2-135M-Instruct-GGUF:Q4_K_M
   LLM_RS2_API_KEY=secret serve -m Llama-3.2-1B-Instruct --host 0.0.0.0
   curl http://127.0.0.1:8080/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'";
 
@@ -370,6 +391,11 @@ mod tests {
             ["--chat-template-kwargs", "[1]"],
             ["--chat-template-kwargs", "{"],
             ["--max-tokens", "0"],
+            ["--allow-pull", "-q"],
+            ["--models-dir=x", "--pull=../x"],
+            ["--models-dir=x", "--pull=llama3.2:1b"],
+            ["--models-dir=x", "--hub=huggingface.co"],
+            ["--hub", "http://localhost"],
         ] {
             assert!(Args::try_parse_from(["serve", bad[0], bad[1]]).is_err(), "{bad:?}");
         }

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, anyhow, bail};
 
 use super::args::Args;
-use super::offers::Offer;
 use super::settings::Settings;
 use crate::backend::cpu::{CpuBackend, CpuOptions};
 use crate::backend::reference::ReferenceBackend;
@@ -32,7 +31,6 @@ use crate::server::{Described, Embeddings, LoadError, Loader, Model};
 /// What loads models while the server runs.
 pub struct ModelLoader<'a> {
     args: &'a Args,
-    offers: Vec<Offer>,
     throttle: Option<Throttle>,
 }
 
@@ -48,13 +46,13 @@ fn does_not_fit(error: anyhow::Error) -> DoesNotFit {
 impl<'a> ModelLoader<'a> {
     /// # Errors
     /// What of the limits cannot be on this machine.
-    pub fn new(args: &'a Args, offers: Vec<Offer>) -> Result<Self> {
-        Ok(Self { args, offers, throttle: args.limits.throttle()? })
+    pub fn new(args: &'a Args) -> Result<Self> {
+        Ok(Self { args, throttle: args.limits.throttle()? })
     }
 
-    fn open(&self, number: usize) -> Result<ModelFiles> {
+    fn open(&self, path: Option<&Path>) -> Result<ModelFiles> {
         let args = self.args;
-        match &self.offers[number].path {
+        match path {
             Some(path) => {
                 let dtype = args.weight_dtype.pure(args.pure);
                 packing::open(path, dtype, args.pack_cache.as_ref(), args.pack_verify, args.quiet)
@@ -63,9 +61,9 @@ impl<'a> ModelLoader<'a> {
         }
     }
 
-    fn load(&self, number: usize) -> Result<(Model, Batcher)> {
+    fn load(&self, number: usize, path: Option<&Path>) -> Result<(Model, Batcher)> {
         let args = self.args;
-        let files = self.open(number)?;
+        let files = self.open(path)?;
         let settings = Settings::new(args, &files)?;
         settings.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
         let job = Job { args, number, settings, files };
@@ -97,8 +95,8 @@ impl<'a> ModelLoader<'a> {
 }
 
 impl Loader for ModelLoader<'_> {
-    fn load(&mut self, number: usize) -> Result<(Model, Batcher), LoadError> {
-        Self::load(self, number).map_err(|error| {
+    fn load(&mut self, number: usize, path: Option<&Path>) -> Result<(Model, Batcher), LoadError> {
+        Self::load(self, number, path).map_err(|error| {
             let why = format!("{error:#}");
             if error.is::<DoesNotFit>() { LoadError::Memory(why) } else { LoadError::Other(why) }
         })

@@ -2,6 +2,7 @@
 
 mod args;
 mod keys;
+mod library;
 mod loader;
 mod log;
 mod offers;
@@ -44,8 +45,9 @@ fn run(args: &Args) -> Result<()> {
             keys::VARIABLE
         ));
     }
-    let offers = offers::all(&args.model_path, &args.alias)?;
-    if offers.iter().all(|offer| offer.path.is_none()) && !args.quiet {
+    let given = offers::all(&args.model_path, &args.alias, args.models_dir.is_none())?;
+    let (offers, library, is_wanted) = library::with_library(args, given)?;
+    if args.models_dir.is_none() && args.model_path.is_empty() && !args.quiet {
         say("note: using the small built-in demo model; give a real one with --model-path");
     }
     // Before the model is loaded: what cannot be is reported at once.
@@ -64,15 +66,15 @@ fn run(args: &Args) -> Result<()> {
         queue: args.queue,
         models: args.models_max,
         unload_after: args.unload_after.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
+        library,
         drain: Duration::from_secs(args.drain_seconds as u64),
     };
     // Before a backend binds this thread to the fast cores: HTTP needs none of these.
-    let known = offers.iter().map(|offer| offer.offer.clone()).collect();
     let mut http =
-        Http::start(socket, limits, log::log(args.log), known).context("cannot start to listen")?;
-    let mut loader = ModelLoader::new(args, offers)?;
+        Http::start(socket, limits, log::log(args.log), offers).context("cannot start to listen")?;
+    let mut loader = ModelLoader::new(args)?;
     let mut worker = http.worker().context("the thread of the models is there already")?;
-    worker.begin(&mut loader).map_err(|why| anyhow!(why))?;
+    worker.begin(is_wanted, &mut loader).map_err(|why| anyhow!(why))?;
     let stop = http.stop();
     interrupt::wait_for_signal(Box::new(move || stop.now()));
     if !args.quiet {

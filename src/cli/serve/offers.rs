@@ -1,19 +1,10 @@
 //! Which models are meant by the arguments, and what they are called.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::server;
-
-/// A model that may be asked for.
-#[derive(Clone, Debug)]
-pub struct Offer {
-    /// `None` for the demo model.
-    pub path: Option<PathBuf>,
-    /// As clients see it.
-    pub offer: server::Offer,
-}
+use crate::server::Offer;
 
 /// `PATH`, or `NAME=PATH`; a path that there is, is one, whatever signs are in it.
 fn parts(given: &str) -> (Option<&str>, &Path) {
@@ -42,17 +33,25 @@ fn bytes(path: &Path) -> u64 {
     }
 }
 
-/// All of them. Aliases are names of the only model; several models have their names with their paths.
+/// All of them; where there are none, the demo model if `is_demo`. Aliases are names of the only model; several models have their names with their paths.
 ///
 /// # Errors
 /// A path that there is not, two models of one name, aliases of several models.
-pub fn all(paths: &[String], aliases: &[String]) -> Result<Vec<Offer>> {
+pub fn all(paths: &[String], aliases: &[String], is_demo: bool) -> Result<Vec<Offer>> {
     if paths.len() > 1 && !aliases.is_empty() {
         bail!("--alias names one model; with several, write the name before each path: -m NAME=PATH");
     }
+    if paths.is_empty() && !is_demo {
+        if !aliases.is_empty() {
+            bail!(
+                "--alias names the model of -m; give one, or the models of --models-dir names by POST /api/copy"
+            );
+        }
+        return Ok(Vec::new());
+    }
     if paths.is_empty() {
         let names = if aliases.is_empty() { vec!["demo".to_owned()] } else { aliases.to_vec() };
-        return Ok(vec![Offer { path: None, offer: server::Offer { names, bytes: 0 } }]);
+        return Ok(vec![Offer { names, bytes: 0, path: None, is_found: false }]);
     }
     let mut all: Vec<Offer> = Vec::new();
     for given in paths {
@@ -62,10 +61,10 @@ pub fn all(paths: &[String], aliases: &[String]) -> Result<Vec<Offer>> {
         }
         let own = name.map(str::to_owned).or_else(|| of_path(path)).unwrap_or_else(|| "model".to_owned());
         let names = if aliases.is_empty() { vec![own] } else { aliases.to_vec() };
-        if all.iter().any(|other| other.offer.names.iter().any(|other| names.contains(other))) {
+        if all.iter().any(|other| other.names.iter().any(|other| names.contains(other))) {
             bail!("two models are called '{}'; write another name before one path: -m NAME=PATH", names[0]);
         }
-        all.push(Offer { path: Some(path.to_owned()), offer: server::Offer { names, bytes: bytes(path) } });
+        all.push(Offer { names, bytes: bytes(path), path: Some(path.to_owned()), is_found: false });
     }
     Ok(all)
 }
@@ -85,12 +84,12 @@ mod tests {
             std::fs::write(folder.path().join(name), b"12345").unwrap();
         }
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        let of = |paths: &[String], aliases: &[&str]| all(paths, &strings(aliases));
-        let names = |offers: Vec<Offer>| offers.into_iter().map(|o| o.offer.names).collect::<Vec<_>>();
+        let of = |paths: &[String], aliases: &[&str]| all(paths, &strings(aliases), true);
+        let names = |offers: Vec<Offer>| offers.into_iter().map(|o| o.names).collect::<Vec<_>>();
         assert_eq!(names(of(&[], &[]).unwrap()), [["demo"]]);
         assert_eq!(names(of(&[path("a.gguf")], &["x", "y"]).unwrap()), [["x", "y"]]);
         let two = of(&[format!("m={}", path("a.gguf")), path("b=c.gguf")], &[]).unwrap();
-        assert_eq!((two[0].offer.bytes, two[1].path.as_deref().map(Path::exists)), (5, Some(true)));
+        assert_eq!((two[0].bytes, two[1].path.as_deref().map(Path::exists)), (5, Some(true)));
         assert_eq!(names(two), [["m"], ["b=c"]]);
         for (paths, aliases, part) in [
             (vec![path("a.gguf"), path("a.gguf")], &[][..], "'a'"),

@@ -4,7 +4,6 @@ mod chat;
 mod completions;
 mod responses;
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
@@ -27,11 +26,12 @@ use crate::engine::Finish;
 /// `GET /v1/models`.
 pub(super) async fn models(call: Call) -> Result<Response, Refusal> {
     call.shared.check_ready()?;
-    let data: Vec<Value> = call.shared.catalog.all().map(|(offer, model)| listed(offer, model)).collect();
+    let data: Vec<Value> =
+        call.shared.catalog.all().iter().map(|(offer, model)| listed(offer, model.as_deref())).collect();
     Ok(answer(&json!({ "object": "list", "data": data })))
 }
 
-fn listed(offer: &Offer, model: Option<Arc<Model>>) -> Value {
+fn listed(offer: &Offer, model: Option<&Model>) -> Value {
     let status = if model.is_some() { "loaded" } else { "unloaded" };
     let mut value = json!({
         "id": offer.names.first(), "aliases": offer.names, "object": "model", "created": 0, "owned_by": "llm_rs2",
@@ -53,8 +53,8 @@ pub(super) async fn model(call: Call) -> Result<Response, Refusal> {
     let name = call.path.strip_prefix("/v1/models/").unwrap_or_default();
     let number = call.shared.catalog.find(Some(name), true)?;
     let (offer, model) =
-        call.shared.catalog.all().nth(number).ok_or_else(|| Refusal::field("model", "no model"))?;
-    let mut value = listed(offer, model);
+        call.shared.catalog.get(number).ok_or_else(|| Refusal::field("model", "no model"))?;
+    let mut value = listed(&offer, model.as_deref());
     value["id"] = json!(name);
     Ok(answer(&value))
 }

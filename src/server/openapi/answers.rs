@@ -201,6 +201,10 @@ pub fn show() -> Value {
     of(&[("template", text()), ("details", any()), ("model_info", any()), ("capabilities", list(text()))])
 }
 
+pub fn pull() -> Value {
+    of(&[("status", text())])
+}
+
 pub fn version() -> Value {
     of(&[("version", text())])
 }

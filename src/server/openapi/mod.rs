@@ -11,7 +11,7 @@ mod tests;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use self::Said::{Events, Json, Lines, Text};
+use self::Said::{Events, Json, Lines, Nothing, Text};
 use self::kinds::{Field, object};
 use super::dialect::{Dialect, answer};
 use super::refusal::Refusal;
@@ -27,20 +27,23 @@ enum Said {
     Lines(fn() -> Value),
     /// A text of this type.
     Text(&'static str),
+    /// Nothing but the status.
+    Nothing,
 }
 
 /// Something that can be asked.
 #[derive(Clone, Copy, Debug)]
 struct Operation {
+    method: &'static str,
     path: &'static str,
     about: &'static str,
-    /// The groups of fields of a POST; a GET has none.
+    /// The groups of fields of a body; a GET has none.
     request: Option<&'static [&'static [Field]]>,
     said: Said,
 }
 
 const fn get(path: &'static str, about: &'static str, said: Said) -> Operation {
-    Operation { path, about, request: None, said }
+    Operation { method: "get", path, about, request: None, said }
 }
 
 const fn post(
@@ -49,7 +52,11 @@ const fn post(
     request: &'static [&'static [Field]],
     said: Said,
 ) -> Operation {
-    Operation { path, about, request: Some(request), said }
+    Operation { method: "post", path, about, request: Some(request), said }
+}
+
+const fn delete(path: &'static str, about: &'static str, request: &'static [&'static [Field]]) -> Operation {
+    Operation { method: "delete", path, about, request: Some(request), said: Nothing }
 }
 
 /// Everything that can be asked, beside the page.
@@ -116,6 +123,9 @@ const OPERATIONS: &[Operation] = &[
     ),
     get("/api/tags", "The names of the models.", Json(answers::tags)),
     post("/api/show", "What the model is.", requests::SHOW, Json(answers::show)),
+    post("/api/pull", "Fetches a model from a hub.", requests::PULL, Lines(answers::pull)),
+    post("/api/copy", "Gives a model another name.", requests::COPY, Nothing),
+    delete("/api/delete", "Removes a model, or a name that it was given.", requests::DELETE),
     get("/api/ps", "The models that are loaded.", Json(answers::tags)),
     get("/api/version", "The program's version.", Json(answers::version)),
 ];
@@ -129,8 +139,7 @@ fn document() -> Value {
     let mut paths = Map::new();
     for operation in OPERATIONS {
         let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
-        let method = if operation.request.is_some() { "post" } else { "get" };
-        methods[method] = operation.describe();
+        methods[operation.method] = operation.describe();
     }
     let tags = ["OpenAI", "Anthropic", "Ollama", "llama.cpp"].map(|name| json!({ "name": name }));
     json!({
@@ -168,6 +177,7 @@ impl Operation {
             Json(schema) => json!({ "application/json": { "schema": schema() } }),
             Events(schema) => stream("text/event-stream", schema),
             Lines(schema) => stream("application/x-ndjson", schema),
+            Nothing => Value::Null,
             Text(kind) => json!({ kind: { "schema": { "type": "string" } } }),
         };
         let error = json!({ "$ref": format!("#/components/schemas/{error}") });
@@ -182,6 +192,9 @@ impl Operation {
                 },
             },
         });
+        if matches!(self.said, Nothing) {
+            described["responses"]["200"] = json!({ "description": "It is done." });
+        }
         // A server without keys asks for none.
         if !self.path.ends_with("/health") {
             described["security"] = json!([{ "bearer": [] }, { "key": [] }, {}]);

@@ -349,6 +349,20 @@ pub const CHAT_OF_OLLAMA: &[&[Field]] = &[OLLAMA, MESSAGES, TOOLS];
 pub const SHOW: &[&[Field]] =
     &[&[may("model", Text, "a name of the model"), may("name", Text, "another name of model")]];
 
+/// A name of a model in two fields, one of which has to be there.
+const MODEL: &[Field] =
+    &[must("model", Text, "a name of the model"), may("name", Text, "another name of model")];
+
+pub const PULL: &[&[Field]] =
+    &[MODEL, &[may("stream", Flag, "whether progress comes as lines, which it does unless this is false")]];
+
+pub const DELETE: &[&[Field]] = &[MODEL];
+
+pub const COPY: &[&[Field]] = &[&[
+    must("source", Text, "a name of the model"),
+    must("destination", Text, "the name that it gets beside its own"),
+]];
+
 pub const RESPONSES: &[&[Field]] = &[
     NAME,
     SAMPLING,

@@ -23,7 +23,8 @@ pub struct Server {
 /// The program.
 pub fn serve(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_serve"));
-    command.args(args).env_remove("RUST_BACKTRACE").env_remove("LLM_RS2_API_KEY").stdin(Stdio::null());
+    command.args(args).env_remove("RUST_BACKTRACE").env_remove("LLM_RS2_API_KEY");
+    command.env_remove("HF_ENDPOINT").env_remove("HF_TOKEN").stdin(Stdio::null());
     let heard = || {
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
             // SAFETY: signal is allowed between fork and exec, and the default needs no handler.
@@ -39,10 +40,16 @@ pub fn serve(args: &[&str]) -> Command {
 impl Server {
     /// One that is ready, on a port that was free unless `args` name one.
     pub fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let port = if args.contains(&"--port") { &[][..] } else { &["--port", "0"] };
         let mut child = serve(&["-t", "2"])
             .args(port)
             .args(args)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

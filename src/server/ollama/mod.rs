@@ -1,11 +1,14 @@
 //! Ollama's interface: <https://github.com/ollama/ollama/blob/main/docs/api.md>.
 
+mod library;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::response::Response;
 use serde_json::{Value, json};
 
+pub(super) use self::library::{blobs, copy, create, delete, pull, push};
 use super::answer::{CallPart, End, Piece, Step};
 use super::ask::{Ask, Prompt, answered, messages};
 use super::catalog::Offer;
@@ -45,15 +48,20 @@ fn listed(model: Option<&Model>, offer: &Offer, name: &str) -> Value {
     value
 }
 
+/// When a model was loaded, or else when its files were written: clients want a time.
+fn modified(offer: &Offer, model: Option<&Model>) -> SystemTime {
+    let written = || offer.path.as_ref()?.metadata().ok()?.modified().ok();
+    model.map(|model| model.described.loaded).or_else(written).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// `GET /api/tags`.
 pub(super) async fn tags(call: Call) -> Result<Response, Refusal> {
     call.shared.check_ready()?;
     let mut models = Vec::new();
     for (offer, model) in call.shared.catalog.all() {
         for name in &offer.names {
-            let mut value = listed(model.as_deref(), offer, name);
-            value["modified_at"] =
-                json!(model.as_ref().map_or_else(String::new, |model| rfc3339(model.described.loaded)));
+            let mut value = listed(model.as_deref(), &offer, name);
+            value["modified_at"] = json!(rfc3339(modified(&offer, model.as_deref())));
             models.push(value);
         }
     }
@@ -64,9 +72,9 @@ pub(super) async fn tags(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn ps(call: Call) -> Result<Response, Refusal> {
     call.shared.check_ready()?;
     let after = call.shared.settings.unload_after;
-    let one = |(offer, model): (&Offer, Option<Arc<Model>>)| {
+    let one = |(offer, model): (Offer, Option<Arc<Model>>)| {
         let model = model?;
-        let mut value = listed(Some(&model), offer, offer.names.first()?);
+        let mut value = listed(Some(&model), &offer, offer.names.first()?);
         // When it goes if nobody asks it anything.
         let ends = after.and_then(|after| SystemTime::now().checked_add(after));
         value["expires_at"] = json!(ends.map_or_else(|| "9999-12-31T23:59:59Z".to_owned(), rfc3339));
@@ -74,7 +82,7 @@ pub(super) async fn ps(call: Call) -> Result<Response, Refusal> {
         value["context_length"] = json!(model.context);
         Some(value)
     };
-    let models: Vec<Value> = call.shared.catalog.all().filter_map(one).collect();
+    let models: Vec<Value> = call.shared.catalog.all().into_iter().filter_map(one).collect();
     Ok(answer(&json!({ "models": models })))
 }
 
