@@ -11,7 +11,7 @@ use super::EngineError;
 use super::drafter::{DraftStats, Drafter};
 use super::lookup::Lookup;
 use super::prompt_rows::{PromptRows, RowReader, SCORED_ROWS};
-use super::request::{ChosenToken, Finish, Observer, Outcome, Request, Timings};
+use super::request::{CacheSalt, ChosenToken, Finish, Observer, Outcome, Request, Timings};
 use super::runner::{Part, Runner, SequenceId, Stage};
 use super::sequence::Sequence;
 use super::stop::StopMatcher;
@@ -187,6 +187,11 @@ impl<'r> Generation<'r> {
     pub fn so_far(&self) -> (&[u32], usize) {
         let done = if self.is_in_prompt() { self.taken_in } else { self.history.len() - 1 };
         (&self.history, done)
+    }
+
+    /// Which texts may share its keys and values.
+    pub fn cache_salt(&self) -> Option<CacheSalt> {
+        self.request.cache_salt
     }
 
     /// Tokens of the prompt that did not go through the model.

@@ -52,7 +52,7 @@ pub use model_runner::{ModelRunner, RunnerSize};
 pub use packing::{CachePlace, PackObserver};
 pub use prompt_form::PromptForm;
 pub use prompt_rows::PromptRows;
-pub use request::{ChosenToken, Finish, Observer, Outcome, Request, Timings};
+pub use request::{CacheSalt, ChosenToken, Finish, Observer, Outcome, Request, Timings};
 pub use runner::{Held, PageUse, Part, Runner, SequenceId, Stage};
 pub use saved::{Identity, Origin, Restored, SavedConversation, Text, saved_conversation, take_place};
 pub use session::{Session, SessionOptions};

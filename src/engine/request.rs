@@ -4,12 +4,19 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::drafter::DraftStats;
 use super::prompt_rows::PromptRows;
 use super::switch::MoveStats;
 use crate::kv::EvictionStats;
 use crate::models::llama::NonFinite;
 use crate::sampling::{Rule, SamplingParams};
+
+/// Who may share keys and values: a text begins with those that were computed for another one only if both have the same
+/// salt, or both have none. Whoever asks makes it, of a secret or a name, so that the one cannot be found from the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CacheSalt(pub [u8; 32]);
 
 /// What to generate.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +50,9 @@ pub struct Request {
     pub shown: Vec<u32>,
     /// What the text has to be. It ends when nothing may follow, even if [`Self::ignore_eos`] is set.
     pub rule: Option<Arc<dyn Rule>>,
+    /// Which other texts may share keys and values with this one in a [`Batcher`](super::Batcher); a session has one text at
+    /// a time, and no use for it.
+    pub cache_salt: Option<CacheSalt>,
 }
 
 /// A token that was chosen, and how likely the model found it: by all logits as they come from the model, before any bias,

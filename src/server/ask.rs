@@ -59,6 +59,8 @@ pub(super) struct Ask {
     pub constraint_field: Option<&'static str>,
     /// Functions that the model may call.
     pub tools: Tools,
+    /// Texts with another one share nothing that was computed.
+    pub cache_salt: Option<String>,
 }
 
 impl Ask {
@@ -83,6 +85,7 @@ impl Ask {
             constraint: None,
             constraint_field: None,
             tools: Tools::default(),
+            cache_salt: None,
         }
     }
 
@@ -129,6 +132,20 @@ impl Ask {
         // -1 for the whole text.
         let window = fields.integer("repeat_last_n")?;
         self.repetition_window = window.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// `cache_salt`, as vLLM has it.
+    ///
+    /// # Errors
+    /// Anything but a text that is not empty.
+    pub fn read_cache_salt(&mut self, fields: &mut Fields) -> Result<(), Refusal> {
+        const NAME: &str = "cache_salt";
+        self.cache_salt = fields.text(NAME)?;
+        if self.cache_salt.as_deref() == Some("") {
+            let why = "'cache_salt' is empty; leave it out, or give a text that others cannot guess";
+            return Err(Refusal::field(NAME, why));
+        }
         Ok(())
     }
 

@@ -193,6 +193,7 @@ fn read(model: &Model, mut fields: Fields) -> Result<Wanted, Refusal> {
     ask.stop = fields.texts("stop")?;
     ask.logprobs = fields.whole("n_probs")?.filter(|n| *n > 0).map(|n| n.min(1000));
     let extras = llama_fields::read(&mut fields, &mut ask)?;
+    ask.read_cache_salt(&mut fields)?;
     ask.read_limit(&mut fields, &["max_tokens"])?;
     let stream = fields.flag("stream")?.unwrap_or(false);
     let return_tokens = fields.flag("return_tokens")?.unwrap_or(false);
@@ -245,7 +246,7 @@ pub(super) async fn completion(call: Call) -> Result<Response, Refusal> {
     let Wanted { asks, stream, extras, return_tokens, fields } = wanted;
     let style = |ask: &Ask| if ask.chances { Style::Chances } else { Style::LlamaCpp };
     let probabilities = asks.iter().find(|ask| ask.logprobs.is_some()).map(style);
-    let mut answers = call.shared.ask(&call.id, &model, asks).await?;
+    let mut answers = call.ask(&model, asks).await?;
     let said = |answer: &Answer| said(&model, &answer.settings, stream);
     let said: Vec<_> = answers.all.iter().map(said).collect();
     let count = said.len();

@@ -15,6 +15,7 @@ mod dialect;
 mod embeddings;
 mod fields;
 mod host;
+mod isolation;
 mod keys;
 mod library;
 mod listener;

@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 
 use super::ask::{Ask, Biased, Prompt};
 use super::call_constraints::constrain_calls;
+use super::isolation::combined;
 use super::refusal::{Kind, Refusal};
 use crate::chat::tools::{Tool, ToolParser};
 use crate::chat::{ChatError, ChatInput, Date, ReasoningSplitter};
 use crate::engine::{
-    ChatFormat, EngineError, Pooling, PromptForm, PromptRows, Request, SamplingWishes, TextLimits,
+    CacheSalt, ChatFormat, EngineError, Pooling, PromptForm, PromptRows, Request, SamplingWishes, TextLimits,
 };
 use crate::grammar::Grammars;
 use crate::models::GenerationConfig;
@@ -138,11 +139,16 @@ impl Model {
         Ok(format.prompt_on(&self.tokenizer, &input, date)?)
     }
 
-    /// What goes to the model for a request; of an answer `most` tokens at most.
+    /// What goes to the model for a request of a key whose texts have the salt `key_salt`; of an answer `most` tokens at most.
     ///
     /// # Errors
     /// What of the request cannot be.
-    pub(super) fn prepare(&self, mut ask: Ask, most: Option<usize>) -> Result<Prepared, Refusal> {
+    pub(super) fn prepare(
+        &self,
+        mut ask: Ask,
+        key_salt: Option<CacheSalt>,
+        most: Option<usize>,
+    ) -> Result<Prepared, Refusal> {
         if let (Prompt::Chat(_), Ok(format)) = (&ask.prompt, &self.chat) {
             constrain_calls(&mut ask, format.tools().form, &self.tokenizer)?;
         }
@@ -224,6 +230,7 @@ impl Model {
             prompt_rows: ask.rows,
             shown,
             rule,
+            cache_salt: combined(key_salt, ask.cache_salt.as_deref()),
             ..Request::default()
         };
         Ok(Prepared { request, splitter, parser })

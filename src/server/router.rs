@@ -23,6 +23,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::answer::Answers;
+use super::ask::Ask;
 use super::catalog::{Catalog, Offer};
 use super::dialect::Dialect;
 use super::log::{Log, Record};
@@ -31,7 +33,8 @@ use super::refusal::{Kind, Refusal};
 use super::settings::Settings;
 use super::state::Shared;
 use super::worker::{Command, Worker};
-use super::{anthropic, cors, embeddings, host, llama_cpp, ollama, openai, openapi, page};
+use super::{anthropic, cors, embeddings, host, isolation, llama_cpp, ollama, openai, openapi, page};
+use crate::engine::CacheSalt;
 
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,6 +44,8 @@ pub(super) struct Call {
     pub shared: Arc<Shared>,
     /// Of this request alone.
     pub id: Arc<str>,
+    /// That of its key, where keys are isolated.
+    pub key_salt: Option<CacheSalt>,
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -55,6 +60,14 @@ impl Call {
         self.shared.check_ready()?;
         let strict = Dialect::of_path(&self.path) == Dialect::Ollama;
         self.shared.have(self.shared.catalog.find(name, strict)?).await
+    }
+
+    /// Asks a model for texts.
+    ///
+    /// # Errors
+    /// As [`Shared::ask`].
+    pub async fn ask(&self, model: &Arc<Model>, asks: Vec<Ask>) -> Result<Answers, Refusal> {
+        self.shared.ask(&self.id, self.key_salt, model, asks).await
     }
 
     /// What an answer calls the model: as it was asked for, if it has that name.
@@ -358,10 +371,12 @@ async fn answer(
     }
     cors::check(&headers, &shared.settings.origins)?;
     let open = found.as_ref().is_ok_and(|(open, _)| *open);
-    if !open && !shared.settings.keys.allow(key(&headers)) {
+    let key = key(&headers);
+    if !open && !shared.settings.keys.allow(key) {
         let why = "the API key is missing or wrong; send it as 'Authorization: Bearer KEY'";
         return Err(Refusal::new(Kind::Key, why));
     }
+    let key_salt = key.filter(|_| shared.settings.isolate_keys).map(isolation::of_key);
     let (_, handler) = found.map_err(|kind| {
         let method = request.method();
         let why = match kind {
@@ -388,7 +403,7 @@ async fn answer(
             return Err(Refusal::new(Kind::TooSlow, why));
         }
     };
-    handler(Call { shared: Arc::clone(shared), id, path, headers, body }).await
+    handler(Call { shared: Arc::clone(shared), id, key_salt, path, headers, body }).await
 }
 
 /// Reads a body that is not wanted, so that its client hears why: whoever still writes may not. Of one without end no more

@@ -10,6 +10,8 @@ use super::library::Library;
 pub struct Settings {
     /// Who may ask; empty for everybody.
     pub keys: Keys,
+    /// Whether texts of one key never begin with what was computed for another one's.
+    pub isolate_keys: bool,
     /// Web pages whose scripts may ask, besides those that come from this server: origins as browsers send them, or '*'.
     pub origins: Vec<String>,
     /// The names that requests may call this server by, besides those of this machine for itself; `None` for any.

@@ -18,7 +18,7 @@ use super::model::Model;
 use super::refusal::{Kind, Refusal};
 use super::settings::Settings;
 use super::worker::Command;
-use crate::engine::{Load, Pass, PromptRows};
+use crate::engine::{CacheSalt, Load, Pass, PromptRows};
 
 /// What both the thread of the models and HTTP know.
 pub(super) struct Shared {
@@ -143,13 +143,14 @@ impl Shared {
         removed.await.map_err(ended)?
     }
 
-    /// Asks a model for texts.
+    /// Asks a model for texts, for a key whose texts have this salt.
     ///
     /// # Errors
     /// A full queue, or what is wrong with one of them.
     pub async fn ask(
         self: &Arc<Self>,
         id: &Arc<str>,
+        key_salt: Option<CacheSalt>,
         model: &Arc<Model>,
         asks: Vec<Ask>,
     ) -> Result<Answers, Refusal> {
@@ -164,7 +165,7 @@ impl Shared {
         let prepare = move || {
             let usual = |ask: &Ask| usual.filter(|_| !ask.is_unlimited);
             let said = |ask: Ask| Ask { max_tokens: ask.max_tokens.or(usual(&ask)), ..ask };
-            asks.into_iter().map(|ask| model.prepare(said(ask), most)).collect()
+            asks.into_iter().map(|ask| model.prepare(said(ask), key_salt, most)).collect()
         };
         let prepared: Result<Vec<_>, Refusal> = tokio::task::spawn_blocking(prepare)
             .await

@@ -124,6 +124,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     pub api_key_file: Option<PathBuf>,
 
+    /// Keep the texts of one key from those of another: a request begins with what was computed for an earlier one only if
+    /// both bring the same key, so that neither times nor counts of cached tokens give away what others ask. The field
+    /// cache_salt does that for single requests
+    #[arg(long, help_heading = "Server")]
+    pub isolate_keys: bool,
+
     /// A web page whose scripts may ask, as an origin (https://example.com), 'localhost' for those of this machine, whatever
     /// their port, or '*' for all; may be given several times [default: none but this server's own]
     #[arg(long, value_name = "ORIGIN", value_parser = origin, help_heading = "Server")]

@@ -38,6 +38,13 @@ fn run(args: &Args) -> Result<()> {
     }
     let variable = env::var(keys::VARIABLE).ok();
     let keys = Keys::new(keys::all(&args.api_key, args.api_key_file.as_deref(), variable.as_deref())?);
+    if args.isolate_keys && keys.are_none() {
+        bail!(
+            "--isolate-keys keeps the texts of different keys apart, but this server has no key; give some with \
+             --api-key-file, {} or --api-key, or leave out --isolate-keys",
+            keys::VARIABLE
+        );
+    }
     if args.uds.is_none() && !args.host.is_loopback() && keys.are_none() {
         say(&format!(
             "warning: everybody who can reach {} can ask this server; give a key with --api-key-file or {}",
@@ -54,6 +61,7 @@ fn run(args: &Args) -> Result<()> {
     let (socket, listening) = Listening::open(args)?;
     let limits = server::Settings {
         keys,
+        isolate_keys: args.isolate_keys,
         origins: args.cors_origin.clone(),
         hosts: hosts(args),
         page: !args.no_webui,

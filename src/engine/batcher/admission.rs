@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Batcher, Reader, Text, prefixes, shortage};
+use super::{Batcher, Beginning, Reader, Text, prefixes, shortage};
 use crate::core::KvLayout;
 use crate::engine::EngineError;
 use crate::engine::generation::{Generation, Shared};
@@ -36,10 +36,12 @@ impl State {
     }
 
     /// What has to go through the model.
-    fn ids(&self) -> &[u32] {
+    fn wanted(&self) -> Beginning<'_> {
         match self {
-            State::New(request) => &request.prompt,
-            State::Interrupted(generation) => generation.so_far().0,
+            State::New(request) => Beginning { salt: request.cache_salt, ids: &request.prompt },
+            State::Interrupted(generation) => {
+                Beginning { salt: generation.cache_salt(), ids: generation.so_far().0 }
+            }
         }
     }
 }
@@ -62,10 +64,7 @@ impl Batcher {
         self.waiting.retain_mut(|waiting| {
             let gone = waiting.reader.cancelled();
             if gone {
-                let outcome = match &waiting.state {
-                    State::New(request) => nothing(request.prompt.len()),
-                    State::Interrupted(generation) => nothing(generation.so_far().0.len()),
-                };
+                let outcome = nothing(waiting.state.wanted().ids.len());
                 waiting.reader.ended(Ok(outcome));
             }
             !gone
@@ -97,10 +96,10 @@ impl Batcher {
         if self.options.prefixes == 0 || state.prompt_rows().need_all() {
             return false;
         }
-        let ids = state.ids();
+        let wanted = state.wanted();
         self.active.iter().any(|text| {
-            let (theirs, done) = text.generation.so_far();
-            text.generation.is_in_prompt() && prefixes::common(theirs, ids) >= done + KvLayout::PAGE
+            let [done, all] = text.beginnings();
+            text.generation.is_in_prompt() && all.common(wanted) >= done.ids.len() + KvLayout::PAGE
         })
     }
 
@@ -146,7 +145,7 @@ impl Batcher {
     fn start(&mut self, state: &mut State) -> Result<(Sequence, Generation<'static>), EngineError> {
         let mut sequence = match state.prompt_rows().need_all() {
             true => self.options.open(self.runner.as_mut())?,
-            false => self.open(state.ids())?,
+            false => self.open(state.wanted())?,
         };
         let Self { runner, rules, logits, .. } = self;
         let mut shared = Shared { runner: runner.as_mut(), rules, logits };
@@ -175,33 +174,33 @@ impl Batcher {
         }
     }
 
-    /// A sequence that holds as much of the beginning of `ids` as is there already.
-    fn open(&mut self, ids: &[u32]) -> Result<Sequence, EngineError> {
-        let mut kept = self.prefixes.longest(ids).filter(|_| self.options.prefixes > 0);
+    /// A sequence that holds as much of `wanted` as is there already.
+    fn open(&mut self, wanted: Beginning<'_>) -> Result<Sequence, EngineError> {
+        let mut kept = self.prefixes.longest(wanted).filter(|_| self.options.prefixes > 0);
         let in_progress = self.active.iter().map(|text| {
-            let (theirs, done) = text.generation.so_far();
-            (text.sequence.id, prefixes::common(&theirs[..done], ids))
+            let [done, _] = text.beginnings();
+            (text.sequence.id, done.common(wanted))
         });
         let in_progress = in_progress.filter(|_| self.options.prefixes > 0).max_by_key(|(_, length)| *length);
         let known = kept.into_iter().chain(in_progress).map(|(_, length)| length).max().unwrap_or(0);
         if let Some(disk) = self.disk.as_mut().filter(|_| self.options.prefixes > 0)
             && let Some((index, _)) =
-                disk.longest(ids).filter(|(_, length)| *length >= known + KvLayout::PAGE)
+                disk.longest(wanted).filter(|(_, length)| *length >= known + KvLayout::PAGE)
         {
             let options = self.options;
             let mut open = |runner: &mut dyn Runner| options.open(runner);
             disk.take_up(index, self.runner.as_mut(), &mut self.prefixes, &mut open);
-            kept = self.prefixes.longest(ids);
+            kept = self.prefixes.longest(wanted);
         }
         let best = kept.into_iter().chain(in_progress).max_by_key(|(_, length)| *length);
         if let Some((of, length)) = best {
-            let length = length.min(ids.len().saturating_sub(1));
+            let length = length.min(wanted.ids.len().saturating_sub(1));
             let runner = self.runner.as_mut();
             let fork = if length < KvLayout::PAGE { None } else { prefixes::fork(runner, of, length)? };
             if let Some(id) = fork {
                 let evictor = self.options.session.eviction.map(Evictor::new);
                 let (most, chunk) = (self.options.held(), self.options.session.prefill_chunk);
-                return Ok(Sequence::of_fork(id, ids[..length].to_vec(), evictor, most, chunk));
+                return Ok(Sequence::of_fork(id, wanted.ids[..length].to_vec(), evictor, most, chunk));
             }
         }
         self.options.open(self.runner.as_mut())

@@ -1,6 +1,7 @@
 //! Many texts at once: which wait, which go through the model in the next pass, and what becomes of their memory.
 
 mod admission;
+mod beginning;
 mod disk;
 mod options;
 mod pace;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::admission::Waiting;
+use self::beginning::{Beginning, Salted};
 pub use self::disk::DiskOptions;
 use self::disk::{Disk, Stamp};
 pub use self::options::BatchOptions;
@@ -332,6 +334,7 @@ impl Batcher {
 
     fn end(&mut self, text: Text) {
         let Text { mut sequence, generation, mut reader, fault, .. } = text;
+        let salt = generation.cache_salt();
         let Self { runner, rules, logits, .. } = self;
         let runner = runner.as_mut();
         let outcome = match fault {
@@ -345,7 +348,7 @@ impl Batcher {
             // A text that is not gone on with leaves nothing to begin with.
             Ok(outcome) if !outcome.hidden.is_empty() => runner.close(sequence.id),
             Ok(_) => {
-                self.prefixes.keep(runner, sequence.id, sequence.seen);
+                self.prefixes.keep(runner, sequence.id, Salted { salt, ids: sequence.seen });
             }
             Err(_) => runner.close(sequence.id),
         }
@@ -358,6 +361,13 @@ impl Text {
     fn active(&mut self, most: usize) -> Active<'_, 'static> {
         let Self { sequence, generation, reader, .. } = self;
         Active { sequence, generation, observer: reader.as_mut(), most, fault: None }
+    }
+
+    /// What has gone through the model, and all that is to.
+    fn beginnings(&self) -> [Beginning<'_>; 2] {
+        let (ids, done) = self.generation.so_far();
+        let salt = self.generation.cache_salt();
+        [&ids[..done], ids].map(|ids| Beginning { salt, ids })
     }
 
     /// Whether it takes part in the pass that is prepared.

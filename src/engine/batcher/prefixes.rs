@@ -1,12 +1,12 @@
 //! Texts that have ended, whose keys and values others can begin with.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
 
+use super::beginning::{Beginning, Salted};
 use crate::core::{KvLayout, Result};
 use crate::engine::runner::{Runner, SequenceId};
 
-/// Ended texts, found by their first pages. A text is found by a hash of its tokens and used only if the tokens
+/// Ended texts, found by their first pages. A text is found by a hash of its salt and tokens, and used only if these
 /// themselves are the same.
 #[derive(Debug)]
 pub(super) struct Prefixes {
@@ -23,25 +23,11 @@ pub(super) struct Prefixes {
 #[derive(Debug)]
 struct Kept {
     sequence: SequenceId,
-    ids: Vec<u32>,
+    text: Salted,
     /// When it was last of use.
     used: u64,
     /// It is in a file, or is not to be.
     stored: bool,
-}
-
-/// The hashes of the whole pages of a text, each of all tokens up to its end.
-fn chain(ids: &[u32]) -> impl Iterator<Item = u64> + '_ {
-    let mut hasher = DefaultHasher::new();
-    ids.chunks_exact(KvLayout::PAGE).map(move |page| {
-        page.iter().for_each(|id| hasher.write_u32(*id));
-        hasher.finish()
-    })
-}
-
-/// How long the beginning is that two texts have in common.
-pub(super) fn common(a: &[u32], b: &[u32]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 impl Prefixes {
@@ -55,13 +41,13 @@ impl Prefixes {
         self.texts.len()
     }
 
-    /// The kept text that has the longest beginning in common with `ids`, a page at least, and the length of that.
-    pub fn longest(&mut self, ids: &[u32]) -> Option<(SequenceId, usize)> {
+    /// The kept text that has the longest beginning in common with `wanted`, a page at least, and the length of that.
+    pub fn longest(&mut self, wanted: Beginning<'_>) -> Option<(SequenceId, usize)> {
         // A text is there under each of its pages: after one that is missing none is to be found.
-        let known = chain(ids).map_while(|hash| self.pages.get(&hash)).last()?;
+        let known = wanted.pages().map_while(|hash| self.pages.get(&hash)).last()?;
         let best = known.iter().filter_map(|number| {
             let text = self.texts.get(number)?;
-            Some((common(&text.ids, ids), text.used, *number))
+            Some((text.text.all().common(wanted), text.used, *number))
         });
         let (length, _, number) = best.max()?;
         self.clock += 1;
@@ -71,15 +57,15 @@ impl Prefixes {
     }
 
     /// A text that is in no file.
-    pub fn unstored(&self) -> Option<(u64, SequenceId, &[u32])> {
+    pub fn unstored(&self) -> Option<(u64, SequenceId, &Salted)> {
         let mut texts = self.texts.iter();
         let (number, text) = texts.find(|(_, text)| !text.stored)?;
-        Some((*number, text.sequence, &text.ids))
+        Some((*number, text.sequence, &text.text))
     }
 
     /// A text by its number.
-    pub fn text(&self, number: u64) -> Option<(SequenceId, &[u32])> {
-        self.texts.get(&number).map(|text| (text.sequence, text.ids.as_slice()))
+    pub fn text(&self, number: u64) -> Option<(SequenceId, &Salted)> {
+        self.texts.get(&number).map(|text| (text.sequence, &text.text))
     }
 
     /// A text is in a file, or is not to be.
@@ -89,35 +75,38 @@ impl Prefixes {
         }
     }
 
-    /// Keeps a text that has ended, whose tokens `ids` the sequence holds, and gives its number; or closes its sequence.
-    /// Texts that it contains are needed no longer.
-    pub fn keep(&mut self, runner: &mut dyn Runner, sequence: SequenceId, ids: Vec<u32>) -> Option<u64> {
+    /// Keeps a text that has ended, whose tokens the sequence holds, and gives its number; or closes its sequence. Texts
+    /// that it contains are needed no longer.
+    pub fn keep(&mut self, runner: &mut dyn Runner, sequence: SequenceId, text: Salted) -> Option<u64> {
+        let length = text.ids.len();
         // A beginning that was evicted from is of no use to others.
         let whole = runner.held(sequence).is_ok_and(|held| {
-            held.slots.len() == ids.len() && held.slots.position() == ids.len() && held.slots.retained() == 0
+            held.slots.len() == length && held.slots.position() == length && held.slots.retained() == 0
         });
-        let Some(last) = chain(&ids).last().filter(|_| whole && self.most > 0) else {
+        let Some(last) = text.all().pages().last().filter(|_| whole && self.most > 0) else {
             runner.close(sequence);
             return None;
         };
-        let contains =
-            |text: &Kept| text.ids.starts_with(&ids) && can_rewind(runner, text.sequence, ids.len());
+        let contains = |kept: &Kept| {
+            kept.text.all().starts_with(text.all()) && can_rewind(runner, kept.sequence, length)
+        };
         let mut longer = self.pages.get(&last).into_iter().flatten().filter_map(|n| self.texts.get(n));
         if longer.any(contains) {
             runner.close(sequence);
             return None;
         }
-        let contained =
-            |text: &Kept| ids.starts_with(&text.ids) && can_rewind(runner, sequence, text.ids.len());
+        let contained = |kept: &Kept| {
+            text.all().starts_with(kept.text.all()) && can_rewind(runner, sequence, kept.text.ids.len())
+        };
         let shorter: Vec<u64> =
-            self.texts.iter().filter(|(_, text)| contained(text)).map(|(number, _)| *number).collect();
+            self.texts.iter().filter(|(_, kept)| contained(kept)).map(|(number, _)| *number).collect();
         shorter.into_iter().for_each(|number| self.drop_text(runner, number));
         self.clock += 1;
         let number = self.clock;
-        for hash in chain(&ids) {
+        for hash in text.all().pages() {
             self.pages.entry(hash).or_default().push(number);
         }
-        self.texts.insert(number, Kept { sequence, ids, used: number, stored: false });
+        self.texts.insert(number, Kept { sequence, text, used: number, stored: false });
         while self.texts.len() > self.most {
             self.drop_oldest(runner);
         }
@@ -134,8 +123,8 @@ impl Prefixes {
     }
 
     fn drop_text(&mut self, runner: &mut dyn Runner, number: u64) {
-        let Some(text) = self.texts.remove(&number) else { return };
-        for hash in chain(&text.ids) {
+        let Some(kept) = self.texts.remove(&number) else { return };
+        for hash in kept.text.all().pages() {
             if let Some(known) = self.pages.get_mut(&hash) {
                 known.retain(|other| *other != number);
                 if known.is_empty() {
@@ -143,7 +132,7 @@ impl Prefixes {
                 }
             }
         }
-        runner.close(text.sequence);
+        runner.close(kept.sequence);
     }
 }
 

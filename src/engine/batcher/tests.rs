@@ -1,6 +1,7 @@
 //! Texts in a crowd are those that each would be alone.
 
 mod rows;
+mod salts;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, OnceLock};

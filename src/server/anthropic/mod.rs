@@ -34,7 +34,7 @@ pub(super) async fn messages(call: Call) -> Result<Response, Refusal> {
     fields.done()?;
     let model = call.model(Some(&name)).await?;
     let name = call.called(&model, Some(&name));
-    let mut answers = call.shared.ask(&call.id, &model, vec![ask]).await?;
+    let mut answers = call.ask(&model, vec![ask]).await?;
     let id = format!("msg_{}", call.id);
     if stream {
         let writer = Events::new(id, name);

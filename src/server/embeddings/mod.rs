@@ -107,7 +107,7 @@ async fn vectors(call: &Call, model: &Arc<Model>, wanted: Wanted) -> Result<Vec<
     // As many as go through the model together: the queue is for others too.
     while !asks.is_empty() {
         let later = asks.split_off(asks.len().min(call.shared.settings.parallel.max(1)));
-        let asked = call.shared.ask(&call.id, model, std::mem::replace(&mut asks, later)).await;
+        let asked = call.ask(model, std::mem::replace(&mut asks, later)).await;
         let mut answers = asked.map_err(too_large)?;
         for (_, end) in answers.whole().await? {
             let finished = |mut row: Vec<f32>| {

@@ -263,7 +263,7 @@ async fn reply(
     stream: bool,
     mut writer: Lines,
 ) -> Result<Response, Refusal> {
-    let mut answers = call.shared.ask(&call.id, model, vec![ask]).await?;
+    let mut answers = call.ask(model, vec![ask]).await?;
     if stream {
         return Ok(respond(Form::Lines, answers, writer));
     }

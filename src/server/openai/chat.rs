@@ -61,7 +61,7 @@ pub(crate) async fn chat(call: Call) -> Result<Response, Refusal> {
     let model = call.model(common.model.as_deref()).await?;
     let name = &call.called(&model, common.model.as_deref());
     let logprobs = ask.logprobs.is_some();
-    let mut answers = call.shared.ask(&call.id, &model, copies(ask, common.n)).await?;
+    let mut answers = call.ask(&model, copies(ask, common.n)).await?;
     if common.stream {
         let head = Head::new("chatcmpl", "chat.completion.chunk", &call, name);
         let writer = Chunks {

@@ -95,7 +95,7 @@ pub(crate) async fn completions(call: Call) -> Result<Response, Refusal> {
     let said = asks.iter().map(|ask| if echo { said(&model, &ask.prompt) } else { Ok(String::new()) });
     let said = said.collect::<Result<Vec<String>, Refusal>>()?;
     let n = common.n;
-    let mut answers = call.shared.ask(&call.id, &model, asks).await?;
+    let mut answers = call.ask(&model, asks).await?;
     let head = Head::new("cmpl", "text_completion", &call, name);
     if common.stream {
         let offsets = said.iter().map(|text| text.chars().count()).collect();

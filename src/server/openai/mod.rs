@@ -122,6 +122,7 @@ fn common(fields: &mut Fields, ask: &mut Ask) -> Result<Common, Refusal> {
     ask.stop = fields.texts("stop")?;
     let extras = llama_fields::read(fields, ask)?;
     refuse_chances(ask)?;
+    ask.read_cache_salt(fields)?;
     // Notes for whoever runs a service: the text is the same with them.
     fields.ignore(&[
         "user",

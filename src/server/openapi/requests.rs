@@ -95,6 +95,13 @@ fn tool_choice() -> Value {
     ] })
 }
 
+/// Who shares what was computed.
+const CACHE: &[Field] = &[may(
+    "cache_salt",
+    Text,
+    "texts with another one share nothing that was computed for them; a text that others cannot guess",
+)];
+
 /// A conversation.
 const MESSAGES: &[Field] = &[must("messages", List(&[MESSAGE]), "the conversation")];
 
@@ -174,6 +181,7 @@ pub const CHAT: &[&[Field]] = &[
     SAMPLING,
     REPETITION,
     LLAMA_CPP,
+    CACHE,
     CONSTRAINTS,
     TOOLS,
     TEMPLATE,
@@ -199,6 +207,7 @@ pub const COMPLETIONS: &[&[Field]] = &[
     SAMPLING,
     REPETITION,
     LLAMA_CPP,
+    CACHE,
     CONSTRAINTS,
 ];
 
@@ -222,6 +231,7 @@ pub const COMPLETION: &[&[Field]] = &[
     SAMPLING,
     REPETITION,
     LLAMA_CPP,
+    CACHE,
     CONSTRAINTS,
 ];
 
@@ -368,6 +378,7 @@ pub const RESPONSES: &[&[Field]] = &[
     SAMPLING,
     REPETITION,
     LLAMA_CPP,
+    CACHE,
     CONSTRAINTS,
     TOOLS,
     &[

@@ -51,6 +51,7 @@ fn shared() -> Arc<Shared> {
         let batcher = Batcher::load(cpu, files, options, &mut |_| ()).unwrap();
         let settings = Settings {
             keys: Keys::default(),
+            isolate_keys: false,
             origins: Vec::new(),
             hosts: None,
             page: false,
@@ -157,6 +158,7 @@ fn the_fields_are_those_that_are_read() {
         let call = Call {
             shared: shared(),
             id: "x".into(),
+            key_salt: None,
             path: operation.path.into(),
             headers: HeaderMap::new(),
             body,

@@ -12,10 +12,12 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use self::writer::{Head, Writer};
-use super::prefixes::{Prefixes, common};
+use super::beginning::{Beginning, Salted};
+use super::prefixes::Prefixes;
 use super::shortage;
 use crate::core::KvLayout;
 use crate::engine::EngineError;
+use crate::engine::request::CacheSalt;
 use crate::engine::runner::{Runner, SequenceId};
 use crate::engine::saved::Origin;
 use crate::engine::sequence::Sequence;
@@ -51,11 +53,21 @@ pub(super) struct Stamp {
     layers: usize,
 }
 
+/// The description in a file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    stamp: Stamp,
+    /// Left out where the text has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salt: Option<CacheSalt>,
+}
+
 /// A text in a file.
 #[derive(Debug)]
 struct Entry {
     path: PathBuf,
-    ids: Vec<u32>,
+    text: Salted,
 }
 
 /// A text on its way to the disk.
@@ -114,12 +126,12 @@ fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
     all.into_iter().map(|(_, path, bytes)| (path, bytes)).collect()
 }
 
-/// The stamp and the tokens of a file that is in order as far as that can be seen at its start, and its reader.
-fn start(path: &Path) -> Option<(Stamp, Vec<u32>, SessionReader)> {
+/// The stamp and the text of a file that is in order as far as that can be seen at its start, and its reader.
+fn start(path: &Path) -> Option<(Stamp, Salted, SessionReader)> {
     let Ok(Found::Session(mut reader)) = SessionReader::open(path) else { return None };
     let (description, ids) = reader.start().ok()?;
-    let stamp = serde_json::from_slice(&description).ok()?;
-    Some((stamp, ids, reader))
+    let Description { stamp, salt } = serde_json::from_slice(&description).ok()?;
+    Some((stamp, Salted { salt, ids }, reader))
 }
 
 impl Disk {
@@ -132,8 +144,8 @@ impl Disk {
         let failed = |source| FormatError::Io { action: "make", path: folder.clone(), source };
         make_private(&folder).map_err(failed)?;
         let entry = |(path, _): (PathBuf, u64)| {
-            let (found, ids, _) = start(&path)?;
-            (found == stamp).then_some(Entry { path, ids })
+            let (found, text, _) = start(&path)?;
+            (found == stamp).then_some(Entry { path, text })
         };
         let entries = files(&folder).into_iter().filter_map(entry).collect();
         let writer = Writer::start().map_err(failed)?;
@@ -149,19 +161,21 @@ impl Disk {
         std::mem::take(&mut self.notes)
     }
 
-    /// The text whose beginning is the longest in common with `ids`, a page at least, and the length of that.
-    pub fn longest(&self, ids: &[u32]) -> Option<(usize, usize)> {
-        let length = |entry: &Entry| match common(&entry.ids, ids) {
-            length if self.rewinds || length == entry.ids.len() => length,
+    /// The text whose beginning is the longest in common with `wanted`, a page at least, and the length of that.
+    pub fn longest(&self, wanted: Beginning<'_>) -> Option<(usize, usize)> {
+        let length = |entry: &Entry| match entry.text.all().common(wanted) {
+            length if self.rewinds || length == entry.text.ids.len() => length,
             _ => 0,
         };
         let all = self.entries.iter().map(length).enumerate();
         all.filter(|(_, length)| *length >= KvLayout::PAGE).max_by_key(|(_, length)| *length)
     }
 
-    fn has(&self, ids: &[u32]) -> bool {
-        let holds =
-            |entry: &Entry| entry.ids.starts_with(ids) && (self.rewinds || entry.ids.len() == ids.len());
+    fn has(&self, text: &Salted) -> bool {
+        let holds = |entry: &Entry| {
+            entry.text.all().starts_with(text.all())
+                && (self.rewinds || entry.text.ids.len() == text.ids.len())
+        };
         self.entries.iter().any(holds)
     }
 
@@ -174,9 +188,9 @@ impl Disk {
         prefixes: &mut Prefixes,
         open: &mut dyn FnMut(&mut dyn Runner) -> Result<Sequence, EngineError>,
     ) {
-        let Some(Entry { path, ids }) = self.entries.get(index) else { return };
+        let Some(Entry { path, text }) = self.entries.get(index) else { return };
         let read = loop {
-            match read(path, &self.stamp, ids, runner, open) {
+            match read(path, &self.stamp, text, runner, open) {
                 Err(Fault::NoMemory) if prefixes.drop_oldest(runner) => {}
                 other => break other,
             }
@@ -186,10 +200,10 @@ impl Disk {
                 // The time of its last use, for whoever has to go first.
                 let _ =
                     File::options().append(true).open(path).and_then(|f| f.set_modified(SystemTime::now()));
-                let ids = ids.clone();
+                let text = text.clone();
                 let entry = self.entries.remove(index);
                 self.entries.push(entry);
-                if let Some(number) = prefixes.keep(runner, id, ids) {
+                if let Some(number) = prefixes.keep(runner, id, text) {
                     prefixes.set_stored(number);
                 }
             }
@@ -224,8 +238,8 @@ impl Disk {
                 None => return false,
             },
         };
-        let Some((id, ids)) = prefixes.text(number) else { return true };
-        let tokens = ids.len();
+        let Some((id, text)) = prefixes.text(number) else { return true };
+        let tokens = text.ids.len();
         let Some(going) = &mut self.going else { return true };
         while going.layer < runner.layouts().len() || going.part.is_some() {
             let part = match going.part.take() {
@@ -260,18 +274,19 @@ impl Disk {
     /// Begins to write a kept text that is in no file. `None` if there is none.
     fn begin(&mut self, runner: &mut dyn Runner, prefixes: &mut Prefixes) -> Option<bool> {
         loop {
-            let (number, id, ids) = prefixes.unstored()?;
+            let (number, id, text) = prefixes.unstored()?;
             let fits = runner.held(id).is_ok_and(|held| held.span == TextSpan::Original);
             let token = runner.layouts().iter().map(KvLayout::bytes_per_token).sum::<usize>();
-            let cache_bytes = token.checked_mul(ids.len()).map_or(u64::MAX, |bytes| bytes as u64);
-            if !fits || cache_bytes > self.budget || self.has(ids) {
+            let cache_bytes = token.checked_mul(text.ids.len()).map_or(u64::MAX, |bytes| bytes as u64);
+            if !fits || cache_bytes > self.budget || self.has(text) {
                 prefixes.set_stored(number);
                 continue;
             }
-            let description = serde_json::to_vec(&self.stamp).ok()?;
-            let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+            let description = Description { stamp: self.stamp.clone(), salt: text.salt };
+            let description = serde_json::to_vec(&description).ok()?;
+            let bytes: Vec<u8> = text.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
             let name = format!("{:016x}{:016x}.{ENDING}", checksum(&description), checksum(&bytes));
-            let head = Head { path: self.folder.join(name), description, ids: ids.to_vec(), cache_bytes };
+            let head = Head { path: self.folder.join(name), description, text: text.clone(), cache_bytes };
             if self.writer.begin(head) {
                 self.going = Some(Going { number, layer: 0, part: None, ended: false });
             }
@@ -283,14 +298,15 @@ impl Disk {
     fn settle(&mut self, written: writer::Written) {
         self.going = None;
         match written {
-            Ok((path, ids)) => {
+            Ok((path, text)) => {
                 let rewinds = self.rewinds;
-                let contained = |entry: &Entry| entry.path != path && rewinds && ids.starts_with(&entry.ids);
+                let contained =
+                    |entry: &Entry| entry.path != path && rewinds && text.all().starts_with(entry.text.all());
                 for entry in self.entries.extract_if(.., |entry| contained(entry)) {
                     let _ = fs::remove_file(entry.path);
                 }
                 self.entries.retain(|entry| entry.path != path);
-                self.entries.push(Entry { path, ids });
+                self.entries.push(Entry { path, text });
                 self.keep_budget();
             }
             Err(why) => self.notes.push(format!("a text is not kept on the disk: {why}")),
@@ -323,20 +339,21 @@ enum Fault {
 fn read(
     path: &Path,
     stamp: &Stamp,
-    ids: &[u32],
+    text: &Salted,
     runner: &mut dyn Runner,
     open: &mut dyn FnMut(&mut dyn Runner) -> Result<Sequence, EngineError>,
 ) -> Result<SequenceId, Fault> {
     let other = || Fault::Damaged("is not what it was when the server began".to_owned());
     let (found, there, mut reader) = start(path).ok_or_else(other)?;
-    let bytes: usize = runner.layouts().iter().map(|layout| layout.bytes_per_token() * ids.len()).sum();
-    if found != *stamp || there != ids || reader.cache_bytes() != bytes as u64 {
+    let tokens = text.ids.len();
+    let bytes: usize = runner.layouts().iter().map(|layout| layout.bytes_per_token() * tokens).sum();
+    if found != *stamp || there != *text || reader.cache_bytes() != bytes as u64 {
         return Err(other());
     }
     let sequence = open(runner).map_err(|_| Fault::NoMemory)?;
     let id = sequence.id;
-    let filled = fill(runner, &sequence, ids.len(), &mut reader)
-        .and_then(|()| reader.finish().map_err(Fault::Damaged));
+    let filled =
+        fill(runner, &sequence, tokens, &mut reader).and_then(|()| reader.finish().map_err(Fault::Damaged));
     filled.map(|()| id).inspect_err(|_| runner.close(id))
 }
 

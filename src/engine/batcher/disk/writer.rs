@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 
+use super::Salted;
 use crate::format::{FormatError, OutputFile, session};
 
 /// Parts of a text that may wait for the disk.
@@ -13,7 +14,7 @@ const AHEAD: usize = 4;
 pub(super) struct Head {
     pub path: PathBuf,
     pub description: Vec<u8>,
-    pub ids: Vec<u32>,
+    pub text: Salted,
     /// Bytes of keys and values, which come in parts.
     pub cache_bytes: u64,
 }
@@ -27,7 +28,7 @@ enum Message {
 }
 
 /// A file that was written, or why it was not.
-pub(super) type Written = Result<(PathBuf, Vec<u32>), String>;
+pub(super) type Written = Result<(PathBuf, Salted), String>;
 
 /// Writes one text after the other.
 #[derive(Debug)]
@@ -125,11 +126,11 @@ impl From<FormatError> for Stop {
 
 /// Writes a text; `None` where it was given up.
 fn write(head: Head, messages: &Receiver<Message>) -> Option<Written> {
-    let Head { path, description, ids, cache_bytes } = head;
+    let Head { path, description, text, cache_bytes } = head;
     let mut ended = false;
     let mut whole = || -> Result<(), Stop> {
         let output = OutputFile::create_private(&path)?;
-        session::write(&path, output.file(), &description, &ids, cache_bytes, |put| {
+        session::write(&path, output.file(), &description, &text.ids, cache_bytes, |put| {
             loop {
                 match messages.recv() {
                     Ok(Message::Part(bytes)) => put(&bytes)?,
@@ -145,7 +146,7 @@ fn write(head: Head, messages: &Receiver<Message>) -> Option<Written> {
         Ok(())
     };
     match whole() {
-        Ok(()) => Some(Ok((path, ids))),
+        Ok(()) => Some(Ok((path, text))),
         Err(Stop::GivenUp) => None,
         Err(Stop::Failed(error)) => {
             // The rest of its parts.

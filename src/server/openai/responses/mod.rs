@@ -129,6 +129,7 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
     ask.stop = fields.texts("stop")?;
     let extras = llama_fields::read(&mut fields, &mut ask)?;
     refuse_chances(&ask)?;
+    ask.read_cache_salt(&mut fields)?;
     let model = fields.text("model")?;
     let stream = fields.flag("stream")?.unwrap_or(false);
     fields.ignore(&[
@@ -152,7 +153,7 @@ pub(crate) async fn responses(call: Call) -> Result<Response, Refusal> {
     let Wanted { model: name, ask, stream, extras, said } = read(Fields::of_body(&call.body)?)?;
     let model = call.model(name.as_deref()).await?;
     let head = Head::new(&call, &call.called(&model, name.as_deref()), said);
-    let mut answers = call.shared.ask(&call.id, &model, vec![ask]).await?;
+    let mut answers = call.ask(&model, vec![ask]).await?;
     if stream {
         return Ok(respond(Form::Events, answers, Events::new(head, &extras)));
     }

@@ -8,6 +8,7 @@ mod disk;
 mod embeddings;
 mod faults;
 mod hub;
+mod isolation;
 mod llama_cpp;
 mod models;
 mod operation;
