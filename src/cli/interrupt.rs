@@ -60,6 +60,9 @@ use libc::__errno_location as errno;
 /// # Errors
 /// What the system answers.
 pub fn listen() -> io::Result<()> {
+    // Beyond a limit of the size of files (ulimit -f) a write fails, which is reported, and does not end the program.
+    // SAFETY: ignoring a signal needs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let mut ends = [0; 2];
     // SAFETY: the pointer is to two integers, which the function fills.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {

@@ -24,7 +24,7 @@ pub use checksum::{Checksum, checksum};
 pub use error::FormatError;
 pub(crate) use error::shown;
 pub(crate) use file::read_bounded;
-pub use output_file::OutputFile;
+pub use output_file::{OutputFile, remove_unfinished};
 pub(crate) use text::{parse_json, unmarked};
 
 use crate::core::HostTensor;

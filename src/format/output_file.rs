@@ -212,11 +212,26 @@ fn without_surprises(options: &mut OpenOptions) -> &mut OpenOptions {
 /// Removes what earlier processes left of `target` when they were ended in the middle of it.
 fn sweep(target: &Path) {
     let prefix = prefix(target);
-    let Ok(entries) = fs::read_dir(folder(target)) else { return };
+    sweep_folder(folder(target), |name| name.starts_with(&prefix));
+}
+
+/// Removes what earlier processes left of files in `folder` whose names end with `.ENDING`, when they were ended in the middle
+/// of them. What cannot be removed stays.
+pub fn remove_unfinished(folder: &Path, ending: &str) {
+    let ending = format!(".{ending}");
+    // .NAME.RANDOM.unfinished
+    sweep_folder(folder, |name| name.rsplit_once('.').is_some_and(|(target, _)| target.ends_with(&ending)));
+}
+
+/// Removes unfinished files that no process writes, of which `which` says by their names, without [`UNFINISHED`], that they are
+/// to go.
+fn sweep_folder(folder: &Path, which: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if !name.starts_with(&prefix) || !name.ends_with(UNFINISHED) {
+        let Some(of) = name.strip_suffix(UNFINISHED).filter(|of| of.starts_with('.')) else { continue };
+        if !which(of) {
             continue;
         }
         // Of the entry itself, not of what a link leads to.

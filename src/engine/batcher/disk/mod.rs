@@ -3,14 +3,16 @@
 //! A file is a session file (docs/SESSION_FORMAT.md) with another description. It is used only if the same model has made it with
 //! the same arithmetic, if its tokens are those that are wanted, and if its contents have the checksum that it names.
 
+mod pause;
 mod writer;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use self::pause::Pause;
 use self::writer::{Head, Writer};
 use super::beginning::{Beginning, Salted};
 use super::prefixes::Prefixes;
@@ -22,7 +24,7 @@ use crate::engine::runner::{Runner, SequenceId};
 use crate::engine::saved::Origin;
 use crate::engine::sequence::Sequence;
 use crate::format::session::{Found, SessionReader};
-use crate::format::{FormatError, checksum};
+use crate::format::{FormatError, checksum, remove_unfinished};
 use crate::models::TextSpan;
 
 /// The end of the names of these files.
@@ -94,6 +96,7 @@ pub(super) struct Disk {
     entries: Vec<Entry>,
     writer: Writer,
     going: Option<Going>,
+    pause: Pause,
     notes: Vec<String>,
 }
 
@@ -143,6 +146,7 @@ impl Disk {
         let folder = options.folder.clone();
         let failed = |source| FormatError::Io { action: "make", path: folder.clone(), source };
         make_private(&folder).map_err(failed)?;
+        remove_unfinished(&folder, ENDING);
         let entry = |(path, _): (PathBuf, u64)| {
             let (found, text, _) = start(&path)?;
             (found == stamp).then_some(Entry { path, text })
@@ -150,8 +154,17 @@ impl Disk {
         let entries = files(&folder).into_iter().filter_map(entry).collect();
         let writer = Writer::start().map_err(failed)?;
         let budget = options.budget;
-        let mut disk =
-            Self { folder, budget, stamp, rewinds, entries, writer, going: None, notes: Vec::new() };
+        let mut disk = Self {
+            folder,
+            budget,
+            stamp,
+            rewinds,
+            entries,
+            writer,
+            going: None,
+            pause: Pause::default(),
+            notes: Vec::new(),
+        };
         disk.keep_budget();
         Ok(disk)
     }
@@ -233,6 +246,7 @@ impl Disk {
         }
         let number = match &self.going {
             Some(going) => going.number,
+            None if self.pause.lasts(Instant::now()) => return false,
             None => match self.begin(runner, prefixes) {
                 Some(begun) => return begun,
                 None => return false,
@@ -308,8 +322,16 @@ impl Disk {
                 self.entries.retain(|entry| entry.path != path);
                 self.entries.push(Entry { path, text });
                 self.keep_budget();
+                if self.pause.end() {
+                    self.notes.push(format!("texts are kept in '{}' again", self.folder.display()));
+                }
             }
-            Err(why) => self.notes.push(format!("a text is not kept on the disk: {why}")),
+            Err(why) if self.pause.fail(Instant::now()) => self.notes.push(format!(
+                "{why}; no text is kept in '{}' until that works, which is tried again from time to time: make room there, \
+                 or give another directory",
+                self.folder.display()
+            )),
+            Err(_) => {}
         }
     }
 

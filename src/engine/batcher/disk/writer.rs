@@ -59,12 +59,12 @@ impl Writer {
         Ok(Self { messages: Some(messages), results, thread: Some(thread) })
     }
 
-    /// Begins with a text; false if the disk is behind.
+    /// Begins with a text; false if too much waits for the disk already.
     pub fn begin(&self, head: Head) -> bool {
         self.send(Message::Begin(head)).is_none()
     }
 
-    /// More of its keys and values; given back if the disk is behind.
+    /// More of its keys and values; given back if too much waits for the disk already.
     pub fn part(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
         match self.send(Message::Part(bytes)) {
             Some(Message::Part(bytes)) => Some(bytes),
@@ -72,7 +72,7 @@ impl Writer {
         }
     }
 
-    /// That was all of it; false if the disk is behind.
+    /// That was all of it; false if too much waits for the disk already.
     pub fn end(&self) -> bool {
         self.send(Message::End).is_none()
     }
@@ -149,8 +149,14 @@ fn write(head: Head, messages: &Receiver<Message>) -> Option<Written> {
         Ok(()) => Some(Ok((path, text))),
         Err(Stop::GivenUp) => None,
         Err(Stop::Failed(error)) => {
-            // The rest of its parts.
-            while !ended && matches!(messages.recv(), Ok(Message::Part(_))) {}
+            // The rest of its parts. Of a text that is given up meanwhile no result is waited for.
+            while !ended {
+                match messages.recv() {
+                    Ok(Message::Part(_)) => {}
+                    Ok(Message::End) => ended = true,
+                    _ => return None,
+                }
+            }
             Some(Err(error.to_string()))
         }
     }

@@ -46,14 +46,15 @@ impl Server {
     /// The same, with more in its environment.
     pub fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let port = if args.contains(&"--port") { &[][..] } else { &["--port", "0"] };
-        let mut child = serve(&["-t", "2"])
-            .args(port)
-            .args(args)
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let mut command = serve(&["-t", "2"]);
+        command.args(port).args(args).envs(variables.iter().copied());
+        Self::of(command).unwrap_or_else(|lines| panic!("no server: {lines:#?}"))
+    }
+
+    /// One that `command` starts, when it is ready; or what it has said instead.
+    pub fn of(mut command: Command) -> Result<Self, Vec<String>> {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let (sender, lines) = channel();
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
         std::thread::spawn(move || {
@@ -68,13 +69,27 @@ impl Server {
         loop {
             let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) else {
                 let _ = child.kill().and_then(|()| child.wait().map(drop));
-                panic!("no server: {seen:#?}");
+                return Err(seen);
             };
             if let Some(address) = line.strip_prefix("listening on http://") {
                 let address = address.parse().expect("an address");
-                return Self { child, address, lines: Mutex::new(lines) };
+                return Ok(Self { child, address, lines: Mutex::new(lines) });
             }
             seen.push(line);
+        }
+    }
+
+    /// Waits for a line with this part; those before it are lost.
+    #[track_caller]
+    pub fn line(&self, part: &str) -> String {
+        let lines = self.lines.lock().expect("no test has failed with it");
+        let start = Instant::now();
+        loop {
+            match lines.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("no line with {part}: {error}"),
+            }
         }
     }
 

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::client::{Server, serve};
+use crate::skip::skipped;
 
 const STORY: &str = "The old fox had a red ball. The old fox lived in a small house. ";
 
@@ -155,4 +158,95 @@ fn a_folder_that_cannot_be_is_a_sentence() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && stderr.contains(part), "{stderr}");
     }
+}
+
+/// A server whose files in `folder`, as this process sees it, cannot be written until `make_room` is called.
+#[track_caller]
+fn goes_on_after_a_full_disk(server: Server, folder: &Path, named: &str, make_room: impl Fn(&Server)) {
+    let prompts: Vec<String> = (0..5).map(|i| format!("{i} {}", STORY.repeat(6))).collect();
+    let whole = Server::start(&["--kept-texts", "0"]);
+    let expected: Vec<Value> = prompts.iter().map(|prompt| ask(&whole, prompt).0).collect();
+    drop(whole);
+    for (prompt, expected) in prompts.iter().zip(&expected) {
+        assert_eq!(ask(&server, prompt), (expected.clone(), 0));
+    }
+    let note = server.line("no text is kept");
+    assert!(note.contains(named) && note.contains("make room") && note.contains("cannot write"), "{note}");
+    assert_eq!(files(folder), [PathBuf::new(); 0]);
+    // A text that stays in memory is found there, and its answer is the same.
+    let (again, cached) = ask(&server, &prompts[4]);
+    assert!(again == expected[4] && cached > 64);
+    make_room(&server);
+    let asked = std::cell::Cell::new(0);
+    server.wait("a file after there is room", |server| {
+        asked.set(asked.get() + 1);
+        ask(server, &format!("Later {} {}", asked.get(), STORY.repeat(5)));
+        !files(folder).is_empty()
+    });
+    let again = server.line("again");
+    assert!(again.contains("are kept in") && again.contains(named), "{again}");
+    let is_whole = |_: &Server| {
+        let mut names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.all(|name| name.to_string_lossy().ends_with(".kv") || name == "filler")
+    };
+    server.wait("an end of all that is being written", is_whole);
+    server.signal(libc::SIGTERM);
+    let (status, lines) = server.end();
+    assert_eq!(status.code(), Some(0), "{lines:#?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("no text is kept") || line.contains("panicked")),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_noted_once_and_no_answer_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().to_str().unwrap();
+    let mut command = serve(&["-t", "2", "--port", "0", "--log", "off", "--kv-disk", named]);
+    let limit = || {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: both calls are allowed between fork and exec, and get a whole structure that lives as long as they run.
+        let failed = unsafe {
+            libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit);
+            limit.rlim_cur = 16 << 10;
+            libc::setrlimit(libc::RLIMIT_FSIZE, &limit)
+        };
+        if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure calls nothing but getrlimit and setrlimit, and touches no memory but its own.
+    unsafe { command.pre_exec(limit) };
+    let server = Server::of(command).unwrap_or_else(|lines| panic!("no server: {lines:#?}"));
+    goes_on_after_a_full_disk(server, folder.path(), named, |server| {
+        let id = i32::try_from(server.id()).unwrap();
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: both calls get whole structures that live as long as they run, or none.
+        unsafe {
+            assert_eq!(libc::prlimit(id, libc::RLIMIT_FSIZE, std::ptr::null(), &mut limit), 0);
+            limit.rlim_cur = limit.rlim_max;
+            assert_eq!(libc::prlimit(id, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()), 0);
+        }
+    });
+}
+
+#[test]
+fn a_full_disk_is_noted_once_and_no_answer_changes() {
+    const TEST: &str = "a_full_disk_is_noted_once_and_no_answer_changes";
+    // A file system of two megabytes that the server alone sees, and all but a few kilobytes of it taken.
+    const MOUNT: &str =
+        "mount -t tmpfs -o size=2m tmpfs \"$0\" && head -c 2080768 /dev/zero >\"$0/filler\" && exec \"$@\"";
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().to_str().unwrap();
+    let begin = ["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, named];
+    let tried = Command::new("unshare").args(begin).arg("true").output();
+    if !tried.as_ref().is_ok_and(|output| output.status.success()) {
+        skipped(TEST, &format!("no file system can be mounted here: {tried:?}"));
+        return;
+    }
+    let mut command = Command::new("unshare");
+    command.args(begin).arg(env!("CARGO_BIN_EXE_serve")).env_remove("LLM_RS2_API_KEY");
+    command.args(["-t", "2", "--port", "0", "--kv-disk", named]);
+    let server = Server::of(command).unwrap_or_else(|lines| panic!("no server: {lines:#?}"));
+    let inside = PathBuf::from(format!("/proc/{}/root{named}", server.id()));
+    goes_on_after_a_full_disk(server, &inside, named, |_| fs::remove_file(inside.join("filler")).unwrap());
 }
