@@ -30,6 +30,7 @@ mod session;
 mod small_files;
 mod special_tokens;
 mod stop;
+mod stored_cache;
 mod switch;
 mod text_limits;
 mod text_rules;

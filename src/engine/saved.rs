@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::model_files::ModelFiles;
 use super::session::Session;
-use super::{EngineError, packing};
+use super::stored_cache::{Fault, Maker};
+use super::{EngineError, packing, stored_cache};
 use crate::chat::{Date, Message};
-use crate::core::CoreError;
 use crate::format::session::{self, Found, SessionLock, SessionReader};
-use crate::format::{Checksum, FormatError, OutputFile, shown};
+use crate::format::{Checksum, FormatError, OutputFile};
 use crate::kv::{EvictionStats, KvRecords};
 use crate::models::WeightPlan;
 use crate::quant::rows::RowReader;
@@ -68,13 +68,8 @@ pub struct Restored {
 #[serde(deny_unknown_fields)]
 struct Description {
     program: String,
-    /// [`Identity`], in hexadecimal digits.
-    model: String,
-    rows: String,
-    weights: String,
-    arithmetic: String,
-    keys: String,
-    values: String,
+    #[serde(flatten)]
+    maker: Maker,
     /// Tokens that the cache holds, and that it has seen; and how many it had seen when some were evicted last.
     held: usize,
     position: usize,
@@ -138,18 +133,6 @@ enum Refusal {
     Foreign(String),
 }
 
-/// What can go wrong while a cache is filled.
-enum Fault {
-    Core(CoreError),
-    Read(String),
-}
-
-impl From<CoreError> for Fault {
-    fn from(error: CoreError) -> Self {
-        Fault::Core(error)
-    }
-}
-
 impl ModelFiles {
     /// What distinguishes this model from others, with its weights by `plan`: the same for each form in which its files may
     /// lie.
@@ -201,10 +184,6 @@ pub fn take_place(path: &Path) -> Result<SessionLock, EngineError> {
     Ok(SessionLock::take(path)?)
 }
 
-fn hex(sum: u64) -> String {
-    format!("{sum:016x}")
-}
-
 fn cannot_write(path: &Path, source: std::io::Error) -> FormatError {
     FormatError::Io { action: "write", path: path.into(), source }
 }
@@ -229,15 +208,9 @@ impl Session {
         let (held, position) = if sound { self.tokens() } else { (0, 0) };
         let kept = self.sequence.held(self.runner.as_ref())?;
         let (records, retained) = (kept.watched.records(position), kept.slots.retained());
-        let types = self.runner.kv_types();
         let description = Description {
             program: env!("CARGO_PKG_VERSION").to_owned(),
-            model: hex(origin.model.constants),
-            rows: hex(origin.model.rows),
-            weights: self.weights.to_string(),
-            arithmetic: origin.arithmetic.clone(),
-            keys: types.k.name().to_owned(),
-            values: types.v.name().to_owned(),
+            maker: self.maker(origin),
             held,
             position,
             retained: if sound { retained } else { 0 },
@@ -261,8 +234,7 @@ impl Session {
             }
             let (runner, id) = (self.runner.as_mut(), self.sequence.id);
             for layer in 0..runner.layouts().len() {
-                let (mut k, mut v) = runner.layouts()[layer].room(held)?;
-                runner.export(id, layer, 0..held, &mut k, &mut v)?;
+                let (k, v) = stored_cache::export(runner, id, layer, held)?;
                 put(&k)?;
                 put(&v)?;
             }
@@ -314,7 +286,7 @@ impl Session {
             self.forget();
             return Err(Refusal::Unusable(why));
         }
-        if description.model != hex(origin.model.constants) {
+        if description.maker.model != self.maker(origin).model {
             return Err(Refusal::Foreign("was made with another model".into()));
         }
         let vocab = self.spec().vocab_size;
@@ -341,6 +313,11 @@ impl Session {
         Ok((Text { ids, seed, draws, messages, spelt, date, thinking }, why))
     }
 
+    /// What computes here.
+    fn maker(&self, origin: &Origin) -> Maker {
+        Maker::new(self.runner.as_ref(), self.weights.to_string(), origin)
+    }
+
     /// Whether the cache in a file can be taken up: what has made it, and what its counts are. The reason, if not, as the
     /// rest of a sentence.
     fn check(
@@ -350,20 +327,7 @@ impl Session {
         cache_bytes: u64,
         origin: &Origin,
     ) -> Result<(), String> {
-        let types = self.runner.kv_types();
-        let others = [
-            ("model", saved.model.as_str(), hex(origin.model.constants)),
-            ("format of the weights", &saved.weights, self.weights.to_string()),
-            ("state of the weights", &saved.rows, hex(origin.model.rows)),
-            ("arithmetic (backend or instruction set)", &saved.arithmetic, origin.arithmetic.clone()),
-            ("type of keys", &saved.keys, types.k.name().to_owned()),
-            ("type of values", &saved.values, types.v.name().to_owned()),
-        ];
-        for (what, there, here) in others {
-            if there != here {
-                return Err(format!("was made with another {what}: {}, not {here}", shown(there)));
-            }
-        }
+        saved.maker.check(&self.maker(origin))?;
         let (held, position, most) = (saved.held, saved.position, self.sequence.max_len());
         let records = KvRecords { unrotated: saved.unrotated, received: saved.received };
         let bytes = self.stored_bytes(held, records);
@@ -416,13 +380,7 @@ impl Session {
     fn take_up(&mut self, saved: &Description, reader: &mut SessionReader) -> Result<(), Fault> {
         let (runner, id) = (self.runner.as_mut(), self.sequence.id);
         let counts = (saved.held, saved.position);
-        runner.recount(id, (0, 0), 0, saved.held)?;
-        for layer in 0..runner.layouts().len() {
-            let (mut k, mut v) = runner.layouts()[layer].room(saved.held)?;
-            reader.fill(&mut k).and_then(|()| reader.fill(&mut v)).map_err(Fault::Read)?;
-            runner.import(id, layer, &k, &v, 0)?;
-        }
-        runner.recount(id, counts, saved.retained, 0)?;
+        stored_cache::fill(runner, id, reader, counts, saved.retained)?;
         runner.held_mut(id)?.watched.import(counts, |bytes| reader.fill(bytes).map_err(Fault::Read))
     }
 

@@ -23,6 +23,7 @@ use crate::engine::request::CacheSalt;
 use crate::engine::runner::{Runner, SequenceId};
 use crate::engine::saved::Origin;
 use crate::engine::sequence::Sequence;
+use crate::engine::stored_cache::{self, Maker};
 use crate::format::session::{Found, SessionReader};
 use crate::format::{FormatError, checksum, remove_unfinished};
 use crate::models::TextSpan;
@@ -41,17 +42,12 @@ pub struct DiskOptions {
     pub origin: Origin,
 }
 
-/// What has computed keys and values: with another of these they would be others.
+/// What files have to agree in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stamp {
     program: String,
-    model: String,
-    rows: String,
-    weights: String,
-    arithmetic: String,
-    keys: String,
-    values: String,
+    maker: Maker,
     layers: usize,
 }
 
@@ -102,15 +98,9 @@ pub(super) struct Disk {
 
 impl Stamp {
     pub fn new(runner: &dyn Runner, weights: String, origin: &Origin) -> Self {
-        let types = runner.kv_types();
         Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
-            model: format!("{:016x}", origin.model.constants),
-            rows: format!("{:016x}", origin.model.rows),
-            weights,
-            arithmetic: origin.arithmetic.clone(),
-            keys: types.k.name().to_owned(),
-            values: types.v.name().to_owned(),
+            maker: Maker::new(runner, weights, origin),
             layers: runner.layouts().len(),
         }
     }
@@ -258,10 +248,11 @@ impl Disk {
         while going.layer < runner.layouts().len() || going.part.is_some() {
             let part = match going.part.take() {
                 Some(part) => part,
-                None => match export(runner, id, going.layer, tokens) {
-                    Ok(part) => {
+                None => match stored_cache::export(runner, id, going.layer, tokens) {
+                    Ok((mut k, mut v)) => {
                         going.layer += 1;
-                        part
+                        k.append(&mut v);
+                        k
                     }
                     Err(error) => {
                         self.notes
@@ -374,42 +365,14 @@ fn read(
     }
     let sequence = open(runner).map_err(|_| Fault::NoMemory)?;
     let id = sequence.id;
-    let filled =
-        fill(runner, &sequence, tokens, &mut reader).and_then(|()| reader.finish().map_err(Fault::Damaged));
-    filled.map(|()| id).inspect_err(|_| runner.close(id))
-}
-
-fn fill(
-    runner: &mut dyn Runner,
-    sequence: &Sequence,
-    tokens: usize,
-    reader: &mut SessionReader,
-) -> Result<(), Fault> {
-    let core = |error| match shortage::is_shortage(&error) {
-        true => Fault::NoMemory,
-        false => Fault::Damaged(format!("cannot be taken up: {error}")),
+    let of_fill = |fault| match fault {
+        stored_cache::Fault::Core(error) if shortage::is_shortage(&error) => Fault::NoMemory,
+        stored_cache::Fault::Core(error) => Fault::Damaged(format!("cannot be taken up: {error}")),
+        stored_cache::Fault::Read(why) => Fault::Damaged(why),
     };
-    let id = sequence.id;
-    runner.recount(id, (0, 0), 0, tokens).map_err(core)?;
-    for layer in 0..runner.layouts().len() {
-        let (mut k, mut v) = runner.layouts()[layer].room(tokens).map_err(core)?;
-        reader.fill(&mut k).and_then(|()| reader.fill(&mut v)).map_err(Fault::Damaged)?;
-        runner.import(id, layer, &k, &v, 0).map_err(core)?;
-    }
-    runner.recount(id, (tokens, tokens), 0, 0).map_err(core)
-}
-
-/// Keys and values of a layer.
-fn export(
-    runner: &mut dyn Runner,
-    id: SequenceId,
-    layer: usize,
-    tokens: usize,
-) -> crate::core::Result<Vec<u8>> {
-    let (mut k, mut v) = runner.layouts()[layer].room(tokens)?;
-    runner.export(id, layer, 0..tokens, &mut k, &mut v)?;
-    k.append(&mut v);
-    Ok(k)
+    let filled = stored_cache::fill(runner, id, &mut reader, (tokens, tokens), 0).map_err(of_fill);
+    let whole = filled.and_then(|()| reader.finish().map_err(Fault::Damaged));
+    whole.map(|()| id).inspect_err(|_| runner.close(id))
 }
 
 /// A directory that only this user can read: what is in it was said in confidence.
