@@ -22,13 +22,43 @@ impl Ask {
         Ok(())
     }
 
-    /// `response_format` as OpenAI has it, with llama.cpp's schema next to `json_object`.
+    /// `response_format`, as OpenAI has it in chats.
     ///
     /// # Errors
-    /// Another type, a schema that is missing.
+    /// As [`Self::read_openai_format`].
     pub fn read_response_format(&mut self, fields: &mut Fields) -> Result<(), Refusal> {
         const NAME: &str = "response_format";
-        let Some(mut format) = fields.object(NAME)? else { return Ok(()) };
+        let format = fields.object(NAME)?;
+        format.map_or(Ok(()), |format| self.read_openai_format(NAME, format, "json_schema"))
+    }
+
+    /// `text.format`, as OpenAI has it in responses.
+    ///
+    /// # Errors
+    /// As [`Self::read_openai_format`]; other settings of `text`.
+    pub fn read_text(&mut self, fields: &mut Fields) -> Result<(), Refusal> {
+        let Some(mut text) = fields.object("text")? else { return Ok(()) };
+        if let Some(format) = text.object("format")? {
+            self.read_openai_format("text.format", format, "schema")?;
+        }
+        // How much it says is the model's own affair.
+        text.ignore(&["verbosity"]);
+        text.done()
+    }
+
+    /// The object `field` with the type of a text. The schema is within `json_schema`, or right here, as in responses and as
+    /// llama.cpp's clients have it, also next to `json_object`; `usual` is where it is missed.
+    ///
+    /// # Errors
+    /// Another type, a schema that is missing or there twice.
+    fn read_openai_format(
+        &mut self,
+        field: &'static str,
+        mut format: Fields,
+        usual: &str,
+    ) -> Result<(), Refusal> {
+        // A name and a description for the model's makers; a text is always held to the schema.
+        const NOTES: [&str; 3] = ["name", "description", "strict"];
         let kind = format.text("type")?;
         let constraint = match format.required("type", kind)?.as_str() {
             "text" => None,
@@ -36,20 +66,26 @@ impl Ask {
                 Some(format.take("schema").map_or(Constraint::JsonObject, Constraint::JsonSchema))
             }
             "json_schema" => {
-                // llama.cpp's clients may give the schema right here.
                 let within = format.object("json_schema")?;
                 let direct = format.take("schema");
                 let schema = match (within, direct) {
                     (Some(mut within), None) => {
-                        // A name and a description for the model's makers; a text is always held to the schema.
-                        within.ignore(&["name", "description", "strict"]);
+                        within.ignore(&NOTES);
                         let schema = within.take("schema");
                         let schema = within.required("schema", schema)?;
                         within.done()?;
                         schema
                     }
-                    (None, Some(schema)) => schema,
-                    (within, _) => return Err(missing(&format, within.is_some())),
+                    (None, Some(schema)) => {
+                        format.ignore(&NOTES);
+                        schema
+                    }
+                    (None, None) => format.required(usual, None)?,
+                    (Some(_), Some(_)) => {
+                        let (name, schema) = (format.full("json_schema"), format.full("schema"));
+                        let why = format!("'{name}' and '{schema}' are both there; give one of them");
+                        return Err(Refusal::field(name, why));
+                    }
                 };
                 Some(Constraint::JsonSchema(schema))
             }
@@ -59,7 +95,7 @@ impl Ask {
             }
         };
         format.done()?;
-        constraint.map_or(Ok(()), |constraint| self.constrain(NAME, constraint))
+        constraint.map_or(Ok(()), |constraint| self.constrain(field, constraint))
     }
 
     /// llama.cpp's `grammar` and `json_schema`.
@@ -127,13 +163,6 @@ impl Ask {
     }
 }
 
-fn missing(format: &Fields, both: bool) -> Refusal {
-    let (name, schema) = (format.full("json_schema"), format.full("schema"));
-    let why =
-        if both { format!("'{name}' and '{schema}' are both there") } else { format!("'{name}' is missing") };
-    Refusal::field(name, why)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -170,6 +199,22 @@ mod tests {
         );
         assert_eq!(refused(json!({"type": "xml"})), "response_format.type");
         assert_eq!(refused(json!({"type": "text", "x": 1})), "response_format.x");
+        assert_eq!(
+            refused(json!({"type": "json_schema", "json_schema": strict, "schema": schema})),
+            "response_format.json_schema"
+        );
+        let text = |format: Value| read(Ask::read_text, json!({ "text": { "format": format } }));
+        assert_eq!(text(json!({"type": "text"})), Ok(None));
+        assert_eq!(text(json!({"type": "json_object"})), Ok(Some(Constraint::JsonObject)));
+        assert_eq!(
+            text(json!({"type": "json_schema", "name": "a", "strict": true, "schema": schema})),
+            is_schema
+        );
+        assert_eq!(text(json!({"type": "json_schema", "name": "a"})), Err("text.format.schema".into()));
+        assert_eq!(text(json!({"type": "xml"})), Err("text.format.type".into()));
+        assert_eq!(text(json!({"type": "text", "x": 1})), Err("text.format.x".into()));
+        assert_eq!(read(Ask::read_text, json!({"text": {"x": 1}})), Err("text.x".into()));
+        assert_eq!(read(Ask::read_text, json!({"text": {"verbosity": "low"}})), Ok(None));
         let grammar = |body: Value| read(Ask::read_grammar, body);
         assert_eq!(grammar(json!({"grammar": ""})), Ok(None));
         assert_eq!(

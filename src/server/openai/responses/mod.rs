@@ -11,7 +11,6 @@ use self::events::Events;
 use self::output::{Head, Kind};
 use super::{refuse_chances, set};
 use crate::chat::Message;
-use crate::sampling::Constraint;
 use crate::server::answer::{End, Piece};
 use crate::server::ask::{Ask, Prompt, answered};
 use crate::server::dialect::answer;
@@ -58,34 +57,6 @@ fn repeated() -> [(&'static str, Value); 10] {
     ]
 }
 
-/// What the text has to be: `text.format`.
-fn format(fields: &mut Fields) -> Result<Option<Constraint>, Refusal> {
-    let Some(mut text) = fields.object("text")? else { return Ok(None) };
-    let mut constraint = None;
-    if let Some(mut format) = text.object("format")? {
-        let kind = format.text("type")?;
-        let kind = format.required("type", kind)?;
-        match kind.as_str() {
-            "text" => {}
-            "json_object" => constraint = Some(Constraint::JsonObject),
-            "json_schema" => {
-                let schema = format.take("schema");
-                constraint = Some(Constraint::JsonSchema(format.required("schema", schema)?));
-                format.ignore(&["name", "description", "strict"]);
-            }
-            other => {
-                let why = format!("formats of the type '{other}'");
-                return Err(Refusal::unsupported("text.format.type", &why));
-            }
-        }
-        format.done()?;
-    }
-    // How much it says is the model's own affair.
-    text.ignore(&["verbosity"]);
-    text.done()?;
-    Ok(constraint)
-}
-
 fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
     let said = repeated().map(|(name, missing)| (name, fields.get(name).cloned().unwrap_or(missing))).into();
     for (name, why) in KEPT {
@@ -122,8 +93,7 @@ fn read(mut fields: Fields) -> Result<Wanted, Refusal> {
         only(&fields, kind.as_deref(), "function")?;
         function_of(fields, "parameters")
     })?;
-    ask.constraint = format(&mut fields)?;
-    ask.constraint_field = ask.constraint.as_ref().map(|_| "text.format");
+    ask.read_text(&mut fields)?;
     ask.read_limit(&mut fields, &["max_output_tokens", "max_tokens"])?;
     ask.read_sampling(&mut fields)?;
     ask.stop = fields.texts("stop")?;
@@ -187,6 +157,7 @@ fn items(head: &Head, piece: &Piece, end: &End) -> Vec<Value> {
 mod tests {
     use super::*;
     use crate::chat::tools::Choice;
+    use crate::sampling::Constraint;
 
     fn wanted(value: Value) -> Result<Wanted, Refusal> {
         read(Fields::of_body(value.to_string().as_bytes()).unwrap())
