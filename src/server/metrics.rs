@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::refusal::Refusal;
+use super::router::Call;
 use crate::engine::{EngineError, Load, Outcome, Pass};
 
 type Count = Counter<u64, AtomicU64>;
@@ -163,6 +168,14 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(call: Call) -> Result<Response, Refusal> {
+    let mut response = Response::new(Body::from(call.shared.metrics.text()));
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
 #[cfg(test)]

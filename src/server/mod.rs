@@ -31,6 +31,7 @@ mod page;
 mod probabilities;
 mod refusal;
 mod router;
+mod routes;
 mod settings;
 mod state;
 mod stream;

@@ -1,10 +1,9 @@
 //! Which path is answered by what, and what holds for all of them.
 
-use std::future::Future;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
@@ -30,10 +29,11 @@ use super::dialect::Dialect;
 use super::log::{Log, Record};
 use super::model::Model;
 use super::refusal::{Kind, Refusal};
+use super::routes::{Answering, Route, page_routes, refusing_routes, routes};
 use super::settings::Settings;
 use super::state::Shared;
 use super::worker::{Command, Worker};
-use super::{anthropic, cors, embeddings, host, isolation, llama_cpp, ollama, openai, openapi, page};
+use super::{cors, host, isolation};
 use crate::engine::CacheSalt;
 
 /// How long a body may take to come.
@@ -74,98 +74,6 @@ impl Call {
     pub fn called(&self, model: &Model, asked: Option<&str>) -> String {
         self.shared.catalog.called(model.number, asked)
     }
-}
-
-type Answering = Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send>>;
-
-/// A path, and what answers it.
-pub(super) struct Route {
-    pub method: Method,
-    pub path: &'static str,
-    /// Whether it needs no key.
-    open: bool,
-    pub handler: fn(Call) -> Answering,
-}
-
-/// A route: method, path, handler.
-macro_rules! route {
-    ($method:ident $path:literal $handler:path) => {
-        Route { method: Method::$method, path: $path, open: false, handler: |call| Box::pin($handler(call)) }
-    };
-}
-
-/// What belongs to the page.
-fn page_routes() -> Vec<Route> {
-    vec![
-        Route { open: true, ..route!(GET "/" page::page) },
-        Route { open: true, ..route!(GET "/favicon.ico" page::icon) },
-    ]
-}
-
-/// What other servers have at these paths, and this one refuses by name.
-fn refusing_routes() -> Vec<Route> {
-    vec![
-        route!(POST "/rerank" embeddings::rerank),
-        route!(POST "/reranking" embeddings::rerank),
-        route!(POST "/v1/rerank" embeddings::rerank),
-        route!(POST "/v1/reranking" embeddings::rerank),
-        route!(POST "/slots/{id}" llama_cpp::slot),
-        route!(POST "/api/create" ollama::create),
-        route!(POST "/api/push" ollama::push),
-        route!(HEAD "/api/blobs/{*digest}" ollama::blobs),
-        route!(POST "/api/blobs/{*digest}" ollama::blobs),
-    ]
-}
-
-/// What can be asked.
-pub(super) fn routes() -> Vec<Route> {
-    vec![
-        Route { open: true, ..route!(GET "/health" llama_cpp::health) },
-        Route { open: true, ..route!(GET "/v1/health" llama_cpp::health) },
-        route!(GET "/metrics" metrics),
-        route!(GET "/openapi.json" openapi::openapi),
-        route!(GET "/props" llama_cpp::props),
-        route!(GET "/slots" llama_cpp::slots),
-        route!(POST "/completion" llama_cpp::completion),
-        route!(POST "/completions" llama_cpp::completion),
-        route!(POST "/embedding" embeddings::embedding),
-        route!(POST "/embeddings" embeddings::embedding),
-        route!(POST "/tokenize" llama_cpp::tokenize),
-        route!(POST "/detokenize" llama_cpp::detokenize),
-        route!(POST "/apply-template" llama_cpp::apply_template),
-        route!(GET "/v1/models" openai::models),
-        route!(GET "/v1/models/{*name}" openai::model),
-        route!(GET "/models" openai::models),
-        route!(POST "/v1/chat/completions" openai::chat),
-        route!(POST "/chat/completions" openai::chat),
-        route!(POST "/v1/chat/completions/input_tokens" openai::count_tokens),
-        route!(POST "/chat/completions/input_tokens" openai::count_tokens),
-        route!(POST "/v1/completions" openai::completions),
-        route!(POST "/v1/embeddings" embeddings::openai_embeddings),
-        route!(POST "/v1/responses" openai::responses),
-        route!(POST "/responses" openai::responses),
-        route!(POST "/v1/messages" anthropic::messages),
-        route!(POST "/v1/messages/count_tokens" anthropic::count_tokens),
-        route!(POST "/api/generate" ollama::generate),
-        route!(POST "/api/chat" ollama::chat),
-        route!(POST "/api/embed" embeddings::embed),
-        route!(POST "/api/embeddings" embeddings::embeddings),
-        route!(GET "/api/tags" ollama::tags),
-        route!(POST "/api/show" ollama::show),
-        route!(POST "/api/pull" ollama::pull),
-        route!(POST "/api/copy" ollama::copy),
-        route!(DELETE "/api/delete" ollama::delete),
-        route!(GET "/api/ps" ollama::ps),
-        route!(GET "/api/version" ollama::version),
-    ]
-}
-
-/// `GET /metrics`.
-async fn metrics(call: Call) -> Result<Response, Refusal> {
-    let mut response = Response::new(Body::from(call.shared.metrics.text()));
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    Ok(response)
 }
 
 /// What requests come to.
@@ -299,15 +207,15 @@ fn router(shared: &Arc<Shared>) -> Router {
     if shared.settings.page {
         routes.extend(page_routes());
     }
-    let mut paths: Vec<&'static str> = routes.iter().map(|route| route.path).collect();
-    paths.dedup();
+    let paths: BTreeSet<&'static str> = routes.iter().flat_map(|route| route.paths).copied().collect();
     let routes: Arc<[Route]> = routes.into();
     for path in paths {
         let (shared, routes) = (Arc::clone(shared), Arc::clone(&routes));
         let find = move |method: &Method| {
             // What answers a GET answers a HEAD, of which the body is left out.
-            let with =
-                |method: &Method| routes.iter().find(|route| route.path == path && route.method == *method);
+            let here =
+                |route: &Route, method: &Method| route.method == *method && route.paths.contains(&path);
+            let with = |method: &Method| routes.iter().find(|route| here(route, method));
             let like_get = || (*method == Method::HEAD).then(|| with(&Method::GET)).flatten();
             with(method).or_else(like_get).map(|route| (route.open, route.handler))
         };
@@ -472,17 +380,5 @@ mod tests {
             assert_eq!(request_id(&headers(&[("x-request-id", bad)])).len(), 16, "{bad}");
         }
         assert_ne!(request_id(&headers(&[])), request_id(&headers(&[])));
-    }
-
-    #[test]
-    fn every_path_is_there_once_for_a_method() {
-        let routes: Vec<Route> = routes().into_iter().chain(page_routes()).collect();
-        for (i, a) in routes.iter().enumerate() {
-            assert!(
-                !routes[i + 1..].iter().any(|b| (&b.method, b.path) == (&a.method, a.path)),
-                "{}",
-                a.path
-            );
-        }
     }
 }
