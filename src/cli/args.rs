@@ -8,11 +8,11 @@ use clap::{ArgAction, ArgGroup, Parser, ValueEnum};
 use super::constraint::ConstraintArgs;
 use super::eviction::EvictionArgs;
 use super::kv::KvArgs;
-use super::limits::{LimitArgs, wanted_threads};
+use super::limits::{LimitArgs, granted_threads, wanted_threads};
 use super::values::{
     Seed, at_least_one, cache_place, date, isa, lookup, not_empty, number, seed, weight_dtype, whole,
 };
-use crate::backend::cpu::Isa;
+use crate::backend::cpu::{CpuOptions, Isa};
 use crate::chat::Date;
 use crate::engine::{CachePlace, WeightDType};
 
@@ -110,15 +110,8 @@ pub struct Args {
     #[arg(long, help_heading = "Machine")]
     pub list_devices: bool,
 
-    /// Threads of the cpu backend; fewer where the process may use fewer cores [default: the number of fast cores]
-    #[arg(short, long, value_name = "N", value_parser = wanted_threads, help_heading = "Machine")]
-    pub threads: Option<usize>,
-
-    /// Instruction set of the cpu backend: scalar (slow), avx2, avxvnni, avx512, amx, neon, dotprod, i8mm. Changes
-    /// speed, never the text; except avx512bf16, which rounds the activations for f16 and bf16 weights to bf16 and is
-    /// nearly twice as fast in prefill [default: the best exact one of this CPU]
-    #[arg(long, value_name = "NAME", value_parser = isa, help_heading = "Machine")]
-    pub isa: Option<Isa>,
+    #[command(flatten)]
+    pub cpu: CpuArgs,
 
     /// Tokens of the prompt that go through the model at once; changes memory and speed, never the text
     #[arg(long, value_name = "N", default_value = "256", value_parser = at_least_one, help_heading = "Machine")]
@@ -269,14 +262,51 @@ pub struct Args {
     pub quiet: bool,
 }
 
+/// How the cpu backend computes.
+#[derive(Debug, clap::Args)]
+pub struct CpuArgs {
+    /// Threads of the cpu backend; fewer where the process may use fewer cores [default: the number of fast cores]
+    #[arg(short, long, value_name = "N", value_parser = wanted_threads, help_heading = "Machine")]
+    pub threads: Option<usize>,
+
+    /// Instruction set of the cpu backend: scalar (slow), avx2, avxvnni, avx512, amx, neon, dotprod, i8mm. Changes
+    /// speed, never the text; except avx512bf16, which rounds the activations for f16 and bf16 weights to bf16 and is
+    /// nearly twice as fast in prefill [default: the best exact one of this CPU]
+    #[arg(long, value_name = "NAME", value_parser = isa, help_heading = "Machine")]
+    pub isa: Option<Isa>,
+}
+
+impl CpuArgs {
+    /// Whether any is given.
+    pub fn are_given(&self) -> bool {
+        self.isa.is_some() || self.threads.is_some()
+    }
+
+    /// What they mean on this machine; a warning says so where there are fewer threads than wanted.
+    pub fn options(&self) -> CpuOptions {
+        CpuOptions { threads: granted_threads(self.threads), isa: self.isa }
+    }
+}
+
+/// Where converted weights are kept from one start to the next.
+#[derive(Debug, clap::Args)]
+pub struct PackCacheArgs {
+    /// Directory in which converted weights are kept for the next start, or 'off' [default: .llm_rs2 in the
+    /// model's directory, or else in the user's cache directory; only for models that take long to load]
+    #[arg(long, value_name = "PATH|off", value_parser = cache_place, help_heading = "Packed weights")]
+    pub pack_cache: Option<CachePlace>,
+
+    /// Compare the weights of a packed file with their checksums before they are used
+    #[arg(long, help_heading = "Packed weights")]
+    pub pack_verify: bool,
+}
+
 /// Packed weights: made once, mapped afterwards.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Packed weights")]
 pub struct PackArgs {
-    /// Directory in which converted weights are kept for the next start, or 'off' [default: .llm_rs2 in the
-    /// model's directory, or else in the user's cache directory; only for models that take long to load]
-    #[arg(long, value_name = "PATH|off", value_parser = cache_place)]
-    pub pack_cache: Option<CachePlace>,
+    #[command(flatten)]
+    pub cache: PackCacheArgs,
 
     /// Write the model with its weights in --weight-dtype, tokenizer and settings into one file and exit: the file is
     /// all that --model-path needs, on any machine
@@ -290,10 +320,6 @@ pub struct PackArgs {
     /// Let --pack-to replace a file
     #[arg(long, requires = "pack_to")]
     pub pack_overwrite: bool,
-
-    /// Compare the weights of a packed file with their checksums before they are used
-    #[arg(long)]
-    pub pack_verify: bool,
 }
 
 /// A kind of processor.

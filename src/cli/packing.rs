@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::args::{Args, PackArgs};
+use super::args::{Args, PackCacheArgs};
 use super::notice::say;
 use super::progress::Progress;
 use crate::engine::{CachePlace, EngineError, LoadOptions, ModelFiles, PackObserver, WeightDType};
@@ -48,7 +48,7 @@ impl PackObserver for Shown {
 
 /// Opens a model, from the cache if it is there. What the cache lacks is for [`keep`].
 pub fn load(args: &Args, path: &Path) -> Result<ModelFiles> {
-    let PackArgs { pack_cache, pack_verify, .. } = &args.pack;
+    let PackCacheArgs { pack_cache, pack_verify } = &args.pack.cache;
     open(path, args.weights(), pack_cache.as_ref(), *pack_verify, args.quiet)
 }
 

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use super::args::{Args, BackendName};
 use super::chat::format::Templated;
 use super::devices::Choice;
-use super::limits::granted_threads;
 use super::notice::{say, sentence};
 use super::output::Stream;
 use super::print_prompt::Prompt;
@@ -24,7 +23,7 @@ use super::{
     chat, devices, doctor, explain, hybrid, interrupt, packing, print_prompt, profile, prompt, terminal,
     values,
 };
-use crate::backend::cpu::{CpuBackend, CpuOptions, Isa};
+use crate::backend::cpu::{CpuBackend, Isa};
 use crate::backend::opencl::{Monitor, OpenClBackend, OpenClOptions};
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::{ChatInput, Message, Split};
@@ -52,7 +51,7 @@ pub(super) fn exit_code(result: Result<ExitCode>) -> ExitCode {
 fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     interrupt::listen().context("cannot listen for Ctrl-C")?;
-    args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
+    args.backend.check_cpu_flags(args.cpu.are_given())?;
     if args.doctor {
         return doctor::run(args);
     }
@@ -124,9 +123,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     };
     let throttle = args.limits.throttle()?;
     let mut job = Job { args, settings, files, task, kept, start, throttle, monitor: None, second: None };
-    let cpu = || CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
+    let cpu = || CpuBackend::new(args.cpu.options());
     let options = || {
-        let place = args.pack.pack_cache.as_ref();
+        let place = args.pack.cache.pack_cache.as_ref();
         let options = devices::options(args.device.as_deref(), place);
         OpenClOptions { profile: args.profile, ..options }
     };
@@ -288,7 +287,7 @@ impl Job<'_> {
         let saves = kept.is_some() || matches!(task, Task::Conversation(_));
         let origin = Origin {
             model: if saves { files.identity(settings.session.weights)? } else { Identity::default() },
-            arithmetic: arithmetic(args.isa, if second.is_some() { "hybrid" } else { backend.name() }),
+            arithmetic: arithmetic(args.cpu.isa, if second.is_some() { "hybrid" } else { backend.name() }),
         };
         let model = files.origin.clone();
         let packed = files.packed.as_ref().map(|path| path.display().to_string());

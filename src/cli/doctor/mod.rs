@@ -14,11 +14,10 @@ use anyhow::{Context, Result, bail};
 
 use self::facts::{Calibration, Cores, Facts, Instructions, Machine, Memory, OpenCl, Program, Zone};
 use super::args::Args;
-use super::limits::granted_threads;
 use super::output::Stream;
 use super::progress::Progress;
 use super::{devices, limits};
-use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::cpu::CpuBackend;
 use crate::backend::opencl::OpenClBackend;
 use crate::core::DType;
 use crate::engine::WeightDType;
@@ -54,7 +53,7 @@ fn examine(args: &Args) -> Result<Facts> {
     let plan = WeightDType::Auto.choose(&spec, DType::BF16, available_bytes());
     // The matrices of a layer are what is measured.
     let format = plan.format(TensorRole::Layer, DType::BF16, 256);
-    let cpu = CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
+    let cpu = CpuBackend::new(args.cpu.options());
     let cpu = cpu.context("the CPU cannot be measured")?;
     let threads = cpu.threads();
     let cpu_speed = calibrate::speed(&cpu, &decoder, format).context("the CPU cannot be measured")?;
@@ -97,7 +96,7 @@ fn opencl(args: &Args) -> (OpenCl, Option<OpenClBackend>) {
     let (mut found, meant) = OpenCl::list(args.device.as_deref());
     let mut chosen = None;
     for (number, device) in found.devices.iter_mut().enumerate() {
-        let options = devices::options(Some(&number.to_string()), args.pack.pack_cache.as_ref());
+        let options = devices::options(Some(&number.to_string()), args.pack.cache.pack_cache.as_ref());
         match OpenClBackend::new(options) {
             Ok(gpu) => {
                 device.self_test = facts::Verdict::of(gpu.warning());

@@ -7,16 +7,13 @@ use clap::{Parser, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::library;
-use crate::backend::cpu::Isa;
 use crate::chat::Date;
-use crate::cli::args::{BackendName, STYLES};
+use crate::cli::args::{BackendName, CpuArgs, PackCacheArgs, STYLES};
 use crate::cli::eviction::EvictionArgs;
 use crate::cli::kv::KvArgs;
-use crate::cli::limits::{LimitArgs, wanted_threads};
-use crate::cli::values::{
-    Seed, at_least_one, cache_place, date, isa, not_empty, number, seed, weight_dtype, whole,
-};
-use crate::engine::{CachePlace, Pooling, WeightDType};
+use crate::cli::limits::LimitArgs;
+use crate::cli::values::{Seed, at_least_one, date, not_empty, number, seed, weight_dtype, whole};
+use crate::engine::{Pooling, WeightDType};
 
 /// Answer the requests of OpenAI's, Ollama's, Anthropic's and llama.cpp's clients with a language model on this machine.
 ///
@@ -54,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Model")]
     pub models_max: Option<usize>,
 
-    /// Minutes after which a model that nobody asks for anything is unloaded [default: never]
+    /// Minutes without a request after which a model is unloaded [default: never]
     #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = "Model")]
     pub unload_after: Option<f64>,
 
@@ -89,14 +86,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub pooling: Option<Pooling>,
 
-    /// Directory in which converted weights are kept for the next start, or 'off' [default: .llm_rs2 in the model's
-    /// directory, or else in the user's cache directory; only for models that take long to load]
-    #[arg(long, value_name = "PATH|off", value_parser = cache_place, help_heading = "Model")]
-    pub pack_cache: Option<CachePlace>,
-
-    /// Compare the weights of a packed file with their checksums before they are used
-    #[arg(long, help_heading = "Model")]
-    pub pack_verify: bool,
+    #[command(flatten)]
+    pub pack: PackCacheArgs,
 
     /// Address to listen on. Whoever can reach it can ask, so give a key with any but this machine's own
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", help_heading = "Server")]
@@ -248,13 +239,8 @@ pub struct Args {
     #[arg(long, value_name = "N|NAME", help_heading = "Machine")]
     pub device: Option<String>,
 
-    /// Threads of the cpu backend; fewer where the process may use fewer cores [default: the number of fast cores]
-    #[arg(short, long, value_name = "N", value_parser = wanted_threads, help_heading = "Machine")]
-    pub threads: Option<usize>,
-
-    /// Instruction set of the cpu backend [default: the best exact one of this CPU]
-    #[arg(long, value_name = "NAME", value_parser = isa, help_heading = "Machine")]
-    pub isa: Option<Isa>,
+    #[command(flatten)]
+    pub cpu: CpuArgs,
 
     /// Tokens of prompts that go through the model at once; changes memory and speed, never a text [default: 256, or for a
     /// model that reads in both directions, of whose texts it is the limit, up to 2048]

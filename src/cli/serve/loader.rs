@@ -7,13 +7,12 @@ use anyhow::{Result, anyhow, bail};
 
 use super::args::Args;
 use super::settings::Settings;
-use crate::backend::cpu::{CpuBackend, CpuOptions};
+use crate::backend::cpu::CpuBackend;
 use crate::backend::reference::ReferenceBackend;
 use crate::chat::{ChatError, Date};
 use crate::cli::args::BackendName;
 use crate::cli::chat::format::{advise, source};
 use crate::cli::devices::{self, Choice};
-use crate::cli::limits::granted_threads;
 use crate::cli::notice::say;
 use crate::cli::packing;
 use crate::cli::progress::Progress;
@@ -55,7 +54,7 @@ impl<'a> ModelLoader<'a> {
         match path {
             Some(path) => {
                 let dtype = args.weight_dtype.pure(args.pure);
-                packing::open(path, dtype, args.pack_cache.as_ref(), args.pack_verify, args.quiet)
+                packing::open(path, dtype, args.pack.pack_cache.as_ref(), args.pack.pack_verify, args.quiet)
             }
             None => Ok(ModelFiles::demo()?),
         }
@@ -67,8 +66,8 @@ impl<'a> ModelLoader<'a> {
         let settings = Settings::new(args, &files)?;
         settings.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
         let job = Job { args, number, settings, files };
-        let cpu = || CpuBackend::new(CpuOptions { threads: granted_threads(args.threads), isa: args.isa });
-        let options = || devices::options(args.device.as_deref(), args.pack_cache.as_ref());
+        let cpu = || CpuBackend::new(args.cpu.options());
+        let options = || devices::options(args.device.as_deref(), args.pack.pack_cache.as_ref());
         match args.backend {
             BackendName::Cpu => job.run(cpu()?, Holding::InPlace),
             BackendName::Opencl => {
@@ -170,7 +169,7 @@ impl Job<'_> {
         let backend_described = backend.describe();
         let mut progress = Progress::new("Loading the model", args.quiet);
         let mut track = |p: LoadProgress| progress.set(p.done, p.total);
-        let arithmetic = arithmetic(args.isa, backend.name());
+        let arithmetic = arithmetic(args.cpu.isa, backend.name());
         let mut batcher = Batcher::load(backend, files, settings.batch, &mut track)?;
         progress.finish();
         if let (Some(folder), Some(model)) = (&args.kv_disk, model) {

@@ -31,7 +31,7 @@ pub fn serve() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     interrupt::listen().context("cannot listen for Ctrl-C")?;
-    args.backend.check_cpu_flags(args.isa.is_some() || args.threads.is_some())?;
+    args.backend.check_cpu_flags(args.cpu.are_given())?;
     args.backend.check_device_flag("--device", args.device.is_some())?;
     if args.backend == BackendName::Hybrid {
         bail!("serve runs on one backend; choose cpu, opencl, auto or reference");
