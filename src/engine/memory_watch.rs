@@ -67,6 +67,6 @@ mod tests {
         assert_eq!(watch.is_short(0), Some(true), "another text");
         assert_eq!(MemoryWatch::new(10 * 1024, source.clone()).is_short(0), Some(false));
         fs::remove_file(dir.path().join("meminfo")).unwrap();
-        assert_eq!(MemoryWatch::new(u64::MAX, source).is_short(0), Some(false), "nobody knows");
+        assert_eq!(MemoryWatch::new(u64::MAX, source).is_short(0), Some(false), "it is not known");
     }
 }

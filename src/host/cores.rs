@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(
             fast_cores(dir.path(), &[4, 5]),
             Some((2, vec![4, 5])),
-            "a sibling that is not allowed stands for nobody"
+            "a sibling that is not allowed stands for no core"
         );
     }
 

@@ -138,7 +138,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "proc/sys/kernel/osrelease", "5.15.104-android13\n");
         let property = |name: &str| {
-            assert!(!name.contains("serial"), "{name} tells whose phone it is");
+            assert!(!name.contains("serial"), "{name} says whose phone it is");
             let value = match name {
                 "ro.product.manufacturer" => "Google",
                 "ro.product.model" => "Pixel 8",

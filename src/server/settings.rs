@@ -34,7 +34,7 @@ pub struct Settings {
     pub queue: usize,
     /// The most models that are loaded at once; `None` for as many as fit.
     pub models: Option<usize>,
-    /// A model that nobody asks for anything for so long is unloaded; `None` for never.
+    /// A model that has had no request for so long is unloaded; `None` for never.
     pub unload_after: Option<Duration>,
     /// The directory of models, if there is one.
     pub library: Option<Library>,

@@ -21,7 +21,7 @@ pub(super) enum Command {
     Text { model: usize, request: Box<Request>, reader: Box<Listener> },
     /// To have a model.
     Load { model: usize, done: oneshot::Sender<Result<(), Refusal>> },
-    /// Not to have a model any longer, if nobody asks it for a text.
+    /// Not to have a model any longer, if it has no text to compute.
     Unload { model: usize },
     /// That a model cannot be asked for any longer, unless it is at work.
     Remove { model: usize, done: oneshot::Sender<Result<(), Refusal>> },
@@ -58,7 +58,7 @@ pub struct Worker {
     pub(super) is_tidying: bool,
 }
 
-/// How long a disk that is behind is left alone.
+/// How long a disk that has enough to write already is left alone.
 const TICK: Duration = Duration::from_millis(2);
 
 /// How long the end of the server may wait for the disk.

@@ -6,11 +6,11 @@ use super::history::object;
 use super::write::{self, spaced};
 use super::{Form, Tool};
 
-/// What a model is told before the functions.
+/// What the prompt says before the functions.
 const BEFORE: &str = "You can call functions. These are the functions, one in each line, with the JSON schemas of their \
                       arguments:\n\n";
 
-/// What it is told after them.
+/// What it says after them.
 const AFTER: &str = "\n\nTo call a function, answer with its name and an object of arguments in exactly this form, once for each \
                      call:\n<tool_call>\n{\"name\": \"NAME\", \"arguments\": {\"ARGUMENT\": \"VALUE\"}}\n</tool_call>\nThe next \
                      message has the results in <tool_response> tags. Where no function is needed, answer as usual.";

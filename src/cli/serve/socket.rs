@@ -73,7 +73,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// A socket that this user alone can connect to. What a server that has died left behind is replaced.
+/// A socket that this user alone can connect to. What a server that has died left is replaced.
 fn bind(path: &Path) -> Result<(UnixListener, SocketFile)> {
     let shown = path.display();
     match fs::symlink_metadata(path) {
@@ -89,7 +89,7 @@ fn bind(path: &Path) -> Result<(UnixListener, SocketFile)> {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
             Err(error) => {
                 return Err(error)
-                    .with_context(|| format!("cannot tell whether a server listens on '{shown}'"));
+                    .with_context(|| format!("cannot find out whether a server listens on '{shown}'"));
             }
         },
     }
@@ -99,9 +99,9 @@ fn bind(path: &Path) -> Result<(UnixListener, SocketFile)> {
     Ok((listener, SocketFile { path: path.to_owned(), id: id(path) }))
 }
 
-/// A socket that has its mode before it has its name: it is made in a directory that nobody else can enter.
+/// A socket that has its mode before it has its name: it is made in a directory that no other user can enter.
 fn bind_aside(path: &Path) -> io::Result<UnixListener> {
-    // Nobody could connect to a longer one.
+    // A longer one could not be connected to.
     unix::net::SocketAddr::from_pathname(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let aside = parent.join(format!(".{}", std::process::id()));

@@ -129,7 +129,7 @@ fn block(
                 message.reasoning.get_or_insert_default().push_str(&text);
             }
         }
-        // Nobody but its maker can read it.
+        // Only its maker can read it.
         ("redacted_thinking", "assistant") => {}
         ("tool_use", "assistant") => {
             let mut fields = Fields::of(value, path)?;

@@ -75,7 +75,7 @@ pub(super) async fn ps(call: Call) -> Result<Response, Refusal> {
     let one = |(offer, model): (Offer, Option<Arc<Model>>)| {
         let model = model?;
         let mut value = listed(Some(&model), &offer, offer.names.first()?);
-        // When it goes if nobody asks it anything.
+        // When it goes if no request comes for it.
         let ends = after.and_then(|after| SystemTime::now().checked_add(after));
         value["expires_at"] = json!(ends.map_or_else(|| "9999-12-31T23:59:59Z".to_owned(), rfc3339));
         value["size_vram"] = json!(0);

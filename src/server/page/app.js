@@ -26,7 +26,7 @@ const acts = {
 
 let lastTop = 0;
 scroll.addEventListener("scroll", () => {
-  // What grows is no reason to stay behind; who scrolls up wants to.
+  // The view follows a text that grows, unless the user has scrolled up.
   if (isAtEnd()) followed = true;
   else if (scroll.scrollTop < lastTop - 2) followed = false;
   lastTop = scroll.scrollTop;
@@ -184,7 +184,7 @@ async function generate(parent) {
   followed = true;
   render(parent.id);
   await save(conversation, true);
-  tell("The model answers");
+  announce("The model answers");
   let saved = performance.now();
   const grown = () => {
     if (current === conversation) shown.get(node.id)?.grow();
@@ -225,7 +225,7 @@ async function generate(parent) {
     showRunning();
   }
   if (isShown) acts.drawn();
-  tell(node.error ?? "The answer is there");
+  announce(node.error ?? "The answer is there");
   if (titles.some(({ id }) => id === conversation.id)) await save(conversation, true);
 }
 

@@ -57,11 +57,11 @@ async function copy(text, place) {
   }
   place.classList.add("done");
   setTimeout(() => place.classList.remove("done"), 1200);
-  tell("Copied");
+  announce("Copied");
 }
 
 /** For those who hear the page. */
-function tell(text) {
+function announce(text) {
   $("status").textContent = text;
 }
 

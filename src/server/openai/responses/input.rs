@@ -87,7 +87,7 @@ fn result(fields: &mut Fields) -> Result<Message, Refusal> {
     Ok(Message { tool_call_id: Some(id), ..Message::new("tool", content) })
 }
 
-/// The text of reasoning; what is encrypted nobody but its maker can read.
+/// The text of reasoning; what is encrypted only its maker can read.
 fn reasoning(fields: &mut Fields) -> Result<Option<String>, Refusal> {
     let mut text = String::new();
     for name in ["content", "summary"] {
