@@ -172,7 +172,7 @@ fn goes_on_after_a_full_disk(server: Server, folder: &Path, named: &str, make_ro
     }
     let note = server.line("no text is kept");
     assert!(note.contains(named) && note.contains("make room") && note.contains("cannot write"), "{note}");
-    assert_eq!(files(folder), [PathBuf::new(); 0]);
+    assert!(files(folder).is_empty());
     // A text that stays in memory is found there, and its answer is the same.
     let (again, cached) = ask(&server, &prompts[4]);
     assert!(again == expected[4] && cached > 64);
