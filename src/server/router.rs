@@ -213,9 +213,9 @@ fn router(shared: &Arc<Shared>) -> Router {
         let (shared, routes) = (Arc::clone(shared), Arc::clone(&routes));
         let find = move |method: &Method| {
             // What answers a GET answers a HEAD, of which the body is left out.
-            let here =
-                |route: &Route, method: &Method| route.method == *method && route.paths.contains(&path);
-            let with = |method: &Method| routes.iter().find(|route| here(route, method));
+            let with = |method: &Method| {
+                routes.iter().find(|route| route.method == *method && route.paths.contains(&path))
+            };
             let like_get = || (*method == Method::HEAD).then(|| with(&Method::GET)).flatten();
             with(method).or_else(like_get).map(|route| (route.open, route.handler))
         };

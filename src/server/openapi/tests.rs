@@ -163,7 +163,7 @@ fn the_fields_are_those_that_are_read() {
         if let Err(refusal) = &answered {
             // There is no thread that computes, and no directory of models: all else is read by then.
             use crate::server::refusal::Kind::{Failed, NotAllowed};
-            assert!(matches!(refusal.kind, Failed | NotAllowed), "{}: {refusal:?}", path);
+            assert!(matches!(refusal.kind, Failed | NotAllowed), "{path}: {refusal:?}");
         }
         let mut read: BTreeMap<String, &str> = BTreeMap::new();
         for (name, expected) in seen::take() {
