@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import datetime
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -36,7 +37,7 @@ PROMPT = ANSWER = 128
 LONG = 2000
 CONTEXT = 4096
 # Words that are a token or two each in most vocabularies.
-WORDS = "time year people way day man thing woman life child world school state family student group country problem".split()
+WORDS = ["time", "year", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school", "state", "family"]
 
 
 def tokens(count: int, seed: int) -> list[int]:
@@ -137,7 +138,12 @@ def prefix(server: Server, turn: int) -> dict[str, float]:
 
 def gaps(times: list[float]) -> list[float]:
     """Milliseconds between one and the next."""
-    return [1000 * (b - a) for a, b in zip(times, times[1:], strict=False)]
+    return [1000 * (b - a) for a, b in itertools.pairwise(times)]
+
+
+def percentile(values: list[float], part: int) -> float:
+    """The value below which so many of a hundred are."""
+    return statistics.quantiles(values, n=100)[part - 1]
 
 
 def between(server: Server, turn: int) -> dict[str, float]:
@@ -159,7 +165,6 @@ def between(server: Server, turn: int) -> dict[str, float]:
     first, *_ = server.stream(tokens(LONG, 53 + turn), 1)
     reader.join()
     crowded = gaps([t for t in times if start <= t <= first])
-    percentile = lambda values, part: statistics.quantiles(values, n=100)[part - 1]  # noqa: E731
     return {
         "between tokens alone, ms, median": statistics.median(alone),
         "between tokens alone, ms, p99": percentile(alone, 99),

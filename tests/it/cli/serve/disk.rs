@@ -232,9 +232,9 @@ fn a_file_that_may_not_grow_is_noted_once_and_no_answer_changes() {
 #[test]
 fn a_full_disk_is_noted_once_and_no_answer_changes() {
     const TEST: &str = "a_full_disk_is_noted_once_and_no_answer_changes";
-    // A file system of two megabytes that the server alone sees, and all but a few kilobytes of it taken.
+    // A file system of 64 MiB that the server alone sees, and all but a few kilobytes of it taken.
     const MOUNT: &str =
-        "mount -t tmpfs -o size=2m tmpfs \"$0\" && head -c 2080768 /dev/zero >\"$0/filler\" && exec \"$@\"";
+        "mount -t tmpfs -o size=64m tmpfs \"$0\" && head -c 67092480 /dev/zero >\"$0/filler\" && exec \"$@\"";
     let folder = tempfile::tempdir().unwrap();
     let named = folder.path().to_str().unwrap();
     let begin = ["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, named];
