@@ -287,9 +287,9 @@ impl Batcher {
 
     /// The most tokens of each text in progress that the next pass takes in.
     fn shares(&self) -> Vec<usize> {
-        let prompts = |text: &&Text| text.generation.is_in_prompt();
-        let decoding = self.active.len() - self.active.iter().filter(prompts).count();
-        let allowance = self.pace.allowance(self.options.session.prefill_chunk, decoding);
+        let prompts = self.active.iter().filter(|text| text.generation.is_in_prompt()).count();
+        let decoding = self.active.len() - prompts;
+        let allowance = self.pace.allowance(self.options.session.prefill_chunk, decoding, prompts);
         let left: Vec<_> =
             self.active.iter().map(|text| (text.arrived, text.generation.to_take_in())).collect();
         pace::shares(allowance, &left, !self.spec().is_causal())

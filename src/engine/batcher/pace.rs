@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// A pass that takes in a part of a prompt may take this many times as long as one without: whoever reads along sees the
-/// texts go on.
-const STRETCH: f64 = 2.0;
+/// The most times that prompts may take in a pass for what the texts that are being generated take: some of these have to go
+/// on where many prompts wait.
+const MOST_SHARE: f64 = 8.0;
 
 /// Tokens of prompts beside others, while nothing is known of their cost.
 const UNKNOWN: usize = 32;
@@ -43,15 +43,18 @@ impl Pace {
         }
     }
 
-    /// Tokens of prompts that may go into a pass with so many texts that are being generated, of `chunk` at most.
-    pub fn allowance(&self, chunk: usize, decoding: usize) -> usize {
+    /// Tokens of prompts that may go into a pass with so many texts that are being generated, of `chunk` at most, while
+    /// `prompts` texts are in their prompts. These get as much time as the others, so that a pass takes twice as long as one
+    /// without a prompt; and more where they are more, as many times as they are.
+    pub fn allowance(&self, chunk: usize, decoding: usize, prompts: usize) -> usize {
         if decoding == 0 {
             return chunk;
         }
         if self.decoding == 0.0 || self.token == 0.0 {
             return UNKNOWN.min(chunk);
         }
-        let fits = (STRETCH - 1.0) * self.decoding / self.token;
+        let share = (prompts as f64 / decoding as f64).clamp(1.0, MOST_SHARE);
+        let fits = share * self.decoding / self.token;
         (fits as usize).clamp(LEAST.min(chunk), chunk)
     }
 }
@@ -107,19 +110,24 @@ mod tests {
     fn a_pass_takes_as_much_as_it_may_last() {
         let millis = Duration::from_millis;
         let mut pace = Pace::default();
-        assert_eq!((pace.allowance(256, 0), pace.allowance(256, 3), pace.allowance(8, 3)), (256, 32, 8));
+        assert_eq!(
+            (pace.allowance(256, 0, 1), pace.allowance(256, 3, 1), pace.allowance(8, 3, 1)),
+            (256, 32, 8)
+        );
         pace.note(0, 100, millis(200));
         pace.note(1, 0, millis(50));
-        assert_eq!(pace.allowance(256, 1), 25);
+        assert_eq!(pace.allowance(256, 1, 1), 25);
+        // As much time for each.
+        assert_eq!([1, 2, 3, 100].map(|prompts| pace.allowance(256, 2, prompts)), [25, 25, 37, 200]);
         // Tokens come cheaper than was thought.
         for _ in 0..100 {
             pace.note(1, 50, millis(100));
         }
-        assert!((49..=50).contains(&pace.allowance(256, 1)));
+        assert!((49..=50).contains(&pace.allowance(256, 1, 1)));
         for _ in 0..100 {
             pace.note(1, 50, millis(5000));
         }
-        assert_eq!(pace.allowance(256, 1), LEAST);
-        assert_eq!(pace.allowance(256, 0), 256);
+        assert_eq!(pace.allowance(256, 1, 1), LEAST);
+        assert_eq!(pace.allowance(256, 0, 1), 256);
     }
 }
