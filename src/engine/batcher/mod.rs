@@ -281,7 +281,7 @@ impl Batcher {
         }
         self.end_texts();
         let time = start.elapsed();
-        self.pace.note(decoding, prompt_tokens, time);
+        self.pace.note(decoding + prompt_tokens, time);
         Pass { decoding, prompt_tokens, time, interrupted }
     }
 

@@ -13,33 +13,44 @@ const UNKNOWN: usize = 32;
 const LEAST: usize = 4;
 
 /// How much a new measurement counts.
-const WEIGHT: f64 = 0.2;
+const WEIGHT: f64 = 0.1;
 
-/// What passes have cost so far. It decides about time alone: a text is the same at any pace.
+/// A spread of rows below which nothing is learned of what a row costs.
+const LEAST_SPREAD: f64 = 1e-6;
+
+/// What passes have cost so far: a line through their times by their rows, the latest passes counting most. It decides
+/// about time alone: a text is the same at any pace.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// Seconds of a pass without prompts; 0 while unknown.
-    decoding: f64,
-    /// Seconds that a token of a prompt adds to such a pass; 0 while unknown.
-    token: f64,
-}
-
-fn mixed(old: f64, new: f64) -> f64 {
-    if old == 0.0 { new } else { old + WEIGHT * (new - old) }
+    /// Means of the rows of a pass, and of its seconds; 0 while unknown.
+    rows: f64,
+    time: f64,
+    /// Variance of the rows, and covariance with the seconds.
+    spread: f64,
+    joint: f64,
+    /// Seconds that a row adds to a pass; 0 while unknown.
+    row: f64,
 }
 
 impl Pace {
-    /// What a pass has cost.
-    pub fn note(&mut self, decoding: usize, prompt_tokens: usize, time: Duration) {
-        let time = time.as_secs_f64();
-        match (decoding, prompt_tokens) {
-            (0, 0) => {}
-            (_, 0) => self.decoding = mixed(self.decoding, time),
-            (0, tokens) if tokens >= LEAST && self.token == 0.0 => self.token = time / tokens as f64,
-            (0, _) => {}
-            (_, tokens) => {
-                self.token = mixed(self.token, (time - self.decoding).max(0.0) / tokens as f64);
-            }
+    /// What a pass has cost that took in `rows` tokens.
+    pub fn note(&mut self, rows: usize, time: Duration) {
+        let (rows, time) = (rows as f64, time.as_secs_f64());
+        if rows == 0.0 {
+            return;
+        }
+        if self.rows == 0.0 {
+            (self.rows, self.time) = (rows, time);
+            return;
+        }
+        let (more_rows, more_time) = (rows - self.rows, time - self.time);
+        self.rows += WEIGHT * more_rows;
+        self.time += WEIGHT * more_time;
+        self.spread = (1.0 - WEIGHT) * (self.spread + WEIGHT * more_rows * more_rows);
+        self.joint = (1.0 - WEIGHT) * (self.joint + WEIGHT * more_rows * more_time);
+        // Where all passes have as many rows, both fade alike, and what was known of a row stays.
+        if self.spread > LEAST_SPREAD && self.joint > 0.0 {
+            self.row = self.joint / self.spread;
         }
     }
 
@@ -50,11 +61,13 @@ impl Pace {
         if decoding == 0 {
             return chunk;
         }
-        if self.decoding == 0.0 || self.token == 0.0 {
+        if self.row == 0.0 {
             return UNKNOWN.min(chunk);
         }
-        let share = (prompts as f64 / decoding as f64).clamp(1.0, MOST_SHARE);
-        let fits = share * self.decoding / self.token;
+        let by_itself = (self.time - self.row * self.rows).max(0.0);
+        let decoding = decoding as f64;
+        let share = (prompts as f64 / decoding).clamp(1.0, MOST_SHARE);
+        let fits = share * (by_itself + self.row * decoding) / self.row;
         (fits as usize).clamp(LEAST.min(chunk), chunk)
     }
 }
@@ -106,28 +119,39 @@ mod tests {
         assert_eq!(shares(100, &[(1, 60), (2, 90), (3, 30)], true), [60, 0, 30]);
     }
 
-    #[test]
-    fn a_pass_takes_as_much_as_it_may_last() {
-        let millis = Duration::from_millis;
+    /// After passes with so many rows, which take `fixed` milliseconds and two more for each row.
+    fn after(passes: &[usize], fixed: u64) -> Pace {
         let mut pace = Pace::default();
-        assert_eq!(
-            (pace.allowance(256, 0, 1), pace.allowance(256, 3, 1), pace.allowance(8, 3, 1)),
-            (256, 32, 8)
-        );
-        pace.note(0, 100, millis(200));
-        pace.note(1, 0, millis(50));
-        assert_eq!(pace.allowance(256, 1, 1), 25);
-        // As much time for each.
-        assert_eq!([1, 2, 3, 100].map(|prompts| pace.allowance(256, 2, prompts)), [25, 25, 37, 200]);
-        // Tokens come cheaper than was thought.
-        for _ in 0..100 {
-            pace.note(1, 50, millis(100));
-        }
-        assert!((49..=50).contains(&pace.allowance(256, 1, 1)));
-        for _ in 0..100 {
-            pace.note(1, 50, millis(5000));
-        }
-        assert_eq!(pace.allowance(256, 1, 1), LEAST);
-        assert_eq!(pace.allowance(256, 0, 1), 256);
+        passes.iter().for_each(|&rows| pace.note(rows, Duration::from_millis(fixed + 2 * rows as u64)));
+        pace
+    }
+
+    #[test]
+    fn prompts_get_as_much_time_as_other_texts() {
+        let pace = after(&[100, 1, 1, 40, 3, 256], 41);
+        // 43 ms without a prompt, of which each token takes 2; with four texts 49.
+        assert_eq!((pace.allowance(256, 1, 1), pace.allowance(256, 4, 1)), (21, 24));
+        assert_eq!((pace.allowance(16, 1, 1), pace.allowance(256, 0, 5)), (16, 256));
+        // Many that wait.
+        assert_eq!([1, 2, 3].map(|prompts| pace.allowance(256, 2, prompts)), [22, 22, 33]);
+        assert!((179..=180).contains(&pace.allowance(256, 2, 99)));
+        // Nothing but rows costs anything.
+        assert_eq!(after(&[9, 5, 7], 0).allowance(256, 1, 1), LEAST);
+    }
+
+    #[test]
+    fn a_pace_is_known_from_passes_that_differ() {
+        assert_eq!(after(&[], 40).allowance(256, 3, 1), UNKNOWN);
+        assert_eq!(after(&[4, 4, 4], 40).allowance(256, 3, 1), UNKNOWN);
+        assert_eq!(after(&[0, 0], 40).allowance(8, 3, 1), 8);
+        // A long text alone teaches nothing of prompts, and what was known stays.
+        let mut pace = after(&[256, 1], 41);
+        (0..100_000).for_each(|_| pace.note(1, Duration::from_millis(43)));
+        assert_eq!(pace.allowance(256, 1, 1), 21);
+        // The machine becomes slower.
+        (0..200).for_each(|i| {
+            pace.note(1 + i % 2 * 30, Duration::from_millis(200 + 20 * (1 + i as u64 % 2 * 30)))
+        });
+        assert!((10..=12).contains(&pace.allowance(256, 1, 1)));
     }
 }
