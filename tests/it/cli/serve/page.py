@@ -46,14 +46,14 @@ fn main() { let s = "**no**"; }
 
 ---
 Last *open"""
-# In place of a server's answers: window.fake has the parts of a text, or a refusal.
+# In place of a server's answers: window.fake has the parts of a text, which may have no end, or a refusal.
 FAKE = """
 const real = window.fetch;
 window.asked = [];
 window.fetch = async (where, options) => {
   if (!window.fake || !String(where).endsWith('completions')) return real(where, options);
   window.asked.push(JSON.parse(options.body));
-  const { parts, status, body, headers, cut } = window.fake;
+  const { parts, status, body, headers, cut, endless } = window.fake;
   if (status) return new Response(JSON.stringify(body), { status, headers });
   const event = (value) => new TextEncoder().encode(`data: ${JSON.stringify(value)}\\n\\n`);
   const stream = new ReadableStream({ async start(to) {
@@ -62,6 +62,7 @@ window.fetch = async (where, options) => {
       await new Promise((done) => setTimeout(done, 5));
     }
     if (cut) return to.close();
+    if (endless) return options.signal.addEventListener('abort', () => to.error(options.signal.reason));
     to.enqueue(event({ choices: [{ delta: {}, finish_reason: 'stop' }] }));
     to.enqueue(new TextEncoder().encode('data: [DONE]\\n\\n'));
     to.close();
@@ -183,8 +184,8 @@ class Page(unittest.TestCase):
         self.assertEqual(self.page.console, [])
 
     def test_escape_stops_and_ctrl_k_begins(self) -> None:
-        self.set(max_tokens="", temperature=0)
-        self.send("Once upon a time", is_whole=False)
+        self.pretend(parts=[{"content": "Once upon"}, {"content": " a time"}], endless=True)
+        self.send("Go on", is_whole=False)
         self.page.until("document.querySelector('.assistant .body')?.textContent.length > 10", 300)
         self.assertTrue(self.value("document.getElementById('send').hidden"))
         self.page.press("Escape")
