@@ -54,7 +54,6 @@ fn texts_in_progress_neither_wait_for_those_with_other_salts_nor_share_with_them
     run(&mut crowd);
     assert_eq!(other.reused(), 0);
     assert!(first.iter().all(|listener| listener.reused() == 0));
-    assert!(second.iter().all(|listener| listener.reused() > 64));
     for listener in first.iter().chain(&second).chain([&other]) {
         same(&[listener.outcome()], std::slice::from_ref(&alone));
     }
