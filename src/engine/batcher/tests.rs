@@ -143,6 +143,8 @@ fn expected() -> &'static [Outcome] {
 fn run(batcher: &mut Batcher) -> Vec<Pass> {
     let mut passes = Vec::new();
     while !batcher.is_idle() {
+        // As if nothing were known of the machine: passes are then the same on any.
+        batcher.pace = Pace::default();
         passes.push(batcher.step());
     }
     passes
