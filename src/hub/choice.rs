@@ -40,7 +40,7 @@ impl Listed {
         Some(Self { path, size, id, sha256 })
     }
 
-    /// Where it goes in the model's directory: a GGUF file lies in it whatever directory it has in the repository.
+    /// Where it goes in the model's directory: a GGUF file is directly in it, whatever directory it has in the repository.
     pub fn target(&self) -> &str {
         if self.path.ends_with(".gguf") { base(&self.path) } else { &self.path }
     }

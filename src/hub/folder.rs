@@ -1,6 +1,6 @@
 //! The models in a directory, and how they are called.
 //!
-//! A GGUF file or a checkpoint's directory lies in it, or two levels below as `OWNER/REPO`. A file `names.json` gives some of
+//! A GGUF file or a checkpoint's directory is in it, or two levels below as `OWNER/REPO`. A file `names.json` gives some of
 //! them further names.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,7 +125,7 @@ impl Folder {
         self.root.join(&name.owner).join(&name.repo)
     }
 
-    /// Whether a directory really lies in this one: links could lead elsewhere.
+    /// Whether a directory really is in this one: links could lead elsewhere.
     pub(super) fn check(&self, place: &Path) -> Result<(), HubError> {
         let root = self.root.canonicalize().map_err(failed("read", &self.root))?;
         let real = place.canonicalize().map_err(failed("read", place))?;
@@ -278,7 +278,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes a directory of which nothing is left but what was made here, and the one that it lies in.
+    /// Removes a directory of which nothing is left but what was made here, and the one that it is in.
     fn tidy(&self, folder: &Path) {
         let left = || fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let is_ours = |name: &str| name == PACKED || is_unfinished(name);

@@ -64,7 +64,7 @@ pub fn with_library(
     let folder = Folder::open(root)?;
     let hub = args.allow_pull.then(|| hub(args)).transpose()?;
     let first = args.pull.as_deref().map(|name| fetched(args, &folder, name)).transpose()?;
-    // Of a path that is given and lies in the directory, the name that is given counts.
+    // Of a path that is given and is in the directory, the name that is given counts.
     let real = |offer: &Offer| offer.path.as_ref().and_then(|path| path.canonicalize().ok());
     let given: Vec<Option<PathBuf>> = offers.iter().map(real).collect();
     let mut found: Vec<Offer> = folder.scan()?.into_iter().map(Offer::from).collect();
